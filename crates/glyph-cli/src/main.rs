@@ -1,0 +1,2 @@
+//! The `glyph` command.
+fn main() {}

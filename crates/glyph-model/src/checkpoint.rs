@@ -1,0 +1,183 @@
+//! A checkpoint in the Hugging Face layout, opened.
+
+#[cfg(not(target_family = "wasm"))]
+use std::path::Path;
+
+use burn::tensor::{DType, Device};
+use serde_json::Value;
+
+use crate::config::{GenerationConfig, ModelConfig, PreprocessorConfig};
+use crate::error::{ModelError, Result};
+use crate::model::Glm4v;
+use crate::preprocess::{ImagePatches, RgbImage, image_patches};
+use crate::prompt::{ChatTemplate, PromptEncoder, TextTokenizer};
+use crate::weights::{LoadReport, WeightFiles, load_weights};
+
+/// The small files of a checkpoint by name; the weights are opened apart.
+pub trait CheckpointFiles {
+    /// Content of a file, or `None` when the checkpoint does not have it.
+    ///
+    /// # Errors
+    /// [`ModelError::Io`] when it is there and cannot be read.
+    fn read(&self, name: &str) -> Result<Option<Vec<u8>>>;
+}
+
+/// A directory of files.
+#[cfg(not(target_family = "wasm"))]
+#[derive(Debug, Clone, Copy)]
+pub struct CheckpointDir<'a>(pub &'a Path);
+
+#[cfg(not(target_family = "wasm"))]
+impl CheckpointFiles for CheckpointDir<'_> {
+    fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        let path = self.0.join(name);
+        match std::fs::read(&path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(ModelError::Io { path, source }),
+        }
+    }
+}
+
+/// Model, prompts and settings, ready to run.
+#[derive(Debug)]
+pub struct Checkpoint {
+    /// `config.json`.
+    pub config: ModelConfig,
+    /// `generation_config.json`; defaults where there is none.
+    pub generation: GenerationConfig,
+    /// `preprocessor_config.json`; the family's values where there is none.
+    pub preprocessor: PreprocessorConfig,
+    /// Tokenizer and chat template.
+    pub encoder: PromptEncoder,
+    /// The network, its weights loaded.
+    pub model: Glm4v,
+    /// Where it runs.
+    pub device: Device,
+    /// Type of weights and activations.
+    pub dtype: DType,
+    /// What loading found.
+    pub report: LoadReport,
+}
+
+impl Checkpoint {
+    /// Opens a directory.
+    ///
+    /// # Errors
+    /// The first thing wrong with the directory, by name; see [`ModelError`].
+    #[cfg(not(target_family = "wasm"))]
+    pub fn open(
+        dir: &Path,
+        device: &Device,
+        dtype: DType,
+        on_bytes: impl FnMut(usize),
+    ) -> Result<Self> {
+        if !dir.is_dir() {
+            return Err(ModelError::MissingFile { file: format!("directory {}", dir.display()) });
+        }
+        // Configuration errors come before weight errors: they are cheaper to find and to mend.
+        let files = CheckpointDir(dir);
+        ModelConfig::from_json(&required_text(&files, "config.json")?)?;
+        let weights = WeightFiles::open(dir)?;
+        Self::from_parts(&files, &weights, device, dtype, on_bytes)
+    }
+
+    /// Opens a checkpoint from its files, wherever they are.
+    ///
+    /// # Errors
+    /// See [`ModelError`].
+    pub fn from_parts(
+        files: &impl CheckpointFiles,
+        weights: &WeightFiles,
+        device: &Device,
+        dtype: DType,
+        on_bytes: impl FnMut(usize),
+    ) -> Result<Self> {
+        let config = ModelConfig::from_json(&required_text(files, "config.json")?)?;
+        let generation = match text(files, "generation_config.json")? {
+            Some(json) => GenerationConfig::from_json(&json)?,
+            None => GenerationConfig::default(),
+        };
+        let preprocessor = match text(files, "preprocessor_config.json")? {
+            Some(json) => PreprocessorConfig::from_json(&json)?,
+            None => PreprocessorConfig::default(),
+        };
+        check_geometry(&config, &preprocessor)?;
+        let tokenizer = files
+            .read("tokenizer.json")?
+            .ok_or_else(|| ModelError::MissingFile { file: "tokenizer.json".to_owned() })?;
+        let tokenizer = TextTokenizer::from_json(&tokenizer)?;
+        let encoder = PromptEncoder {
+            tokenizer,
+            template: ChatTemplate::new(chat_template(files)?)?,
+            image_token_id: config.image_token_id,
+            merge_size: config.vision_config.spatial_merge_size,
+        };
+        let (model, report) = load_weights(Glm4v::new(&config, device), weights, dtype, on_bytes)?;
+        let device = device.clone();
+        Ok(Self { config, generation, preprocessor, encoder, model, device, dtype, report })
+    }
+
+    /// Images as the vision tower takes them.
+    ///
+    /// # Errors
+    /// [`ModelError::Image`] naming the image.
+    pub fn preprocess(&self, images: &[RgbImage]) -> Result<Vec<ImagePatches>> {
+        images
+            .iter()
+            .enumerate()
+            .map(|(index, image)| {
+                image_patches(image, &self.preprocessor)
+                    .map_err(|reason| ModelError::Image { index, reason })
+            })
+            .collect()
+    }
+}
+
+fn check_geometry(config: &ModelConfig, preprocessor: &PreprocessorConfig) -> Result<()> {
+    let vision = &config.vision_config;
+    for (key, given, needed) in [
+        ("preprocessor_config.patch_size", preprocessor.patch_size, vision.patch_size),
+        ("preprocessor_config.merge_size", preprocessor.merge_size, vision.spatial_merge_size),
+    ] {
+        if given != needed {
+            return Err(ModelError::Config {
+                key: key.to_owned(),
+                value: given.to_string(),
+                reason: format!("config.json says {needed}"),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn text(files: &impl CheckpointFiles, name: &str) -> Result<Option<String>> {
+    let Some(bytes) = files.read(name)? else { return Ok(None) };
+    String::from_utf8(bytes).map(Some).map_err(|error| ModelError::Json {
+        file: name.to_owned(),
+        reason: format!("it is not UTF-8: {error}"),
+    })
+}
+
+fn required_text(files: &impl CheckpointFiles, name: &str) -> Result<String> {
+    text(files, name)?.ok_or_else(|| ModelError::MissingFile { file: name.to_owned() })
+}
+
+/// The template from its own file, or from `tokenizer_config.json` or `chat_template.json` as older
+/// checkpoints have it.
+fn chat_template(files: &impl CheckpointFiles) -> Result<String> {
+    if let Some(template) = text(files, "chat_template.jinja")? {
+        return Ok(template);
+    }
+    for name in ["chat_template.json", "tokenizer_config.json"] {
+        let Some(json) = text(files, name)? else { continue };
+        let value: Value = serde_json::from_str(&json)
+            .map_err(|error| ModelError::Json { file: name.to_owned(), reason: error.to_string() })?;
+        if let Some(template) = value.get("chat_template").and_then(Value::as_str) {
+            return Ok(template.to_owned());
+        }
+    }
+    Err(ModelError::MissingFile {
+        file: "chat_template.jinja (or chat_template in tokenizer_config.json)".to_owned(),
+    })
+}

@@ -1,0 +1,138 @@
+//! Every way in which loading or running the model can fail, each naming the thing that is wrong.
+
+use std::path::PathBuf;
+
+/// Result of this crate.
+pub type Result<T> = std::result::Result<T, ModelError>;
+
+/// What went wrong, with the value and what to do about it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// A file of the checkpoint could not be read.
+    #[error("cannot read {path}: {source}. Check that the model directory is complete and readable")]
+    Io {
+        /// File that was asked for.
+        path: PathBuf,
+        /// The operating system's answer.
+        source: std::io::Error,
+    },
+    /// A file of the checkpoint that must be there is not.
+    #[error("{file} is missing from the checkpoint. Download it again or copy the file from the original")]
+    MissingFile {
+        /// File name within the checkpoint.
+        file: String,
+    },
+    /// A JSON file of the checkpoint does not parse.
+    #[error("{file} is not valid: {reason}. Restore the file from the original checkpoint")]
+    Json {
+        /// File name within the checkpoint.
+        file: String,
+        /// The parser's message, with line and column.
+        reason: String,
+    },
+    /// The configuration parses but describes a model that cannot exist.
+    #[error("config.json: {key} is {value}: {reason}")]
+    Config {
+        /// Key of the configuration, dotted.
+        key: String,
+        /// The value that was found.
+        value: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A weights file is cut short, is not safetensors, or has a broken header.
+    #[error("{file} is not a usable safetensors file: {reason}. Download it again")]
+    Safetensors {
+        /// File name within the checkpoint.
+        file: String,
+        /// The parser's message.
+        reason: String,
+    },
+    /// A shard named by the index is not in the checkpoint.
+    #[error("shard {shard} named by {index} is missing. Download it again")]
+    MissingShard {
+        /// File name of the shard.
+        shard: String,
+        /// File name of the index.
+        index: String,
+    },
+    /// Tensors are missing or have the wrong shape or dtype.
+    #[error("the weights do not fit config.json: {}", .problems.join("; "))]
+    Weights {
+        /// One line per tensor: what was expected and what was found.
+        problems: Vec<String>,
+    },
+    /// The tokenizer file cannot be used.
+    #[error("tokenizer.json cannot be used: {reason}")]
+    Tokenizer {
+        /// The tokenizer library's message.
+        reason: String,
+    },
+    /// The chat template cannot be used.
+    #[error("the chat template cannot be rendered: {reason}")]
+    Template {
+        /// The template engine's message.
+        reason: String,
+    },
+    /// An image cannot be decoded or has a size the model does not take.
+    #[error("image {index}: {reason}")]
+    Image {
+        /// Position of the image in the request, from 0.
+        index: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The prompt has another number of image tokens than the images give features.
+    #[error(
+        "the prompt holds {placeholder_tokens} image tokens in {placeholders} runs, but {images} images give \
+         {image_tokens}. Send one image part per image, and no <|image|> in the text"
+    )]
+    ImageTokenMismatch {
+        /// Runs of image tokens in the prompt.
+        placeholders: usize,
+        /// Image tokens in the prompt.
+        placeholder_tokens: usize,
+        /// Images of the request.
+        images: usize,
+        /// Tokens that the images give.
+        image_tokens: usize,
+    },
+    /// Prompt and answer do not fit the context.
+    #[error(
+        "{prompt_tokens} prompt tokens and {max_new_tokens} new tokens exceed the context of {context_tokens} tokens. \
+         Send fewer pages, a lower DPI, or a smaller max_tokens"
+    )]
+    ContextOverflow {
+        /// Tokens of the prompt, text and image.
+        prompt_tokens: usize,
+        /// Tokens asked for.
+        max_new_tokens: usize,
+        /// Tokens that the model or the cache can hold.
+        context_tokens: usize,
+    },
+    /// A request parameter is out of its range.
+    #[error("{name} is {value}: {reason}")]
+    Parameter {
+        /// Name of the parameter.
+        name: &'static str,
+        /// The value that was given.
+        value: String,
+        /// Its range.
+        reason: &'static str,
+    },
+    /// The device could not be opened.
+    #[error("device {device} cannot be used: {reason}")]
+    Device {
+        /// The device that was asked for.
+        device: String,
+        /// Why not, and what to do.
+        reason: String,
+    },
+    /// Reading a result from the device failed.
+    #[error("reading from the device failed: {reason}")]
+    Read {
+        /// The backend's message.
+        reason: String,
+    },
+}

@@ -1,0 +1,9 @@
+//! From a prompt to a streamed answer.
+
+mod run;
+mod sampling;
+mod stop;
+
+pub use run::{FinishReason, Generated, Generation, GenerationTimes, TokenEvent, generate};
+pub use sampling::{Sampler, SamplingParams};
+pub use stop::{StopMatcher, StopParams};

@@ -1,0 +1,123 @@
+//! The four layers that vision tower and decoder are made of, each with its weight named and laid out as in
+//! the checkpoint.
+
+use burn::module::{Module, Param, ParamId};
+use burn::tensor::{Device, Distribution, FloatDType, Int, Shape, Tensor, module};
+
+/// A parameter that takes memory only when it is first used or loaded: a normal distribution of deviation
+/// `std` around `mean`.
+pub(crate) fn param<const D: usize>(
+    shape: [usize; D],
+    mean: f64,
+    std: f64,
+    device: &Device,
+) -> Param<Tensor<D>> {
+    Param::uninitialized(
+        ParamId::new(),
+        move |device, require_grad| {
+            let tensor = if std == 0.0 {
+                Tensor::full(shape, mean, device)
+            } else {
+                Tensor::random(shape, Distribution::Normal(mean, std), device)
+            };
+            tensor.set_require_grad(require_grad)
+        },
+        device.clone(),
+        true,
+        Shape::from(shape),
+    )
+}
+
+/// Standard deviation of untrained weights, as the reference implementation initialises them.
+pub(crate) const INIT_STD: f64 = 0.02;
+
+/// `y = x · Wᵀ + b`, `W` `[d_out, d_in]` row-major as published, so that loading copies nothing around.
+#[derive(Module, Debug)]
+pub struct Linear {
+    /// `[d_out, d_in]`.
+    pub weight: Param<Tensor<2>>,
+    /// `[d_out]`.
+    pub bias: Option<Param<Tensor<1>>>,
+}
+
+impl Linear {
+    /// Untrained weights, taking memory when first used.
+    pub fn new(d_in: usize, d_out: usize, bias: bool, device: &Device) -> Self {
+        Self {
+            weight: param([d_out, d_in], 0.0, INIT_STD, device),
+            bias: bias.then(|| param([d_out], 0.0, 0.0, device)),
+        }
+    }
+
+    /// # Shapes
+    /// `[..., d_in]` → `[..., d_out]`.
+    pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        module::linear(x, self.weight.val().transpose(), self.bias.as_ref().map(Param::val))
+    }
+}
+
+/// Root-mean-square norm as `Glm4vRMSNorm` computes it: statistics and normalisation in f32, cast back, then
+/// the weight.
+#[derive(Module, Debug)]
+pub struct RmsNorm {
+    /// `[d]`.
+    pub weight: Param<Tensor<1>>,
+    eps: f64,
+}
+
+impl RmsNorm {
+    pub(crate) fn new(d: usize, eps: f64, device: &Device) -> Self {
+        Self { weight: param([d], 1.0, 0.0, device), eps }
+    }
+
+    /// # Shapes
+    /// `[..., d]` → `[..., d]`.
+    pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        let dtype = x.dtype();
+        let x = x.cast(FloatDType::F32);
+        let mean_square = x.clone().square().mean_dim(D - 1);
+        let x = x * (mean_square + self.eps).sqrt().recip();
+        x.cast(dtype) * self.weight.val().unsqueeze()
+    }
+}
+
+/// Layer norm with weight and bias (the merger's only).
+#[derive(Module, Debug)]
+pub struct LayerNorm {
+    /// `[d]`.
+    pub weight: Param<Tensor<1>>,
+    /// `[d]`.
+    pub bias: Param<Tensor<1>>,
+    eps: f64,
+}
+
+impl LayerNorm {
+    pub(crate) fn new(d: usize, eps: f64, device: &Device) -> Self {
+        Self { weight: param([d], 1.0, 0.0, device), bias: param([d], 0.0, 0.0, device), eps }
+    }
+
+    /// # Shapes
+    /// `[..., d]` → `[..., d]`.
+    pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        module::layer_norm(x, self.weight.val(), Some(self.bias.val()), self.eps)
+    }
+}
+
+/// A table of vectors by token id.
+#[derive(Module, Debug)]
+pub struct Embedding {
+    /// `[vocab, d]`.
+    pub weight: Param<Tensor<2>>,
+}
+
+impl Embedding {
+    pub(crate) fn new(vocab: usize, d: usize, device: &Device) -> Self {
+        Self { weight: param([vocab, d], 0.0, INIT_STD, device) }
+    }
+
+    /// # Shapes
+    /// ids `[batch, seq]` → `[batch, seq, d]`.
+    pub fn forward(&self, ids: Tensor<2, Int>) -> Tensor<3> {
+        module::embedding(self.weight.val(), ids)
+    }
+}

@@ -1,0 +1,10 @@
+//! Page images → patch rows, as the checkpoint's image processor makes them.
+
+mod patches;
+mod resample;
+mod smart_resize;
+
+pub(crate) use patches::merge_order;
+pub use patches::{ImagePatches, PatchGrid, RgbImage, image_patches};
+pub use resample::resize_bicubic;
+pub use smart_resize::smart_resize;

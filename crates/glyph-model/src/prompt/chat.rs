@@ -1,0 +1,92 @@
+//! The checkpoint's own chat template, rendered with minijinja.
+
+use minijinja::{Environment, Value, context};
+use minijinja_contrib::pycompat::unknown_method_callback;
+use serde::Serialize;
+
+use crate::error::{ModelError, Result};
+
+/// Who speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Instructions.
+    System,
+    /// The person.
+    User,
+    /// The model.
+    Assistant,
+}
+
+/// A piece of a message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum Part {
+    /// The next image of the request.
+    Image,
+    /// Text.
+    Text {
+        /// The text.
+        text: String,
+    },
+}
+
+/// One turn of a conversation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Message {
+    /// Who speaks.
+    pub role: Role,
+    /// What is said, in order.
+    pub content: Vec<Part>,
+}
+
+impl Message {
+    /// A user's turn: `n_images` pages, then the question, as the model was trained.
+    pub fn pages_and_question(n_images: usize, question: &str) -> Self {
+        let mut content = vec![Part::Image; n_images];
+        content.push(Part::Text { text: question.to_owned() });
+        Self { role: Role::User, content }
+    }
+}
+
+/// A compiled chat template.
+#[derive(Debug)]
+pub struct ChatTemplate {
+    environment: Environment<'static>,
+}
+
+const NAME: &str = "chat_template";
+
+impl ChatTemplate {
+    /// Compiles the template's source (`chat_template.jinja`, or `chat_template` of `tokenizer_config.json`).
+    ///
+    /// # Errors
+    /// [`ModelError::Template`] with the line of the mistake.
+    pub fn new(source: String) -> Result<Self> {
+        let mut environment = Environment::new();
+        // Templates are written for jinja2 as transformers sets it up.
+        environment.set_trim_blocks(true);
+        environment.set_lstrip_blocks(true);
+        environment.set_unknown_method_callback(unknown_method_callback);
+        environment.add_function("raise_exception", |message: String| -> std::result::Result<Value, _> {
+            Err(minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, message))
+        });
+        environment.add_template_owned(NAME, source).map_err(template_error)?;
+        Ok(Self { environment })
+    }
+
+    /// The conversation as one text, with `<|image|>` once per image.
+    ///
+    /// # Errors
+    /// [`ModelError::Template`] with the engine's message.
+    pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String> {
+        self.environment
+            .get_template(NAME)
+            .and_then(|template| template.render(context! { messages, add_generation_prompt }))
+            .map_err(template_error)
+    }
+}
+
+fn template_error(error: minijinja::Error) -> ModelError {
+    ModelError::Template { reason: format!("{error:#}") }
+}

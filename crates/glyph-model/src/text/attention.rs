@@ -1,0 +1,112 @@
+//! Grouped-query causal self-attention.
+
+use burn::module::Module;
+use burn::tensor::module::attention;
+use burn::tensor::ops::AttentionModuleOptions;
+use burn::tensor::{Bool, Device, Tensor};
+
+use super::kv_cache::{KvCache, KvTarget};
+use crate::config::TextConfig;
+use crate::layers::Linear;
+use crate::rotary::Rotary;
+
+/// Attention of one decoder layer. Keys are cached after the rotary embedding.
+#[derive(Module, Debug)]
+pub struct SelfAttention {
+    /// Queries, with bias.
+    pub q_proj: Linear,
+    /// Keys, with bias.
+    pub k_proj: Linear,
+    /// Values, with bias.
+    pub v_proj: Linear,
+    /// Output, without bias.
+    pub o_proj: Linear,
+    n_heads: usize,
+    n_kv_heads: usize,
+    head_dim: usize,
+}
+
+/// The cached rows that a layer reads and extends.
+pub(super) struct LayerKv<'a> {
+    pub cache: &'a mut KvCache,
+    pub layer: usize,
+    pub target: KvTarget,
+}
+
+impl SelfAttention {
+    pub(super) fn new(config: &TextConfig, device: &Device) -> Self {
+        let (d, head_dim) = (config.hidden_size, config.head_dim());
+        let (n_heads, n_kv_heads) = (config.num_attention_heads, config.num_key_value_heads());
+        let bias = config.attention_bias;
+        Self {
+            q_proj: Linear::new(d, n_heads * head_dim, bias, device),
+            k_proj: Linear::new(d, n_kv_heads * head_dim, bias, device),
+            v_proj: Linear::new(d, n_kv_heads * head_dim, bias, device),
+            o_proj: Linear::new(n_heads * head_dim, d, false, device),
+            n_heads,
+            n_kv_heads,
+            head_dim,
+        }
+    }
+
+    /// `mask` hides the unused tail of shorter rows when several rows decode together.
+    ///
+    /// # Shapes
+    /// `[batch, seq, d]` → the same; mask `[batch, 1, 1, cached]`, true = hidden.
+    pub(super) fn forward(
+        &self,
+        x: Tensor<3>,
+        rotary: &Rotary,
+        kv: Option<LayerKv<'_>>,
+        mask: Option<Tensor<4, Bool>>,
+    ) -> Tensor<3> {
+        let [batch, seq, _] = x.dims();
+        let heads = |x: Tensor<3>, n: usize| x.reshape([batch, seq, n, self.head_dim]);
+        let q = rotary.apply(heads(self.q_proj.forward(x.clone()), self.n_heads)).swap_dims(1, 2);
+        let k = rotary.apply(heads(self.k_proj.forward(x.clone()), self.n_kv_heads)).swap_dims(1, 2);
+        let v = heads(self.v_proj.forward(x), self.n_kv_heads).swap_dims(1, 2);
+        let (k, v) = match kv {
+            Some(LayerKv { cache, layer, target }) => cache.extend(layer, target, k, v),
+            None => (k, v),
+        };
+
+        let y = if seq == 1 { self.attend_one(q, k, v, mask) } else { self.attend_many(q, k, v) };
+        self.o_proj.forward(y.swap_dims(1, 2).reshape([batch, seq, self.n_heads * self.head_dim]))
+    }
+
+    /// One new position: the query heads of a group become the rows of one product, so that keys and values
+    /// are read once per group and never copied.
+    fn attend_one(
+        &self,
+        q: Tensor<4>,
+        k: Tensor<4>,
+        v: Tensor<4>,
+        mask: Option<Tensor<4, Bool>>,
+    ) -> Tensor<4> {
+        let batch = q.dims()[0];
+        let group = self.n_heads / self.n_kv_heads;
+        let [_, _, cached, _] = k.dims();
+        let q = q.reshape([batch, self.n_kv_heads, group, self.head_dim]);
+        let mask = mask.map(|mask| mask.expand([batch, self.n_kv_heads, group, cached]));
+        let y = attention(q, k, v, mask, None, AttentionModuleOptions::default());
+        y.reshape([batch, self.n_heads, 1, self.head_dim])
+    }
+
+    /// A run of new positions: causal, aligned at the end, so that a chunk sees all that was cached before it.
+    fn attend_many(&self, q: Tensor<4>, k: Tensor<4>, v: Tensor<4>) -> Tensor<4> {
+        let options = AttentionModuleOptions { is_causal: true, ..Default::default() };
+        attention(q, self.repeat_heads(k), self.repeat_heads(v), None, None, options)
+    }
+
+    /// Keys or values once per query head; not every backend's attention takes fewer of them.
+    fn repeat_heads(&self, x: Tensor<4>) -> Tensor<4> {
+        let group = self.n_heads / self.n_kv_heads;
+        if group == 1 {
+            return x;
+        }
+        let [batch, kv_heads, seq, head_dim] = x.dims();
+        x.unsqueeze_dim::<5>(2)
+            .expand([batch, kv_heads, group, seq, head_dim])
+            .reshape([batch, self.n_heads, seq, head_dim])
+    }
+}

@@ -1,0 +1,15 @@
+//! The decoder: token and image embeddings in, logits out.
+
+mod attention;
+mod decoder;
+mod kv_cache;
+mod layer;
+mod mlp;
+mod rotary;
+
+pub use attention::SelfAttention;
+pub use decoder::{Positions, TextDecoder};
+pub use kv_cache::{KvCache, KvTarget};
+pub use layer::DecoderLayer;
+pub use mlp::Mlp;
+pub use rotary::MultimodalRotary;

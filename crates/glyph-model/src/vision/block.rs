@@ -1,0 +1,101 @@
+//! One transformer block of the vision tower.
+
+use burn::module::Module;
+use burn::tensor::activation::silu;
+use burn::tensor::module::attention;
+use burn::tensor::{Device, Tensor};
+
+use crate::config::VisionConfig;
+use crate::layers::{Linear, RmsNorm};
+use crate::rotary::Rotary;
+
+/// `x += attn(norm1 x); x += mlp(norm2 x)`.
+#[derive(Module, Debug)]
+pub struct Block {
+    /// Before attention.
+    pub norm1: RmsNorm,
+    /// Before the feed-forward layer.
+    pub norm2: RmsNorm,
+    /// Full attention inside an image.
+    pub attn: Attention,
+    /// Feed-forward layer.
+    pub mlp: Mlp,
+}
+
+impl Block {
+    pub(super) fn new(config: &VisionConfig, device: &Device) -> Self {
+        let d = config.hidden_size;
+        Self {
+            norm1: RmsNorm::new(d, config.rms_norm_eps, device),
+            norm2: RmsNorm::new(d, config.rms_norm_eps, device),
+            attn: Attention {
+                qkv: Linear::new(d, 3 * d, false, device),
+                proj: Linear::new(d, d, false, device),
+                n_heads: config.num_heads,
+            },
+            // The block's inner width is out_hidden_size; intermediate_size belongs to the merger.
+            mlp: Mlp::new(d, config.out_hidden_size, device),
+        }
+    }
+
+    /// # Shapes
+    /// `[images, patches, d]` → the same.
+    pub fn forward(&self, x: Tensor<3>, rotary: &Rotary) -> Tensor<3> {
+        let x = x.clone() + self.attn.forward(self.norm1.forward(x), rotary);
+        x.clone() + self.mlp.forward(self.norm2.forward(x))
+    }
+}
+
+/// Full self-attention inside each image.
+#[derive(Module, Debug)]
+pub struct Attention {
+    /// Query, key and value in one.
+    pub qkv: Linear,
+    /// Output projection.
+    pub proj: Linear,
+    n_heads: usize,
+}
+
+impl Attention {
+    fn forward(&self, x: Tensor<3>, rotary: &Rotary) -> Tensor<3> {
+        let [images, patches, d] = x.dims();
+        let head_dim = d / self.n_heads;
+        let heads = [images, patches, self.n_heads, head_dim];
+        let [q, k, v] = self
+            .qkv
+            .forward(x)
+            .split_with_sizes([d, d, d].to_vec(), 2)
+            .try_into()
+            .unwrap_or_else(|_| unreachable!("three sizes give three parts"));
+        let q = rotary.apply(q.reshape(heads)).swap_dims(1, 2);
+        let k = rotary.apply(k.reshape(heads)).swap_dims(1, 2);
+        let v = v.reshape(heads).swap_dims(1, 2);
+        let y = attention(q, k, v, None, None, Default::default());
+        self.proj.forward(y.swap_dims(1, 2).reshape([images, patches, d]))
+    }
+}
+
+/// `down(silu(gate x) · up x)`.
+#[derive(Module, Debug)]
+pub struct Mlp {
+    /// Gate.
+    pub gate_proj: Linear,
+    /// Up.
+    pub up_proj: Linear,
+    /// Down.
+    pub down_proj: Linear,
+}
+
+impl Mlp {
+    pub(super) fn new(d: usize, d_inner: usize, device: &Device) -> Self {
+        Self {
+            gate_proj: Linear::new(d, d_inner, false, device),
+            up_proj: Linear::new(d, d_inner, false, device),
+            down_proj: Linear::new(d_inner, d, false, device),
+        }
+    }
+
+    pub(super) fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        self.down_proj.forward(silu(self.gate_proj.forward(x.clone())) * self.up_proj.forward(x))
+    }
+}

@@ -1,0 +1,104 @@
+//! Streaming the weights of a checkpoint into a module tree whose paths are the tensor names.
+
+use std::collections::HashSet;
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::{DType, Tensor};
+
+use super::source::WeightFiles;
+use crate::error::{ModelError, Result};
+
+/// What loading found besides the tensors that it used.
+#[derive(Debug, Clone, Default)]
+pub struct LoadReport {
+    /// Tensors in the files that the model has no use for.
+    pub unexpected: Vec<String>,
+}
+
+/// Loads every parameter of `module` from `files`, tensor by tensor, as `dtype`.
+///
+/// `on_tensor` is called with the bytes read so far, for progress.
+///
+/// # Errors
+/// [`ModelError::Weights`] listing every missing and every wrong-shaped tensor.
+pub fn load_weights<M: Module>(
+    module: M,
+    files: &WeightFiles,
+    dtype: DType,
+    on_tensor: impl FnMut(usize),
+) -> Result<(M, LoadReport)> {
+    // All problems are found before the first byte is read.
+    let specs = tensor_specs(&module);
+    let problems: Vec<String> = specs
+        .iter()
+        .filter_map(|(name, shape)| match files.info(name) {
+            None => Some(format!("{name} {shape:?} is missing")),
+            Some(info) if info.shape != *shape => {
+                Some(format!("{name} has shape {:?} where config.json asks for {shape:?}", info.shape))
+            }
+            Some(_) => None,
+        })
+        .collect();
+    if !problems.is_empty() {
+        return Err(ModelError::Weights { problems });
+    }
+    let expected: HashSet<String> = specs.into_iter().map(|(name, _)| name).collect();
+    let mut loader = Loader { files, dtype, path: Vec::new(), n_bytes: 0, on_tensor };
+    let module = module.map(&mut loader);
+    Ok((module, LoadReport { unexpected: files.others(&expected) }))
+}
+
+/// Name and shape of every parameter of a module, in its order.
+pub fn tensor_specs<M: Module>(module: &M) -> Vec<(String, Vec<usize>)> {
+    let mut specs = Specs { path: Vec::new(), specs: Vec::new() };
+    module.visit(&mut specs);
+    specs.specs
+}
+
+struct Specs {
+    path: Vec<String>,
+    specs: Vec<(String, Vec<usize>)>,
+}
+
+impl ModuleVisitor for Specs {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.specs.push((self.path.join("."), param.lazy_shape().to_vec()));
+    }
+}
+
+struct Loader<'a, F> {
+    files: &'a WeightFiles,
+    dtype: DType,
+    path: Vec<String>,
+    n_bytes: usize,
+    on_tensor: F,
+}
+
+impl<F: FnMut(usize)> ModuleMapper for Loader<'_, F> {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let name = self.path.join(".");
+        let Some(info) = self.files.info(&name) else { return param };
+        let data = self.files.data(info).convert_dtype(self.dtype);
+        self.n_bytes += data.as_bytes().len();
+        (self.on_tensor)(self.n_bytes);
+        let tensor = Tensor::from_data(data, (&param.lazy_device(), self.dtype));
+        let id = param.id;
+        param.transform_for_load(tensor, id)
+    }
+}

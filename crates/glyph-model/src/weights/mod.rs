@@ -1,0 +1,10 @@
+//! Weights by the checkpoint's tensor names: safetensors, single or sharded, memory-mapped or in memory.
+
+mod load;
+mod names;
+mod save;
+mod source;
+
+pub use load::{LoadReport, load_weights, tensor_specs};
+pub use save::{SavedDType, safetensors_bytes};
+pub use source::{TensorInfo, WeightFiles};

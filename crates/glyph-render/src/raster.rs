@@ -1,0 +1,186 @@
+//! Draws a laid-out page with glyph images from the text engine.
+
+use cosmic_text::{CacheKey, CacheKeyFlags, FontSystem, SubpixelBin, SwashCache, SwashContent};
+
+use crate::canvas::{Canvas, Coverage, PixelRect};
+use crate::layout::{PageItem, PageLayout, ParagraphBox, PlacedLine};
+use crate::metrics::{CharInfo, FaceSet, font_system};
+use crate::page::PageLine;
+use crate::style::{RenderStyle, Rgb, pdf_number};
+use crate::text::NO_BREAK_SPACE;
+
+/// Horizontal positions of a glyph within a pixel that are told apart, as in poppler.
+const BINS: [SubpixelBin; 4] =
+    [SubpixelBin::Zero, SubpixelBin::One, SubpixelBin::Two, SubpixelBin::Three];
+
+/// Faces whose bounding box is taller than this many pixels are placed on whole pixels, as in
+/// poppler.
+const MAX_BINNED_BOX_PX: f64 = 50.0;
+
+/// Slot of a glyph that was not drawn yet.
+const UNKNOWN: u32 = u32::MAX;
+/// Slot of a glyph without pixels, such as a space.
+const BLANK: u32 = u32::MAX - 1;
+
+/// The text engine and the glyph images of one thread.
+pub(crate) struct Rasterizer {
+    system: FontSystem,
+    cache: SwashCache,
+    /// Per face: place in `images` of each glyph and position.
+    slots: Vec<Vec<u32>>,
+    images: Vec<Coverage>,
+}
+
+/// What every page of a renderer shares while it is drawn.
+#[derive(Clone, Copy)]
+pub(crate) struct Paint<'a> {
+    pub(crate) style: &'a RenderStyle,
+    pub(crate) faces: &'a FaceSet,
+    /// The text colour, then the markers' colours.
+    pub(crate) colors: &'a [Rgb],
+    /// 1 where everything is gray, else 3.
+    pub(crate) channels: usize,
+}
+
+impl Rasterizer {
+    pub(crate) fn new(faces: &FaceSet) -> Rasterizer {
+        Rasterizer {
+            system: font_system(&faces.database),
+            cache: SwashCache::new(),
+            slots: vec![Vec::new(); faces.faces.len()],
+            images: Vec::new(),
+        }
+    }
+
+    /// Draws a page before scaling and cropping, and says where its lines are.
+    pub(crate) fn draw(&mut self, layout: &PageLayout, paint: Paint) -> (Canvas, Vec<PageLine>) {
+        let style = paint.style;
+        let (width_px, height_px) = style.page_px();
+        let mut canvas = Canvas::new(width_px, height_px, paint.channels);
+        let scale = style.px_per_pt();
+        if style.page_bg_color != Rgb::WHITE {
+            let page = PixelRect {
+                left: 0,
+                top: 0,
+                right: (style.page_width_pt * scale).round() as i64,
+                bottom: (style.page_height_pt * scale).round() as i64,
+            };
+            canvas.fill(page, style.page_bg_color);
+        }
+        let mut lines = Vec::new();
+        for item in &layout.items {
+            match item {
+                PageItem::Box(paragraph) => draw_box(&mut canvas, *paragraph, style),
+                PageItem::Line(line) => lines.push(self.draw_line(&mut canvas, line, paint)),
+            }
+        }
+        (canvas, lines)
+    }
+
+    fn draw_line(&mut self, canvas: &mut Canvas, line: &PlacedLine, paint: Paint) -> PageLine {
+        let style = paint.style;
+        let scale = style.px_per_pt();
+        let origin_x_px = line.origin_pt.0 * scale;
+        let origin_y_px = style.top_edge_px() - line.origin_pt.1 * scale;
+        let baseline_px = origin_y_px - line.start_pt.1 * scale;
+        let row = baseline_px.floor() as i64;
+        let font_size_pt = pdf_number(style.font_size_pt);
+        let mut x_pt = line.start_pt.0;
+        let mut runs = line.colors.iter().copied();
+        let (mut run_end, mut color) = (0, Rgb::BLACK);
+        for (at, character) in line.text.char_indices() {
+            while at >= run_end {
+                let Some((end, number)) = runs.next() else { break };
+                (run_end, color) = (end, paint.colors[usize::from(number)]);
+            }
+            let info = paint.faces.info(character);
+            let x_px = x_pt * scale + origin_x_px;
+            let column = x_px.floor();
+            let bin = (((x_px - column) * 4.0) as usize).min(3);
+            if let Some(image) = self.image(info, bin, paint) {
+                canvas.draw(image, column as i64, row, color);
+            }
+            x_pt += info.drawn_em * font_size_pt;
+            if character == ' ' || character == NO_BREAK_SPACE {
+                x_pt += line.word_space_pt;
+            }
+        }
+        let stretch = style.horizontal_scale;
+        PageLine {
+            text: line.text.clone(),
+            x_px: ((line.start_pt.0 * scale + origin_x_px) * stretch) as f32,
+            baseline_px: baseline_px as f32,
+            width_px: ((x_pt - line.start_pt.0) * scale * stretch) as f32,
+        }
+    }
+
+    /// The image of a glyph at one of four positions within a pixel.
+    fn image(&mut self, info: &CharInfo, bin: usize, paint: Paint) -> Option<&Coverage> {
+        let face = &paint.faces.faces[usize::from(info.face)];
+        let font_px = paint.style.font_size_pt * paint.style.px_per_pt();
+        let bin = if face.box_height_em * font_px > MAX_BINNED_BOX_PX { 0 } else { bin };
+        let slots = &mut self.slots[usize::from(info.face)];
+        if slots.is_empty() {
+            slots.resize((face.glyph_count + 1) * BINS.len(), UNKNOWN);
+        }
+        let slot = slots.get_mut(usize::from(info.glyph) * BINS.len() + bin)?;
+        if *slot == UNKNOWN {
+            let key = CacheKey {
+                font_id: face.id,
+                glyph_id: info.glyph,
+                font_size_bits: (font_px as f32).to_bits(),
+                x_bin: BINS[bin],
+                y_bin: SubpixelBin::Zero,
+                font_weight: face.weight,
+                flags: CacheKeyFlags::DISABLE_HINTING,
+            };
+            let image = self.cache.get_image_uncached(&mut self.system, key);
+            let mask = image.filter(|image| image.content == SwashContent::Mask);
+            *slot = match mask {
+                Some(image) if !image.data.is_empty() => {
+                    self.images.push(Coverage {
+                        left: image.placement.left,
+                        top: image.placement.top,
+                        width: image.placement.width as usize,
+                        height: image.placement.height as usize,
+                        data: image.data.into_boxed_slice(),
+                    });
+                    self.images.len() as u32 - 1
+                }
+                _ => BLANK,
+            };
+        }
+        self.images.get(*slot as usize)
+    }
+}
+
+/// Draws a paragraph's background and border with edges on whole pixels, as poppler adjusts them.
+fn draw_box(canvas: &mut Canvas, paragraph: ParagraphBox, style: &RenderStyle) {
+    let scale = style.px_per_pt();
+    let edge = |x_pt: f64| (x_pt * scale).round() as i64;
+    let row = |y_pt: f64| (style.top_edge_px() - y_pt * scale).round() as i64;
+    // A shape is never thinner than a pixel.
+    let rect = |left_pt: f64, bottom_pt: f64, right_pt: f64, top_pt: f64| {
+        let (left, top) = (edge(left_pt), row(top_pt));
+        let (right, bottom) = (edge(right_pt).max(left + 1), row(bottom_pt).max(top + 1));
+        PixelRect { left, top, right, bottom }
+    };
+    let (left_pt, bottom_pt) = (paragraph.left_pt, paragraph.bottom_pt);
+    let right_pt = left_pt + paragraph.width_pt;
+    let top_pt = bottom_pt + paragraph.height_pt;
+    canvas.fill(rect(left_pt, bottom_pt, right_pt, top_pt), style.para_bg_color);
+    if style.border_width_pt > 0.0 {
+        let half_pt = style.border_width_pt / 2.0;
+        let (outer_left_pt, outer_right_pt) = (left_pt - half_pt, right_pt + half_pt);
+        let (outer_bottom_pt, outer_top_pt) = (bottom_pt - half_pt, top_pt + half_pt);
+        let sides = [
+            rect(outer_left_pt, outer_bottom_pt, left_pt + half_pt, outer_top_pt),
+            rect(right_pt - half_pt, outer_bottom_pt, outer_right_pt, outer_top_pt),
+            rect(outer_left_pt, outer_bottom_pt, outer_right_pt, bottom_pt + half_pt),
+            rect(outer_left_pt, top_pt - half_pt, outer_right_pt, outer_top_pt),
+        ];
+        for side in sides {
+            canvas.fill(side, style.para_border_color);
+        }
+    }
+}

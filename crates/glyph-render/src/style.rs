@@ -1,0 +1,575 @@
+//! The render configuration: the official JSON file, read strictly.
+//!
+//! Every key of the official configuration files is known here by its hyphenated name. A missing
+//! key takes the value that the official rendering function gives it, which is not always the
+//! value in the two shipped files ([`RenderStyle::official_en`], [`RenderStyle::official_zh`]).
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Number, Value};
+
+use crate::markup::NewlineMarkup;
+
+/// Points per inch, the unit of every length in a style.
+pub(crate) const POINTS_PER_INCH: f64 = 72.0;
+
+/// Blank border, in points, that the official layout keeps inside the margins on every side.
+pub(crate) const FRAME_PADDING_PT: f64 = 6.0;
+
+/// Most pixels that one page may have; a larger page is a mistake in the style.
+const MAX_PAGE_PIXELS: f64 = 100_000_000.0;
+
+/// Every key of the official configuration, in the order of the shipped files.
+const KEYS: [&str; 23] = [
+    "page-size",
+    "dpi",
+    "margin-x",
+    "margin-y",
+    "font-path",
+    "font-size",
+    "line-height",
+    "font-color",
+    "alignment",
+    "horizontal-scale",
+    "first-line-indent",
+    "left-indent",
+    "right-indent",
+    "space-after",
+    "space-before",
+    "border-width",
+    "border-padding",
+    "page-bg-color",
+    "para-bg-color",
+    "para-border-color",
+    "auto-crop-width",
+    "auto-crop-last-page",
+    "newline-markup",
+];
+
+/// What is wrong with a render configuration.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StyleError {
+    /// The text is not a JSON object.
+    #[error("the render style is not a JSON object: {0}")]
+    NotJson(String),
+    /// A key that the official configuration does not have.
+    #[error("unknown render style key `{key}`; the known keys are {}", KEYS.join(", "))]
+    UnknownKey {
+        /// The key as written.
+        key: String,
+    },
+    /// A key whose value cannot be used.
+    #[error("render style key `{key}` has the value {value}; it must be {expected}")]
+    BadValue {
+        /// The key as written.
+        key: &'static str,
+        /// Its value as JSON.
+        value: String,
+        /// What the value must be.
+        expected: &'static str,
+    },
+    /// A key that has no default is missing.
+    #[error("render style key `{key}` is missing; {hint}")]
+    MissingKey {
+        /// The missing key.
+        key: &'static str,
+        /// What to write.
+        hint: &'static str,
+    },
+    /// Values that are valid alone and impossible together.
+    #[error("the render style cannot hold text: {0}")]
+    Impossible(String),
+}
+
+/// An opaque colour, 8 bits a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rgb {
+    /// Red, 0 to 255.
+    pub red: u8,
+    /// Green, 0 to 255.
+    pub green: u8,
+    /// Blue, 0 to 255.
+    pub blue: u8,
+}
+
+impl Rgb {
+    /// Black, the official text colour.
+    pub const BLACK: Rgb = Rgb { red: 0, green: 0, blue: 0 };
+    /// White, the official page colour.
+    pub const WHITE: Rgb = Rgb { red: 255, green: 255, blue: 255 };
+
+    /// Reads `#RRGGBB` (or `0xRRGGBB`).
+    pub fn from_hex(text: &str) -> Option<Rgb> {
+        let digits = text.strip_prefix('#').or_else(|| text.strip_prefix("0x"))?;
+        if digits.len() != 6 || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return None;
+        }
+        let value = u32::from_str_radix(digits, 16).ok()?;
+        let [_, red, green, blue] = value.to_be_bytes();
+        Some(Rgb { red, green, blue })
+    }
+
+    /// Whether red, green and blue are equal.
+    pub fn is_gray(self) -> bool {
+        self.red == self.green && self.green == self.blue
+    }
+}
+
+impl fmt::Display for Rgb {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "#{:02X}{:02X}{:02X}", self.red, self.green, self.blue)
+    }
+}
+
+/// How the lines of a paragraph are placed between its left and right edge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Alignment {
+    /// Flush left.
+    Left,
+    /// Centred.
+    Center,
+    /// Flush right.
+    Right,
+    /// Spaces stretched so that both edges are flush; the official function's default.
+    Justify,
+}
+
+impl Alignment {
+    fn from_name(name: &str) -> Option<Alignment> {
+        match name {
+            "LEFT" => Some(Alignment::Left),
+            "CENTER" => Some(Alignment::Center),
+            "RIGHT" => Some(Alignment::Right),
+            "JUSTIFY" => Some(Alignment::Justify),
+            _ => None,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Alignment::Left => "LEFT",
+            Alignment::Center => "CENTER",
+            Alignment::Right => "RIGHT",
+            Alignment::Justify => "JUSTIFY",
+        }
+    }
+}
+
+/// A validated render configuration.
+///
+/// Lengths are points (1/72 inch). The fields are public so that a caller can change one value,
+/// such as the resolution; [`RenderStyle::validate`] runs again when a renderer is made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Map<String, Value>", into = "Map<String, Value>")]
+pub struct RenderStyle {
+    /// `page-size`, its first number.
+    pub page_width_pt: f64,
+    /// `page-size`, its second number.
+    pub page_height_pt: f64,
+    /// `dpi`: pixels per inch.
+    pub dpi: f64,
+    /// `margin-x`: left and right margin. −6 cancels the frame padding.
+    pub margin_x_pt: f64,
+    /// `margin-y`: top and bottom margin. −6 cancels the frame padding.
+    pub margin_y_pt: f64,
+    /// `font-path`: a file name in the font library, or a path whose last part is one.
+    pub font_path: String,
+    /// `font-size`.
+    pub font_size_pt: f64,
+    /// `line-height`: distance between baselines.
+    pub line_height_pt: f64,
+    /// `font-color`.
+    pub font_color: Rgb,
+    /// `alignment`.
+    pub alignment: Alignment,
+    /// `horizontal-scale`: factor on the page's width in pixels after drawing.
+    pub horizontal_scale: f64,
+    /// `first-line-indent`, of each paragraph (30 lines of text).
+    pub first_line_indent_pt: f64,
+    /// `left-indent`.
+    pub left_indent_pt: f64,
+    /// `right-indent`.
+    pub right_indent_pt: f64,
+    /// `space-before` each paragraph that does not start a page.
+    pub space_before_pt: f64,
+    /// `space-after` each paragraph.
+    pub space_after_pt: f64,
+    /// `border-width` of the line around each paragraph; 0 draws none.
+    pub border_width_pt: f64,
+    /// `border-padding` between paragraph and border.
+    pub border_padding_pt: f64,
+    /// `page-bg-color`.
+    pub page_bg_color: Rgb,
+    /// `para-bg-color`.
+    pub para_bg_color: Rgb,
+    /// `para-border-color`.
+    pub para_border_color: Rgb,
+    /// `auto-crop-width`: cut the page to the right of its ink.
+    pub auto_crop_width: bool,
+    /// `auto-crop-last-page`: cut the last page below its ink.
+    pub auto_crop_last_page: bool,
+    /// `newline-markup`: what stands for a newline of the text.
+    pub newline_markup: NewlineMarkup,
+}
+
+impl RenderStyle {
+    /// Reads an official configuration file.
+    pub fn from_json(json: &str) -> Result<RenderStyle, StyleError> {
+        let map: Map<String, Value> =
+            serde_json::from_str(json).map_err(|error| StyleError::NotJson(error.to_string()))?;
+        RenderStyle::try_from(map)
+    }
+
+    /// Writes every key, so that the official script and [`RenderStyle::from_json`] read it back.
+    pub fn to_json(&self) -> String {
+        Value::Object(self.clone().into()).to_string()
+    }
+
+    /// The style of a font file with the official function's default for everything else:
+    /// A4, margin 20, size 9, justified, no cropping.
+    pub fn with_font(font_path: &str) -> RenderStyle {
+        const INCH_PER_MM: f64 = 1.0 / 25.4;
+        RenderStyle {
+            page_width_pt: 210.0 * INCH_PER_MM * POINTS_PER_INCH,
+            page_height_pt: 297.0 * INCH_PER_MM * POINTS_PER_INCH,
+            dpi: 72.0,
+            margin_x_pt: 20.0,
+            margin_y_pt: 20.0,
+            font_path: font_path.to_owned(),
+            font_size_pt: 9.0,
+            line_height_pt: 10.0,
+            font_color: Rgb::BLACK,
+            alignment: Alignment::Justify,
+            horizontal_scale: 1.0,
+            first_line_indent_pt: 0.0,
+            left_indent_pt: 0.0,
+            right_indent_pt: 0.0,
+            space_before_pt: 0.0,
+            space_after_pt: 0.0,
+            border_width_pt: 0.0,
+            border_padding_pt: 0.0,
+            page_bg_color: Rgb::WHITE,
+            para_bg_color: Rgb::WHITE,
+            para_border_color: Rgb::WHITE,
+            auto_crop_width: false,
+            auto_crop_last_page: false,
+            newline_markup: NewlineMarkup::line_break(),
+        }
+    }
+
+    /// The values of the shipped `config_en.json`.
+    pub fn official_en() -> RenderStyle {
+        RenderStyle {
+            page_width_pt: 595.0,
+            page_height_pt: 842.0,
+            margin_x_pt: 10.0,
+            margin_y_pt: 10.0,
+            alignment: Alignment::Left,
+            auto_crop_width: true,
+            auto_crop_last_page: true,
+            ..RenderStyle::with_font("Verdana.ttf")
+        }
+    }
+
+    /// The values of the shipped `config_zh.json`.
+    pub fn official_zh() -> RenderStyle {
+        RenderStyle {
+            font_path: "SourceHanSansHWSC-VF.ttf".to_owned(),
+            ..RenderStyle::official_en()
+        }
+    }
+
+    /// Width that lines may fill before indents, in points.
+    pub(crate) fn frame_width_pt(&self) -> f64 {
+        let inner_pt = (self.page_width_pt - self.margin_x_pt) - self.margin_x_pt;
+        let right_pt = self.margin_x_pt + inner_pt;
+        right_pt - self.margin_x_pt - FRAME_PADDING_PT - FRAME_PADDING_PT
+    }
+
+    /// Bottom edge of the area that lines may fill, in points above the page's bottom.
+    pub(crate) fn frame_bottom_pt(&self) -> f64 {
+        self.margin_y_pt + FRAME_PADDING_PT
+    }
+
+    /// Top edge of the area that lines may fill, in points above the page's bottom.
+    pub(crate) fn frame_top_pt(&self) -> f64 {
+        let inner_pt = (self.page_height_pt - self.margin_y_pt) - self.margin_y_pt;
+        (self.margin_y_pt + inner_pt) - FRAME_PADDING_PT
+    }
+
+    /// Pixels per point.
+    pub(crate) fn px_per_pt(&self) -> f64 {
+        self.dpi / POINTS_PER_INCH
+    }
+
+    /// Page size in pixels before scaling and cropping.
+    pub fn page_px(&self) -> (u32, u32) {
+        let px = |points: f64| (pdf_number(points) * self.px_per_pt()).ceil().max(1.0) as u32;
+        (px(self.page_width_pt), px(self.page_height_pt))
+    }
+
+    /// Page height as the page description states it, in pixels: the top edge that lines are
+    /// placed from.
+    pub(crate) fn top_edge_px(&self) -> f64 {
+        pdf_number(self.page_height_pt) * self.px_per_pt()
+    }
+
+    /// Checks every value, alone and together.
+    pub fn validate(&self) -> Result<(), StyleError> {
+        let number = |key, value: f64, valid: bool, expected| {
+            if value.is_finite() && valid {
+                return Ok(());
+            }
+            Err(StyleError::BadValue { key, value: value.to_string(), expected })
+        };
+        const POSITIVE: &str = "a number above 0 and at most 14400 (points)";
+        const NOT_NEGATIVE: &str = "a number from 0 to 14400 (points)";
+        const MARGIN: &str = "a number from -6 (which cancels the frame padding) to 14400 (points)";
+        const ANY: &str = "a number from -14400 to 14400 (points)";
+        const MAX_PT: f64 = 14400.0;
+        let positive = |key, value: f64| number(key, value, value > 0.0 && value <= MAX_PT, POSITIVE);
+        let not_negative =
+            |key, value: f64| number(key, value, (0.0..=MAX_PT).contains(&value), NOT_NEGATIVE);
+        let margin = |key, value: f64| {
+            number(key, value, (-FRAME_PADDING_PT..=MAX_PT).contains(&value), MARGIN)
+        };
+        let any = |key, value: f64| number(key, value, value.abs() <= MAX_PT, ANY);
+        positive("page-size", self.page_width_pt)?;
+        positive("page-size", self.page_height_pt)?;
+        number("dpi", self.dpi, self.dpi >= 1.0 && self.dpi <= 2400.0, "a number from 1 to 2400")?;
+        margin("margin-x", self.margin_x_pt)?;
+        margin("margin-y", self.margin_y_pt)?;
+        positive("font-size", self.font_size_pt)?;
+        positive("line-height", self.line_height_pt)?;
+        number(
+            "horizontal-scale",
+            self.horizontal_scale,
+            self.horizontal_scale >= 0.01 && self.horizontal_scale <= 100.0,
+            "a number from 0.01 to 100",
+        )?;
+        any("first-line-indent", self.first_line_indent_pt)?;
+        any("left-indent", self.left_indent_pt)?;
+        any("right-indent", self.right_indent_pt)?;
+        not_negative("space-before", self.space_before_pt)?;
+        not_negative("space-after", self.space_after_pt)?;
+        not_negative("border-width", self.border_width_pt)?;
+        not_negative("border-padding", self.border_padding_pt)?;
+        self.validate_room()
+    }
+
+    /// Checks that a page holds at least one character a line and two lines.
+    fn validate_room(&self) -> Result<(), StyleError> {
+        let line_pt = self.frame_width_pt() - self.left_indent_pt - self.right_indent_pt;
+        let first_pt = line_pt - self.first_line_indent_pt;
+        if line_pt.min(first_pt).min(self.frame_width_pt()) <= 0.0 {
+            return Err(StyleError::Impossible(format!(
+                "page-size, margin-x and the indents leave lines of {:.2} points; widen the page \
+                 or take less margin",
+                line_pt.min(first_pt)
+            )));
+        }
+        // The official layout moves a paragraph on when fewer than two of its lines fit, and
+        // stops with an error when that happens on an empty page.
+        let height_pt = self.frame_top_pt() - self.frame_bottom_pt();
+        if ((height_pt / self.line_height_pt) as i64) < 2 {
+            return Err(StyleError::Impossible(format!(
+                "a page leaves {height_pt:.2} points for lines of {} points; it must hold two",
+                self.line_height_pt
+            )));
+        }
+        let (width_px, height_px) = self.page_px();
+        let pixels = f64::from(width_px) * f64::from(height_px) * self.horizontal_scale.max(1.0);
+        if pixels > MAX_PAGE_PIXELS {
+            return Err(StyleError::Impossible(format!(
+                "a page would be {width_px}×{height_px} pixels; lower page-size or dpi"
+            )));
+        }
+        Ok(())
+    }
+}
+
+impl TryFrom<Map<String, Value>> for RenderStyle {
+    type Error = StyleError;
+
+    fn try_from(map: Map<String, Value>) -> Result<RenderStyle, StyleError> {
+        if let Some(key) = map.keys().find(|key| !KEYS.contains(&key.as_str())) {
+            return Err(StyleError::UnknownKey { key: key.clone() });
+        }
+        let keys = Keys(&map);
+        let Some(font_path) = keys.text("font-path")? else {
+            return Err(StyleError::MissingKey {
+                key: "font-path",
+                hint: "name a bundled font such as DejaVuSans.ttf, or a font file",
+            });
+        };
+        let default = RenderStyle::with_font(font_path);
+        let (page_width_pt, page_height_pt) =
+            keys.page_size()?.unwrap_or((default.page_width_pt, default.page_height_pt));
+        let font_size_pt = keys.number("font-size")?.unwrap_or(default.font_size_pt);
+        let number = |key, default| Ok::<f64, StyleError>(keys.number(key)?.unwrap_or(default));
+        let color = |key, default| Ok::<Rgb, StyleError>(keys.color(key)?.unwrap_or(default));
+        let style = RenderStyle {
+            page_width_pt,
+            page_height_pt,
+            dpi: number("dpi", default.dpi)?,
+            margin_x_pt: number("margin-x", default.margin_x_pt)?,
+            margin_y_pt: number("margin-y", default.margin_y_pt)?,
+            font_size_pt,
+            // The official function takes 0 like a missing key.
+            line_height_pt: keys
+                .number("line-height")?
+                .filter(|height| *height != 0.0)
+                .unwrap_or(font_size_pt + 1.0),
+            font_color: color("font-color", default.font_color)?,
+            alignment: keys.alignment()?.unwrap_or(default.alignment),
+            horizontal_scale: number("horizontal-scale", default.horizontal_scale)?,
+            first_line_indent_pt: number("first-line-indent", 0.0)?,
+            left_indent_pt: number("left-indent", 0.0)?,
+            right_indent_pt: number("right-indent", 0.0)?,
+            space_before_pt: number("space-before", 0.0)?,
+            space_after_pt: number("space-after", 0.0)?,
+            border_width_pt: number("border-width", 0.0)?,
+            border_padding_pt: number("border-padding", 0.0)?,
+            page_bg_color: color("page-bg-color", default.page_bg_color)?,
+            para_bg_color: color("para-bg-color", default.para_bg_color)?,
+            para_border_color: color("para-border-color", default.para_border_color)?,
+            auto_crop_width: keys.flag("auto-crop-width")?.unwrap_or(default.auto_crop_width),
+            auto_crop_last_page: keys
+                .flag("auto-crop-last-page")?
+                .unwrap_or(default.auto_crop_last_page),
+            newline_markup: keys.markup()?.unwrap_or(default.newline_markup),
+            font_path: default.font_path,
+        };
+        style.validate()?;
+        Ok(style)
+    }
+}
+
+impl From<RenderStyle> for Map<String, Value> {
+    fn from(style: RenderStyle) -> Map<String, Value> {
+        let number = |value: f64| {
+            // Whole numbers are written without a fraction, as in the shipped files.
+            if value.fract() == 0.0 && value.abs() < 1e15 {
+                Value::from(value as i64)
+            } else {
+                Number::from_f64(value).map_or(Value::Null, Value::Number)
+            }
+        };
+        let mut map = Map::new();
+        let mut put = |key: &str, value: Value| map.insert(key.to_owned(), value);
+        put("page-size", format!("{},{}", style.page_width_pt, style.page_height_pt).into());
+        put("dpi", number(style.dpi));
+        put("margin-x", number(style.margin_x_pt));
+        put("margin-y", number(style.margin_y_pt));
+        put("font-path", style.font_path.into());
+        put("font-size", number(style.font_size_pt));
+        put("line-height", number(style.line_height_pt));
+        put("font-color", style.font_color.to_string().into());
+        put("alignment", style.alignment.name().into());
+        put("horizontal-scale", number(style.horizontal_scale));
+        put("first-line-indent", number(style.first_line_indent_pt));
+        put("left-indent", number(style.left_indent_pt));
+        put("right-indent", number(style.right_indent_pt));
+        put("space-after", number(style.space_after_pt));
+        put("space-before", number(style.space_before_pt));
+        put("border-width", number(style.border_width_pt));
+        put("border-padding", number(style.border_padding_pt));
+        put("page-bg-color", style.page_bg_color.to_string().into());
+        put("para-bg-color", style.para_bg_color.to_string().into());
+        put("para-border-color", style.para_border_color.to_string().into());
+        put("auto-crop-width", style.auto_crop_width.into());
+        put("auto-crop-last-page", style.auto_crop_last_page.into());
+        put("newline-markup", style.newline_markup.as_str().into());
+        map
+    }
+}
+
+/// A number as it passes through the official page description: written with at most six decimals
+/// and seven significant digits, and read back digit by digit. The rounding of that reading decides
+/// on which pixel row a baseline falls when it meets a row's edge.
+pub(crate) fn pdf_number(value: f64) -> f64 {
+    let size = value.abs();
+    if size <= 1e-7 {
+        return 0.0;
+    }
+    let decimals = if size <= 1.0 { 6 } else { (6 - size.log10() as i32).clamp(0, 6) };
+    let written = format!("{size:.*}", decimals as usize);
+    let (whole, fraction) = written.split_once('.').unwrap_or((&written, ""));
+    let digit = |byte: u8| f64::from(byte - b'0');
+    let mut read = whole.bytes().fold(0.0, |sum, byte| sum * 10.0 + digit(byte));
+    let mut place = 0.1;
+    for byte in fraction.trim_end_matches('0').bytes() {
+        read += place * digit(byte);
+        place *= 0.1;
+    }
+    read.copysign(value)
+}
+
+/// Typed access to the keys of a configuration.
+struct Keys<'a>(&'a Map<String, Value>);
+
+impl<'a> Keys<'a> {
+    fn read<T>(
+        &self,
+        key: &'static str,
+        expected: &'static str,
+        read: impl FnOnce(&'a Value) -> Option<T>,
+    ) -> Result<Option<T>, StyleError> {
+        let Some(value) = self.0.get(key) else { return Ok(None) };
+        match read(value) {
+            Some(read) => Ok(Some(read)),
+            None => Err(StyleError::BadValue { key, value: value.to_string(), expected }),
+        }
+    }
+
+    fn text(&self, key: &'static str) -> Result<Option<&'a str>, StyleError> {
+        let text = |value: &'a Value| value.as_str().filter(|text| !text.is_empty());
+        self.read(key, "a non-empty string", text)
+    }
+
+    fn number(&self, key: &'static str) -> Result<Option<f64>, StyleError> {
+        self.read(key, "a number", Value::as_f64)
+    }
+
+    fn flag(&self, key: &'static str) -> Result<Option<bool>, StyleError> {
+        self.read(key, "true or false", Value::as_bool)
+    }
+
+    fn color(&self, key: &'static str) -> Result<Option<Rgb>, StyleError> {
+        self.read(key, "a color such as \"#1A2B3C\"", |value| Rgb::from_hex(value.as_str()?))
+    }
+
+    fn alignment(&self) -> Result<Option<Alignment>, StyleError> {
+        self.read("alignment", "LEFT, CENTER, RIGHT or JUSTIFY", |value| {
+            Alignment::from_name(value.as_str()?)
+        })
+    }
+
+    fn markup(&self) -> Result<Option<NewlineMarkup>, StyleError> {
+        self.read(
+            "newline-markup",
+            "made of <br/>, plain text and <font color=\"#RRGGBB\">plain text</font>",
+            |value| NewlineMarkup::parse(value.as_str()?),
+        )
+    }
+
+    fn page_size(&self) -> Result<Option<(f64, f64)>, StyleError> {
+        self.read("page-size", "width and height in points, such as \"595,842\"", |value| {
+            let sides: Vec<f64> = match value {
+                Value::String(text) => text
+                    .split(',')
+                    .map(|side| side.trim().parse().ok())
+                    .collect::<Option<Vec<f64>>>()?,
+                Value::Array(sides) => {
+                    sides.iter().map(Value::as_f64).collect::<Option<Vec<f64>>>()?
+                }
+                _ => return None,
+            };
+            match sides[..] {
+                [width_pt, height_pt] => Some((width_pt, height_pt)),
+                _ => None,
+            }
+        })
+    }
+}

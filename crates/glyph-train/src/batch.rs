@@ -1,0 +1,210 @@
+//! Samples → rendered pages → tensors' worth of numbers.
+
+use anyhow::{Context, Result, ensure};
+use glyph_model::config::{ModelConfig, PreprocessorConfig};
+use glyph_model::preprocess::{ImagePatches, PatchGrid, RgbImage, image_patches};
+use glyph_model::prompt::{ChatTemplate, Message, PromptEncoder, TextTokenizer};
+use glyph_render::{FontLibrary, RenderStyle, Renderer};
+
+use crate::data::Sample;
+use crate::mini;
+
+/// Character cells under one vision token: four columns, two lines of 14 px (or one of 28 px).
+pub const CELLS_PER_TOKEN: usize = 2 * COLUMNS_PER_TOKEN;
+/// Classes of a cell: blank, then the 94 visible ASCII characters.
+pub const CELL_CLASSES: usize = 95;
+const COLUMNS_PER_TOKEN: usize = 28 / mini::COLUMN_PX;
+
+/// Geometry of a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PageShape {
+    /// Characters per line.
+    pub columns: usize,
+    /// Lines per page.
+    pub lines: usize,
+    /// Height of a line: 28 px puts one line under a vision token, 14 px two.
+    pub line_px: usize,
+}
+
+/// Numbers of one optimisation step.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// Sequences.
+    pub n_rows: usize,
+    /// Positions of each, padded at the end.
+    pub seq: usize,
+    /// `[n_rows, seq]`.
+    pub ids: Vec<u32>,
+    /// Row of the image features for each image token.
+    pub feature_index: Vec<Option<usize>>,
+    /// Rotary positions.
+    pub positions: Vec<[u32; 3]>,
+    /// (flat position whose output predicts, id that it should predict).
+    pub targets: Vec<(usize, u32)>,
+    /// Pages of all rows.
+    pub n_images: usize,
+    /// Patches of each page.
+    pub grid: PatchGrid,
+    /// Values of a patch.
+    pub patch_len: usize,
+    /// `[n_images, patches, patch_len]`.
+    pub patches: Vec<f32>,
+    /// `[n_images, tokens, CELLS_PER_TOKEN]`, class of each cell.
+    pub cells: Vec<u32>,
+}
+
+/// Makes batches for pages of one shape.
+pub struct BatchMaker {
+    shape: PageShape,
+    renderer: Renderer,
+    preprocessor: PreprocessorConfig,
+    encoder: PromptEncoder,
+    end_of_answer: u32,
+}
+
+impl BatchMaker {
+    /// Opens renderer, tokenizer and template once.
+    pub fn new(shape: PageShape) -> Result<Self> {
+        let style = mini::render_style(shape.columns, shape.lines, shape.line_px);
+        let style = RenderStyle::from_json(&style.to_string())?;
+        let config = ModelConfig::from_json(&mini::config().to_string())?;
+        Ok(Self {
+            shape,
+            renderer: Renderer::new(style, FontLibrary::bundled())?,
+            preprocessor: PreprocessorConfig::from_json(&mini::preprocessor_config().to_string())?,
+            encoder: PromptEncoder {
+                tokenizer: TextTokenizer::from_json(mini::tokenizer().to_string().as_bytes())?,
+                template: ChatTemplate::new(mini::CHAT_TEMPLATE.to_owned())?,
+                image_token_id: config.image_token_id,
+                merge_size: config.vision_config.spatial_merge_size,
+            },
+            end_of_answer: mini::special_id("<|endoftext|>").context("no end token")?,
+        })
+    }
+
+    /// Renders and encodes samples that all have `n_pages` pages.
+    pub fn batch(&mut self, samples: &[Sample], n_pages: usize) -> Result<Batch> {
+        let mut rows = Vec::with_capacity(samples.len());
+        let mut batch = Batch {
+            n_rows: samples.len(),
+            seq: 0,
+            ids: Vec::new(),
+            feature_index: Vec::new(),
+            positions: Vec::new(),
+            targets: Vec::new(),
+            n_images: samples.len() * n_pages,
+            grid: PatchGrid { rows: 0, columns: 0 },
+            patch_len: 0,
+            patches: Vec::new(),
+            cells: Vec::new(),
+        };
+        let mut n_features = 0;
+        for sample in samples {
+            let pages = self.pages(&sample.text, n_pages)?;
+            for page in &pages {
+                batch.patches.extend_from_slice(&page.values);
+                batch.grid = page.grid;
+                batch.patch_len = page.patch_len;
+            }
+            self.cells(&sample.text, n_pages, &mut batch.cells);
+            let grids: Vec<PatchGrid> = pages.iter().map(|page| page.grid).collect();
+            let messages = [Message::pages_and_question(n_pages, &sample.question)];
+            let mut prompt = self.encoder.encode(&messages, &grids)?;
+            let features = prompt.n_image_tokens();
+            for index in prompt.feature_index.iter_mut().flatten() {
+                *index += n_features;
+            }
+            n_features += features;
+            let mut answer = self.encoder.tokenizer.encode(&sample.answer)?;
+            answer.push(self.end_of_answer);
+            batch.seq = batch.seq.max(prompt.ids.len() + answer.len());
+            rows.push((prompt, answer));
+        }
+        for (row, (prompt, answer)) in rows.into_iter().enumerate() {
+            let start = row * batch.seq;
+            let n_prompt = prompt.ids.len();
+            let n_padding = batch.seq - n_prompt - answer.len();
+            batch.targets.extend(
+                answer.iter().enumerate().map(|(i, id)| (start + n_prompt - 1 + i, *id)),
+            );
+            let mut next = prompt.positions.next;
+            batch.ids.extend(prompt.ids);
+            batch.feature_index.extend(prompt.feature_index);
+            batch.positions.extend(prompt.positions.positions);
+            for id in answer.into_iter().chain(std::iter::repeat_n(self.end_of_answer, n_padding)) {
+                batch.ids.push(id);
+                batch.feature_index.push(None);
+                batch.positions.push([next; 3]);
+                next += 1;
+            }
+        }
+        Ok(batch)
+    }
+
+    /// The pages of a text as patches; a text shorter than `n_pages` is filled up with blank pages.
+    fn pages(&mut self, text: &str, n_pages: usize) -> Result<Vec<ImagePatches>> {
+        let mut images = Vec::with_capacity(n_pages);
+        for page in self.renderer.pages(text) {
+            images.push(RgbImage::new(page.width_px as usize, page.height_px as usize, page.rgb)?);
+        }
+        ensure!(
+            images.len() <= n_pages,
+            "a sample of {n_pages} pages rendered to {}; its lines do not fit the grid",
+            images.len()
+        );
+        let blank = || {
+            let (width, height) =
+                (self.shape.columns * mini::COLUMN_PX, self.shape.lines * self.shape.line_px);
+            RgbImage::new(width, height, vec![255; width * height * 3])
+        };
+        while images.len() < n_pages {
+            images.push(blank()?);
+        }
+        images
+            .iter()
+            .map(|image| {
+                image_patches(image, &self.preprocessor).map_err(|reason| anyhow::anyhow!(reason))
+            })
+            .collect()
+    }
+
+    /// Appends the class of every cell of every page, in the order of the vision tokens.
+    fn cells(&self, text: &str, n_pages: usize, out: &mut Vec<u32>) {
+        let PageShape { columns, lines, line_px } = self.shape;
+        let lines_per_token = 28 / line_px;
+        let text_lines: Vec<&[u8]> = text.split('\n').map(str::as_bytes).collect();
+        for page in 0..n_pages {
+            for token_row in 0..lines / lines_per_token {
+                for token_column in 0..columns / COLUMNS_PER_TOKEN {
+                    for slot in 0..2 {
+                        let line = page * lines + token_row * lines_per_token + slot;
+                        for column in 0..COLUMNS_PER_TOKEN {
+                            let column = token_column * COLUMNS_PER_TOKEN + column;
+                            let byte = (slot < lines_per_token)
+                                .then(|| text_lines.get(line).and_then(|line| line.get(column)))
+                                .flatten();
+                            out.push(byte.map_or(0, |byte| u32::from(byte.saturating_sub(b' '))));
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A [`BatchMaker`] for each page shape, opened when first needed.
+#[derive(Default)]
+pub struct BatchMakers {
+    makers: std::collections::HashMap<PageShape, BatchMaker>,
+}
+
+impl BatchMakers {
+    /// Renders and encodes samples on pages of `shape`.
+    pub fn batch(&mut self, shape: PageShape, samples: &[Sample], n_pages: usize) -> Result<Batch> {
+        let maker = match self.makers.entry(shape) {
+            std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
+            std::collections::hash_map::Entry::Vacant(entry) => entry.insert(BatchMaker::new(shape)?),
+        };
+        maker.batch(samples, n_pages)
+    }
+}

@@ -1,0 +1,116 @@
+//! What a run keeps on disk: the shippable checkpoint, and beside it what training needs to go on.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use burn::optim::ModuleOptimizer;
+use burn::tensor::{DType, Device};
+use glyph_model::config::ModelConfig;
+use glyph_model::weights::{SavedDType, WeightFiles, load_weights, safetensors_bytes};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::mini;
+use crate::optimise::number_parameters;
+use crate::trainee::Trainee;
+
+/// Where training stands.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Progress {
+    /// Steps done.
+    pub step: usize,
+    /// Index of the curriculum stage.
+    pub stage: usize,
+    /// Seconds of training so far.
+    pub seconds: f64,
+    /// Samples drawn so far.
+    pub n_samples: u64,
+}
+
+/// Files of a run.
+pub struct RunDir(pub PathBuf);
+
+impl RunDir {
+    /// Makes the directory.
+    pub fn create(path: &Path) -> Result<Self> {
+        std::fs::create_dir_all(path).with_context(|| format!("cannot make {}", path.display()))?;
+        Ok(Self(path.to_owned()))
+    }
+
+    /// The log.
+    pub fn log_path(&self) -> PathBuf {
+        self.0.join("log.jsonl")
+    }
+
+    fn trainee_path(&self) -> PathBuf {
+        self.0.join("trainee.safetensors")
+    }
+
+    fn optimizer_path(&self) -> PathBuf {
+        self.0.join("optimizer.bpk")
+    }
+
+    fn progress_path(&self) -> PathBuf {
+        self.0.join("progress.json")
+    }
+
+    /// Saves everything; each file replaces its predecessor only when it is complete.
+    pub fn save(&self, trainee: &Trainee, optimizer: &ModuleOptimizer, progress: &Progress) -> Result<()> {
+        replace(&self.trainee_path(), &safetensors_bytes(trainee, SavedDType::F32)?)?;
+        let record = optimizer.into_bytes().context("cannot serialise the optimizer")?;
+        replace(&self.optimizer_path(), &record)?;
+        replace(&self.progress_path(), serde_json::to_string_pretty(progress)?.as_bytes())
+    }
+
+    /// What a former run left, if it left anything.
+    pub fn progress(&self) -> Result<Option<Progress>> {
+        let path = self.progress_path();
+        if !path.exists() {
+            return Ok(None);
+        }
+        let json = std::fs::read_to_string(&path)?;
+        Ok(Some(serde_json::from_str(&json).with_context(|| format!("{}", path.display()))?))
+    }
+
+    /// Loads the weights of a run, the throw-away head included.
+    pub fn load_trainee(&self, config: &ModelConfig, device: &Device) -> Result<Trainee> {
+        let path = self.trainee_path();
+        let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let files = WeightFiles::from_bytes(vec![("trainee.safetensors".to_owned(), bytes)])?;
+        let (trainee, _) = load_weights(Trainee::new(config, device), &files, DType::F32, |_| {})?;
+        Ok(number_parameters(trainee))
+    }
+
+    /// Loads the optimizer of a run.
+    pub fn load_optimizer(&self, optimizer: ModuleOptimizer) -> Result<ModuleOptimizer> {
+        let path = self.optimizer_path();
+        let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        optimizer
+            .from_bytes(burn::tensor::Bytes::from_bytes_vec(bytes))
+            .with_context(|| format!("{} cannot be used", path.display()))
+    }
+}
+
+/// Writes the checkpoint in the published layout: f16 weights and every file that loading needs.
+pub fn export(trainee: &Trainee, dir: &Path, render_style: &Value) -> Result<()> {
+    std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    let pretty = |value: &Value| serde_json::to_string_pretty(value).map(|json| json + "\n");
+    for (name, value) in [
+        ("config.json", mini::config()),
+        ("generation_config.json", mini::generation_config()),
+        ("preprocessor_config.json", mini::preprocessor_config()),
+        ("tokenizer.json", mini::tokenizer()),
+        ("tokenizer_config.json", mini::tokenizer_config()),
+        ("render.json", render_style.clone()),
+    ] {
+        replace(&dir.join(name), pretty(&value)?.as_bytes())?;
+    }
+    replace(&dir.join("chat_template.jinja"), mini::CHAT_TEMPLATE.as_bytes())?;
+    replace(&dir.join("model.safetensors"), &safetensors_bytes(&trainee.glm, SavedDType::F16)?)
+}
+
+fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    let partial = path.with_extension("partial");
+    std::fs::write(&partial, bytes).with_context(|| format!("cannot write {}", partial.display()))?;
+    std::fs::rename(&partial, path).with_context(|| format!("cannot write {}", path.display()))
+}

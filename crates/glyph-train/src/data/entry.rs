@@ -1,0 +1,319 @@
+//! Entries of documents that are looked up in: what stands on the page, and what may be asked.
+
+use super::draw::Draw;
+use super::fact::{Kind, LABEL_HEADS, SINGLE_LABELS, setting_kind, value};
+use super::prose::capitalised;
+use super::random::email;
+use super::words::{ADJECTIVES, FIRST_NAMES, LABEL_WORDS, LAST_NAMES, NOUNS, SETTING_WORDS};
+
+/// Two words that name an entry: the two halves of a label, of a setting, of a person's name.
+pub(crate) type Key = (&'static str, &'static str);
+
+/// One value that may be asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Fact {
+    /// What is asked for. No two facts of a document have the same subject.
+    pub subject: String,
+    /// Ways to ask, the usual one first.
+    pub questions: Vec<String>,
+    /// The answer.
+    pub value: String,
+}
+
+/// Lines of a document that belong together.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub key: Key,
+    pub lines: Vec<String>,
+    pub facts: Vec<Fact>,
+}
+
+/// How the fields of a form are written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FormStyle {
+    separator: &'static str,
+    case: FormCase,
+    /// Whether its labels are of one word; such labels are shared by the splits.
+    single_labels: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum FormCase {
+    Sentence,
+    Title,
+    Upper,
+}
+
+/// How settings are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SettingsStyle {
+    Toml,
+    Ini,
+    Yaml,
+    Json,
+    Env,
+}
+
+/// How a contact is written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ContactStyle {
+    Line,
+    Block,
+}
+
+impl FormStyle {
+    pub(crate) fn any(draw: &mut Draw) -> Self {
+        let separator = draw.one_of(&[": ", ": ", ": ", ": ", " = ", " - ", " | ", " -> "]);
+        let case = draw.one_of(&[
+            FormCase::Sentence,
+            FormCase::Sentence,
+            FormCase::Sentence,
+            FormCase::Title,
+            FormCase::Upper,
+        ]);
+        Self {
+            separator,
+            case,
+            single_labels: draw.chance(25),
+        }
+    }
+}
+
+/// The key of a form's field, like that of `similar` when there is one.
+pub(crate) fn form_key(draw: &mut Draw, similar: Option<Key>, style: FormStyle) -> Key {
+    if style.single_labels {
+        return ("", draw.one_of(&SINGLE_LABELS).0);
+    }
+    draw.admitted(
+        |draw| {
+            let word = draw.any(&LABEL_WORDS);
+            let (head, _) = draw.one_of(&LABEL_HEADS);
+            match similar {
+                Some((first, _)) if draw.chance(50) => (first, head),
+                Some((_, second)) => (word, second),
+                None => (word, head),
+            }
+        },
+        |split, (word, head)| split.admits_compound(&[word, &format!("{word} {head}")]),
+    )
+}
+
+/// A field of a form: `Invoice number: 83-2210`.
+pub(crate) fn form_field(draw: &mut Draw, key: Key, style: FormStyle) -> Entry {
+    let (word, head) = key;
+    let heads = if word.is_empty() {
+        &SINGLE_LABELS[..]
+    } else {
+        &LABEL_HEADS[..]
+    };
+    let mut kinds: Vec<Kind> = heads
+        .iter()
+        .filter(|(name, _)| *name == head)
+        .map(|&(_, kind)| kind)
+        .collect();
+    draw.shuffle(&mut kinds);
+    let label = format!("{word} {head}").trim_start().to_owned();
+    let value = value(draw, &label, kinds.first().copied().unwrap_or(Kind::Code));
+    let shown = match style.case {
+        FormCase::Sentence => label.clone(),
+        FormCase::Title => format!("{word} {}", capitalised(head))
+            .trim_start()
+            .to_owned(),
+        FormCase::Upper => label.to_ascii_uppercase(),
+    };
+    let asked = match word {
+        "" if head == "PIN" => head.to_owned(),
+        "" => head.to_ascii_lowercase(),
+        _ => format!("{} {head}", word.to_ascii_lowercase()),
+    };
+    let questions = vec![
+        format!("What is the {asked}?"),
+        format!("{}?", capitalised(&asked)),
+        format!("Find the {asked}."),
+        format!("What {asked} is given?"),
+        format!("Look up the {asked}."),
+    ];
+    let line = format!("{shown}{}{value}", style.separator);
+    single(
+        key,
+        line,
+        Fact {
+            subject: label,
+            questions,
+            value,
+        },
+    )
+}
+
+/// A name of a setting, of one word or two.
+pub(crate) fn setting_key(draw: &mut Draw, similar: Option<Key>) -> Key {
+    let second = if draw.chance(25) {
+        &[""][..]
+    } else {
+        &SETTING_WORDS
+    };
+    keyed(draw, similar, &SETTING_WORDS, second)
+}
+
+/// A setting in the notation of a configuration file.
+pub(crate) fn setting(draw: &mut Draw, key: Key, style: SettingsStyle, joint: &str) -> Entry {
+    let name = if key.1.is_empty() && style == SettingsStyle::Env {
+        key.0.to_ascii_uppercase()
+    } else if style == SettingsStyle::Env {
+        format!("{}_{}", key.0, key.1).to_ascii_uppercase()
+    } else if key.1.is_empty() {
+        key.0.to_owned()
+    } else if joint.is_empty() {
+        format!("{}{}", key.0, capitalised(key.1))
+    } else {
+        format!("{}{joint}{}", key.0, key.1)
+    };
+    let kind = setting_kind(draw);
+    let value = value(draw, &name, kind);
+    let bare = matches!(kind, Kind::Count | Kind::Digits | Kind::Flag);
+    let quoted = if bare {
+        value.clone()
+    } else {
+        format!("\"{value}\"")
+    };
+    let line = match style {
+        SettingsStyle::Toml => format!("{name} = {quoted}"),
+        SettingsStyle::Ini => format!("{name} = {value}"),
+        SettingsStyle::Yaml => format!("{name}: {value}"),
+        SettingsStyle::Json => format!("\"{name}\": {quoted},"),
+        SettingsStyle::Env => format!("{name}={value}"),
+    };
+    let questions = vec![
+        format!("What is the value of {name}?"),
+        format!("Find the value of {name}."),
+        format!("What is {name} set to?"),
+        format!("{name}?"),
+        format!("What is {name}?"),
+    ];
+    single(
+        key,
+        line,
+        Fact {
+            subject: name,
+            questions,
+            value,
+        },
+    )
+}
+
+/// A person's name.
+pub(crate) fn contact_key(draw: &mut Draw, similar: Option<Key>) -> Key {
+    keyed(draw, similar, &FIRST_NAMES, &LAST_NAMES)
+}
+
+/// A person with some of: phone, e-mail, city, office, birthday.
+pub(crate) fn contact(draw: &mut Draw, key: Key, style: ContactStyle) -> Entry {
+    const ATTRIBUTES: [(&str, &str, Kind); 6] = [
+        ("phone", "phone number", Kind::Phone),
+        ("mail", "e-mail address", Kind::Email),
+        ("city", "city", Kind::City),
+        ("office", "office", Kind::Room),
+        ("born", "date of birth", Kind::Date),
+        ("staff no.", "staff number", Kind::Digits),
+    ];
+    let (first, last) = key;
+    let name = format!("{first} {last}");
+    let mut attributes = ATTRIBUTES;
+    draw.shuffle(&mut attributes);
+    let count = draw.between(1, 3);
+    let (mut lines, mut facts) = (vec![name.clone()], Vec::new());
+    for (shown, asked, kind) in attributes.into_iter().take(count) {
+        let subject = format!("{name}/{asked}");
+        let value = if kind == Kind::Email && draw.chance(60) {
+            let user = format!("{}.{}", &first[..1], last).to_ascii_lowercase();
+            email(draw, &user)
+        } else {
+            value(draw, &subject, kind)
+        };
+        let questions = vec![
+            format!("What is {name}'s {asked}?"),
+            format!("{name}'s {asked}?"),
+            format!("What is the {asked} of {name}?"),
+            format!("Find the {asked} of {name}."),
+        ];
+        match style {
+            ContactStyle::Line => lines[0].push_str(&format!(", {shown} {value}")),
+            ContactStyle::Block => lines.push(format!("{}: {value}", capitalised(shown))),
+        }
+        facts.push(Fact {
+            subject,
+            questions,
+            value,
+        });
+    }
+    Entry { key, lines, facts }
+}
+
+/// A thing: an adjective and a noun.
+pub(crate) fn thing_key(draw: &mut Draw, similar: Option<Key>) -> Key {
+    keyed(draw, similar, &ADJECTIVES, &NOUNS)
+}
+
+/// The columns of a table, with the kind of their values.
+pub(crate) const COLUMNS: [(&str, Kind); 9] = [
+    ("Price", Kind::Price),
+    ("Code", Kind::Code),
+    ("Weight", Kind::Weight),
+    ("Date", Kind::Date),
+    ("Color", Kind::Color),
+    ("City", Kind::City),
+    ("Time", Kind::Time),
+    ("Number", Kind::Digits),
+    ("Room", Kind::Room),
+];
+
+/// A row of a table: a thing and one value for every column.
+pub(crate) fn row(draw: &mut Draw, key: Key, columns: &[(&'static str, Kind)]) -> Entry {
+    let thing = capitalised(&format!("{} {}", key.0, key.1));
+    let asked = format!("{} {}", key.0, key.1);
+    let (mut line, mut facts) = (thing, Vec::new());
+    for &(column, kind) in columns {
+        let subject = format!("{asked}/{column}");
+        let value = value(draw, &subject, kind);
+        line.push_str(" | ");
+        line.push_str(&value);
+        let column = column.to_ascii_lowercase();
+        let questions = vec![
+            format!("What is the {column} of the {asked}?"),
+            format!("Find the {column} of the {asked}."),
+            format!("{} of the {asked}?", capitalised(&column)),
+        ];
+        facts.push(Fact {
+            subject,
+            questions,
+            value,
+        });
+    }
+    Entry {
+        key,
+        lines: vec![line],
+        facts,
+    }
+}
+
+/// A key of two lists, sharing one word with `similar` when there is one.
+fn keyed(
+    draw: &mut Draw,
+    similar: Option<Key>,
+    first: &[&'static str],
+    second: &[&'static str],
+) -> Key {
+    match similar {
+        Some(key) => draw.pair_like(key, first, second),
+        None => draw.pair(first, second),
+    }
+}
+
+/// An entry of one line that tells one fact.
+pub(crate) fn single(key: Key, line: String, fact: Fact) -> Entry {
+    Entry {
+        key,
+        lines: vec![line],
+        facts: vec![fact],
+    }
+}

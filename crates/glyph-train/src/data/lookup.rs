@@ -1,0 +1,336 @@
+//! Documents of keys and values, and questions that look a value up.
+
+use super::draw::Draw;
+use super::entry::{self, COLUMNS, ContactStyle, Entry, Fact, FormStyle, Key, SettingsStyle};
+use super::fact::Kind;
+use super::fill::{Filler, Layout};
+use super::words::{LABEL_WORDS, NOUNS};
+use super::wrap::{PageGrid, longest_word, wrap};
+use super::{prose, told};
+
+/// How often an entry is made again until its words are short enough for the lines.
+const FITTING_TRIES: usize = 60;
+
+/// How often an entry is made again until its key is a new one.
+const NEW_KEY_TRIES: usize = 20;
+
+/// What kind of document the value stands in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Document {
+    /// Labelled fields: `Invoice number: 83-2210`.
+    Form,
+    /// A configuration file: TOML, INI, YAML, JSON or environment variables.
+    Settings,
+    /// People with their phone numbers, addresses and so on.
+    Contacts,
+    /// Facts told in sentences between other prose.
+    Sentences,
+    /// Rows of values with a header, columns parted by `|`.
+    Table,
+}
+
+/// How the entries of one document are written.
+enum Style {
+    Form(FormStyle),
+    Settings(SettingsStyle, &'static str),
+    Contacts(ContactStyle),
+    Sentences,
+    Table(Vec<(&'static str, Kind)>),
+}
+
+/// What an entry of a document is about; all entries but those in sentences are alike.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Topic {
+    Thing,
+    Person,
+}
+
+/// A document with a question about it.
+pub(crate) struct LookupPage {
+    pub text: String,
+    pub question: String,
+    /// The value; none when the document does not tell it.
+    pub value: Option<String>,
+    /// What is asked for.
+    #[cfg(test)]
+    pub subject: String,
+    /// Everything that the document tells.
+    #[cfg(test)]
+    pub told: Vec<Fact>,
+}
+
+/// Writes a document; with `absent` it does not tell what is asked, though it may come close.
+/// `None` when the pages cannot hold an entry.
+pub(crate) fn generate(
+    draw: &mut Draw,
+    document: Document,
+    absent: bool,
+    grid: PageGrid,
+    n_pages: usize,
+) -> Option<LookupPage> {
+    let style = Style::any(draw, document, grid);
+    let (head, foot) = style.frame(draw);
+    let frame_lines = wrap(head.iter().chain(&foot).map(String::as_str), grid.columns).line_count();
+    let room = Room {
+        columns: grid.columns,
+        lines: grid.lines_on(n_pages).saturating_sub(frame_lines),
+    };
+    let topic = if draw.chance(50) {
+        Topic::Thing
+    } else {
+        Topic::Person
+    };
+    let (asked, near) = if absent {
+        asked_in_vain(draw, &style, topic, room)?
+    } else {
+        (style.fitting_entry(draw, topic, None, room)?, None)
+    };
+    let fact = asked.facts.get(draw.below(asked.facts.len()))?.clone();
+
+    let layout = if document == Document::Sentences {
+        Layout::Flow
+    } else {
+        Layout::Paragraphs
+    };
+    let mut filler = Filler::new(draw, layout, grid, n_pages);
+    filler.frame(head, foot);
+    let mut writer = Writer {
+        filler,
+        keys: vec![asked.key],
+        told: Vec::new(),
+    };
+    if !absent && !writer.require(asked.clone()) {
+        return None;
+    }
+    if let Some(near) = near {
+        writer.require(near);
+    }
+    for _ in 0..draw.between(1, 3) {
+        if let Some(similar) = style.fitting_entry(draw, topic, Some(asked.key), room)
+            && writer.is_new(similar.key)
+            && !writer.require(similar)
+        {
+            break;
+        }
+    }
+    let prose_share = match document {
+        Document::Sentences => 50,
+        Document::Settings => 0,
+        _ if draw.chance(20) => 15,
+        _ => 0,
+    };
+    writer.fill(draw, &style, room, prose_share);
+
+    let question = if draw.chance(40) {
+        fact.questions.first()
+    } else {
+        fact.questions.get(draw.below(fact.questions.len()))
+    };
+    let mut text = writer.filler.place(draw);
+    if let Some(body) = text.strip_suffix(",\n}") {
+        text = format!("{body}\n}}");
+    }
+    Some(LookupPage {
+        text,
+        question: question?.clone(),
+        value: (!absent).then_some(fact.value),
+        #[cfg(test)]
+        subject: fact.subject,
+        #[cfg(test)]
+        told: writer.told,
+    })
+}
+
+/// An entry to ask for that will not be in the document, and in some cases an entry about the
+/// same key that tells something else.
+fn asked_in_vain(
+    draw: &mut Draw,
+    style: &Style,
+    topic: Topic,
+    room: Room,
+) -> Option<(Entry, Option<Entry>)> {
+    if let Style::Table(shown) = style
+        && draw.chance(30)
+    {
+        let near = style.fitting_entry(draw, topic, None, room)?;
+        let missing: Vec<_> = COLUMNS
+            .into_iter()
+            .filter(|column| !shown.contains(column))
+            .collect();
+        let column = *missing.get(draw.below(missing.len()))?;
+        return Some((entry::row(draw, near.key, &[column]), Some(near)));
+    }
+    let mut asked = style.fitting_entry(draw, topic, None, room)?;
+    if !matches!(style, Style::Contacts(_) | Style::Sentences) || draw.chance(60) {
+        return Some((asked, None));
+    }
+    let fact = asked.facts.swap_remove(draw.below(asked.facts.len()));
+    asked.facts = vec![fact.clone()];
+    for _ in 0..FITTING_TRIES {
+        let near = style.entry(draw, topic, asked.key);
+        let tells = near.facts.iter().any(|other| other.subject == fact.subject);
+        if !tells && room.fits(&near) {
+            return Some((asked, Some(near)));
+        }
+    }
+    Some((asked, None))
+}
+
+/// The room there is for one entry.
+#[derive(Clone, Copy)]
+struct Room {
+    columns: usize,
+    lines: usize,
+}
+
+impl Room {
+    /// Whether an entry needs no more lines than there are, and has no word to be broken.
+    fn fits(self, entry: &Entry) -> bool {
+        let lines = || entry.lines.iter().map(String::as_str);
+        lines().all(|line| longest_word(line) <= self.columns)
+            && wrap(lines(), self.columns).line_count() <= self.lines
+    }
+}
+
+/// A document in the making.
+struct Writer {
+    filler: Filler,
+    keys: Vec<Key>,
+    told: Vec<Fact>,
+}
+
+impl Writer {
+    fn is_new(&self, key: Key) -> bool {
+        !self.keys.contains(&key)
+    }
+
+    fn require(&mut self, entry: Entry) -> bool {
+        let fits = self.filler.require(entry.lines.join("\n"));
+        if fits {
+            self.keys.push(entry.key);
+            self.told.extend(entry.facts);
+        }
+        fits
+    }
+
+    fn fill(&mut self, draw: &mut Draw, style: &Style, room: Room, prose_share: usize) {
+        let Self { filler, keys, told } = self;
+        filler.fill(|| {
+            if draw.chance(prose_share) {
+                return prose::sentence(draw);
+            }
+            let topic = if draw.chance(50) {
+                Topic::Thing
+            } else {
+                Topic::Person
+            };
+            let new = (0..NEW_KEY_TRIES).find_map(|_| {
+                style
+                    .fitting_entry(draw, topic, None, room)
+                    .filter(|other| !keys.contains(&other.key))
+            });
+            match new {
+                Some(other) => {
+                    keys.push(other.key);
+                    told.extend(other.facts);
+                    other.lines.join("\n")
+                }
+                None => prose::sentence(draw),
+            }
+        });
+    }
+}
+
+impl Style {
+    fn any(draw: &mut Draw, document: Document, grid: PageGrid) -> Self {
+        match document {
+            Document::Form => Self::Form(FormStyle::any(draw)),
+            Document::Settings => {
+                let style = draw.one_of(&[
+                    SettingsStyle::Toml,
+                    SettingsStyle::Ini,
+                    SettingsStyle::Yaml,
+                    SettingsStyle::Json,
+                    SettingsStyle::Env,
+                ]);
+                Self::Settings(style, draw.one_of(&["_", "_", "_", "-", ".", ""]))
+            }
+            Document::Contacts => {
+                Self::Contacts(draw.one_of(&[ContactStyle::Line, ContactStyle::Block]))
+            }
+            Document::Sentences => Self::Sentences,
+            Document::Table => {
+                let mut columns = COLUMNS.to_vec();
+                draw.shuffle(&mut columns);
+                let most = if grid.columns >= 32 { 3 } else { 1 };
+                columns.truncate(draw.between(1, most));
+                Self::Table(columns)
+            }
+        }
+    }
+
+    fn key(&self, draw: &mut Draw, topic: Topic, similar: Option<Key>) -> Key {
+        match (self, topic) {
+            (Self::Form(style), _) => entry::form_key(draw, similar, *style),
+            (Self::Settings(..), _) => entry::setting_key(draw, similar),
+            (Self::Contacts(_), _) | (Self::Sentences, Topic::Person) => {
+                entry::contact_key(draw, similar)
+            }
+            (Self::Table(_), _) | (Self::Sentences, Topic::Thing) => {
+                entry::thing_key(draw, similar)
+            }
+        }
+    }
+
+    fn entry(&self, draw: &mut Draw, topic: Topic, key: Key) -> Entry {
+        match self {
+            Self::Form(style) => entry::form_field(draw, key, *style),
+            Self::Settings(style, joint) => entry::setting(draw, key, *style, joint),
+            Self::Contacts(style) => entry::contact(draw, key, *style),
+            Self::Sentences => match topic {
+                Topic::Thing => told::of_thing(draw, key),
+                Topic::Person => told::of_person(draw, key),
+            },
+            Self::Table(columns) => entry::row(draw, key, columns),
+        }
+    }
+
+    /// An entry that there is room for.
+    fn fitting_entry(
+        &self,
+        draw: &mut Draw,
+        topic: Topic,
+        similar: Option<Key>,
+        room: Room,
+    ) -> Option<Entry> {
+        (0..FITTING_TRIES)
+            .map(|_| {
+                let key = self.key(draw, topic, similar);
+                self.entry(draw, topic, key)
+            })
+            .find(|entry| room.fits(entry))
+    }
+
+    /// The first and the last line of the document.
+    fn frame(&self, draw: &mut Draw) -> (Option<String>, Option<String>) {
+        match self {
+            Self::Settings(SettingsStyle::Json, _) => (Some("{".to_owned()), Some("}".to_owned())),
+            Self::Settings(SettingsStyle::Toml | SettingsStyle::Ini, _) if draw.chance(60) => {
+                (Some(format!("[{}]", draw.word(&NOUNS))), None)
+            }
+            Self::Table(columns) => {
+                let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
+                (Some(format!("Item | {}", names.join(" | "))), None)
+            }
+            Self::Form(_) | Self::Contacts(_) if draw.chance(40) => {
+                let sheet = draw.one_of(&["form", "sheet", "list", "report", "record"]);
+                (Some(format!("{} {sheet}", draw.word(&LABEL_WORDS))), None)
+            }
+            _ => (None, None),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "lookup_tests.rs"]
+mod tests;

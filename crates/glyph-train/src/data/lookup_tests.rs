@@ -1,0 +1,103 @@
+use super::*;
+use crate::data::Split;
+use crate::data::fact::SINGLE_LABELS;
+use std::collections::HashSet;
+
+const DOCUMENTS: [Document; 5] = [
+    Document::Form,
+    Document::Settings,
+    Document::Contacts,
+    Document::Sentences,
+    Document::Table,
+];
+
+fn pages(split: Split, absent: bool, grid: PageGrid, n_pages: usize) -> Vec<LookupPage> {
+    (0..300)
+        .flat_map(|index| DOCUMENTS.map(|document| (index, document)))
+        .map(|(index, document)| {
+            let mut draw = Draw::new(11, split, index);
+            generate(&mut draw, document, absent, grid, n_pages).unwrap()
+        })
+        .collect()
+}
+
+#[test]
+fn what_is_asked_is_told_once() {
+    for grid in [PageGrid::new(24, 4), PageGrid::new(40, 16)] {
+        for page in pages(Split::Train, false, grid, 1) {
+            let value = page.value.unwrap();
+            assert!(
+                page.text.replace('\n', " ").contains(&value),
+                "{value}\n{}",
+                page.text
+            );
+            let tellers: Vec<_> = page
+                .told
+                .iter()
+                .filter(|fact| fact.subject == page.subject)
+                .collect();
+            assert_eq!(tellers.len(), 1, "{}\n{}", page.subject, page.text);
+            assert_eq!(tellers[0].value, value);
+        }
+    }
+}
+
+#[test]
+fn what_is_absent_is_not_told() {
+    for grid in [PageGrid::new(24, 4), PageGrid::new(40, 16)] {
+        for page in pages(Split::HeldOut, true, grid, 1) {
+            assert!(page.value.is_none());
+            assert!(page.told.iter().all(|fact| fact.subject != page.subject));
+            let is_label = !page.subject.contains('/');
+            let words = |text: &str| -> Vec<String> {
+                text.to_ascii_lowercase()
+                    .split(|letter: char| " \n:=\",".contains(letter))
+                    .map(str::to_owned)
+                    .collect()
+            };
+            let (text, subject) = (words(&page.text), words(&page.subject));
+            let shown = text.windows(subject.len()).any(|window| window == subject);
+            assert!(!(is_label && shown), "{}\n{}", page.subject, page.text);
+        }
+    }
+}
+
+#[test]
+fn most_absent_questions_have_a_near_miss() {
+    let near = pages(Split::Train, true, PageGrid::new(40, 16), 1)
+        .iter()
+        .filter(|page| {
+            let subject = page.subject.replace(['/', '_', '-', '.'], " ");
+            let words: HashSet<&str> = subject.split(' ').collect();
+            let text = page.text.replace(['_', '-', '.'], " ");
+            words.iter().filter(|word| text.contains(*word)).count() > 0
+        })
+        .count();
+    assert!(near > 1200, "{near} of 1500");
+}
+
+#[test]
+fn answers_of_the_splits_are_disjoint() {
+    let answers = |split| -> HashSet<(String, String)> {
+        pages(split, false, PageGrid::new(40, 8), 1)
+            .into_iter()
+            .map(|page| (page.subject, page.value.unwrap()))
+            .collect()
+    };
+    let (train, held_out) = (answers(Split::Train), answers(Split::HeldOut));
+    assert!(train.is_disjoint(&held_out));
+    let long = |facts: &HashSet<(String, String)>| -> HashSet<String> {
+        facts
+            .iter()
+            .map(|(_, value)| value.clone())
+            .filter(|value| value.len() > 2 && value != "true" && value != "false")
+            .collect()
+    };
+    assert!(long(&train).is_disjoint(&long(&held_out)));
+    let subjects = |facts: &HashSet<(String, String)>| -> HashSet<String> {
+        let is_shared = |subject: &str| SINGLE_LABELS.iter().any(|(label, _)| *label == subject);
+        let subjects = facts.iter().map(|(subject, _)| subject.clone());
+        subjects.filter(|subject| !is_shared(subject)).collect()
+    };
+    assert!(subjects(&train).is_disjoint(&subjects(&held_out)));
+}

@@ -1,0 +1,296 @@
+//! Seeded training and test data: pages of text with a question and the expected answer.
+//!
+//! Four families of [`Task`]: read the page aloud, find a needle (RULER), look a value up by
+//! its key, and say that it is not there. [`Generator`] makes any number of samples of each;
+//! a sample depends only on the seed, the [`Split`], the index and the task asked for. What is
+//! held out is told in [`split`].
+//!
+//! ```text
+//! let generator = Generator::new(7, Split::Train);
+//! let task = Task::Lookup(Document::Form);
+//! let sample = generator.sample_at(0, task, PageGrid::new(40, 8), 1)?;
+//! ```
+
+use std::error::Error;
+use std::fmt;
+
+pub mod needle;
+pub mod score;
+pub mod split;
+pub mod words;
+pub mod wrap;
+
+mod code;
+mod draw;
+mod entry;
+mod fact;
+mod fill;
+mod lookup;
+mod prose;
+mod random;
+mod read;
+mod told;
+
+#[cfg(test)]
+mod tests;
+
+pub use lookup::Document;
+pub use needle::{Haystack, NeedleKind, NeedleSpec, Wording};
+pub use read::Reading;
+pub use score::{canonical_answer_matches, character_error_rate};
+pub use split::Split;
+pub use wrap::PageGrid;
+
+use draw::Draw;
+
+/// The answer when the pages do not tell what is asked.
+pub const NOT_THERE: &str = "Not on these pages.";
+
+/// What a sample asks of the model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Task {
+    /// Read the page aloud.
+    Read(Reading),
+    /// Find the values of a key hidden in other text.
+    Needle(NeedleSpec),
+    /// Look up a value in a document.
+    Lookup(Document),
+    /// Asked like [`Task::Needle`], but no needle has the key.
+    NeedleAbsent(NeedleSpec),
+    /// Asked like [`Task::Lookup`], but the document does not tell it.
+    LookupAbsent(Document),
+}
+
+/// The families of tasks, each with a bar of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Family {
+    /// Reading aloud.
+    Read,
+    /// RULER's needles.
+    Needle,
+    /// Values by their keys.
+    Lookup,
+    /// Saying that it is not there.
+    NotThere,
+}
+
+impl Task {
+    /// The family that the task is measured with.
+    pub fn family(self) -> Family {
+        match self {
+            Self::Read(_) => Family::Read,
+            Self::Needle(_) => Family::Needle,
+            Self::Lookup(_) => Family::Lookup,
+            Self::NeedleAbsent(_) | Self::LookupAbsent(_) => Family::NotThere,
+        }
+    }
+}
+
+impl Family {
+    /// The tasks of the family, for drawing from and for measuring all of them.
+    pub fn tasks(self) -> Vec<Task> {
+        const DOCUMENTS: [Document; 5] = [
+            Document::Form,
+            Document::Settings,
+            Document::Contacts,
+            Document::Sentences,
+            Document::Table,
+        ];
+        match self {
+            Self::Read => [
+                Reading::Prose,
+                Reading::Salad,
+                Reading::Random,
+                Reading::Code,
+            ]
+            .map(Task::Read)
+            .to_vec(),
+            Self::Needle => needle_specs().into_iter().map(Task::Needle).collect(),
+            Self::Lookup => DOCUMENTS.map(Task::Lookup).to_vec(),
+            Self::NotThere => needle_specs()
+                .into_iter()
+                .filter(|spec| spec.values == 1)
+                .map(Task::NeedleAbsent)
+                .chain(DOCUMENTS.map(Task::LookupAbsent))
+                .collect(),
+        }
+    }
+}
+
+/// Both kinds of needles in every haystack, with and without distractors, and with two values.
+fn needle_specs() -> Vec<NeedleSpec> {
+    let mut specs = Vec::new();
+    for kind in [NeedleKind::Numbers, NeedleKind::Words] {
+        for haystack in [Haystack::Noise, Haystack::Prose] {
+            let single = NeedleSpec::single(kind, haystack);
+            specs.extend([
+                single,
+                single.with_distractors(1),
+                single.with_distractors(3),
+            ]);
+            specs.push(single.with_values(2));
+        }
+        specs.push(NeedleSpec::single(kind, Haystack::Needles));
+    }
+    specs
+}
+
+/// A page of text or several, a question about it and the answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// What the sample asks.
+    pub task: Task,
+    /// Lines parted by newlines, none wider than the page. The first `grid.lines` of them are
+    /// the first page, and so on. Visible ASCII and single spaces only.
+    pub text: String,
+    /// What the model is asked.
+    pub question: String,
+    /// What the model should answer.
+    pub answer: String,
+}
+
+impl Sample {
+    /// The text cut into pages.
+    pub fn pages(&self, grid: PageGrid) -> Vec<String> {
+        let lines: Vec<&str> = self.text.lines().collect();
+        lines
+            .chunks(grid.lines.max(1))
+            .map(|page| page.join("\n"))
+            .collect()
+    }
+}
+
+/// The pages are too small for what a task must put on them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageTooSmall {
+    /// The task that does not fit.
+    pub task: Task,
+    /// The page it was to fit on.
+    pub grid: PageGrid,
+    /// How many pages there were.
+    pub n_pages: usize,
+}
+
+impl fmt::Display for PageTooSmall {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            task,
+            grid,
+            n_pages,
+        } = self;
+        let PageGrid { columns, lines } = grid;
+        write!(
+            formatter,
+            "{task:?} does not fit on {n_pages} pages of {columns} x {lines}"
+        )
+    }
+}
+
+impl Error for PageTooSmall {}
+
+/// Makes samples. Equal seeds, splits and indices give equal samples.
+#[derive(Clone, Debug)]
+pub struct Generator {
+    seed: u64,
+    split: Split,
+    next_index: u64,
+}
+
+impl Generator {
+    /// A generator that starts at index 0.
+    pub fn new(seed: u64, split: Split) -> Self {
+        Self {
+            seed,
+            split,
+            next_index: 0,
+        }
+    }
+
+    /// The sample at the next index.
+    ///
+    /// # Errors
+    /// When the pages cannot hold the task, see [`Generator::sample_at`].
+    pub fn sample(
+        &mut self,
+        task: Task,
+        grid: PageGrid,
+        n_pages: usize,
+    ) -> Result<Sample, PageTooSmall> {
+        let index = self.next_index;
+        self.next_index += 1;
+        self.sample_at(index, task, grid, n_pages)
+    }
+
+    /// The sample at an index, independent of the samples made before it.
+    ///
+    /// # Errors
+    /// When the pages cannot hold what the task needs. Reading fits on every page; every task
+    /// with one value fits on a page of 24 x 4, every task with two on one of 40 x 6.
+    pub fn sample_at(
+        &self,
+        index: u64,
+        task: Task,
+        grid: PageGrid,
+        n_pages: usize,
+    ) -> Result<Sample, PageTooSmall> {
+        let grid = PageGrid::new(grid.columns, grid.lines);
+        let n_pages = n_pages.max(1);
+        let mut draw = Draw::new(self.seed, self.split, index);
+        let made = match task {
+            Task::Read(reading) => Some(read_sample(&mut draw, reading, grid, n_pages)),
+            Task::Needle(spec) => needle_sample(&mut draw, spec, false, grid, n_pages),
+            Task::NeedleAbsent(spec) => needle_sample(&mut draw, spec, true, grid, n_pages),
+            Task::Lookup(document) => lookup_sample(&mut draw, document, false, grid, n_pages),
+            Task::LookupAbsent(document) => lookup_sample(&mut draw, document, true, grid, n_pages),
+        };
+        let (text, question, answer) =
+            made.filter(|(text, ..)| !text.is_empty())
+                .ok_or(PageTooSmall {
+                    task,
+                    grid,
+                    n_pages,
+                })?;
+        Ok(Sample {
+            task,
+            text,
+            question,
+            answer,
+        })
+    }
+}
+
+/// Text, question and answer.
+type Made = (String, String, String);
+
+fn read_sample(draw: &mut Draw, reading: Reading, grid: PageGrid, n_pages: usize) -> Made {
+    let text = read::text(draw, reading, grid, n_pages);
+    (text.clone(), read::question(draw, n_pages), text)
+}
+
+fn needle_sample(
+    draw: &mut Draw,
+    spec: NeedleSpec,
+    absent: bool,
+    grid: PageGrid,
+    n_pages: usize,
+) -> Option<Made> {
+    let page = needle::generate(draw, spec, absent, grid, n_pages)?;
+    let answer = if absent {
+        NOT_THERE.to_owned()
+    } else {
+        page.values.join(", ")
+    };
+    Some((page.text, needle::question(spec, &page.key), answer))
+}
+
+fn lookup_sample(
+    draw: &mut Draw,
+    document: Document,
+    absent: bool,
+    grid: PageGrid,
+    n_pages: usize,
+) -> Option<Made> {
+    let page = lookup::generate(draw, document, absent, grid, n_pages)?;
+    let answer = page.value.unwrap_or_else(|| NOT_THERE.to_owned());
+    Some((page.text, page.question, answer))
+}

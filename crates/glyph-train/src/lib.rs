@@ -1,0 +1,11 @@
+//! Trains glyph-mini: seeded samples, rendered by this project's renderer, read by this project's model.
+
+pub mod batch;
+pub mod checkpoint;
+pub mod curriculum;
+pub mod data;
+pub mod log;
+pub mod mini;
+pub mod optimise;
+pub mod run;
+pub mod trainee;

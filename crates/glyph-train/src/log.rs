@@ -1,0 +1,78 @@
+//! The training log: one JSON object a line, for scripts and for the plot.
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+/// State of training at one step.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct LogLine {
+    /// Optimisation step.
+    pub step: usize,
+    /// Seconds of training so far, over all restarts.
+    pub seconds: f64,
+    /// Curriculum stage.
+    pub stage: String,
+    /// Learning rate.
+    pub learning_rate: f64,
+    /// Mean answer loss since the last line.
+    pub answer_loss: f64,
+    /// Mean cell loss since the last line.
+    pub cell_loss: f64,
+    /// Share of next tokens right in training since the last line.
+    pub answer_accuracy: f64,
+    /// Share of visible cells right in training since the last line.
+    pub cell_accuracy: f64,
+    /// Positions through the decoder (or the tower alone) per second.
+    pub positions_per_second: f64,
+    /// Next characters right on held-out random strings, two lines per token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_out_random_dense: Option<f64>,
+    /// Next characters right on held-out random strings, one line per token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_out_random_sparse: Option<f64>,
+    /// Next characters right on held-out prose, two lines per token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_out_prose_dense: Option<f64>,
+    /// Visible cells right on held-out random strings, two lines per token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_out_cells_dense: Option<f64>,
+}
+
+/// Appends to `log.jsonl`.
+pub struct Log {
+    file: File,
+}
+
+impl Log {
+    /// Opens for appending.
+    pub fn open(path: &Path) -> Result<Self> {
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(Self { file })
+    }
+
+    /// Writes one line.
+    pub fn write(&mut self, line: &LogLine) -> Result<()> {
+        writeln!(self.file, "{}", serde_json::to_string(line)?)?;
+        Ok(())
+    }
+}
+
+/// Reads a log back.
+pub fn read_log(path: &Path) -> Result<Vec<LogLine>> {
+    let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+    BufReader::new(file)
+        .lines()
+        .map(|line| {
+            let line = line?;
+            serde_json::from_str(&line).with_context(|| format!("{}: {line}", path.display()))
+        })
+        .collect()
+}

@@ -1,0 +1,102 @@
+//! Learning rate, gradient clipping, and parameter ids that survive a restart.
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
+use burn::optim::GradientsParams;
+use burn::tensor::Tensor;
+
+/// Linear warm-up, a plateau, then a straight line down to a twentieth.
+#[derive(Debug, Clone, Copy)]
+pub struct LearningRate {
+    /// Plateau.
+    pub peak: f64,
+    /// Steps of warm-up.
+    pub warmup_steps: usize,
+    /// Step at which the descent starts.
+    pub decay_start: usize,
+    /// Last step.
+    pub n_steps: usize,
+}
+
+impl LearningRate {
+    /// Rate at a step.
+    pub fn at(&self, step: usize) -> f64 {
+        let warmup = ((step + 1) as f64 / self.warmup_steps.max(1) as f64).min(1.0);
+        let decay_steps = self.n_steps.saturating_sub(self.decay_start).max(1);
+        let left = self.n_steps.saturating_sub(step) as f64 / decay_steps as f64;
+        self.peak * warmup * left.clamp(0.05, 1.0)
+    }
+}
+
+/// Scales all gradients together so that their norm stays within `max_norm`; returns the norm before.
+pub fn clip_by_global_norm<M: Module>(
+    module: &M,
+    grads: &mut GradientsParams,
+    scale: f64,
+    max_norm: f64,
+) -> f64 {
+    let mut square_sum = SquareSum { grads, sum: 0.0 };
+    module.visit(&mut square_sum);
+    let norm = square_sum.sum.sqrt() * scale;
+    let clip = if norm > max_norm { max_norm / norm } else { 1.0 };
+    module.visit(&mut Scale { grads, factor: scale * clip });
+    norm
+}
+
+struct SquareSum<'a> {
+    grads: &'a GradientsParams,
+    sum: f64,
+}
+
+impl ModuleVisitor for SquareSum<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(grad) = self.grads.get::<D>(param.id) {
+            let sum = grad.square().sum().into_data();
+            self.sum += sum.iter::<f64>().sum::<f64>();
+        }
+    }
+}
+
+struct Scale<'a> {
+    grads: &'a mut GradientsParams,
+    factor: f64,
+}
+
+impl ModuleVisitor for Scale<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(grad) = self.grads.remove::<D>(param.id) {
+            self.grads.register(param.id, grad * self.factor);
+        }
+    }
+}
+
+/// Numbers the parameters in module order, so that the optimizer's record fits the module after a restart.
+pub fn number_parameters<M: Module>(module: M) -> M {
+    module.map(&mut Number { next: 1 })
+}
+
+struct Number {
+    next: u64,
+}
+
+impl ModuleMapper for Number {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let (_, value, mapper) = param.consume();
+        let id = ParamId::from(self.next);
+        self.next += 1;
+        Param::from_mapped_value(id, value, mapper)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::LearningRate;
+
+    #[test]
+    fn the_rate_rises_holds_and_falls() {
+        let rate = LearningRate { peak: 1.0, warmup_steps: 10, decay_start: 50, n_steps: 100 };
+        assert!((rate.at(0) - 0.1).abs() < 1e-9);
+        assert!((rate.at(30) - 1.0).abs() < 1e-9);
+        assert!((rate.at(75) - 0.5).abs() < 1e-9);
+        assert!((rate.at(100) - 0.05).abs() < 1e-9);
+    }
+}
