@@ -26,11 +26,11 @@ pub struct Stage {
 /// From letters over short pages to all tasks. Longer pages come almost free once short ones are read.
 pub const STAGES: [Stage; 6] = [
     Stage { name: "letters", page: (16, 4), decode: false, dense_share: 0.6, task_share: 0.0, gate: 0.97 },
-    Stage { name: "read 16×2", page: (16, 2), decode: true, dense_share: 0.5, task_share: 0.0, gate: 0.85 },
-    Stage { name: "read 24×4", page: (24, 4), decode: true, dense_share: 0.7, task_share: 0.0, gate: 0.92 },
-    Stage { name: "read 32×6", page: (32, 6), decode: true, dense_share: 0.8, task_share: 0.0, gate: 0.95 },
-    Stage { name: "read 40×8", page: (40, 8), decode: true, dense_share: 0.9, task_share: 0.1, gate: 0.96 },
-    Stage { name: "tasks", page: (40, 8), decode: true, dense_share: 0.95, task_share: 0.6, gate: 2.0 },
+    Stage { name: "read 16×2", page: (16, 2), decode: true, dense_share: 0.5, task_share: 0.0, gate: 0.80 },
+    Stage { name: "read 24×4", page: (24, 4), decode: true, dense_share: 0.8, task_share: 0.0, gate: 0.86 },
+    Stage { name: "read 32×6", page: (32, 6), decode: true, dense_share: 0.9, task_share: 0.0, gate: 0.90 },
+    Stage { name: "read 40×8", page: (40, 8), decode: true, dense_share: 0.9, task_share: 0.1, gate: 0.93 },
+    Stage { name: "tasks", page: (40, 8), decode: true, dense_share: 0.95, task_share: 0.5, gate: 2.0 },
 ];
 
 /// What one worker's batch of one step holds.

@@ -1,11 +1,15 @@
 //! Trains glyph-mini: seeded samples, rendered by this project's renderer, read by this project's model.
 
 pub mod batch;
+pub mod bench;
 pub mod checkpoint;
 pub mod curriculum;
 pub mod data;
+pub mod evaluate;
 pub mod log;
 pub mod mini;
 pub mod optimise;
+pub mod plot;
 pub mod run;
+pub mod samples;
 pub mod trainee;

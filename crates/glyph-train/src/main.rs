@@ -5,7 +5,15 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use burn::tensor::Device;
 use clap::{Args, Parser, Subcommand};
+use glyph_model::config::ModelConfig;
+use glyph_train::bench::{BenchOptions, compare, default_script, print_comparison};
+use glyph_train::checkpoint::{RunDir, export};
+use glyph_train::evaluate::{Score, evaluate, page_grid};
+use glyph_train::log::read_log;
+use glyph_train::mini;
+use glyph_train::plot::svg;
 use glyph_train::run::{RunOptions, train};
+use glyph_train::samples::save_samples;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -22,6 +30,81 @@ struct Cli {
 enum Command {
     /// Train, or go on training what --out holds.
     Run(RunArgs),
+    /// Write a run's weights as a checkpoint directory.
+    Export {
+        /// Directory of the run.
+        #[arg(long, default_value = "runs/mini")]
+        run: PathBuf,
+        /// Checkpoint directory to write.
+        #[arg(long, default_value = "models/glyph-mini")]
+        out: PathBuf,
+        /// Lines of a page, 40 columns wide.
+        #[arg(long, default_value_t = 8)]
+        lines: usize,
+        /// Height of a line: 14 puts two lines under a vision token, 28 one.
+        #[arg(long, default_value_t = 14)]
+        line_px: usize,
+    },
+    /// Measure a checkpoint on held-out data.
+    Evaluate {
+        /// Checkpoint directory.
+        #[arg(long, default_value = "models/glyph-mini")]
+        model: PathBuf,
+        /// Seed of the held-out samples.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Samples of each kind.
+        #[arg(long, default_value_t = 200)]
+        samples: usize,
+        /// Threads.
+        #[arg(long, default_value_t = 2)]
+        threads: usize,
+        /// Write the scores here as JSON too.
+        #[arg(long)]
+        json: Option<PathBuf>,
+    },
+    /// Write held-out samples: pages as PNG, questions and answers as JSON.
+    Samples {
+        /// Checkpoint directory.
+        #[arg(long, default_value = "models/glyph-mini")]
+        model: PathBuf,
+        /// Seed of the samples.
+        #[arg(long, default_value_t = 5)]
+        seed: u64,
+        /// Directory to write.
+        #[arg(long, default_value = "tests/fixtures/mini")]
+        out: PathBuf,
+    },
+    /// Compare speed and answers with transformers on the same pages, weights and cores.
+    Bench {
+        /// Checkpoint directory.
+        #[arg(long, default_value = "models/glyph-mini")]
+        model: PathBuf,
+        /// Directory of samples.json.
+        #[arg(long, default_value = "tests/fixtures/mini")]
+        samples: PathBuf,
+        /// Python with the packages of tests/reference/requirements-model.txt.
+        #[arg(long, default_value = "python3")]
+        python: PathBuf,
+        /// Threads for transformers; ours follow RAYON_NUM_THREADS.
+        #[arg(long, default_value_t = 2)]
+        threads: usize,
+        /// Runs of each; the last one counts.
+        #[arg(long, default_value_t = 3)]
+        repeat: usize,
+        /// Write the figures here as JSON too.
+        #[arg(long)]
+        json: Option<PathBuf>,
+    },
+    /// Draw a run's curves.
+    Plot {
+        /// Directory of the run.
+        #[arg(long, default_value = "runs/mini")]
+        run: PathBuf,
+        /// SVG file to write.
+        #[arg(long, default_value = "models/glyph-mini/training.svg")]
+        out: PathBuf,
+    },
 }
 
 #[derive(Args)]
@@ -74,23 +157,76 @@ fn keep_freed_memory() {
 fn main() -> Result<()> {
     keep_freed_memory();
     match Cli::parse().command {
-        Command::Run(args) => {
-            let device = match args.device.as_str() {
-                "cpu" => Device::flex(),
-                other => bail!("device {other} is not known; this build has: cpu"),
-            };
-            train(&RunOptions {
-                out: args.out,
-                init: args.init,
-                first_stage: args.first_stage,
-                seed: args.seed,
-                n_steps: args.steps,
-                learning_rate: args.learning_rate,
-                decay_from: args.decay_from,
-                positions_per_batch: args.positions,
-                n_workers: args.workers.max(1),
-                device,
-            })
+        Command::Run(args) => train(&RunOptions {
+            device: device(&args.device)?,
+            out: args.out,
+            init: args.init,
+            first_stage: args.first_stage,
+            seed: args.seed,
+            n_steps: args.steps,
+            learning_rate: args.learning_rate,
+            decay_from: args.decay_from,
+            positions_per_batch: args.positions,
+            n_workers: args.workers.max(1),
+        }),
+        Command::Export { run, out, lines, line_px } => {
+            let config = ModelConfig::from_json(&mini::config().to_string())?;
+            let trainee = RunDir(run).load_trainee(&config, &device("cpu")?)?;
+            export(&trainee, &out, &mini::render_style(40, lines, line_px))
+        }
+        Command::Evaluate { model, seed, samples, threads, json } => {
+            let scores = evaluate(&model, seed, samples, threads, &device("cpu")?)?;
+            print_scores(&scores);
+            write_json(json, &scores)
+        }
+        Command::Samples { model, seed, out } => {
+            let grid = page_grid(&model.join("render.json"))?;
+            save_samples(&model, grid, seed, &out)
+        }
+        Command::Bench { model, samples, python, threads, repeat, json } => {
+            let script = default_script();
+            let options = BenchOptions { model, samples, python, script, threads, repeat };
+            let rows = compare(&options, &device("cpu")?)?;
+            print_comparison(&rows);
+            write_json(json, &rows)
+        }
+        Command::Plot { run, out } => {
+            Ok(std::fs::write(out, svg(&read_log(&RunDir(run).log_path())?)?)?)
+        }
+    }
+}
+
+fn device(name: &str) -> Result<Device> {
+    match name {
+        "cpu" => Ok(Device::flex()),
+        other => bail!("device {other} is not known; this build has: cpu"),
+    }
+}
+
+fn write_json<T: serde::Serialize>(path: Option<PathBuf>, value: &T) -> Result<()> {
+    match path {
+        Some(path) => Ok(std::fs::write(path, serde_json::to_string_pretty(value)? + "\n")?),
+        None => Ok(()),
+    }
+}
+
+fn print_scores(scores: &[Score]) {
+    println!("{:<22}{:>6}{:>9}{:>10}{:>9}{:>8}  held", "task", "pages", "samples", "CER", "exact", "bar");
+    for score in scores {
+        let error_rate =
+            score.character_error_rate.map_or(String::new(), |rate| format!("{:.2} %", 100.0 * rate));
+        println!(
+            "{:<22}{:>6}{:>9}{:>10}{:>8.1}%{:>7.0}%  {}",
+            score.task,
+            score.n_pages,
+            score.n_samples,
+            error_rate,
+            100.0 * score.exact,
+            100.0 * score.bar,
+            if score.held { "yes" } else { "NO" },
+        );
+        for (question, expected, given) in &score.misses {
+            eprintln!("    {question:?}\n      expected {expected:?}\n      given    {given:?}");
         }
     }
 }

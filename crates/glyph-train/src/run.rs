@@ -100,7 +100,9 @@ pub fn train(options: &RunOptions) -> Result<()> {
                 .iter_mut()
                 .enumerate()
                 .map(|(worker_index, worker)| {
-                    let trainee = trainee.clone().fork(&device);
+                    // Leaving and entering autodiff gives each replica a graph of its own; `fork` would
+                    // too, but leaves an entry per parameter behind that every backward pass walks over.
+                    let trainee = trainee.valid().train();
                     scope.spawn(move || worker.step(&trainee, options, stage, step, worker_index))
                 })
                 .collect();

@@ -1,0 +1,196 @@
+//! What a checkpoint can do on held-out data, asked as a user would ask: rendered, prompted and answered through
+//! the same calls as the command line.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anyhow::{Context, Result, anyhow};
+use burn::tensor::{DType, Device};
+use futures_lite::future::block_on;
+use glyph_model::Checkpoint;
+use glyph_model::generate::{Generation, generate};
+use glyph_model::preprocess::{PatchGrid, RgbImage};
+use glyph_model::prompt::Message;
+use glyph_render::{FontLibrary, RenderStyle, Renderer};
+use indicatif::ProgressBar;
+use serde::Serialize;
+
+use crate::data::{
+    Family, Generator, PageGrid, Reading, Sample, Split, Task, canonical_answer_matches,
+    character_error_rate,
+};
+
+/// One row of the report.
+#[derive(Debug, Clone, Serialize)]
+pub struct Score {
+    /// What was measured.
+    pub task: String,
+    /// Pages of each sample.
+    pub n_pages: usize,
+    /// Samples.
+    pub n_samples: usize,
+    /// Character error rate over all samples: edits by characters of the references.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub character_error_rate: Option<f64>,
+    /// Share of answers that equal the expected one.
+    pub exact: f64,
+    /// What the issue of shipping asks for: at most (error rate) or at least (exact).
+    pub bar: f64,
+    /// Whether the bar is held.
+    pub held: bool,
+    /// Some wrong answers: expected, given.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub misses: Vec<(String, String, String)>,
+}
+
+/// A held-out measurement.
+#[derive(Debug, Clone, Copy)]
+struct Exam {
+    name: &'static str,
+    family: Family,
+    reading: Option<Reading>,
+    n_pages: usize,
+    bar: f64,
+}
+
+const EXAMS: [Exam; 12] = [
+    exam("read prose", Family::Read, Some(Reading::Prose), 1, 0.01),
+    exam("read random strings", Family::Read, Some(Reading::Random), 1, 0.02),
+    exam("read word salad", Family::Read, Some(Reading::Salad), 1, 0.01),
+    exam("read code", Family::Read, Some(Reading::Code), 1, 0.02),
+    exam("needle", Family::Needle, None, 1, 0.98),
+    exam("needle", Family::Needle, None, 2, 0.90),
+    exam("needle", Family::Needle, None, 4, 0.90),
+    exam("needle", Family::Needle, None, 8, 0.90),
+    exam("look-up", Family::Lookup, None, 1, 0.95),
+    exam("look-up", Family::Lookup, None, 4, 0.95),
+    exam("not there", Family::NotThere, None, 1, 0.95),
+    exam("not there", Family::NotThere, None, 4, 0.95),
+];
+
+const fn exam(
+    name: &'static str,
+    family: Family,
+    reading: Option<Reading>,
+    n_pages: usize,
+    bar: f64,
+) -> Exam {
+    Exam { name, family, reading, n_pages, bar }
+}
+
+const MISSES_SHOWN: usize = 5;
+
+/// Runs every exam with `n_samples` samples each, on `n_threads` threads.
+pub fn evaluate(dir: &Path, seed: u64, n_samples: usize, n_threads: usize, device: &Device) -> Result<Vec<Score>> {
+    let checkpoint = Checkpoint::open(dir, device, DType::F32, |_| {})?;
+    let style_path = dir.join("render.json");
+    let style = std::fs::read_to_string(&style_path)
+        .with_context(|| format!("cannot read {}", style_path.display()))?;
+    let style = RenderStyle::from_json(&style)?;
+    let grid = page_grid(&style_path)?;
+    let renderer = Renderer::new(style, FontLibrary::bundled())?;
+    let bar = ProgressBar::new((EXAMS.len() * n_samples) as u64);
+    let scores = EXAMS
+        .iter()
+        .map(|exam| {
+            let samples = draw_samples(exam, seed, n_samples, grid)?;
+            let answers = answer_all(&checkpoint, &renderer, &samples, n_threads, &bar)?;
+            Ok(score(exam, &samples, &answers))
+        })
+        .collect();
+    bar.finish_and_clear();
+    scores
+}
+
+fn draw_samples(exam: &Exam, seed: u64, n_samples: usize, grid: PageGrid) -> Result<Vec<Sample>> {
+    let tasks = match exam.reading {
+        Some(reading) => vec![Task::Read(reading)],
+        None => exam.family.tasks(),
+    };
+    let mut generator = Generator::new(seed, Split::HeldOut);
+    (0..n_samples)
+        .map(|i| Ok(generator.sample(tasks[i % tasks.len()], grid, exam.n_pages)?))
+        .collect()
+}
+
+fn answer_all(
+    checkpoint: &Checkpoint,
+    renderer: &Renderer,
+    samples: &[Sample],
+    n_threads: usize,
+    bar: &ProgressBar,
+) -> Result<Vec<String>> {
+    let next = AtomicUsize::new(0);
+    let work = || -> Result<Vec<(usize, String)>> {
+        let mut answers = Vec::new();
+        loop {
+            let i = next.fetch_add(1, Ordering::Relaxed);
+            let Some(sample) = samples.get(i) else { return Ok(answers) };
+            answers.push((i, answer(checkpoint, renderer, &sample.text, &sample.question)?));
+            bar.inc(1);
+        }
+    };
+    let mut all = BTreeMap::new();
+    std::thread::scope(|scope| -> Result<()> {
+        let threads: Vec<_> = (0..n_threads.max(1)).map(|_| scope.spawn(work)).collect();
+        for thread in threads {
+            all.extend(thread.join().map_err(|_| anyhow!("a thread died"))??);
+        }
+        Ok(())
+    })?;
+    Ok(all.into_values().collect())
+}
+
+/// Renders, asks and returns the whole answer.
+fn answer(checkpoint: &Checkpoint, renderer: &Renderer, text: &str, question: &str) -> Result<String> {
+    let images = renderer
+        .pages(text)
+        .map(|page| RgbImage::new(page.width_px as usize, page.height_px as usize, page.rgb))
+        .collect::<Result<Vec<_>, _>>()?;
+    let images = checkpoint.preprocess(&images)?;
+    let grids: Vec<PatchGrid> = images.iter().map(|image| image.grid).collect();
+    let messages = [Message::pages_and_question(images.len(), question)];
+    let prompt = checkpoint.encoder.encode(&messages, &grids)?;
+    let options = Generation { max_new_tokens: 1400, ..Generation::from_checkpoint(checkpoint) };
+    Ok(block_on(generate(checkpoint, &prompt, &images, &options, |_| true))?.text)
+}
+
+fn score(exam: &Exam, samples: &[Sample], answers: &[String]) -> Score {
+    let pairs = || samples.iter().zip(answers);
+    let n_right =
+        pairs().filter(|(sample, answer)| canonical_answer_matches(&sample.answer, answer)).count();
+    let exact = n_right as f64 / samples.len().max(1) as f64;
+    let (errors, characters) = pairs().fold((0.0, 0.0), |(errors, characters), (sample, answer)| {
+        let n = sample.answer.chars().count() as f64;
+        (errors + character_error_rate(&sample.answer, answer) * n, characters + n)
+    });
+    let error_rate = errors / f64::max(characters, 1.0);
+    let reads = exam.family == Family::Read;
+    let misses = pairs()
+        .filter(|(sample, answer)| !canonical_answer_matches(&sample.answer, answer))
+        .take(if reads { 1 } else { MISSES_SHOWN })
+        .map(|(sample, answer)| (sample.question.clone(), sample.answer.clone(), answer.clone()))
+        .collect();
+    Score {
+        task: exam.name.to_owned(),
+        n_pages: exam.n_pages,
+        n_samples: samples.len(),
+        character_error_rate: reads.then_some(error_rate),
+        exact,
+        bar: exam.bar,
+        held: if reads { error_rate <= exam.bar } else { exact >= exam.bar },
+        misses,
+    }
+}
+
+/// Columns and lines of a page by a checkpoint's `render.json`.
+pub fn page_grid(style_path: &Path) -> Result<PageGrid> {
+    let json: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(style_path)?)?;
+    let size = json["page-size"].as_str().context("render.json has no page-size")?;
+    let (width, height) = size.split_once(',').context("page-size is not width,height")?;
+    let line_px = json["line-height"].as_u64().context("render.json has no line-height")?;
+    let columns = width.trim().parse::<usize>()? / crate::mini::COLUMN_PX;
+    let lines = height.trim().parse::<usize>()? / (line_px as usize).max(1);
+    Ok(PageGrid::new(columns, lines))
+}
