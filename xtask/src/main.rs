@@ -1,2 +1,54 @@
-//! Tasks. 
-fn main() {}
+//! `cargo xtask`: one command to try the project, one to check it.
+//!
+//! This package has no dependencies, so that it is there in a second.
+
+mod ask;
+mod command;
+mod install;
+mod test;
+mod tests_run;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+Usage: cargo xtask COMMAND
+
+Commands:
+  serve             build glyph and show its first answer
+  ask [ARGS]        build glyph and run `glyph ask ARGS`
+  glyph ARGS        build glyph and run it
+  test [--skip STEP]…  every check: fmt, clippy, tests, doc, wasm
+  fmt               format all code
+  clippy, tests, doc, wasm-check
+                    one step of `test`
+  help              this text
+
+Everything that a command needs and that rustup can install is installed.";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let done = match args.as_slice() {
+        [] | ["help" | "--help" | "-h", ..] => {
+            println!("{HELP}");
+            Ok(())
+        }
+        ["serve"] => ask::serve(),
+        ["ask", rest @ ..] => ask::glyph(&[&["ask"], rest].concat()),
+        ["glyph", rest @ ..] => ask::glyph(rest),
+        ["test", rest @ ..] => test::all(rest),
+        ["fmt"] => test::format(),
+        ["wasm-check"] => test::one("wasm"),
+        [step @ ("clippy" | "tests" | "doc")] => test::one(step),
+        [other, ..] => Err(format!(
+            "there is no command {other:?}. cargo xtask help lists them"
+        )),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("error: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -6,7 +6,7 @@ use std::path::Path;
 use burn::tensor::{DType, Device};
 use serde_json::Value;
 
-use crate::config::{GenerationConfig, ModelConfig, PreprocessorConfig};
+use crate::config::{GenerationConfig, ModelConfig, PreprocessorConfig, parse_json};
 use crate::error::{ModelError, Result};
 use crate::model::Glm4v;
 use crate::preprocess::{ImagePatches, RgbImage, image_patches};
@@ -60,6 +60,71 @@ pub struct Checkpoint {
     pub report: LoadReport,
 }
 
+/// All of a checkpoint but its weights: what a prompt needs, at hand in milliseconds.
+#[derive(Debug)]
+pub struct CheckpointSettings {
+    /// `config.json`.
+    pub config: ModelConfig,
+    /// `generation_config.json`; defaults where there is none.
+    pub generation: GenerationConfig,
+    /// `preprocessor_config.json`; the family's values where there is none.
+    pub preprocessor: PreprocessorConfig,
+    /// Tokenizer and chat template.
+    pub encoder: PromptEncoder,
+}
+
+impl CheckpointSettings {
+    /// Reads the small files.
+    ///
+    /// # Errors
+    /// The first thing wrong with them, by name; see [`ModelError`].
+    pub fn read(files: &impl CheckpointFiles) -> Result<Self> {
+        let config = ModelConfig::from_json(&required_text(files, "config.json")?)?;
+        let generation = match text(files, "generation_config.json")? {
+            Some(json) => GenerationConfig::from_json(&json)?,
+            None => GenerationConfig::default(),
+        };
+        let preprocessor = match text(files, "preprocessor_config.json")? {
+            Some(json) => PreprocessorConfig::from_json(&json)?,
+            None => PreprocessorConfig::default(),
+        };
+        check_geometry(&config, &preprocessor)?;
+        let tokenizer = files
+            .read("tokenizer.json")?
+            .ok_or_else(|| ModelError::MissingFile { file: "tokenizer.json".to_owned() })?;
+        let tokenizer = TextTokenizer::from_json(&tokenizer)?;
+        if tokenizer.token(config.image_token_id).is_none() {
+            return Err(ModelError::Tokenizer {
+                reason: format!("it has no token {}, image_token_id of config.json", config.image_token_id),
+            });
+        }
+        let encoder = PromptEncoder {
+            tokenizer,
+            template: ChatTemplate::new(chat_template(files)?)?,
+            image_token_id: config.image_token_id,
+            merge_size: config.vision_config.spatial_merge_size,
+        };
+        Ok(Self { config, generation, preprocessor, encoder })
+    }
+
+    /// Loads the weights that belong to them.
+    ///
+    /// # Errors
+    /// [`ModelError::Weights`] listing every missing and every wrong-shaped tensor.
+    pub fn load(
+        self,
+        weights: &WeightFiles,
+        device: &Device,
+        dtype: DType,
+        on_bytes: impl FnMut(usize),
+    ) -> Result<Checkpoint> {
+        let Self { config, generation, preprocessor, encoder } = self;
+        let (model, report) = load_weights(Glm4v::new(&config, device), weights, dtype, on_bytes)?;
+        let device = device.clone();
+        Ok(Checkpoint { config, generation, preprocessor, encoder, model, device, dtype, report })
+    }
+}
+
 impl Checkpoint {
     /// Opens a directory.
     ///
@@ -72,8 +137,9 @@ impl Checkpoint {
         dtype: DType,
         on_bytes: impl FnMut(usize),
     ) -> Result<Self> {
-        if !dir.is_dir() {
-            return Err(ModelError::MissingFile { file: format!("directory {}", dir.display()) });
+        let io_error = |source| ModelError::Io { path: dir.to_owned(), source };
+        if !std::fs::metadata(dir).map_err(io_error)?.is_dir() {
+            return Err(io_error(std::io::ErrorKind::NotADirectory.into()));
         }
         // Configuration errors come before weight errors: they are cheaper to find and to mend.
         let files = CheckpointDir(dir);
@@ -93,29 +159,7 @@ impl Checkpoint {
         dtype: DType,
         on_bytes: impl FnMut(usize),
     ) -> Result<Self> {
-        let config = ModelConfig::from_json(&required_text(files, "config.json")?)?;
-        let generation = match text(files, "generation_config.json")? {
-            Some(json) => GenerationConfig::from_json(&json)?,
-            None => GenerationConfig::default(),
-        };
-        let preprocessor = match text(files, "preprocessor_config.json")? {
-            Some(json) => PreprocessorConfig::from_json(&json)?,
-            None => PreprocessorConfig::default(),
-        };
-        check_geometry(&config, &preprocessor)?;
-        let tokenizer = files
-            .read("tokenizer.json")?
-            .ok_or_else(|| ModelError::MissingFile { file: "tokenizer.json".to_owned() })?;
-        let tokenizer = TextTokenizer::from_json(&tokenizer)?;
-        let encoder = PromptEncoder {
-            tokenizer,
-            template: ChatTemplate::new(chat_template(files)?)?,
-            image_token_id: config.image_token_id,
-            merge_size: config.vision_config.spatial_merge_size,
-        };
-        let (model, report) = load_weights(Glm4v::new(&config, device), weights, dtype, on_bytes)?;
-        let device = device.clone();
-        Ok(Self { config, generation, preprocessor, encoder, model, device, dtype, report })
+        CheckpointSettings::read(files)?.load(weights, device, dtype, on_bytes)
     }
 
     /// Images as the vision tower takes them.
@@ -138,6 +182,11 @@ fn check_geometry(config: &ModelConfig, preprocessor: &PreprocessorConfig) -> Re
     let vision = &config.vision_config;
     for (key, given, needed) in [
         ("preprocessor_config.patch_size", preprocessor.patch_size, vision.patch_size),
+        (
+            "preprocessor_config.temporal_patch_size",
+            preprocessor.temporal_patch_size,
+            vision.temporal_patch_size,
+        ),
         ("preprocessor_config.merge_size", preprocessor.merge_size, vision.spatial_merge_size),
     ] {
         if given != needed {
@@ -171,8 +220,7 @@ fn chat_template(files: &impl CheckpointFiles) -> Result<String> {
     }
     for name in ["chat_template.json", "tokenizer_config.json"] {
         let Some(json) = text(files, name)? else { continue };
-        let value: Value = serde_json::from_str(&json)
-            .map_err(|error| ModelError::Json { file: name.to_owned(), reason: error.to_string() })?;
+        let value: Value = parse_json(name, &json)?;
         if let Some(template) = value.get("chat_template").and_then(Value::as_str) {
             return Ok(template.to_owned());
         }

@@ -16,8 +16,8 @@ pub struct ModelConfig {
     /// Id of the token that an image feature replaces.
     #[serde(default = "default_image_token_id")]
     pub image_token_id: u32,
-    /// Whether the output head shares the embedding table. Written at the top level by the library,
-    /// inside `text_config` by some files; either counts.
+    /// Whether the output head shares the embedding table. Newer files say so at the top level, older ones
+    /// inside `text_config`; either counts.
     #[serde(default)]
     tie_word_embeddings: Option<bool>,
 }
@@ -44,9 +44,6 @@ pub struct TextConfig {
     /// Longest sequence in positions.
     #[serde(default = "default_max_positions")]
     pub max_position_embeddings: usize,
-    /// Whether q, k and v have a bias.
-    #[serde(default = "default_true")]
-    pub attention_bias: bool,
     #[serde(default)]
     hidden_act: Option<String>,
     #[serde(default)]
@@ -64,8 +61,10 @@ pub struct TextConfig {
 /// `rope_parameters` (newer files) or `rope_scaling` (older ones).
 #[derive(Debug, Clone, Default, Deserialize)]
 struct RopeParameters {
-    #[serde(alias = "type")]
     rope_type: Option<String>,
+    /// The older name of `rope_type`; some files have both.
+    #[serde(rename = "type")]
+    older_type: Option<String>,
     rope_theta: Option<f64>,
     partial_rotary_factor: Option<f64>,
     mrope_section: Option<Vec<usize>>,
@@ -109,6 +108,9 @@ pub struct VisionConfig {
     rope_parameters: Option<RopeParameters>,
 }
 
+const DEFAULT_ROPE_THETA: f64 = 10_000.0;
+const DEFAULT_MROPE_SECTION: [usize; 3] = [8, 12, 12];
+
 fn default_image_token_id() -> u32 {
     151_343
 }
@@ -117,9 +119,6 @@ fn default_norm_eps() -> f64 {
 }
 fn default_max_positions() -> usize {
     32_768
-}
-fn default_true() -> bool {
-    true
 }
 fn default_in_channels() -> usize {
     3
@@ -131,6 +130,16 @@ fn default_spatial_merge_size() -> usize {
     2
 }
 
+// Bounds that no member of the family comes near. They turn a broken number into a message where it would
+// else be an allocation that cannot succeed; the shapes of the weights are held against config.json as well.
+const MOST_WIDTH: usize = 1 << 24;
+const MOST_LAYERS: usize = 1024;
+const MOST_HEADS: usize = 4096;
+const MOST_HEAD_DIM: usize = 4096;
+const MOST_PATCH_SIDE: usize = 256;
+const MOST_IMAGE_SIDE: usize = 1 << 14;
+const MOST_PIXELS: usize = 1 << 28;
+
 impl ModelConfig {
     /// Parses and checks `config.json`.
     ///
@@ -138,7 +147,8 @@ impl ModelConfig {
     /// [`ModelError::Json`] when it does not parse, [`ModelError::Config`] naming the first key whose value
     /// cannot work.
     pub fn from_json(json: &str) -> Result<Self> {
-        let value: Value = parse("config.json", json)?;
+        // Another architecture is named as such before its other keys are missed.
+        let value: Value = parse_json("config.json", json)?;
         if let Some(kind) = value.get("model_type").and_then(Value::as_str)
             && kind != "glm4v"
         {
@@ -148,39 +158,55 @@ impl ModelConfig {
                 "this runtime runs glm4v (GLM-4.1V, Glyph) checkpoints only",
             ));
         }
-        let config: Self = serde_json::from_value(value).map_err(|error| ModelError::Json {
-            file: "config.json".to_owned(),
-            reason: error.to_string(),
-        })?;
+        let config: Self = parse_json("config.json", json)?;
         config.check()?;
         Ok(config)
     }
 
     /// Whether the output head is the embedding table.
     pub fn tied_embeddings(&self) -> bool {
-        self.tie_word_embeddings.or(self.text_config.tie_word_embeddings).unwrap_or(false)
+        [self.tie_word_embeddings, self.text_config.tie_word_embeddings].contains(&Some(true))
     }
 
     fn check(&self) -> Result<()> {
         let (text, vision) = (&self.text_config, &self.vision_config);
-        for (key, value) in [
-            ("text_config.vocab_size", text.vocab_size),
-            ("text_config.hidden_size", text.hidden_size),
-            ("text_config.intermediate_size", text.intermediate_size),
-            ("text_config.num_hidden_layers", text.num_hidden_layers),
-            ("text_config.num_attention_heads", text.num_attention_heads),
-            ("text_config.num_key_value_heads", text.num_key_value_heads()),
-            ("text_config.max_position_embeddings", text.max_position_embeddings),
-            ("vision_config.depth", vision.depth),
-            ("vision_config.hidden_size", vision.hidden_size),
-            ("vision_config.num_heads", vision.num_heads),
-            ("vision_config.patch_size", vision.patch_size),
-            ("vision_config.spatial_merge_size", vision.spatial_merge_size),
-            ("vision_config.out_hidden_size", vision.out_hidden_size),
-            ("vision_config.intermediate_size", vision.intermediate_size),
+        for (key, value, most) in [
+            ("text_config.vocab_size", text.vocab_size, MOST_WIDTH),
+            ("text_config.hidden_size", text.hidden_size, MOST_WIDTH),
+            ("text_config.intermediate_size", text.intermediate_size, MOST_WIDTH),
+            ("text_config.num_hidden_layers", text.num_hidden_layers, MOST_LAYERS),
+            ("text_config.num_attention_heads", text.num_attention_heads, MOST_HEADS),
+            ("text_config.num_key_value_heads", text.num_key_value_heads(), MOST_HEADS),
+            ("text_config.head_dim", text.head_dim(), MOST_HEAD_DIM),
+            ("text_config.max_position_embeddings", text.max_position_embeddings, MOST_WIDTH),
+            ("vision_config.depth", vision.depth, MOST_LAYERS),
+            ("vision_config.hidden_size", vision.hidden_size, MOST_WIDTH),
+            ("vision_config.num_heads", vision.num_heads, MOST_HEADS),
+            ("vision_config.patch_size", vision.patch_size, MOST_PATCH_SIDE),
+            ("vision_config.temporal_patch_size", vision.temporal_patch_size, MOST_PATCH_SIDE),
+            ("vision_config.spatial_merge_size", vision.spatial_merge_size, MOST_PATCH_SIDE),
+            ("vision_config.image_size", vision.image_size, MOST_IMAGE_SIDE),
+            ("vision_config.out_hidden_size", vision.out_hidden_size, MOST_WIDTH),
+            ("vision_config.intermediate_size", vision.intermediate_size, MOST_WIDTH),
         ] {
-            if value == 0 || value > 1 << 24 {
-                return Err(config_error(key, value, "must be between 1 and 16777216"));
+            if value == 0 || value > most {
+                return Err(config_error(key, value, format!("must be between 1 and {most}")));
+            }
+        }
+        for (key, eps) in [
+            ("text_config.rms_norm_eps", text.rms_norm_eps),
+            ("vision_config.rms_norm_eps", vision.rms_norm_eps),
+        ] {
+            if !(eps > 0.0 && eps < 1.0) {
+                return Err(config_error(key, eps, "must be between 0 and 1"));
+            }
+        }
+        for (key, theta) in [
+            ("text_config.rope_theta", text.rope_theta()),
+            ("vision_config.rope_theta", vision.rope_theta()),
+        ] {
+            if !(1.0..=1e12).contains(&theta) {
+                return Err(config_error(key, theta, "must be between 1 and 1e12"));
             }
         }
         if self.image_token_id as usize >= text.vocab_size {
@@ -203,11 +229,14 @@ impl ModelConfig {
         if vision.attention_bias {
             return Err(config_error("vision_config.attention_bias", true, "is not part of GLM-4.1V"));
         }
-        if vision.hidden_size % vision.num_heads != 0 || vision.head_dim() % 4 != 0 {
+        if vision.hidden_size % vision.num_heads != 0
+            || vision.head_dim() % 4 != 0
+            || vision.head_dim() > MOST_HEAD_DIM
+        {
             return Err(config_error(
                 "vision_config.num_heads",
                 vision.num_heads,
-                "must divide hidden_size into heads of a multiple of 4",
+                format!("must divide hidden_size into heads of a multiple of 4, at most {MOST_HEAD_DIM}"),
             ));
         }
         if vision.image_size < vision.patch_size {
@@ -235,28 +264,27 @@ impl TextConfig {
         self.head_dim.unwrap_or(self.hidden_size / self.num_attention_heads.max(1))
     }
 
-    fn rope(&self) -> RopeParameters {
-        self.rope_parameters.clone().or_else(|| self.rope_scaling.clone()).unwrap_or_default()
+    /// A rotary setting: `rope_parameters` (newer files) counts before `rope_scaling` (older ones).
+    fn rope<T>(&self, setting: impl Fn(&RopeParameters) -> Option<T>) -> Option<T> {
+        [&self.rope_parameters, &self.rope_scaling].into_iter().flatten().find_map(setting)
     }
 
     /// Base of the rotary frequencies.
     pub fn rope_theta(&self) -> f64 {
-        self.rope().rope_theta.or(self.rope_theta).unwrap_or(10_000.0)
+        self.rope(|rope| rope.rope_theta).or(self.rope_theta).unwrap_or(DEFAULT_ROPE_THETA)
     }
 
     /// Leading channels of a head that rotate; the others pass through.
     pub fn rotary_dim(&self) -> usize {
-        let factor = self.rope().partial_rotary_factor.or(self.partial_rotary_factor).unwrap_or(1.0);
-        (self.head_dim() as f64 * factor) as usize
+        let factor = self.rope(|rope| rope.partial_rotary_factor).or(self.partial_rotary_factor);
+        (self.head_dim() as f64 * factor.unwrap_or(1.0)) as usize
     }
 
     /// How many consecutive frequencies follow the temporal, row and column position. Sums to half of
     /// [`rotary_dim`](Self::rotary_dim).
     pub fn mrope_section(&self) -> [usize; 3] {
-        match self.rope().mrope_section.as_deref() {
-            Some(&[temporal, row, column]) => [temporal, row, column],
-            _ => [8, 12, 12],
-        }
+        self.rope(|rope| rope.mrope_section.as_deref().and_then(|section| section.try_into().ok()))
+            .unwrap_or(DEFAULT_MROPE_SECTION)
     }
 
     fn check(&self) -> Result<()> {
@@ -276,24 +304,22 @@ impl TextConfig {
                 "must give an even number of rotated channels within the head",
             ));
         }
-        let rope = self.rope();
-        if let Some(kind) = rope.rope_type.as_deref()
+        let kind = self.rope(|rope| rope.rope_type.clone().or_else(|| rope.older_type.clone()));
+        if let Some(kind) = kind
             && kind != "default"
             && kind != "mrope"
         {
             return Err(config_error("text_config.rope_parameters.rope_type", kind, "only default is supported"));
         }
-        if let Some(section) = &rope.mrope_section
-            && section.len() != 3
+        let half = rotary_dim / 2;
+        let section =
+            self.rope(|rope| rope.mrope_section.clone()).unwrap_or(DEFAULT_MROPE_SECTION.to_vec());
+        if section.len() != 3 || section.iter().try_fold(0, |sum: usize, n| sum.checked_add(*n)) != Some(half)
         {
-            return Err(config_error("text_config.mrope_section", format!("{section:?}"), "must hold three counts"));
-        }
-        let section = self.mrope_section();
-        if section.iter().sum::<usize>() != rotary_dim / 2 {
             return Err(config_error(
                 "text_config.mrope_section",
                 format!("{section:?}"),
-                format!("must sum to half of the rotated channels, {}", rotary_dim / 2),
+                format!("must hold three counts that sum to half of the rotated channels, {half}"),
             ));
         }
         Ok(())
@@ -308,7 +334,7 @@ impl VisionConfig {
 
     /// Base of the rotary frequencies of rows and columns.
     pub fn rope_theta(&self) -> f64 {
-        self.rope_parameters.as_ref().and_then(|rope| rope.rope_theta).unwrap_or(10_000.0)
+        self.rope_parameters.as_ref().and_then(|rope| rope.rope_theta).unwrap_or(DEFAULT_ROPE_THETA)
     }
 
     /// Patches per side of the grid that the position table covers.
@@ -350,7 +376,7 @@ pub struct GenerationConfig {
 }
 
 #[derive(Debug, Clone, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "eos_token_id must be a token id or a list of token ids")]
 enum OneOrMany {
     One(u32),
     Many(Vec<u32>),
@@ -362,7 +388,7 @@ impl GenerationConfig {
     /// # Errors
     /// [`ModelError::Json`] when it does not parse.
     pub fn from_json(json: &str) -> Result<Self> {
-        parse("generation_config.json", json)
+        parse_json("generation_config.json", json)
     }
 
     /// Ids that end an answer.
@@ -415,17 +441,35 @@ impl PreprocessorConfig {
     /// Parses and checks `preprocessor_config.json`.
     ///
     /// # Errors
-    /// [`ModelError::Json`] when it does not parse, [`ModelError::Config`] for a size or deviation of zero.
+    /// [`ModelError::Json`] when it does not parse, [`ModelError::Config`] for a size, a range of pixel counts or a
+    /// deviation that cannot work.
     pub fn from_json(json: &str) -> Result<Self> {
-        let config: Self = parse("preprocessor_config.json", json)?;
-        if config.patch_size == 0 || config.temporal_patch_size == 0 || config.merge_size == 0 {
-            return Err(config_error("preprocessor_config.patch_size", config.patch_size, "sizes must be positive"));
+        let config: Self = parse_json("preprocessor_config.json", json)?;
+        for (key, value) in [
+            ("preprocessor_config.patch_size", config.patch_size),
+            ("preprocessor_config.temporal_patch_size", config.temporal_patch_size),
+            ("preprocessor_config.merge_size", config.merge_size),
+        ] {
+            if value == 0 || value > MOST_PATCH_SIDE {
+                return Err(config_error(key, value, format!("must be between 1 and {MOST_PATCH_SIDE}")));
+            }
         }
-        if config.image_std.iter().any(|std| std.abs() < f32::EPSILON) {
+        let PixelBounds { shortest_edge, longest_edge } = config.size;
+        if shortest_edge == 0 || shortest_edge > longest_edge || longest_edge > MOST_PIXELS {
+            return Err(config_error(
+                "preprocessor_config.size",
+                format!("{shortest_edge} to {longest_edge}"),
+                format!("must be an ascending range of pixel counts between 1 and {MOST_PIXELS}"),
+            ));
+        }
+        // A deviation divides; a mean that is no number would spread over every pixel.
+        let usable = config.image_mean.iter().all(|mean| mean.is_finite())
+            && config.image_std.iter().all(|std| *std > f32::EPSILON && std.is_finite());
+        if !usable {
             return Err(config_error(
                 "preprocessor_config.image_std",
-                format!("{:?}", config.image_std),
-                "must not be zero",
+                format!("{:?} around the means {:?}", config.image_std, config.image_mean),
+                "deviations must be positive and means finite",
             ));
         }
         Ok(config)
@@ -447,9 +491,21 @@ impl PreprocessorConfig {
     }
 }
 
-fn parse<T: serde::de::DeserializeOwned>(file: &str, json: &str) -> Result<T> {
-    serde_json::from_str(json)
-        .map_err(|error| ModelError::Json { file: file.to_owned(), reason: error.to_string() })
+/// Parses a JSON file of the checkpoint.
+pub(crate) fn parse_json<T: serde::de::DeserializeOwned>(file: &str, json: &str) -> Result<T> {
+    serde_json::from_str(json).map_err(|error| ModelError::Json {
+        file: file.to_owned(),
+        reason: format!("{error}, near `{}`", text_before(json, error.line(), error.column())),
+    })
+}
+
+/// What a line of a file holds up to a column: in an indented file the key whose value is wrong.
+fn text_before(text: &str, line: usize, column: usize) -> &str {
+    const LONGEST: usize = 60;
+    let line = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
+    let end = line.floor_char_boundary(column);
+    let start = line.floor_char_boundary(end.saturating_sub(LONGEST));
+    line[start..end].trim()
 }
 
 fn config_error(key: &str, value: impl ToString, reason: impl Into<String>) -> ModelError {

@@ -98,6 +98,17 @@ pub enum ModelError {
         /// Tokens that the images give.
         image_tokens: usize,
     },
+    /// A token id that the embedding table has no row for.
+    #[error(
+        "token {id} is outside the model's vocabulary of {vocab_size}. Use the tokenizer.json that belongs to this \
+         checkpoint"
+    )]
+    UnknownToken {
+        /// The id.
+        id: u32,
+        /// Rows of the embedding table.
+        vocab_size: usize,
+    },
     /// Prompt and answer do not fit the context.
     #[error(
         "{prompt_tokens} prompt tokens and {max_new_tokens} new tokens exceed the context of {context_tokens} tokens. \

@@ -6,25 +6,36 @@ use crate::style::RenderStyle;
 /// Difference from the background above which a pixel counts as ink.
 const INK_TOLERANCE: f64 = 5.0;
 
-/// Scales and crops a page in place.
-pub(crate) fn finish(canvas: &mut Canvas, style: &RenderStyle, is_last: bool) {
-    let width_px = (canvas.width_px as f64 * style.horizontal_scale) as usize;
+/// A page as it is handed out.
+pub(crate) struct Finished {
+    pub(crate) width_px: u32,
+    pub(crate) height_px: u32,
+    /// Rows from the top without gaps, one or three channels.
+    pub(crate) pixels: Vec<u8>,
+}
+
+/// Scales and crops a page.
+pub(crate) fn finish(mut canvas: Canvas, style: &RenderStyle, is_last: bool) -> Finished {
     if style.horizontal_scale != 1.0 {
-        *canvas = scale_width(canvas, width_px.max(1));
+        let width_px = (canvas.width_px as f64 * style.horizontal_scale) as usize;
+        canvas = scale_width(&canvas, width_px.max(1));
     }
     let crops_height = style.auto_crop_last_page && is_last;
-    if !style.auto_crop_width && !crops_height {
-        return;
+    let ink = if style.auto_crop_width || crops_height { find_ink(&canvas) } else { None };
+    let (mut width_px, mut height_px) = (canvas.width_px, canvas.height_px);
+    if let Some(ink) = ink {
+        if style.auto_crop_width {
+            width_px = cut(ink.last_column as f64 + 1.0 + style.margin_x_pt, width_px);
+        }
+        if crops_height {
+            height_px = cut(ink.last_row as f64 + style.margin_y_pt, height_px);
+        }
     }
-    let Some(ink) = find_ink(canvas) else { return };
-    let mut size = (canvas.width_px, canvas.height_px);
-    if style.auto_crop_width {
-        size.0 = cut(ink.last_column as f64 + 1.0 + style.margin_x_pt, size.0);
+    Finished {
+        width_px: width_px as u32,
+        height_px: height_px as u32,
+        pixels: canvas.into_pixels(width_px, height_px),
     }
-    if crops_height {
-        size.1 = cut(ink.last_row as f64 + style.margin_y_pt, size.1);
-    }
-    crop(canvas, size.0, size.1);
 }
 
 /// A cut edge: rounded half to even, within the page, and at least one pixel.
@@ -39,7 +50,6 @@ struct Ink {
 
 /// Finds the last column and row with ink; `None` on a page without any.
 fn find_ink(canvas: &Canvas) -> Option<Ink> {
-    let stride = canvas.width_px * canvas.channels;
     let gray = |pixel: &[u8]| match pixel {
         [red, green, blue] => {
             // Pillow's fixed-point luma.
@@ -49,8 +59,7 @@ fn find_ink(canvas: &Canvas) -> Option<Ink> {
         _ => pixel[0],
     };
     let mut corner: Vec<u8> = canvas
-        .data
-        .chunks(stride)
+        .rows()
         .take(2)
         .flat_map(|row| row.chunks(canvas.channels).take(2).map(gray))
         .collect();
@@ -63,30 +72,20 @@ fn find_ink(canvas: &Canvas) -> Option<Ink> {
     let is_ink: [bool; 256] = std::array::from_fn(|value| {
         (value as f64 - background).abs() > INK_TOLERANCE
     });
-    let mut ink: Option<Ink> = None;
-    for (row, pixels) in canvas.data.chunks(stride).enumerate() {
+    let has_ink = |pixels: &[u8]| {
+        pixels.chunks_exact(canvas.channels).any(|pixel| is_ink[usize::from(gray(pixel))])
+    };
+    let last_row = canvas.rows().rposition(has_ink)?;
+    let mut last_column = 0;
+    for pixels in canvas.rows().take(last_row + 1) {
         // Only what lies right of the ink found so far can move the edge.
-        let last = pixels
-            .chunks(canvas.channels)
+        let right = &pixels[(last_column + 1).min(canvas.width_px) * canvas.channels..];
+        let last = right
+            .chunks_exact(canvas.channels)
             .rposition(|pixel| is_ink[usize::from(gray(pixel))]);
-        if let Some(last) = last {
-            let last_column = ink.map_or(last, |ink| ink.last_column.max(last));
-            ink = Some(Ink { last_column, last_row: row });
-        }
+        last_column += last.map_or(0, |last| last + 1);
     }
-    ink
-}
-
-fn crop(canvas: &mut Canvas, width_px: usize, height_px: usize) {
-    let stride = canvas.width_px * canvas.channels;
-    let new_stride = width_px * canvas.channels;
-    if new_stride != stride {
-        for row in 1..height_px {
-            canvas.data.copy_within(row * stride..row * stride + new_stride, row * new_stride);
-        }
-    }
-    canvas.data.truncate(new_stride * height_px);
-    (canvas.width_px, canvas.height_px) = (width_px, height_px);
+    Some(Ink { last_column, last_row })
 }
 
 /// Resizes the width with Pillow's bicubic filter.
@@ -114,9 +113,7 @@ fn scale_width(canvas: &Canvas, width_px: usize) -> Canvas {
         })
         .collect();
     let mut scaled = Canvas::new(width_px as u32, canvas.height_px as u32, canvas.channels);
-    let source_rows = canvas.data.chunks(canvas.width_px * canvas.channels);
-    let target_rows = scaled.data.chunks_mut(width_px * canvas.channels);
-    for (source, target) in source_rows.zip(target_rows) {
+    for (source, target) in canvas.rows().zip(scaled.rows_mut()) {
         for (pixel, (first, weights)) in target.chunks_mut(canvas.channels).zip(&columns) {
             for (channel, value) in pixel.iter_mut().enumerate() {
                 let mut sum = 1_i64 << (WEIGHT_BITS - 1);

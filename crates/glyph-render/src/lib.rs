@@ -18,6 +18,7 @@
 mod canvas;
 mod crop;
 mod fonts;
+mod gray_png;
 mod layout;
 mod markup;
 mod metrics;
@@ -33,7 +34,7 @@ mod wrap_latin;
 
 pub use fonts::{CJK_FONT, FontError, FontLibrary, FontSubstitution, MONO_FONT, SANS_FONT};
 pub use markup::NewlineMarkup;
-pub use page::{Page, PageLine};
+pub use page::{Page, PageLine, PngPage};
 #[cfg(not(target_family = "wasm"))]
 pub use parallel::ParallelPages;
 pub use renderer::{Pages, RenderError, RenderReport, Renderer};

@@ -1,7 +1,10 @@
-//! A finished page image.
+//! Finished page images.
 
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder, ImageError};
+
+use crate::crop::Finished;
+use crate::gray_png;
 
 /// One page of a text.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,6 +17,23 @@ pub struct Page {
     pub height_px: u32,
     /// Pixels, `[height_px, width_px, 3]`, rows from the top, red, green, blue.
     pub rgb: Vec<u8>,
+    /// The lines that were drawn, from the top.
+    pub lines: Vec<PageLine>,
+    /// Every colour of the style is a gray.
+    is_gray: bool,
+}
+
+/// One page of a text as a PNG file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PngPage {
+    /// Number of the page, from 0.
+    pub index: usize,
+    /// Width after scaling and cropping.
+    pub width_px: u32,
+    /// Height after cropping.
+    pub height_px: u32,
+    /// The file: gray where every colour of the style is a gray, else RGB.
+    pub png: Vec<u8>,
     /// The lines that were drawn, from the top.
     pub lines: Vec<PageLine>,
 }
@@ -32,31 +52,59 @@ pub struct PageLine {
 }
 
 impl Page {
-    /// Encodes the page as a PNG file: gray where every pixel is gray, else RGB.
-    pub fn to_png(&self) -> Result<Vec<u8>, ImageError> {
-        let gray = self.gray();
-        let (data, color) = match &gray {
-            Some(gray) => (gray.as_slice(), ExtendedColorType::L8),
-            None => (self.rgb.as_slice(), ExtendedColorType::Rgb8),
+    pub(crate) fn new(index: usize, page: Finished, lines: Vec<PageLine>) -> Page {
+        let Finished { width_px, height_px, pixels } = page;
+        let is_gray = pixels.len() == width_px as usize * height_px as usize;
+        let rgb = if is_gray {
+            let mut rgb = vec![0; pixels.len() * 3];
+            for (pixel, gray) in rgb.chunks_exact_mut(3).zip(&pixels) {
+                pixel.fill(*gray);
+            }
+            rgb
+        } else {
+            pixels
         };
-        let mut png = Vec::with_capacity(data.len() / 4);
-        PngEncoder::new_with_quality(&mut png, CompressionType::Fast, FilterType::NoFilter)
-            .write_image(data, self.width_px, self.height_px, color)?;
-        Ok(png)
+        Page { index, width_px, height_px, rgb, lines, is_gray }
     }
 
-    /// One byte a pixel, if no pixel has a hue.
-    fn gray(&self) -> Option<Vec<u8>> {
-        let pixels = self.rgb.chunks_exact(3);
-        let mut gray = Vec::with_capacity(self.rgb.len() / 3);
-        for row in self.rgb.chunks(self.width_px as usize * 3) {
-            let has_hue = row.chunks_exact(3).any(|p| p[0] != p[1] || p[1] != p[2]);
-            if has_hue {
-                return None;
-            }
-            gray.extend(row.chunks_exact(3).map(|pixel| pixel[0]));
+    /// Encodes the page as a PNG file: gray where every colour of the style is a gray, else RGB.
+    /// [`Renderer::png_pages`](crate::Renderer::png_pages) is faster where only files are wanted.
+    pub fn to_png(&self) -> Result<Vec<u8>, ImageError> {
+        let size_px = (self.width_px, self.height_px);
+        if self.is_gray {
+            let gray: Vec<u8> = self.rgb.chunks_exact(3).map(|pixel| pixel[0]).collect();
+            encode(&gray, size_px)
+        } else {
+            encode(&self.rgb, size_px)
         }
-        debug_assert_eq!(gray.len(), pixels.len());
-        Some(gray)
     }
+}
+
+impl PngPage {
+    pub(crate) fn new(
+        index: usize,
+        page: Finished,
+        lines: Vec<PageLine>,
+    ) -> Result<PngPage, ImageError> {
+        let Finished { width_px, height_px, pixels } = page;
+        let png = encode(&pixels, (width_px, height_px))?;
+        Ok(PngPage { index, width_px, height_px, png, lines })
+    }
+}
+
+/// Encodes pixels of one or three channels.
+fn encode(pixels: &[u8], (width_px, height_px): (u32, u32)) -> Result<Vec<u8>, ImageError> {
+    if pixels.len() == width_px as usize * height_px as usize {
+        return Ok(gray_png::encode(pixels, width_px, height_px));
+    }
+    let mut png = Vec::with_capacity(pixels.len() / 2);
+    // Differences from the pixel to the left turn paper into zeros, which the fast compression is
+    // made for.
+    PngEncoder::new_with_quality(&mut png, CompressionType::Fast, FilterType::Sub).write_image(
+        pixels,
+        width_px,
+        height_px,
+        ExtendedColorType::Rgb8,
+    )?;
+    Ok(png)
 }

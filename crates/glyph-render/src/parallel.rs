@@ -4,9 +4,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 
+use image::ImageError;
+
 use crate::layout::{PageFlow, PageLayout};
-use crate::page::Page;
-use crate::renderer::{RenderReport, Renderer, Shared};
+use crate::page::{Page, PngPage};
+use crate::renderer::{MakePage, RenderReport, Renderer, Shared};
 
 /// Pages under way per thread, so that no thread waits for the next layout.
 const PAGES_PER_THREAD: usize = 3;
@@ -15,20 +17,22 @@ impl Renderer {
     /// The pages of a text in order, drawn by rayon's threads. At most three pages per thread are
     /// held at once.
     pub fn pages_parallel<'a>(&'a self, text: &'a str) -> ParallelPages<'a, Page> {
-        self.pages_parallel_with(text, |page| page)
+        self.pages_parallel_as(text, Shared::page)
     }
 
-    /// Like [`Renderer::pages_parallel`], with `finish` (such as PNG encoding) run on each page by
-    /// the thread that drew it.
-    pub fn pages_parallel_with<'a, T: Send + 'static>(
+    /// The pages of a text as PNG files in order, made by rayon's threads.
+    pub fn png_pages_parallel<'a>(
         &'a self,
         text: &'a str,
-        finish: impl Fn(Page) -> T + Send + Sync + 'static,
-    ) -> ParallelPages<'a, T> {
+    ) -> ParallelPages<'a, Result<PngPage, ImageError>> {
+        self.pages_parallel_as(text, Shared::png_page)
+    }
+
+    fn pages_parallel_as<'a, T>(&'a self, text: &'a str, make: MakePage<T>) -> ParallelPages<'a, T> {
         ParallelPages {
             shared: self.shared(),
             flow: self.flow(text),
-            finish: Arc::new(finish),
+            make,
             under_way: VecDeque::new(),
             limit: PAGES_PER_THREAD * rayon::current_num_threads(),
             pages: 0,
@@ -36,13 +40,11 @@ impl Renderer {
     }
 }
 
-type Finish<T> = Arc<dyn Fn(Page) -> T + Send + Sync>;
-
 /// The pages of one text, drawn ahead by several threads.
 pub struct ParallelPages<'a, T> {
     shared: &'a Arc<Shared>,
     flow: PageFlow<'a>,
-    finish: Finish<T>,
+    make: MakePage<T>,
     under_way: VecDeque<(Arc<PageLayout>, Receiver<T>)>,
     limit: usize,
     pages: u64,
@@ -57,10 +59,10 @@ impl<T: Send + 'static> ParallelPages<'_, T> {
     fn start(&mut self, layout: PageLayout) {
         let layout = Arc::new(layout);
         let (sender, receiver) = sync_channel(1);
-        let (shared, finish) = (Arc::clone(self.shared), Arc::clone(&self.finish));
+        let (shared, make) = (Arc::clone(self.shared), self.make);
         let job = Arc::clone(&layout);
         rayon::spawn(move || {
-            let drawn = draw(&shared, &finish, &job);
+            let drawn = draw(&shared, make, &job);
             // The receiver is gone when the iterator was dropped early.
             drop(sender.send(drawn));
         });
@@ -80,15 +82,15 @@ impl<T: Send + 'static> Iterator for ParallelPages<'_, T> {
         self.pages += 1;
         // A thread that failed leaves the page to this one.
         let drawn = wait(&receiver);
-        Some(drawn.unwrap_or_else(|| draw(self.shared, &self.finish, &layout)))
+        Some(drawn.unwrap_or_else(|| draw(self.shared, self.make, &layout)))
     }
 }
 
-fn draw<T>(shared: &Shared, finish: &Finish<T>, layout: &PageLayout) -> T {
+fn draw<T>(shared: &Shared, make: MakePage<T>, layout: &PageLayout) -> T {
     let mut rasterizer = shared.take_rasterizer();
-    let page = shared.draw(layout, &mut rasterizer);
+    let page = make(shared, layout, &mut rasterizer);
     shared.return_rasterizer(rasterizer);
-    finish(page)
+    page
 }
 
 /// Waits for a page. One of rayon's own threads draws other pages meanwhile, since all of them

@@ -83,7 +83,7 @@ impl Rasterizer {
         let origin_x_px = line.origin_pt.0 * scale;
         let origin_y_px = style.top_edge_px() - line.origin_pt.1 * scale;
         let baseline_px = origin_y_px - line.start_pt.1 * scale;
-        let row = baseline_px.floor() as i64;
+        let row = floor(baseline_px);
         let font_size_pt = pdf_number(style.font_size_pt);
         let mut x_pt = line.start_pt.0;
         let mut runs = line.colors.iter().copied();
@@ -95,10 +95,10 @@ impl Rasterizer {
             }
             let info = paint.faces.info(character);
             let x_px = x_pt * scale + origin_x_px;
-            let column = x_px.floor();
-            let bin = (((x_px - column) * 4.0) as usize).min(3);
+            let column = floor(x_px);
+            let bin = (((x_px - column as f64) * 4.0) as usize).min(3);
             if let Some(image) = self.image(info, bin, paint) {
-                canvas.draw(image, column as i64, row, color);
+                canvas.draw(image, column, row, color);
             }
             x_pt += info.drawn_em * font_size_pt;
             if character == ' ' || character == NO_BREAK_SPACE {
@@ -138,13 +138,12 @@ impl Rasterizer {
             let mask = image.filter(|image| image.content == SwashContent::Mask);
             *slot = match mask {
                 Some(image) if !image.data.is_empty() => {
-                    self.images.push(Coverage {
-                        left: image.placement.left,
-                        top: image.placement.top,
-                        width: image.placement.width as usize,
-                        height: image.placement.height as usize,
-                        data: image.data.into_boxed_slice(),
-                    });
+                    let place = (image.placement.left, image.placement.top);
+                    let size_px = (image.placement.width, image.placement.height);
+                    let (canvas_px, _) = paint.style.page_px();
+                    let coverage =
+                        Coverage::new(place, size_px, &image.data, canvas_px, paint.channels);
+                    self.images.push(coverage);
                     self.images.len() as u32 - 1
                 }
                 _ => BLANK,
@@ -152,6 +151,13 @@ impl Rasterizer {
         }
         self.images.get(*slot as usize)
     }
+}
+
+/// The next whole number below or at `value`, without a call into the mathematics library.
+#[inline]
+fn floor(value: f64) -> i64 {
+    let truncated = value as i64;
+    truncated - i64::from((truncated as f64) > value)
 }
 
 /// Draws a paragraph's background and border with edges on whole pixels, as poppler adjusts them.

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::crop;
+use crate::crop::{self, Finished};
 use crate::fonts::{FontError, FontLibrary, FontSubstitution};
 use crate::layout::{PageFlow, PageLayout};
 use crate::metrics::FaceSet;
-use crate::page::Page;
+use image::ImageError;
+
+use crate::page::{Page, PageLine, PngPage};
 use crate::raster::{Paint, Rasterizer};
 use crate::style::{RenderStyle, Rgb, StyleError};
 
@@ -51,6 +53,7 @@ pub struct Renderer {
 pub(crate) struct Shared {
     style: RenderStyle,
     faces: FaceSet,
+    /// The text colour, then the markers' colours.
     colors: Vec<Rgb>,
     channels: usize,
     substitution: Option<FontSubstitution>,
@@ -80,14 +83,32 @@ impl Renderer {
     }
 
     /// The pages of a text, each drawn when it is asked for.
-    pub fn pages<'a>(&'a self, text: &'a str) -> Pages<'a> {
+    pub fn pages<'a>(&'a self, text: &'a str) -> Pages<'a, Page> {
+        self.pages_as(text, Shared::page)
+    }
+
+    /// The pages of a text as PNG files, each made when it is asked for.
+    pub fn png_pages<'a>(&'a self, text: &'a str) -> Pages<'a, Result<PngPage, ImageError>> {
+        self.pages_as(text, Shared::png_page)
+    }
+
+    fn pages_as<'a, T>(&'a self, text: &'a str, make: MakePage<T>) -> Pages<'a, T> {
         Pages {
             shared: &self.shared,
             flow: self.flow(text),
             rasterizer: Some(self.shared.take_rasterizer()),
+            make,
             pages: 0,
         }
     }
+
+    /// How many pages a text makes: laid out, not drawn.
+    pub fn count_pages(&self, text: &str) -> usize {
+        self.flow(text).count()
+    }
+
+    #[doc(hidden)]
+    pub fn bench_layout(&self, text: &str) -> usize { self.flow(text).count() }
 
     pub(crate) fn flow<'a>(&'a self, text: &'a str) -> PageFlow<'a> {
         PageFlow::new(text, &self.shared.style, &self.shared.faces)
@@ -109,25 +130,29 @@ impl Shared {
     }
 
     /// Draws, scales and crops one page.
-    pub(crate) fn draw(&self, layout: &PageLayout, rasterizer: &mut Rasterizer) -> Page {
+    fn draw(&self, layout: &PageLayout, rasterizer: &mut Rasterizer) -> (Finished, Vec<PageLine>) {
         let paint = Paint {
             style: &self.style,
             faces: &self.faces,
             colors: &self.colors,
             channels: self.channels,
         };
-        let (mut canvas, lines) = rasterizer.draw(layout, paint);
-        crop::finish(&mut canvas, &self.style, layout.is_last);
-        Page {
-            index: layout.index,
-            width_px: canvas.width_px as u32,
-            height_px: canvas.height_px as u32,
-            rgb: match canvas.channels {
-                1 => canvas.data.iter().flat_map(|gray| [*gray; 3]).collect(),
-                _ => canvas.data,
-            },
-            lines,
-        }
+        let (canvas, lines) = rasterizer.draw(layout, paint);
+        (crop::finish(canvas, &self.style, layout.is_last), lines)
+    }
+
+    pub(crate) fn page(&self, layout: &PageLayout, rasterizer: &mut Rasterizer) -> Page {
+        let (page, lines) = self.draw(layout, rasterizer);
+        Page::new(layout.index, page, lines)
+    }
+
+    pub(crate) fn png_page(
+        &self,
+        layout: &PageLayout,
+        rasterizer: &mut Rasterizer,
+    ) -> Result<PngPage, ImageError> {
+        let (page, lines) = self.draw(layout, rasterizer);
+        PngPage::new(layout.index, page, lines)
     }
 
     pub(crate) fn report(&self, flow: &PageFlow, pages: u64) -> RenderReport {
@@ -145,34 +170,38 @@ impl Shared {
     }
 }
 
+/// How a laid-out page becomes what the caller asked for.
+pub(crate) type MakePage<T> = fn(&Shared, &PageLayout, &mut Rasterizer) -> T;
+
 /// The pages of one text, drawn one at a time: memory holds one paragraph and one page.
-pub struct Pages<'a> {
+pub struct Pages<'a, T> {
     shared: &'a Shared,
     flow: PageFlow<'a>,
     /// Held until the iterator is dropped.
     rasterizer: Option<Rasterizer>,
+    make: MakePage<T>,
     pages: u64,
 }
 
-impl Pages<'_> {
+impl<T> Pages<'_, T> {
     /// What happened so far; complete when the iterator is.
     pub fn report(&self) -> RenderReport {
         self.shared.report(&self.flow, self.pages)
     }
 }
 
-impl Iterator for Pages<'_> {
-    type Item = Page;
+impl<T> Iterator for Pages<'_, T> {
+    type Item = T;
 
-    fn next(&mut self) -> Option<Page> {
+    fn next(&mut self) -> Option<T> {
         let layout = self.flow.next()?;
         let rasterizer = self.rasterizer.as_mut()?;
         self.pages += 1;
-        Some(self.shared.draw(&layout, rasterizer))
+        Some((self.make)(self.shared, &layout, rasterizer))
     }
 }
 
-impl Drop for Pages<'_> {
+impl<T> Drop for Pages<'_, T> {
     fn drop(&mut self) {
         if let Some(rasterizer) = self.rasterizer.take() {
             self.shared.return_rasterizer(rasterizer);

@@ -4,6 +4,8 @@ mod run;
 mod sampling;
 mod stop;
 
-pub use run::{FinishReason, Generated, Generation, GenerationTimes, TokenEvent, generate};
+pub use run::{
+    FinishReason, Generated, Generation, GenerationTimes, TokenEvent, encode_images, generate,
+};
 pub use sampling::{Sampler, SamplingParams};
 pub use stop::{StopMatcher, StopParams};

@@ -45,7 +45,8 @@ impl Generation {
 pub struct TokenEvent<'a> {
     /// Its id.
     pub id: u32,
-    /// Text that it completes; empty while a character or a stop string is unfinished.
+    /// Text that it completes; empty while a character or a stop string is unfinished. What is still unfinished at
+    /// the end comes in one more event with the last id.
     pub text: &'a str,
 }
 
@@ -87,8 +88,11 @@ pub struct Generated {
 /// Answers `prompt` about `images`. `on_token` sees every token as it comes and returns whether to go on.
 ///
 /// # Errors
-/// [`ModelError::ContextOverflow`] before any work when prompt and answer do not fit the model's context,
-/// [`ModelError::Parameter`] for sampling parameters out of range, [`ModelError::Read`] when the device fails.
+/// Before any work: [`ModelError::ContextOverflow`] when prompt and answer do not fit the model's context,
+/// [`ModelError::Parameter`] for an empty prompt or answer and for sampling parameters out of range,
+/// [`ModelError::UnknownToken`] for an id without embedding, [`ModelError::ImageTokenMismatch`] and
+/// [`ModelError::Image`] for images that the prompt was not made for or that the tower does not take. Later
+/// [`ModelError::Read`] when the device fails.
 pub async fn generate(
     checkpoint: &Checkpoint,
     prompt: &Prompt,
@@ -110,6 +114,7 @@ pub async fn generate(
             context_tokens: text_config.max_position_embeddings,
         });
     }
+    check_inputs(checkpoint, prompt, images)?;
     let mut sampler = Sampler::new(options.sampling.clone(), &prompt.ids, text_config.vocab_size)?;
     let mut stops = StopMatcher::new(options.stop.clone());
     let mut stream = checkpoint.encoder.tokenizer.stream(!options.keep_special_tokens);
@@ -160,23 +165,52 @@ pub async fn generate(
         logits = read(glm.logits(hidden)).await?;
         position += 1;
     };
-    // What was held back is shown unless a stop string has swallowed it.
-    if let Some(piece) = stream.finish()? {
-        let (piece, _) = stops.push(&piece);
-        text.push_str(&piece);
-        on_token_text(&mut on_token, &ids, &piece);
+    // What was held back belongs to the answer unless a stop string has ended it.
+    if !stops.found() {
+        let (mut rest, _) = stops.push(&stream.finish()?.unwrap_or_default());
+        rest.push_str(&stops.finish());
+        text.push_str(&rest);
+        if let (Some(id), false, true) = (ids.last(), rest.is_empty(), finish_reason != FinishReason::Cancelled) {
+            on_token(TokenEvent { id: *id, text: &rest });
+        }
     }
-    let rest = stops.finish();
-    on_token_text(&mut on_token, &ids, &rest);
-    text.push_str(&rest);
     times.decode_s = watch.seconds();
     Ok(Generated { ids, text, finish_reason, times })
 }
 
-fn on_token_text(on_token: &mut impl FnMut(TokenEvent<'_>) -> bool, ids: &[u32], text: &str) {
-    if let (Some(id), false) = (ids.last(), text.is_empty()) {
-        on_token(TokenEvent { id: *id, text });
+/// Holds prompt and images against each other and against the model, so that nothing later can be out of range.
+fn check_inputs(checkpoint: &Checkpoint, prompt: &Prompt, images: &[ImagePatches]) -> Result<()> {
+    let vocab_size = checkpoint.config.text_config.vocab_size;
+    if let Some(id) = prompt.ids.iter().copied().find(|id| *id as usize >= vocab_size) {
+        return Err(ModelError::UnknownToken { id, vocab_size });
     }
+    let vision = &checkpoint.config.vision_config;
+    let merge = vision.spatial_merge_size;
+    if !images.iter().map(|image| image.grid).eq(prompt.grids.iter().copied()) {
+        return Err(ModelError::ImageTokenMismatch {
+            placeholders: prompt.grids.len(),
+            placeholder_tokens: prompt.n_image_tokens(),
+            images: images.len(),
+            image_tokens: images.iter().map(|image| image.grid.n_tokens(merge)).sum(),
+        });
+    }
+    for (index, image) in images.iter().enumerate() {
+        let PatchGrid { rows, columns } = image.grid;
+        let n_values = image.grid.n_patches() * vision.frame_patch_len();
+        let whole_windows = rows > 0 && columns > 0 && rows % merge == 0 && columns % merge == 0;
+        if !whole_windows || image.patch_len != vision.frame_patch_len() || image.values.len() != n_values {
+            let (given, patch_len) = (image.values.len(), image.patch_len);
+            return Err(ModelError::Image {
+                index,
+                reason: format!(
+                    "holds {given} values, {patch_len} per patch, for {rows}×{columns} patches; the model takes \
+                     {} values per patch and whole windows of {merge}×{merge} patches",
+                    vision.frame_patch_len()
+                ),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Features of all images in order, `[tokens of all images, d]`; neighbours of one size share a pass.
@@ -187,8 +221,7 @@ pub fn encode_images(glm: &Glm4v, images: &[ImagePatches], device: &Device) -> O
         .filter_map(|group| {
             let grid: PatchGrid = group.first()?.grid;
             let values: Vec<f32> = group.iter().flat_map(|image| image.values.iter().copied()).collect();
-            let patch_len = values.len() / (group.len() * grid.n_patches()).max(1);
-            let shape = [group.len(), grid.n_patches(), patch_len];
+            let shape = [group.len(), grid.n_patches(), group.first()?.patch_len];
             let weight = &glm.model.visual.patch_embed.proj.weight;
             let patches = Tensor::<3>::from_data(TensorData::new(values, shape), device);
             let patches = patches.cast(weight.val().dtype());

@@ -11,7 +11,8 @@ use crate::error::{ModelError, Result};
 /// How tokens are chosen.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SamplingParams {
-    /// Divides the logits; 0 takes the most likely token.
+    /// Divides the logits; 0, and what is so close to it that the quotients would overflow, takes the most likely
+    /// token.
     pub temperature: f32,
     /// Keeps the fewest tokens whose probability reaches this; 1 keeps all.
     pub top_p: f32,
@@ -26,6 +27,9 @@ pub struct SamplingParams {
     /// Seed of the draw; `None` draws one.
     pub seed: Option<u64>,
 }
+
+/// Below it a softmax over f32 logits leaves one token in any case.
+const LEAST_TEMPERATURE: f32 = 1e-5;
 
 impl Default for SamplingParams {
     fn default() -> Self {
@@ -42,17 +46,21 @@ impl Default for SamplingParams {
 }
 
 impl SamplingParams {
-    /// What the checkpoint's `generation_config.json` asks for.
+    /// What the checkpoint's `generation_config.json` asks for; it samples only where the file says so, as in the
+    /// reference.
     pub fn from_config(config: &GenerationConfig) -> Self {
-        let greedy = config.do_sample == Some(false);
-        let temperature = config.temperature.unwrap_or(1.0);
+        let sample = config.do_sample == Some(true);
         Self {
-            temperature: if greedy { 0.0 } else { temperature },
+            temperature: if sample { config.temperature.unwrap_or(1.0) } else { 0.0 },
             top_p: config.top_p.unwrap_or(1.0),
             top_k: config.top_k.unwrap_or(0),
             repetition_penalty: config.repetition_penalty.unwrap_or(1.0),
             ..Self::default()
         }
+    }
+
+    fn is_greedy(&self) -> bool {
+        self.temperature < LEAST_TEMPERATURE
     }
 
     /// Checks every range.
@@ -119,10 +127,13 @@ impl Sampler {
         })
     }
 
-    /// Chooses from `logits` `[vocab]` and counts the choice.
+    /// Chooses from `logits` `[vocab]` and counts the choice. What is not a number is never chosen.
     pub fn sample(&mut self, logits: &mut [f32]) -> u32 {
+        for logit in logits.iter_mut().filter(|logit| logit.is_nan()) {
+            *logit = f32::NEG_INFINITY;
+        }
         self.process(logits);
-        let id = if self.params.temperature == 0.0 { argmax(logits) } else { self.draw(logits) };
+        let id = if self.params.is_greedy() { argmax(logits) } else { self.draw(logits) };
         if let Some(count) = self.answer_counts.get_mut(id as usize) {
             *count += 1;
         }
@@ -133,14 +144,14 @@ impl Sampler {
     pub fn process(&self, logits: &mut [f32]) {
         let SamplingParams { temperature, top_p, top_k, .. } = self.params;
         self.penalise(logits);
-        if temperature == 0.0 {
+        if self.params.is_greedy() {
             return;
         }
         for logit in logits.iter_mut() {
             *logit /= temperature;
         }
         if top_k > 0 {
-            keep_top_k(logits, top_k as usize);
+            keep_top_k(logits, usize::try_from(top_k).unwrap_or(usize::MAX));
         }
         if top_p < 1.0 {
             keep_top_p(logits, top_p);
@@ -166,7 +177,7 @@ impl Sampler {
         let weights = logits.iter().map(|logit| f64::from(logit - max).exp());
         match WeightedIndex::new(weights) {
             Ok(distribution) => distribution.sample(&mut self.rng) as u32,
-            // Logits that are not numbers leave nothing to draw from.
+            // Infinite logits leave nothing to weigh.
             Err(_) => argmax(logits),
         }
     }
@@ -176,7 +187,7 @@ impl Sampler {
 fn argmax(logits: &[f32]) -> u32 {
     let mut best = 0;
     for (i, logit) in logits.iter().enumerate() {
-        if *logit > logits[best] || logits[best].is_nan() {
+        if *logit > logits[best] {
             best = i;
         }
     }

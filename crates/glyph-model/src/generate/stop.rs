@@ -20,6 +20,7 @@ pub struct StopMatcher {
     stop_strings: Vec<String>,
     include_stop_string: bool,
     held: String,
+    found: bool,
 }
 
 impl StopMatcher {
@@ -30,7 +31,13 @@ impl StopMatcher {
             stop_strings: params.stop_strings.into_iter().filter(|stop| !stop.is_empty()).collect(),
             include_stop_string: params.include_stop_string,
             held: String::new(),
+            found: false,
         }
+    }
+
+    /// Whether a stop string has ended the answer.
+    pub fn found(&self) -> bool {
+        self.found
     }
 
     /// Whether an id ends the answer.
@@ -49,6 +56,7 @@ impl StopMatcher {
         if let Some((at, len)) = found {
             let end = if self.include_stop_string { at + len } else { at };
             self.held.truncate(end);
+            self.found = true;
             return (std::mem::take(&mut self.held), true);
         }
         let free = self.held.len() - self.longest_partial_stop();

@@ -1,5 +1,7 @@
 //! Cutting a resized image into normalised patch rows in merge-window order.
 
+use std::io::Cursor;
+
 use super::{resize_bicubic, smart_resize};
 use crate::config::PreprocessorConfig;
 use crate::error::{ModelError, Result};
@@ -19,8 +21,14 @@ impl RgbImage {
     /// Wraps pixels, checking their number.
     ///
     /// # Errors
-    /// [`ModelError::Image`] when the buffer does not hold width × height × 3 bytes.
+    /// [`ModelError::Image`] when a side is zero or the buffer does not hold width × height × 3 bytes.
     pub fn new(width_px: usize, height_px: usize, rgb: Vec<u8>) -> Result<Self> {
+        if width_px == 0 || height_px == 0 {
+            return Err(ModelError::Image {
+                index: 0,
+                reason: format!("is {width_px}×{height_px} px; both sides must be positive"),
+            });
+        }
         if width_px.checked_mul(height_px).and_then(|n| n.checked_mul(3)) != Some(rgb.len()) {
             return Err(ModelError::Image {
                 index: 0,
@@ -33,14 +41,31 @@ impl RgbImage {
     /// Decodes PNG, JPEG or WebP bytes; transparency shows white, as in the reference processor.
     ///
     /// # Errors
-    /// [`ModelError::Image`] with the decoder's message.
+    /// [`ModelError::Image`] with the decoder's message, and for more than 2²⁶ pixels.
     pub fn decode(bytes: &[u8]) -> Result<Self> {
-        let image = image::load_from_memory(bytes)
-            .map_err(|error| ModelError::Image {
-                index: 0,
-                reason: format!("cannot be decoded: {error}. Send PNG, JPEG or WebP"),
-            })?
-            .into_rgba8();
+        let refused = |reason: String| ModelError::Image { index: 0, reason };
+        let undecodable = |error: &dyn std::fmt::Display| {
+            refused(format!("cannot be decoded: {error}. Send PNG, JPEG or WebP"))
+        };
+        let reader = || {
+            image::ImageReader::new(Cursor::new(bytes))
+                .with_guessed_format()
+                .map_err(|error| undecodable(&error))
+        };
+        // A few bytes can claim any size, so the size is read before the pixels.
+        let (width_px, height_px) =
+            reader()?.into_dimensions().map_err(|error| undecodable(&error))?;
+        if u64::from(width_px) * u64::from(height_px) > MOST_DECODED_PIXELS {
+            return Err(refused(format!(
+                "is {width_px}×{height_px} px; at most {MOST_DECODED_PIXELS} pixels are decoded"
+            )));
+        }
+        let image = reader()?.decode().map_err(|error| undecodable(&error))?;
+        let (width_px, height_px) = (width_px as usize, height_px as usize);
+        if !image.color().has_alpha() {
+            return Self::new(width_px, height_px, image.into_rgb8().into_raw());
+        }
+        let image = image.into_rgba8();
         let over_white = |value: u8, alpha: u8| {
             let (value, alpha) = (u32::from(value), u32::from(alpha));
             ((value * alpha + 255 * (255 - alpha) + 127) / 255) as u8
@@ -49,9 +74,12 @@ impl RgbImage {
             .pixels()
             .flat_map(|image::Rgba([r, g, b, a])| [r, g, b].map(|value| over_white(*value, *a)))
             .collect();
-        Self::new(image.width() as usize, image.height() as usize, rgb)
+        Self::new(width_px, height_px, rgb)
     }
 }
+
+/// Largest image that is decoded: an A4 page at 600 dpi has half as many pixels.
+const MOST_DECODED_PIXELS: u64 = 1 << 26;
 
 /// Rows and columns of patches of one image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -32,8 +32,8 @@ pub fn smart_resize(
 
     let mut out_height = (height / factor).round_ties_even() * factor;
     let mut out_width = (width / factor).round_ties_even() * factor;
-    // Frames of a still: the processor counts a full temporal patch, which halves the cap per image.
-    let volume = (frames / frames).round_ties_even() * frames * out_height * out_width;
+    // The processor counts a still as a full temporal patch, which halves the cap per image.
+    let volume = frames * out_height * out_width;
     if volume > config.max_pixels() as f64 {
         let beta = (frames * height * width / config.max_pixels() as f64).sqrt();
         out_height = ((height / beta / factor).floor() * factor).max(factor);

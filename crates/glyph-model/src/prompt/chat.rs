@@ -2,7 +2,7 @@
 
 use minijinja::{Environment, Value, context};
 use minijinja_contrib::pycompat::unknown_method_callback;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::error::{ModelError, Result};
 
@@ -37,7 +37,27 @@ pub struct Message {
     /// Who speaks.
     pub role: Role,
     /// What is said, in order.
+    #[serde(serialize_with = "content_for_template")]
     pub content: Vec<Part>,
+}
+
+/// Content without images goes to the template as one string: published templates print the content of system
+/// and assistant turns as it is, and walk through a list of parts in user turns only.
+fn content_for_template<S: Serializer>(
+    content: &[Part],
+    serializer: S,
+) -> std::result::Result<S::Ok, S::Error> {
+    let text: Option<String> = content
+        .iter()
+        .map(|part| match part {
+            Part::Text { text } => Some(text.as_str()),
+            Part::Image => None,
+        })
+        .collect();
+    match text {
+        Some(text) => serializer.serialize_str(&text),
+        None => content.serialize(serializer),
+    }
 }
 
 impl Message {
@@ -88,5 +108,6 @@ impl ChatTemplate {
 }
 
 fn template_error(error: minijinja::Error) -> ModelError {
-    ModelError::Template { reason: format!("{error:#}") }
+    // The engine's longer form shows the values of variables: what the user wrote does not belong into a log.
+    ModelError::Template { reason: error.to_string() }
 }

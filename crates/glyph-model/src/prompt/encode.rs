@@ -28,6 +28,8 @@ pub struct Prompt {
     pub feature_index: Vec<Option<usize>>,
     /// Rotary positions.
     pub positions: SequencePositions,
+    /// Patch grids of the images that the prompt was made for, in order.
+    pub grids: Vec<PatchGrid>,
 }
 
 impl Prompt {
@@ -110,6 +112,6 @@ impl PromptEncoder {
             })
             .collect();
         let positions = sequence_positions(&is_image, grids, self.merge_size);
-        Ok(Prompt { ids, feature_index, positions })
+        Ok(Prompt { ids, feature_index, positions, grids: grids.to_vec() })
     }
 }

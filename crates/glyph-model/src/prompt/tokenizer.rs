@@ -41,6 +41,11 @@ impl TextTokenizer {
         self.inner.token_to_id(token)
     }
 
+    /// Text of a token by its id.
+    pub fn token(&self, id: u32) -> Option<String> {
+        self.inner.id_to_token(id)
+    }
+
     /// Entries of the vocabulary, added tokens included.
     pub fn vocab_size(&self) -> usize {
         self.inner.get_vocab_size(true)
@@ -48,7 +53,7 @@ impl TextTokenizer {
 
     /// Starts decoding a stream of ids.
     pub fn stream(&self, skip_special_tokens: bool) -> TextStream<'_> {
-        TextStream { tokenizer: self, skip_special_tokens, ids: Vec::new(), prefix_len: 0, read_len: 0 }
+        TextStream { tokenizer: self, skip_special_tokens, ids: Vec::new(), n_context: 0, n_given: 0 }
     }
 }
 
@@ -58,17 +63,22 @@ impl TextTokenizer {
 pub struct TextStream<'a> {
     tokenizer: &'a TextTokenizer,
     skip_special_tokens: bool,
+    /// The ids since text and ids last ended together, and those of one such stretch before it.
     ids: Vec<u32>,
-    /// Ids before this one only give context (some decoders treat the first token of a text apart).
-    prefix_len: usize,
-    /// Ids before this one have been given out.
-    read_len: usize,
+    /// How many of them only give context (some decoders treat the first token of a text apart).
+    n_context: usize,
+    /// Bytes of the text of `ids` that have been given out.
+    n_given: usize,
 }
 
-/// Replacement character: what an unfinished character decodes to.
+/// Replacement character: what an unfinished character decodes to, and bytes that are no text at all.
 const UNFINISHED: char = '\u{FFFD}';
-/// Longest UTF-8 character in bytes; a byte-level token holds one byte at least.
-const MAX_CHAR_BYTES: usize = 4;
+/// Most replacement characters that an unfinished character can decode to: some decoders write one for each of
+/// its bytes, and a character of four bytes lacks one of them at least.
+const MAX_UNFINISHED: usize = 3;
+/// After that many ids without a whole character at their end they are given out as they are: no text comes so,
+/// and the work for each further id would grow without end.
+const MAX_WAITING_IDS: usize = 64;
 
 impl TextStream<'_> {
     /// Takes one id; returns the text that it completes.
@@ -77,13 +87,16 @@ impl TextStream<'_> {
     /// [`ModelError::Tokenizer`].
     pub fn push(&mut self, id: u32) -> Result<Option<String>> {
         self.ids.push(id);
-        let waiting = self.ids.len() - self.read_len;
-        let (read, all) = self.decoded()?;
-        // After that many tokens an unfinished end can only be a byte that is no text at all.
-        if all.ends_with(UNFINISHED) && waiting < MAX_CHAR_BYTES {
-            return Ok(None);
+        let all = self.tokenizer.decode(&self.ids, self.skip_special_tokens)?;
+        let overdue = self.ids.len() - self.n_context >= MAX_WAITING_IDS;
+        let ready = if overdue { all.len() } else { finished_len(&all) };
+        let text = self.give_out(&all, ready);
+        if ready == all.len() {
+            self.ids.drain(..self.n_context);
+            self.n_context = self.ids.len();
+            self.n_given = self.tokenizer.decode(&self.ids, self.skip_special_tokens)?.len();
         }
-        self.give_out(&read, &all)
+        Ok(text)
     }
 
     /// Ends the stream; returns what was still waiting, unfinished bytes as U+FFFD.
@@ -91,21 +104,22 @@ impl TextStream<'_> {
     /// # Errors
     /// [`ModelError::Tokenizer`].
     pub fn finish(mut self) -> Result<Option<String>> {
-        let (read, all) = self.decoded()?;
-        self.give_out(&read, &all)
+        let all = self.tokenizer.decode(&self.ids, self.skip_special_tokens)?;
+        Ok(self.give_out(&all, all.len()))
     }
 
-    fn decoded(&self) -> Result<(String, String)> {
-        let decode = |ids: &[u32]| self.tokenizer.decode(ids, self.skip_special_tokens);
-        Ok((decode(&self.ids[self.prefix_len..self.read_len])?, decode(&self.ids[self.prefix_len..])?))
+    fn give_out(&mut self, all: &str, ready: usize) -> Option<String> {
+        let text = all.get(self.n_given..ready).filter(|text| !text.is_empty())?;
+        self.n_given = ready;
+        Some(text.to_owned())
     }
+}
 
-    fn give_out(&mut self, read: &str, all: &str) -> Result<Option<String>> {
-        let text = all.strip_prefix(read).unwrap_or(all).to_owned();
-        self.prefix_len = self.read_len;
-        self.read_len = self.ids.len();
-        Ok((!text.is_empty()).then_some(text))
-    }
+/// Bytes of `text` before the replacement characters at its end that further ids may still turn into one
+/// character.
+fn finished_len(text: &str) -> usize {
+    let unfinished = text.chars().rev().take_while(|c| *c == UNFINISHED).take(MAX_UNFINISHED).count();
+    text.len() - unfinished * UNFINISHED.len_utf8()
 }
 
 fn tokenizer_error(error: tokenizers::Error) -> ModelError {

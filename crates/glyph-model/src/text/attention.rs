@@ -13,7 +13,7 @@ use crate::rotary::Rotary;
 /// Attention of one decoder layer. Keys are cached after the rotary embedding.
 #[derive(Module, Debug)]
 pub struct SelfAttention {
-    /// Queries, with bias.
+    /// Queries, with bias, whatever `attention_bias` of older config files says.
     pub q_proj: Linear,
     /// Keys, with bias.
     pub k_proj: Linear,
@@ -37,11 +37,10 @@ impl SelfAttention {
     pub(super) fn new(config: &TextConfig, device: &Device) -> Self {
         let (d, head_dim) = (config.hidden_size, config.head_dim());
         let (n_heads, n_kv_heads) = (config.num_attention_heads, config.num_key_value_heads());
-        let bias = config.attention_bias;
         Self {
-            q_proj: Linear::new(d, n_heads * head_dim, bias, device),
-            k_proj: Linear::new(d, n_kv_heads * head_dim, bias, device),
-            v_proj: Linear::new(d, n_kv_heads * head_dim, bias, device),
+            q_proj: Linear::new(d, n_heads * head_dim, true, device),
+            k_proj: Linear::new(d, n_kv_heads * head_dim, true, device),
+            v_proj: Linear::new(d, n_kv_heads * head_dim, true, device),
             o_proj: Linear::new(n_heads * head_dim, d, false, device),
             n_heads,
             n_kv_heads,

@@ -68,7 +68,8 @@ impl TextDecoder {
     /// `[rows, n_new, d]` → the same, after the final norm.
     ///
     /// # Errors
-    /// [`ContextOverflow`](crate::ModelError::ContextOverflow) when a row is full.
+    /// [`ContextOverflow`](crate::ModelError::ContextOverflow) when a row is full,
+    /// [`Parameter`](crate::ModelError::Parameter) when `x` is no such run of positions.
     pub fn forward_cached(
         &self,
         mut x: Tensor<3>,
@@ -77,11 +78,11 @@ impl TextDecoder {
         target: KvTarget,
     ) -> Result<Tensor<3>> {
         let [batch, n_new, _] = x.dims();
-        cache.reserve(target, n_new)?;
+        cache.reserve(target, [batch, n_new])?;
         let rotary = self.rotary.tables(positions, [batch, n_new], &x.device());
         let mask = match target {
             KvTarget::Row(_) => None,
-            KvTarget::EveryRow => unused_tails(cache.lengths(), n_new, &x.device()),
+            KvTarget::EveryRow => unused_tails(cache.lengths(), &x.device()),
         };
         for (n, layer) in self.layers.iter().enumerate() {
             let kv = LayerKv { cache: &mut *cache, layer: n, target };
@@ -92,16 +93,17 @@ impl TextDecoder {
     }
 }
 
-/// Hides, for each row, the cached positions behind its own end; `None` when all rows are equally long.
-fn unused_tails(lengths: &[usize], n_new: usize, device: &Device) -> Option<Tensor<4, Bool>> {
+/// Hides, for each row that gets one more position, the cached positions behind its own end; `None` when all rows
+/// are equally long.
+fn unused_tails(lengths: &[usize], device: &Device) -> Option<Tensor<4, Bool>> {
     let longest = lengths.iter().copied().max()?;
     if lengths.iter().all(|length| *length == longest) {
         return None;
     }
-    let width = longest + n_new;
+    let width = longest + 1;
     let hidden: Vec<bool> = lengths
         .iter()
-        .flat_map(|length| (0..width).map(move |position| position >= length + n_new))
+        .flat_map(|length| (0..width).map(move |position| position > *length))
         .collect();
     Some(Tensor::from_data(TensorData::new(hidden, [lengths.len(), 1, 1, width]), device))
 }

@@ -69,13 +69,25 @@ impl KvCache {
         2 * config.num_hidden_layers * config.num_key_value_heads() * config.head_dim() * bytes_per_value
     }
 
-    /// Checks that `n_new` positions fit each target row.
+    /// Checks that `n_new` positions of `rows` sequences fit the target.
     ///
     /// # Errors
-    /// [`ModelError::ContextOverflow`].
-    pub fn reserve(&self, target: KvTarget, n_new: usize) -> Result<()> {
+    /// [`ModelError::ContextOverflow`] for a full row, [`ModelError::Parameter`] when the target takes another
+    /// number of rows or positions.
+    pub fn reserve(&self, target: KvTarget, [rows, n_new]: [usize; 2]) -> Result<()> {
+        let fits = match target {
+            KvTarget::Row(row) => rows == 1 && row < self.lengths.len(),
+            KvTarget::EveryRow => rows == self.lengths.len() && n_new == 1,
+        };
+        if !fits {
+            return Err(ModelError::Parameter {
+                name: "cache target",
+                value: format!("{target:?} for {rows} rows of {n_new} positions"),
+                reason: "takes positions of one row that exists, or one position of each row",
+            });
+        }
         let longest = match target {
-            KvTarget::Row(row) => self.lengths.get(row).copied().unwrap_or(self.capacity),
+            KvTarget::Row(row) => self.lengths[row],
             KvTarget::EveryRow => self.lengths.iter().copied().max().unwrap_or(0),
         };
         if longest + n_new > self.capacity {

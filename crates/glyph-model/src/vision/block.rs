@@ -61,15 +61,11 @@ impl Attention {
         let [images, patches, d] = x.dims();
         let head_dim = d / self.n_heads;
         let heads = [images, patches, self.n_heads, head_dim];
-        let [q, k, v] = self
-            .qkv
-            .forward(x)
-            .split_with_sizes([d, d, d].to_vec(), 2)
-            .try_into()
-            .unwrap_or_else(|_| unreachable!("three sizes give three parts"));
-        let q = rotary.apply(q.reshape(heads)).swap_dims(1, 2);
-        let k = rotary.apply(k.reshape(heads)).swap_dims(1, 2);
-        let v = v.reshape(heads).swap_dims(1, 2);
+        let qkv = self.qkv.forward(x);
+        let part = |n: usize| qkv.clone().narrow(2, n * d, d).reshape(heads);
+        let q = rotary.apply(part(0)).swap_dims(1, 2);
+        let k = rotary.apply(part(1)).swap_dims(1, 2);
+        let v = part(2).swap_dims(1, 2);
         let y = attention(q, k, v, None, None, Default::default());
         self.proj.forward(y.swap_dims(1, 2).reshape([images, patches, d]))
     }

@@ -20,7 +20,7 @@ pub struct LoadReport {
 /// `on_tensor` is called with the bytes read so far, for progress.
 ///
 /// # Errors
-/// [`ModelError::Weights`] listing every missing and every wrong-shaped tensor.
+/// [`ModelError::Weights`] listing every tensor that is missing, or there in a shape or type that cannot be used.
 pub fn load_weights<M: Module>(
     module: M,
     files: &WeightFiles,
@@ -32,7 +32,10 @@ pub fn load_weights<M: Module>(
     let problems: Vec<String> = specs
         .iter()
         .filter_map(|(name, shape)| match files.info(name) {
-            None => Some(format!("{name} {shape:?} is missing")),
+            None => Some(match files.unreadable(name) {
+                Some(dtype) => format!("{name} is {dtype:?}; F32, F16 and BF16 are read"),
+                None => format!("{name} {shape:?} is missing"),
+            }),
             Some(info) if info.shape != *shape => {
                 Some(format!("{name} has shape {:?} where config.json asks for {shape:?}", info.shape))
             }

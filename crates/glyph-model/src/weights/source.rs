@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, HashSet};
 #[cfg(not(target_family = "wasm"))]
-use std::path::Path;
+use std::path::{Component, Path};
 
 use burn::tensor::{DType, TensorData};
 use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 
 use super::names::canonical;
+#[cfg(not(target_family = "wasm"))]
+use crate::config::parse_json;
 use crate::error::{ModelError, Result};
 
 /// Name of the single weights file.
@@ -21,6 +23,8 @@ const INDEX: &str = "model.safetensors.index.json";
 pub struct WeightFiles {
     files: Vec<FileBytes>,
     tensors: BTreeMap<String, TensorInfo>,
+    /// Tensors of types that are not read, and those types. Harmless unless the model asks for one.
+    unreadable: BTreeMap<String, Dtype>,
 }
 
 /// One tensor as its file describes it.
@@ -76,15 +80,16 @@ impl WeightFiles {
         }
         let index = std::fs::read_to_string(&index_path)
             .map_err(|source| ModelError::Io { path: index_path.clone(), source })?;
-        let index: Index = serde_json::from_str(&index)
-            .map_err(|error| ModelError::Json { file: INDEX.to_owned(), reason: error.to_string() })?;
+        let index: Index = parse_json(INDEX, &index)?;
         let mut shards: Vec<&String> = index.weight_map.values().collect();
         shards.sort_unstable();
         shards.dedup();
         let mut files = Vec::with_capacity(shards.len());
         for shard in shards {
             // A shard lies beside its index; a path would let an index read any file.
-            if shard.contains(['/', '\\']) {
+            let mut parts = Path::new(shard).components();
+            let is_file_name = matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None));
+            if !is_file_name || shard.contains(['/', '\\']) {
                 return Err(ModelError::Json {
                     file: INDEX.to_owned(),
                     reason: format!("shard name {shard:?} is a path"),
@@ -100,7 +105,10 @@ impl WeightFiles {
         let problems: Vec<String> = index
             .weight_map
             .iter()
-            .filter(|(name, _)| !weights.tensors.contains_key(&canonical(name)))
+            .filter(|(name, _)| {
+                let name = canonical(name);
+                !weights.tensors.contains_key(&name) && !weights.unreadable.contains_key(&name)
+            })
             .map(|(name, shard)| format!("{name} is not in {shard}, where {INDEX} says it is"))
             .collect();
         if problems.is_empty() { Ok(weights) } else { Err(ModelError::Weights { problems }) }
@@ -119,6 +127,7 @@ impl WeightFiles {
     fn from_files(named: Vec<(String, FileBytes)>) -> Result<Self> {
         let mut files = Vec::with_capacity(named.len());
         let mut tensors = BTreeMap::new();
+        let mut unreadable = BTreeMap::new();
         for (file_name, bytes) in named {
             let broken = |reason: String| ModelError::Safetensors { file: file_name.clone(), reason };
             let data = bytes.bytes();
@@ -138,7 +147,8 @@ impl WeightFiles {
                     Dtype::F16 => DType::F16,
                     Dtype::BF16 => DType::BF16,
                     other => {
-                        return Err(broken(format!("{name} is {other:?}; F32, F16 and BF16 are read")));
+                        unreadable.insert(canonical(&name), other);
+                        continue;
                     }
                 };
                 let (start, end) = info.data_offsets;
@@ -154,7 +164,7 @@ impl WeightFiles {
             }
             files.push(bytes);
         }
-        Ok(Self { files, tensors })
+        Ok(Self { files, tensors, unreadable })
     }
 
     /// Published names and what the files say of each.
@@ -167,9 +177,15 @@ impl WeightFiles {
         self.tensors.get(name)
     }
 
+    /// The stored type of a tensor that is there and cannot be read.
+    pub(super) fn unreadable(&self, name: &str) -> Option<Dtype> {
+        self.unreadable.get(name).copied()
+    }
+
     /// Names that `expected` does not hold.
     pub(super) fn others(&self, expected: &HashSet<String>) -> Vec<String> {
-        self.tensors.keys().filter(|name| !expected.contains(*name)).cloned().collect()
+        let names = self.tensors.keys().chain(self.unreadable.keys());
+        names.filter(|name| !expected.contains(*name)).cloned().collect()
     }
 
     /// A copy of one tensor's values in their stored type.

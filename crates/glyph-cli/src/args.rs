@@ -1,0 +1,234 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueHint};
+use clap_complete::Shell;
+
+/// Reads long text as page images with a vision-language model.
+///
+/// The text is rendered to pages; the model sees the pages instead of the text and answers
+/// questions about them. Without --model the built-in glyph-mini answers.
+#[derive(Debug, Parser)]
+#[command(name = "glyph", version, verbatim_doc_comment, after_help = AFTER_HELP)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const AFTER_HELP: &str = concat!(
+    "Examples:
+  glyph ask --text report.txt \"What is the total?\"
+  cat report.txt | glyph ask --text - --json \"What is the total?\"
+  glyph ask --image scan1.png --image scan2.png \"Who signed?\"
+  glyph read --image scan.png
+  glyph render --text report.txt --out pages
+  glyph info --model ~/models/Glyph
+  glyph completions bash > ~/.local/share/bash-completion/completions/glyph
+
+",
+    crate::error::exit_codes!()
+);
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Answer a question about a text or images.
+    #[command(next_line_help = true, after_help = ASK_HELP)]
+    Ask(AskArgs),
+    /// Transcribe a text's pages or images, page by page.
+    #[command(next_line_help = true, after_help = READ_HELP)]
+    Read(ReadArgs),
+    /// Write a text's pages as PNG files.
+    #[command(next_line_help = true, after_help = RENDER_HELP)]
+    Render(RenderArgs),
+    /// Show what a model is made of and whether it is complete.
+    #[command(next_line_help = true, after_help = INFO_HELP)]
+    Info(InfoArgs),
+    /// Print a completion script for a shell.
+    #[command(next_line_help = true, after_help = COMPLETIONS_HELP)]
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+}
+
+const ASK_HELP: &str = "\
+Examples:
+  glyph ask --text report.txt \"What is the total?\"
+  cat report.txt | glyph ask --text - --json \"What is the total?\"
+  glyph ask --image scan.png --max-tokens 64 \"Who signed?\"
+  glyph ask --model ~/models/Glyph --text novel.txt --save-pages pages \"Who is the narrator?\"
+
+The prompt holds the images in the order given, then the pages of the text, then the question.";
+
+const READ_HELP: &str = "\
+Examples:
+  glyph read --image scan.png
+  glyph read --text report.txt --json
+  glyph read --model ~/models/Glyph --image page.png --prompt \"Transcribe the page.\"
+
+Each page is a prompt of its own, so a document may be longer than the model's context.";
+
+const RENDER_HELP: &str = "\
+Examples:
+  glyph render --text report.txt --out pages
+  glyph render --text report.txt --out pages --style official
+  glyph render --text report.txt --out pages --style my_style.json --json";
+
+const INFO_HELP: &str = "\
+Examples:
+  glyph info
+  glyph info --model ~/models/Glyph
+  glyph info --model ~/models/Glyph --json
+
+Exits with 4 when the checkpoint is not complete, after listing what is wrong with it.";
+
+const COMPLETIONS_HELP: &str = "\
+Examples:
+  glyph completions bash > ~/.local/share/bash-completion/completions/glyph
+  glyph completions zsh > ~/.zfunc/_glyph
+  glyph completions fish > ~/.config/fish/completions/glyph.fish";
+
+/// Which model runs, and where.
+#[derive(Debug, Args)]
+pub struct ModelArgs {
+    /// Model directory as published: config.json, tokenizer.json, model.safetensors…
+    /// [default: the built-in glyph-mini]
+    #[arg(verbatim_doc_comment)]
+    #[arg(long, value_name = "DIR", env = "GLYPH_MODEL", hide_env_values = true)]
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub model: Option<PathBuf>,
+    /// Where the model runs: cpu, or auto for the best there is
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    #[arg(env = "GLYPH_DEVICE", hide_env_values = true)]
+    pub device: String,
+}
+
+/// What the model looks at.
+#[derive(Debug, Args)]
+pub struct SourceArgs {
+    /// Text to render to pages, UTF-8; - reads standard input
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub text: Option<PathBuf>,
+    /// Page or picture (PNG, JPEG, WebP); may be given several times
+    #[arg(long = "image", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub images: Vec<PathBuf>,
+    /// How the text is rendered: a file with the official keys, or "official" for the
+    /// official English or Chinese style [default: the model's render.json, else official]
+    #[arg(verbatim_doc_comment)]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub style: Option<PathBuf>,
+}
+
+/// How the answer is generated; what is not given comes from the model's generation_config.json.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Sampling (default: the model's generation_config.json)")]
+pub struct SamplingArgs {
+    /// Randomness; 0 always takes the most likely token
+    #[arg(long, value_name = "T", allow_negative_numbers = true)]
+    pub temperature: Option<f32>,
+    /// Keep the fewest tokens whose probability reaches this; 1 keeps all
+    #[arg(long, value_name = "P", allow_negative_numbers = true)]
+    pub top_p: Option<f32>,
+    /// Keep this many of the most likely tokens; 0 or -1 keeps all
+    #[arg(long, value_name = "K", allow_negative_numbers = true)]
+    pub top_k: Option<i64>,
+    /// Make tokens of prompt and answer less likely; 1 does nothing
+    #[arg(long, value_name = "R", allow_negative_numbers = true)]
+    pub repetition_penalty: Option<f32>,
+    /// Seed of the draw, for the same answer again
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Text that ends the answer and is no part of it; may be given several times
+    #[arg(long, value_name = "TEXT")]
+    pub stop: Vec<String>,
+}
+
+/// `glyph ask`.
+#[derive(Debug, Args)]
+pub struct AskArgs {
+    /// The question
+    pub question: String,
+    #[command(flatten)]
+    pub model: ModelArgs,
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// Also write the text's pages there, as PNG files
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub save_pages: Option<PathBuf>,
+    /// Longest answer in tokens [default: 1024, or what the context has left]
+    #[arg(long, value_name = "N")]
+    pub max_tokens: Option<usize>,
+    /// Print one JSON object with the answer, token counts and times
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub sampling: SamplingArgs,
+}
+
+/// `glyph read`.
+#[derive(Debug, Args)]
+pub struct ReadArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// What the model is told with each page
+    #[arg(long, value_name = "TEXT", default_value = "Read the page.")]
+    pub prompt: String,
+    /// Longest transcript of a page in tokens [default: 8192, or what the context has left]
+    #[arg(long, value_name = "N")]
+    pub max_tokens: Option<usize>,
+    /// Print one JSON object with the text of every page, token counts and times
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub sampling: SamplingArgs,
+}
+
+/// `glyph render`.
+#[derive(Debug, Args)]
+pub struct RenderArgs {
+    /// Text to render, UTF-8; - reads standard input
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub text: PathBuf,
+    /// Directory for page_001.png, page_002.png…; made if it is not there
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub out: PathBuf,
+    /// How the text is rendered: a file with the official keys, or "official" for the
+    /// official English or Chinese style [default: the model's render.json, else official]
+    #[arg(verbatim_doc_comment)]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub style: Option<PathBuf>,
+    /// Model directory whose style and token counts are used [default: the built-in glyph-mini]
+    #[arg(long, value_name = "DIR", env = "GLYPH_MODEL", hide_env_values = true)]
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub model: Option<PathBuf>,
+    /// Print one JSON object with every page's file and size
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `glyph info`.
+#[derive(Debug, Args)]
+pub struct InfoArgs {
+    /// Model directory [default: the built-in glyph-mini]
+    #[arg(long, value_name = "DIR", env = "GLYPH_MODEL", hide_env_values = true)]
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub model: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,204 @@
+//! `glyph ask`: a question about a text and images.
+
+use std::time::Instant;
+
+use glyph_model::preprocess::{ImagePatches, PatchGrid};
+use glyph_model::prompt::{Message, Prompt};
+
+use crate::args::AskArgs;
+use crate::ask_report::{AskReport, TextFigures};
+use crate::budget::{Budget, Overflow};
+use crate::document::{PageDirectory, PageImage, Pages, Source};
+use crate::error::CliError;
+use crate::generation::{AnswerFigures, AnswerSettings, Stream, answer};
+use crate::model::Model;
+use crate::report::{RenderNotes, timed};
+use crate::{device, output, progress, style};
+
+/// Longest answer unless the command line says otherwise.
+const DEFAULT_ANSWER_TOKENS: usize = 1024;
+
+const OVERFLOW_ADVICE: &str = "Ask about a part of the text, choose a --style with a smaller font or \
+     a lower dpi, ask for fewer --max-tokens, or transcribe page by page with glyph read";
+
+/// Runs the command.
+pub fn run(args: &AskArgs) -> Result<(), CliError> {
+    check(args)?;
+    let start = Instant::now();
+    let device = device::open(&args.model.device)?;
+    let model = Model::open(args.model.model.as_deref())?;
+    let settings = AnswerSettings::new(&args.sampling, &model.settings.generation)?;
+    let mut source = Source::read(&args.source)?;
+    let budget = Budget::new(
+        &model,
+        &args.question,
+        args.max_tokens,
+        DEFAULT_ANSWER_TOKENS,
+    )?;
+
+    let request = Request {
+        model: &model,
+        budget: &budget,
+        question: &args.question,
+    };
+    let document = request.document(&mut source, args)?;
+    let (prompt, max_new_tokens) = request.prompt(&document)?;
+    let text = source.text.as_deref();
+    let text = text
+        .map(|text| TextFigures::new(&model, text, document.text_vision_tokens))
+        .transpose()?;
+    document.notes.print();
+
+    let model_name = model.files.name();
+    let mut load_s = 0.0;
+    let checkpoint = timed(&mut load_s, || model.load(&device))?;
+    let stream = if args.json {
+        Stream::None
+    } else {
+        Stream::Stdout
+    };
+    let doing = format!("reading {} vision tokens", document.vision_tokens);
+    let length = (max_new_tokens, stream);
+    let generated = answer(
+        &checkpoint,
+        &prompt,
+        &document.patches,
+        &settings,
+        length,
+        &doing,
+    )?;
+
+    let report = AskReport {
+        answer: &generated.text,
+        model: model_name,
+        device: device.name,
+        dtype: device::DTYPE_NAME,
+        pages: document.patches.len(),
+        vision_tokens: document.vision_tokens,
+        text,
+        load_s,
+        render_s: document.render_s,
+        preprocess_s: document.preprocess_s,
+        figures: AnswerFigures::new(&prompt, &generated),
+        total_s: start.elapsed().as_secs_f64(),
+        notes: document.notes,
+    };
+    if args.json {
+        return output::json(&report);
+    }
+    output::note_to_person(&report.summary());
+    Ok(())
+}
+
+/// What the parser cannot know to be wrong.
+fn check(args: &AskArgs) -> Result<(), CliError> {
+    let usage = |message: &str| Err(CliError::Usage(message.to_owned()));
+    if args.question.trim().is_empty() {
+        return usage("the question is empty. Give it in quotes, as the last argument");
+    }
+    if args.save_pages.is_some() && args.source.text.is_none() {
+        return usage("--save-pages writes the pages of a text. Give the text with --text");
+    }
+    Ok(())
+}
+
+/// Pages as the model takes them.
+struct Document {
+    patches: Vec<ImagePatches>,
+    /// Vision tokens of all pages.
+    vision_tokens: usize,
+    /// Vision tokens of the pages that were rendered.
+    text_vision_tokens: usize,
+    render_s: f64,
+    preprocess_s: f64,
+    notes: RenderNotes,
+}
+
+/// What is asked of which model.
+struct Request<'a> {
+    model: &'a Model,
+    budget: &'a Budget,
+    question: &'a str,
+}
+
+impl Request<'_> {
+    /// Draws and cuts every page; stops at the first that does not fit.
+    fn document(&self, source: &mut Source, args: &AskArgs) -> Result<Document, CliError> {
+        let images = source.take_images();
+        let n_images = images.len();
+        let text = source.text.as_deref();
+        let renderer = text
+            .map(|text| style::renderer(args.source.style.as_deref(), &self.model.files, text))
+            .transpose()?;
+        let rendered = renderer.as_ref().zip(text);
+        let directory = args
+            .save_pages
+            .as_deref()
+            .map(PageDirectory::create)
+            .transpose()?;
+        progress::spinner("rendering");
+        let mut pages = Pages::new(images, rendered, directory.is_some());
+        let mut document = Document {
+            patches: Vec::new(),
+            vision_tokens: 0,
+            text_vision_tokens: 0,
+            render_s: 0.0,
+            preprocess_s: 0.0,
+            notes: RenderNotes::default(),
+        };
+        for page in &mut pages {
+            let page = page?;
+            if !self.add_page(&mut document, &page)? {
+                let n_rendered = rendered.map_or(0, |(renderer, text)| renderer.count_pages(text));
+                return Err(self.budget.overflow(Overflow {
+                    pages: document.patches.len() + 1,
+                    vision_tokens: document.vision_tokens,
+                    all_pages: n_images + n_rendered,
+                    advice: OVERFLOW_ADVICE,
+                }));
+            }
+            if let (Some(directory), Some(png)) = (&directory, &page.png) {
+                directory.write(document.patches.len() - n_images, png)?;
+            }
+        }
+        progress::clear();
+        document.render_s = pages.render_s;
+        document.notes = pages.notes();
+        Ok(document)
+    }
+
+    /// Counts a page and cuts it if it fits; false when it does not.
+    fn add_page(&self, document: &mut Document, page: &PageImage) -> Result<bool, CliError> {
+        let preprocessor = &self.model.settings.preprocessor;
+        let grid: PatchGrid = page.grid(preprocessor)?;
+        let n_tokens = grid.n_tokens(preprocessor.merge_size);
+        document.vision_tokens += n_tokens;
+        if page.is_rendered {
+            document.text_vision_tokens += n_tokens;
+        }
+        if !self.budget.holds(document.vision_tokens) {
+            return Ok(false);
+        }
+        let patches = timed(&mut document.preprocess_s, || page.patches(preprocessor))?;
+        document.patches.push(patches);
+        Ok(true)
+    }
+
+    /// The prompt, and how long the answer may be.
+    fn prompt(&self, document: &Document) -> Result<(Prompt, usize), CliError> {
+        let n_pages = document.patches.len();
+        let grids: Vec<PatchGrid> = document.patches.iter().map(|image| image.grid).collect();
+        let message = Message::pages_and_question(n_pages, self.question);
+        let prompt = self.model.settings.encoder.encode(&[message], &grids);
+        let prompt = prompt.map_err(|error| self.model.prompt_error(error))?;
+        match self.budget.answer_tokens(prompt.ids.len()) {
+            Some(max_new_tokens) => Ok((prompt, max_new_tokens)),
+            None => Err(self.budget.overflow(Overflow {
+                pages: n_pages,
+                vision_tokens: document.vision_tokens,
+                all_pages: n_pages,
+                advice: OVERFLOW_ADVICE,
+            })),
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Whether prompt and answer fit the context, known before the weights are read.
+
+use glyph_model::ModelError;
+use glyph_model::prompt::Message;
+
+use crate::error::CliError;
+use crate::model::Model;
+use crate::report::count_of_pages;
+
+/// Tokens of a request and what the model can hold.
+#[derive(Debug, Clone)]
+pub struct Budget {
+    model: String,
+    context_tokens: usize,
+    /// Tokens of question and template without pages.
+    text_tokens: usize,
+    requested_tokens: Option<usize>,
+    default_tokens: usize,
+}
+
+/// The pages that did not fit.
+#[derive(Debug, Clone, Copy)]
+pub struct Overflow<'a> {
+    /// Pages counted so far.
+    pub pages: usize,
+    /// Vision tokens of those.
+    pub vision_tokens: usize,
+    /// Pages of the whole request.
+    pub all_pages: usize,
+    /// What to do.
+    pub advice: &'a str,
+}
+
+impl Budget {
+    /// For a question; the answer may have `requested_tokens`, or by default as many as are left
+    /// but no more than `default_tokens`.
+    pub fn new(
+        model: &Model,
+        question: &str,
+        requested_tokens: Option<usize>,
+        default_tokens: usize,
+    ) -> Result<Self, CliError> {
+        if requested_tokens == Some(0) {
+            return Err(CliError::Parameter(ModelError::Parameter {
+                name: "max-tokens",
+                value: "0".to_owned(),
+                reason: "must be at least 1",
+            }));
+        }
+        let prompt = model
+            .settings
+            .encoder
+            .encode(&[Message::pages_and_question(0, question)], &[]);
+        let prompt = prompt.map_err(|error| model.prompt_error(error))?;
+        Ok(Self {
+            model: model.files.name(),
+            context_tokens: model.context_tokens(),
+            text_tokens: prompt.ids.len(),
+            requested_tokens,
+            default_tokens,
+        })
+    }
+
+    /// Tokens that the answer needs at least.
+    fn least_answer_tokens(&self) -> usize {
+        self.requested_tokens.unwrap_or(1)
+    }
+
+    /// Whether pages of so many vision tokens leave room for the answer.
+    pub fn holds(&self, vision_tokens: usize) -> bool {
+        self.answer_tokens(self.text_tokens.saturating_add(vision_tokens))
+            .is_some()
+    }
+
+    /// Tokens that the answer may have after a whole prompt; `None` when it does not fit.
+    pub fn answer_tokens(&self, prompt_tokens: usize) -> Option<usize> {
+        let left = self.context_tokens.checked_sub(prompt_tokens)?;
+        if left < self.least_answer_tokens() {
+            return None;
+        }
+        Some(
+            self.requested_tokens
+                .unwrap_or(self.default_tokens.min(left)),
+        )
+    }
+
+    /// The error for pages that do not fit.
+    pub fn overflow(&self, overflow: Overflow<'_>) -> CliError {
+        let Overflow {
+            pages,
+            vision_tokens,
+            all_pages,
+            advice,
+        } = overflow;
+        let tokens_per_page = vision_tokens.div_ceil(pages.max(1));
+        let is_exact = pages == all_pages;
+        let all_tokens = if is_exact {
+            vision_tokens
+        } else {
+            tokens_per_page * all_pages
+        };
+        let taken = self.text_tokens.saturating_add(self.least_answer_tokens());
+        let room = self.context_tokens.saturating_sub(taken);
+        let fitting = room.checked_div(tokens_per_page).unwrap_or_default();
+        let fitting = if pages == 0 {
+            "Shorten the question or ask for fewer --max-tokens.".to_owned()
+        } else {
+            format!("{fitting} such pages fit. {advice}")
+        };
+        CliError::DoesNotFit {
+            pages: count_of_pages(all_pages),
+            about: if is_exact { "" } else { "about " },
+            vision_tokens: all_tokens,
+            text_tokens: self.text_tokens,
+            answer_tokens: self.least_answer_tokens(),
+            context_tokens: self.context_tokens,
+            model: self.model.clone(),
+            advice: fitting,
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! Everything that can end a command early, and the exit code that each kind has.
+
+use std::io;
+use std::path::PathBuf;
+
+use glyph_model::ModelError;
+use glyph_render::RenderError;
+
+/// The exit codes, as `--help` shows them.
+macro_rules! exit_codes {
+    () => {
+        "\
+Exit codes:
+  0    done
+  1    something else failed, such as writing the output
+  2    the command line is wrong
+  3    a text, an image or a style cannot be used
+  4    the model cannot be used
+  5    the prompt does not fit the model's context
+  130  interrupted (Ctrl-C)"
+    };
+}
+pub(crate) use exit_codes;
+
+const INTERNAL: u8 = 1;
+const USAGE: u8 = 2;
+const INPUT: u8 = 3;
+const MODEL: u8 = 4;
+const CONTEXT: u8 = 5;
+
+/// Why a command ended early: what happened, with the value, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// Arguments that are valid alone and make no sense together.
+    #[error("{0}")]
+    Usage(String),
+    /// A request parameter or a device that the model's crate refuses.
+    #[error("{0}")]
+    Parameter(ModelError),
+    /// A file named on the command line cannot be read.
+    #[error("cannot read the {what} {name}: {source}. Check the path and its permissions")]
+    InputFile {
+        /// What the file is for.
+        what: &'static str,
+        /// Its path, or standard input.
+        name: String,
+        /// The operating system's answer.
+        source: io::Error,
+    },
+    /// A text is in another encoding.
+    #[error("the text {name} is not UTF-8: byte {offset} is 0x{byte:02X}. {hint}")]
+    NotUtf8 {
+        /// Path of the text.
+        name: String,
+        /// Offset of the first wrong byte, from 0.
+        offset: usize,
+        /// The wrong byte.
+        byte: u8,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// A text without a visible character.
+    #[error(
+        "the text {name} is empty ({n_bytes} bytes, none of them visible). Give a text to read"
+    )]
+    EmptyText {
+        /// Path of the text.
+        name: String,
+        /// Its length.
+        n_bytes: usize,
+    },
+    /// An image cannot be decoded or has a size that the model does not take.
+    #[error("the image {name} cannot be used: {reason}")]
+    Image {
+        /// Path of the image.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A render style cannot be used.
+    #[error("the style {name} cannot be used: {source}")]
+    Style {
+        /// Path of the style.
+        name: String,
+        /// What is wrong with it.
+        source: RenderError,
+    },
+    /// The request cannot be made into a prompt.
+    #[error("{0}")]
+    Prompt(ModelError),
+    /// The model cannot be opened or run.
+    #[error("the model {name} cannot be used: {source}")]
+    Model {
+        /// Its directory.
+        name: String,
+        /// What is wrong with it.
+        source: ModelError,
+    },
+    /// `--model` names something else than a directory.
+    #[error(
+        "the model {} is not a directory. --model takes a directory with config.json, \
+         tokenizer.json and model.safetensors; without it the built-in glyph-mini answers",
+        .0.display()
+    )]
+    NoModelDirectory(PathBuf),
+    /// The model's own style cannot be used.
+    #[error("render.json of the model {name} cannot be used: {source}. Give another --style")]
+    ModelStyle {
+        /// The model's directory.
+        name: String,
+        /// What is wrong with it.
+        source: RenderError,
+    },
+    /// `glyph info` found tensors missing or of a wrong shape.
+    #[error("the model {name} is not complete; {n_problems} problems are listed above")]
+    Incomplete {
+        /// The model's directory.
+        name: String,
+        /// Number of problems.
+        n_problems: usize,
+    },
+    /// The weights are larger than the free memory.
+    #[error(
+        "the weights of {name} take {needed_gb:.1} GB as f32, and {free_gb:.1} GB of memory are free. \
+         Close other programs, add swap space, or run it on a larger machine"
+    )]
+    Memory {
+        /// The model's directory.
+        name: String,
+        /// What the weights take.
+        needed_gb: f64,
+        /// What the operating system can give.
+        free_gb: f64,
+    },
+    /// Prompt and answer are longer than the context.
+    #[error(
+        "the prompt does not fit the {context_tokens} tokens of {model}'s context: {about}{vision_tokens} \
+         vision tokens for {pages}, {text_tokens} for question and template, {answer_tokens} for the \
+         answer. {advice}"
+    )]
+    DoesNotFit {
+        /// Pages and images of the prompt, with the noun.
+        pages: String,
+        /// "about " where the later pages were not drawn.
+        about: &'static str,
+        /// Tokens of all pages.
+        vision_tokens: usize,
+        /// Tokens of question and template.
+        text_tokens: usize,
+        /// Tokens asked for.
+        answer_tokens: usize,
+        /// Tokens that the context holds.
+        context_tokens: usize,
+        /// The model's name.
+        model: String,
+        /// What to do.
+        advice: String,
+    },
+    /// Generation failed half-way.
+    #[error("{0}")]
+    Run(ModelError),
+    /// A file or directory cannot be written.
+    #[error("cannot write {}: {source}. Check the directory, its permissions and the free space", .path.display())]
+    Write {
+        /// Its path.
+        path: PathBuf,
+        /// The operating system's answer.
+        source: io::Error,
+    },
+    /// A page could not be encoded.
+    #[error("page {page} cannot be encoded as PNG: {reason}")]
+    Encode {
+        /// Number of the page, from 1.
+        page: usize,
+        /// The encoder's message.
+        reason: String,
+    },
+    /// Standard output failed.
+    #[error("cannot write to standard output: {0}")]
+    Output(io::Error),
+    /// The reader of standard output has seen enough.
+    #[error("standard output is closed")]
+    OutputClosed,
+}
+
+impl CliError {
+    /// The code that the process ends with.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::OutputClosed => 0,
+            Self::Run(_) | Self::Write { .. } | Self::Encode { .. } | Self::Output(_) => INTERNAL,
+            Self::Usage(_) | Self::Parameter(_) => USAGE,
+            Self::InputFile { .. }
+            | Self::NotUtf8 { .. }
+            | Self::EmptyText { .. }
+            | Self::Image { .. }
+            | Self::Style { .. }
+            | Self::Prompt(_) => INPUT,
+            Self::Model { .. }
+            | Self::NoModelDirectory(_)
+            | Self::ModelStyle { .. }
+            | Self::Incomplete { .. }
+            | Self::Memory { .. } => MODEL,
+            Self::DoesNotFit { .. } => CONTEXT,
+        }
+    }
+
+    /// Whether nothing is to be said about it.
+    pub fn is_silent(&self) -> bool {
+        matches!(self, Self::OutputClosed)
+    }
+
+    /// A failure while a request runs, by its kind.
+    pub fn from_run(error: ModelError) -> Self {
+        match error {
+            ModelError::Parameter { .. } | ModelError::Device { .. } => Self::Parameter(error),
+            ModelError::ImageTokenMismatch { .. } => Self::Prompt(error),
+            other => Self::Run(other),
+        }
+    }
+}

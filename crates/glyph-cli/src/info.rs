@@ -1,0 +1,258 @@
+//! `glyph info`: what a model is made of, and whether its checkpoint is complete.
+
+use std::collections::BTreeMap;
+
+use glyph_model::checkpoint::{CheckpointFiles, CheckpointSettings};
+use glyph_model::config::ModelConfig;
+use glyph_model::text::KvCache;
+use glyph_model::weights::{WeightFiles, tensor_specs};
+use glyph_model::{Glm4v, ModelError};
+use serde::Serialize;
+
+use crate::args::InfoArgs;
+use crate::error::CliError;
+use crate::info_table;
+use crate::model::ModelFiles;
+use crate::{device, output};
+
+const F32_BYTES: usize = size_of::<f32>();
+const F16_BYTES: usize = size_of::<u16>();
+
+/// The object that `glyph info --json` prints.
+#[derive(Debug, Serialize)]
+pub struct ModelInfo {
+    /// Name or directory.
+    pub model: String,
+    /// Shape of the network.
+    pub architecture: Architecture,
+    /// What the configuration asks for.
+    pub parameters: Parameters,
+    /// What the weight files hold; null when they cannot be opened.
+    pub stored: Option<Stored>,
+    /// What running takes.
+    pub memory: Memory,
+    /// Whether everything needed is there.
+    pub is_complete: bool,
+    /// Tensors that the configuration asks for and the files lack.
+    pub missing_tensors: Vec<String>,
+    /// Tensors of another shape than the configuration asks for.
+    pub wrong_shapes: Vec<WrongShape>,
+    /// Tensors that the model has no use for; they do no harm.
+    pub unexpected_tensors: Vec<String>,
+    /// Files that are missing or cannot be used.
+    pub file_problems: Vec<String>,
+}
+
+/// Shape of the network.
+#[derive(Debug, Serialize)]
+pub struct Architecture {
+    pub name: &'static str,
+    pub context_tokens: usize,
+    pub vocabulary: usize,
+    pub decoder_layers: usize,
+    pub decoder_width: usize,
+    pub query_heads: usize,
+    pub key_value_heads: usize,
+    pub vision_blocks: usize,
+    pub vision_width: usize,
+    pub patch_px: usize,
+    pub patches_per_token: usize,
+    pub tied_embeddings: bool,
+}
+
+/// Parameter counts.
+#[derive(Debug, Default, Serialize)]
+pub struct Parameters {
+    pub total: usize,
+    pub vision: usize,
+    pub decoder: usize,
+    pub embeddings: usize,
+    pub output_head: usize,
+}
+
+/// What the weight files hold.
+#[derive(Debug, Serialize)]
+pub struct Stored {
+    pub tensors: usize,
+    pub bytes: usize,
+    /// By stored type.
+    pub dtypes: BTreeMap<String, StoredType>,
+}
+
+/// Tensors of one stored type.
+#[derive(Debug, Default, Serialize)]
+pub struct StoredType {
+    pub tensors: usize,
+    pub bytes: usize,
+}
+
+/// What running takes, in bytes.
+#[derive(Debug, Serialize)]
+pub struct Memory {
+    pub weights_f32_bytes: usize,
+    pub weights_f16_bytes: usize,
+    pub kv_f32_bytes_per_token: usize,
+    pub kv_f16_bytes_per_token: usize,
+    pub kv_f32_bytes_full_context: usize,
+}
+
+/// A tensor of another shape than the configuration asks for.
+#[derive(Debug, Serialize)]
+pub struct WrongShape {
+    pub tensor: String,
+    pub expected: Vec<usize>,
+    pub found: Vec<usize>,
+}
+
+/// Runs the command.
+pub fn run(args: &InfoArgs) -> Result<(), CliError> {
+    let files = ModelFiles::find(args.model.as_deref())?;
+    let info = ModelInfo::read(&files)?;
+    if args.json {
+        output::json(&info)?;
+    } else {
+        output::bytes(info_table::table(&info).as_bytes())?;
+    }
+    if info.is_complete {
+        return Ok(());
+    }
+    Err(CliError::Incomplete {
+        name: info.model.clone(),
+        n_problems: info.n_problems(),
+    })
+}
+
+impl ModelInfo {
+    /// Reads everything but the weights' values. Only a configuration that cannot be used is an
+    /// error; all else is reported.
+    fn read(files: &ModelFiles) -> Result<Self, CliError> {
+        let config = files.read("config.json").and_then(|json| {
+            let json = json.ok_or_else(|| ModelError::MissingFile {
+                file: "config.json".to_owned(),
+            })?;
+            ModelConfig::from_json(&String::from_utf8_lossy(&json))
+        });
+        let config = config.map_err(|error| files.error(error))?;
+        let specs = tensor_specs(&Glm4v::new(&config, &device::host()));
+        let parameters = Parameters::new(&specs);
+        let mut info = Self {
+            model: files.name(),
+            architecture: Architecture::new(&config),
+            memory: Memory::new(&config, parameters.total),
+            parameters,
+            stored: None,
+            is_complete: false,
+            missing_tensors: Vec::new(),
+            wrong_shapes: Vec::new(),
+            unexpected_tensors: Vec::new(),
+            file_problems: Vec::new(),
+        };
+        if let Err(error) = CheckpointSettings::read(files) {
+            info.file_problems.push(error.to_string());
+        }
+        match files.weights() {
+            Ok(weights) => info.compare(&specs, &weights),
+            Err(error) => info.file_problems.push(error.to_string()),
+        }
+        info.is_complete = info.n_problems() == 0;
+        Ok(info)
+    }
+
+    /// Sets what the files hold beside what the configuration asks for.
+    fn compare(&mut self, specs: &[(String, Vec<usize>)], weights: &WeightFiles) {
+        for (name, shape) in specs {
+            match weights.info(name) {
+                None => self.missing_tensors.push(name.clone()),
+                Some(found) if found.shape != *shape => self.wrong_shapes.push(WrongShape {
+                    tensor: name.clone(),
+                    expected: shape.clone(),
+                    found: found.shape.clone(),
+                }),
+                Some(_) => {}
+            }
+        }
+        let is_known = |name: &str| specs.iter().any(|(known, _)| known == name);
+        self.unexpected_tensors = weights
+            .tensors()
+            .filter(|(name, _)| !is_known(name))
+            .map(|(name, _)| name.to_owned())
+            .collect();
+        self.stored = Some(Stored::new(weights));
+    }
+
+    /// What keeps the model from running.
+    fn n_problems(&self) -> usize {
+        self.missing_tensors.len() + self.wrong_shapes.len() + self.file_problems.len()
+    }
+}
+
+impl Architecture {
+    fn new(config: &ModelConfig) -> Self {
+        let (text, vision) = (&config.text_config, &config.vision_config);
+        Self {
+            name: "Glm4vForConditionalGeneration",
+            context_tokens: text.max_position_embeddings,
+            vocabulary: text.vocab_size,
+            decoder_layers: text.num_hidden_layers,
+            decoder_width: text.hidden_size,
+            query_heads: text.num_attention_heads,
+            key_value_heads: text.num_key_value_heads(),
+            vision_blocks: vision.depth,
+            vision_width: vision.hidden_size,
+            patch_px: vision.patch_size,
+            patches_per_token: vision.merge_area(),
+            tied_embeddings: config.tied_embeddings(),
+        }
+    }
+}
+
+impl Parameters {
+    fn new(specs: &[(String, Vec<usize>)]) -> Self {
+        let mut parameters = Self::default();
+        for (name, shape) in specs {
+            let n: usize = shape.iter().product();
+            parameters.total += n;
+            *match name.as_str() {
+                name if name.starts_with("model.visual.") => &mut parameters.vision,
+                name if name.contains(".embed_tokens.") => &mut parameters.embeddings,
+                name if name.starts_with("lm_head.") => &mut parameters.output_head,
+                _ => &mut parameters.decoder,
+            } += n;
+        }
+        parameters
+    }
+}
+
+impl Stored {
+    fn new(weights: &WeightFiles) -> Self {
+        let mut dtypes: BTreeMap<String, StoredType> = BTreeMap::new();
+        let mut n_tensors = 0;
+        for (_, tensor) in weights.tensors() {
+            let entry = dtypes
+                .entry(format!("{:?}", tensor.dtype).to_lowercase())
+                .or_default();
+            entry.tensors += 1;
+            entry.bytes += tensor.shape.iter().product::<usize>() * tensor.dtype.size();
+            n_tensors += 1;
+        }
+        Self {
+            tensors: n_tensors,
+            bytes: weights.stored_bytes(),
+            dtypes,
+        }
+    }
+}
+
+impl Memory {
+    fn new(config: &ModelConfig, n_parameters: usize) -> Self {
+        let text = &config.text_config;
+        let kv_f32_bytes_per_token = KvCache::bytes_per_token(text, F32_BYTES);
+        Self {
+            weights_f32_bytes: n_parameters * F32_BYTES,
+            weights_f16_bytes: n_parameters * F16_BYTES,
+            kv_f32_bytes_per_token,
+            kv_f16_bytes_per_token: KvCache::bytes_per_token(text, F16_BYTES),
+            kv_f32_bytes_full_context: kv_f32_bytes_per_token * text.max_position_embeddings,
+        }
+    }
+}

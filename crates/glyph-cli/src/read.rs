@@ -1,0 +1,183 @@
+//! `glyph read`: every page transcribed, each by a prompt of its own.
+
+use std::slice;
+use std::time::Instant;
+
+use glyph_model::Checkpoint;
+use glyph_model::preprocess::PatchGrid;
+use glyph_model::prompt::{Message, Prompt, PromptEncoder};
+use serde::Serialize;
+
+use crate::args::ReadArgs;
+use crate::budget::{Budget, Overflow};
+use crate::document::{PageImage, Pages, Source};
+use crate::error::CliError;
+use crate::generation::{AnswerFigures, AnswerSettings, Stream, answer};
+use crate::model::Model;
+use crate::report::{RenderNotes, timed};
+use crate::{device, output, progress, style};
+
+/// Longest transcript of a page unless the command line says otherwise.
+const DEFAULT_PAGE_TOKENS: usize = 8192;
+
+const OVERFLOW_ADVICE: &str =
+    "Choose a --style with smaller pages or a lower dpi, or ask for fewer --max-tokens";
+
+/// The object that `glyph read --json` prints.
+#[derive(Debug, Serialize)]
+struct ReadReport {
+    /// All transcripts, joined by newlines.
+    text: String,
+    model: String,
+    device: &'static str,
+    dtype: &'static str,
+    pages: Vec<PageReport>,
+    vision_tokens: usize,
+    answer_tokens: usize,
+    load_s: f64,
+    render_s: f64,
+    total_s: f64,
+    #[serde(flatten)]
+    notes: RenderNotes,
+}
+
+/// One page of it.
+#[derive(Debug, Serialize)]
+struct PageReport {
+    /// Path of the image, "page N" of the text.
+    name: String,
+    text: String,
+    vision_tokens: usize,
+    preprocess_s: f64,
+    #[serde(flatten)]
+    figures: AnswerFigures,
+}
+
+/// Runs the command.
+pub fn run(args: &ReadArgs) -> Result<(), CliError> {
+    let start = Instant::now();
+    let device = device::open(&args.model.device)?;
+    let model = Model::open(args.model.model.as_deref())?;
+    let settings = AnswerSettings::new(&args.sampling, &model.settings.generation)?;
+    let mut source = Source::read(&args.source)?;
+    if source.is_empty() {
+        let message = "there is nothing to read. Give a text with --text or a picture with --image";
+        return Err(CliError::Usage(message.to_owned()));
+    }
+    let images = source.take_images();
+    let n_images = images.len();
+    let text = source.text.as_deref();
+    let renderer = text
+        .map(|text| style::renderer(args.source.style.as_deref(), &model.files, text))
+        .transpose()?;
+    let rendered = renderer.as_ref().zip(text);
+    progress::spinner("laying out");
+    let n_pages = n_images + rendered.map_or(0, |(renderer, text)| renderer.count_pages(text));
+
+    let mut pages = Pages::new(images, rendered, false);
+    let first = pages.next().transpose()?;
+    let budget = Budget::new(&model, &args.prompt, args.max_tokens, DEFAULT_PAGE_TOKENS)?;
+    let stream = if args.json {
+        Stream::None
+    } else {
+        Stream::Stdout
+    };
+    let reader = Reader {
+        budget,
+        settings,
+        prompt: &args.prompt,
+        n_pages,
+        stream,
+    };
+    // The first page shows whether pages fit at all, before the weights are read.
+    if let Some(first) = &first {
+        reader.prompt(
+            first.grid(&model.settings.preprocessor)?,
+            &model.settings.encoder,
+        )?;
+    }
+    let model_name = model.files.name();
+    let mut load_s = 0.0;
+    let checkpoint = timed(&mut load_s, || model.load(&device))?;
+
+    let mut reports = Vec::with_capacity(n_pages);
+    for page in first.into_iter().map(Ok).chain(&mut pages) {
+        reports.push(reader.read(&checkpoint, &page?, reports.len() + 1)?);
+    }
+    let notes = pages.notes();
+    notes.print();
+    if !args.json {
+        return Ok(());
+    }
+    output::json(&ReadReport {
+        text: reports
+            .iter()
+            .map(|page| page.text.as_str())
+            .collect::<Vec<_>>()
+            .join("\n"),
+        model: model_name,
+        device: device.name,
+        dtype: device::DTYPE_NAME,
+        vision_tokens: reports.iter().map(|page| page.vision_tokens).sum(),
+        answer_tokens: reports.iter().map(|page| page.figures.answer_tokens).sum(),
+        pages: reports,
+        load_s,
+        render_s: pages.render_s,
+        total_s: start.elapsed().as_secs_f64(),
+        notes,
+    })
+}
+
+/// What is the same for every page.
+struct Reader<'a> {
+    budget: Budget,
+    settings: AnswerSettings,
+    prompt: &'a str,
+    n_pages: usize,
+    stream: Stream,
+}
+
+impl Reader<'_> {
+    /// The prompt for a page, and how long the transcript may be.
+    fn prompt(
+        &self,
+        grid: PatchGrid,
+        encoder: &PromptEncoder,
+    ) -> Result<(Prompt, usize), CliError> {
+        let message = Message::pages_and_question(1, self.prompt);
+        let prompt = encoder
+            .encode(&[message], &[grid])
+            .map_err(CliError::from_run)?;
+        match self.budget.answer_tokens(prompt.ids.len()) {
+            Some(max_new_tokens) => Ok((prompt, max_new_tokens)),
+            None => Err(self.budget.overflow(Overflow {
+                pages: 1,
+                vision_tokens: prompt.n_image_tokens(),
+                all_pages: 1,
+                advice: OVERFLOW_ADVICE,
+            })),
+        }
+    }
+
+    fn read(
+        &self,
+        checkpoint: &Checkpoint,
+        page: &PageImage,
+        number: usize,
+    ) -> Result<PageReport, CliError> {
+        let mut preprocess_s = 0.0;
+        let patches = timed(&mut preprocess_s, || page.patches(&checkpoint.preprocessor))?;
+        let (prompt, max_new_tokens) = self.prompt(patches.grid, &checkpoint.encoder)?;
+        let doing = format!("reading page {number} of {}", self.n_pages);
+        let length = (max_new_tokens, self.stream);
+        let images = slice::from_ref(&patches);
+        let generated = answer(checkpoint, &prompt, images, &self.settings, length, &doing)?;
+        Ok(PageReport {
+            name: page.name.clone(),
+            vision_tokens: prompt.n_image_tokens(),
+            preprocess_s,
+            figures: AnswerFigures::new(&prompt, &generated),
+            text: generated.text,
+        })
+    }
+}

@@ -1,0 +1,99 @@
+//! How a text is rendered: the style asked for, the model's own, or the official one.
+
+use std::fs;
+use std::path::Path;
+
+use glyph_model::checkpoint::CheckpointFiles;
+use glyph_render::{FontLibrary, RenderError, RenderStyle, Renderer};
+
+use crate::error::CliError;
+use crate::model::ModelFiles;
+
+/// File of a model directory that holds its style.
+const MODEL_STYLE: &str = "render.json";
+
+/// Value of `--style` that asks for the official style.
+const OFFICIAL: &str = "official";
+
+/// The renderer for a text.
+pub fn renderer(
+    requested: Option<&Path>,
+    model: &ModelFiles,
+    text: &str,
+) -> Result<Renderer, CliError> {
+    match requested {
+        Some(path) if path.as_os_str() == OFFICIAL => official(text),
+        Some(path) => from_file(path),
+        None => match model
+            .read(MODEL_STYLE)
+            .map_err(|error| model.error(error))?
+        {
+            Some(json) => from_model(model, &json),
+            None => official(text),
+        },
+    }
+}
+
+/// The official style for the text's language, chosen as the official code does.
+fn official(text: &str) -> Result<Renderer, CliError> {
+    let is_chinese = text.chars().any(|c| ('\u{4E00}'..='\u{9FFF}').contains(&c));
+    let style = if is_chinese {
+        RenderStyle::official_zh()
+    } else {
+        RenderStyle::official_en()
+    };
+    Renderer::new(style, FontLibrary::bundled()).map_err(|source| CliError::Style {
+        name: OFFICIAL.to_owned(),
+        source,
+    })
+}
+
+fn from_file(path: &Path) -> Result<Renderer, CliError> {
+    let name = path.display().to_string();
+    let read_error = |source| CliError::InputFile {
+        what: "style",
+        name: name.clone(),
+        source,
+    };
+    let json = fs::read(path).map_err(read_error)?;
+    let style_error = |source| CliError::Style {
+        name: name.clone(),
+        source,
+    };
+    from_json(&json, path.parent(), style_error)
+}
+
+fn from_model(model: &ModelFiles, json: &[u8]) -> Result<Renderer, CliError> {
+    let folder = match model {
+        ModelFiles::Bundled => None,
+        ModelFiles::Directory(path) => Some(path.as_path()),
+    };
+    from_json(json, folder, |source| CliError::ModelStyle {
+        name: model.name(),
+        source,
+    })
+}
+
+/// The renderer for a configuration whose `font-path` is seen from `folder`. Where it leads to no
+/// file, it names a bundled font.
+fn from_json(
+    json: &[u8],
+    folder: Option<&Path>,
+    style_error: impl Fn(RenderError) -> CliError,
+) -> Result<Renderer, CliError> {
+    let style = RenderStyle::from_json(&String::from_utf8_lossy(json))
+        .map_err(|error| style_error(error.into()))?;
+    let mut fonts = FontLibrary::bundled();
+    let font_file = folder.map(|folder| folder.join(&style.font_path));
+    if let Some(path) = font_file.filter(|path| path.is_file()) {
+        let bytes = fs::read(&path).map_err(|source| CliError::InputFile {
+            what: "font",
+            name: path.display().to_string(),
+            source,
+        })?;
+        fonts
+            .add_font(&style.font_path, bytes)
+            .map_err(|error| style_error(error.into()))?;
+    }
+    Renderer::new(style, fonts).map_err(style_error)
+}

@@ -1,0 +1,200 @@
+use std::fs;
+
+use serde_json::Value;
+
+use crate::run::{fixture, run, run_json, run_with_input, sample_image, sample_text, text};
+
+const QUESTION: &str = "What is the delivery date?";
+
+/// Arguments that keep a test short.
+const SHORT: [&str; 4] = ["--max-tokens", "6", "--temperature", "0"];
+
+fn ask_json(args: &[&str]) -> Value {
+    run_json(&[&["ask", QUESTION, "--json"], &SHORT[..], args].concat())
+}
+
+#[test]
+fn json_has_every_figure() {
+    let sample = sample_text();
+    let report = ask_json(&["--text", text(&sample)]);
+    let characters = fs::read_to_string(&sample).unwrap().chars().count();
+    assert_eq!(report["model"], "glyph-mini");
+    assert_eq!(report["device"], "cpu");
+    assert_eq!(report["dtype"], "f32");
+    assert!(report["answer"].is_string());
+    assert!(["stop", "length"].contains(&report["finish_reason"].as_str().unwrap()));
+    assert_eq!(report["text_characters"], characters);
+    let count = |key: &str| {
+        report[key]
+            .as_u64()
+            .unwrap_or_else(|| panic!("{key}: {report}"))
+    };
+    assert!(count("pages") >= 1);
+    assert!(count("vision_tokens") > 0);
+    assert!(count("text_tokens") > 0);
+    assert!(count("prompt_tokens") > count("vision_tokens"));
+    assert!((1..=6).contains(&count("answer_tokens")));
+    let ratio = count("text_tokens") as f64 / count("vision_tokens") as f64;
+    assert_eq!(report["compression_ratio"], ratio);
+    let ratio = characters as f64 / count("vision_tokens") as f64;
+    assert_eq!(report["characters_per_vision_token"], ratio);
+    assert!(["byte", "subword"].contains(&report["text_token_unit"].as_str().unwrap()));
+    for key in [
+        "load_s",
+        "render_s",
+        "preprocess_s",
+        "encode_s",
+        "prefill_s",
+        "decode_s",
+        "total_s",
+    ] {
+        assert!(report[key].as_f64().unwrap() >= 0.0, "{key}: {report}");
+    }
+    assert!(report["prefill_tokens_per_s"].as_f64().unwrap() > 0.0);
+    assert!(
+        report
+            .as_object()
+            .unwrap()
+            .contains_key("decode_tokens_per_s")
+    );
+    for key in ["missing_glyphs", "borrowed_glyphs", "font_substitutions"] {
+        assert_eq!(report[key], Value::Array(Vec::new()), "{key}");
+    }
+}
+
+#[test]
+fn the_streamed_answer_is_that_of_json() {
+    let sample = sample_text();
+    let streamed = run(&[&["ask", QUESTION, "--text", text(&sample)], &SHORT[..]].concat());
+    assert_eq!(streamed.code, 0, "{streamed:?}");
+    let report = ask_json(&["--text", text(&sample)]);
+    assert_eq!(
+        streamed.stdout,
+        format!("{}\n", report["answer"].as_str().unwrap())
+    );
+    assert_eq!(streamed.stderr, "");
+}
+
+#[test]
+fn standard_input_is_a_text_like_any_other() {
+    let sample = sample_text();
+    let from_file = run(&[&["ask", QUESTION, "--text", text(&sample)], &SHORT[..]].concat());
+    let with_mark = [b"\xEF\xBB\xBF".to_vec(), fs::read(&sample).unwrap()].concat();
+    let from_input = run_with_input(
+        &[&["ask", QUESTION, "--text", "-"], &SHORT[..]].concat(),
+        &with_mark,
+    );
+    assert_eq!(from_input.code, 0, "{from_input:?}");
+    assert_eq!(from_input.stdout, from_file.stdout);
+}
+
+#[test]
+fn images_come_before_the_pages_of_the_text() {
+    let (sample, image) = (sample_text(), sample_image());
+    let alone = ask_json(&["--text", text(&sample)]);
+    let image_alone = ask_json(&["--image", text(&image)]);
+    assert_eq!(image_alone["pages"], 1);
+    for key in [
+        "text_tokens",
+        "text_characters",
+        "compression_ratio",
+        "text_token_unit",
+    ] {
+        assert_eq!(image_alone[key], Value::Null, "{key}");
+    }
+    let both = ask_json(&[
+        "--text",
+        text(&sample),
+        "--image",
+        text(&image),
+        "--image",
+        text(&image),
+    ]);
+    let pages = |report: &Value| report["pages"].as_u64().unwrap();
+    assert_eq!(pages(&both), pages(&alone) + 2);
+    // The ratio is the text's own, whatever images stand beside it.
+    assert_eq!(both["compression_ratio"], alone["compression_ratio"]);
+}
+
+#[test]
+fn a_question_alone_is_a_prompt() {
+    let report = ask_json(&[]);
+    assert_eq!(report["pages"], 0);
+    assert_eq!(report["vision_tokens"], 0);
+}
+
+#[test]
+fn the_seed_decides_the_draw() {
+    let ask = |seed: &str| {
+        let args = [
+            "ask",
+            QUESTION,
+            "--max-tokens",
+            "12",
+            "--temperature",
+            "3",
+            "--seed",
+            seed,
+        ];
+        run(&[&args[..], &["--top-p", "1", "--top-k", "-1"]].concat()).stdout
+    };
+    assert_eq!(ask("1"), ask("1"));
+    assert!(ask("1") != ask("2") || ask("1") != ask("3"));
+}
+
+#[test]
+fn pages_are_saved_as_the_model_sees_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let pages = folder.path().join("new/pages");
+    let sample = sample_text();
+    let report = ask_json(&["--text", text(&sample), "--save-pages", text(&pages)]);
+    let mut files: Vec<_> = fs::read_dir(&pages)
+        .unwrap()
+        .map(|file| file.unwrap().path())
+        .collect();
+    files.sort();
+    assert_eq!(files.len() as u64, report["pages"].as_u64().unwrap());
+    assert_eq!(files[0].file_name().unwrap(), "page_0001.png");
+    assert!(
+        fs::read(&files[0])
+            .unwrap()
+            .starts_with(b"\x89PNG\r\n\x1a\n")
+    );
+    // What was saved can be given back.
+    let images: Vec<&str> = files
+        .iter()
+        .flat_map(|file| ["--image", text(file)])
+        .collect();
+    assert_eq!(ask_json(&images)["answer"], report["answer"]);
+}
+
+#[test]
+fn a_model_directory_takes_the_place_of_the_built_in_model() {
+    let model = fixture("model/mini-f16");
+    let sample = sample_text();
+    let report = ask_json(&["--model", text(&model), "--text", text(&sample)]);
+    assert_eq!(report["model"], text(&model));
+    // It has no render.json, so the official style holds, whose Verdana is not in the box.
+    assert_eq!(report["font_substitutions"][0]["requested"], "Verdana.ttf");
+    let chinese = run_with_input(
+        &[
+            &[
+                "ask",
+                QUESTION,
+                "--json",
+                "--model",
+                text(&model),
+                "--text",
+                "-",
+            ],
+            &SHORT[..],
+        ]
+        .concat(),
+        "合同编号：73-4815".as_bytes(),
+    );
+    let chinese: Value = serde_json::from_str(&chinese.stdout).unwrap();
+    assert_eq!(
+        chinese["font_substitutions"][0]["requested"],
+        "SourceHanSansHWSC-VF.ttf"
+    );
+}

@@ -1,0 +1,137 @@
+use std::fs;
+
+use serde_json::Value;
+
+use crate::run::{Outcome, change_decoder, copy_model, fixture, run, run_json, text};
+
+#[test]
+fn the_built_in_model_is_complete() {
+    let info = run_json(&["info", "--json"]);
+    assert_eq!(info["model"], "glyph-mini");
+    assert_eq!(info["is_complete"], true);
+    let count = |key: &str| info["parameters"][key].as_u64().unwrap();
+    let parts = count("vision") + count("decoder") + count("embeddings") + count("output_head");
+    assert_eq!(count("total"), parts);
+    assert_eq!(info["memory"]["weights_f32_bytes"], count("total") * 4);
+    assert_eq!(info["memory"]["weights_f16_bytes"], count("total") * 2);
+    let architecture = |key: &str| info["architecture"][key].as_u64().unwrap();
+    let stored: u64 = info["stored"]["dtypes"]
+        .as_object()
+        .unwrap()
+        .values()
+        .map(|d| d["bytes"].as_u64().unwrap())
+        .sum();
+    assert_eq!(info["stored"]["bytes"], stored);
+    let kv = info["memory"]["kv_f32_bytes_per_token"].as_u64().unwrap();
+    assert_eq!(info["memory"]["kv_f16_bytes_per_token"], kv / 2);
+    assert_eq!(
+        info["memory"]["kv_f32_bytes_full_context"],
+        kv * architecture("context_tokens")
+    );
+}
+
+#[test]
+fn people_get_a_table() {
+    let model = fixture("model/base");
+    let table = run(&["info", "--model", text(&model)]);
+    assert_eq!(table.code, 0, "{table:?}");
+    for part in [
+        "architecture",
+        "parameters",
+        "vision",
+        "f32",
+        "cache",
+        "complete",
+        "yes",
+    ] {
+        assert!(
+            table.stdout.contains(part),
+            "no {part:?} in {}",
+            table.stdout
+        );
+    }
+}
+
+fn info_of_incomplete(args: &[&str]) -> (Outcome, Value) {
+    let outcome = run(&[&["info", "--json"], args].concat());
+    assert_eq!(outcome.code, 4, "{outcome:?}");
+    let info: Value = serde_json::from_str(&outcome.stdout).unwrap();
+    assert_eq!(info["is_complete"], false);
+    (outcome, info)
+}
+
+#[test]
+fn missing_tensors_are_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = copy_model("mini-f16", folder.path());
+    change_decoder(&model, "num_hidden_layers", 3);
+    let (outcome, info) = info_of_incomplete(&["--model", text(&model)]);
+    let missing = info["missing_tensors"].as_array().unwrap();
+    assert!(missing.len() > 5);
+    assert!(
+        missing
+            .iter()
+            .all(|name| name.as_str().unwrap().contains("layers.2."))
+    );
+    assert!(
+        outcome.stderr.contains("not complete"),
+        "{}",
+        outcome.stderr
+    );
+    let table = run(&["info", "--model", text(&model)]);
+    assert_eq!(table.code, 4);
+    assert!(table.stdout.contains("missing tensors"), "{}", table.stdout);
+}
+
+#[test]
+fn extra_tensors_do_no_harm() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = copy_model("mini-f16", folder.path());
+    change_decoder(&model, "num_hidden_layers", 1);
+    let info = run_json(&["info", "--json", "--model", text(&model)]);
+    assert_eq!(info["is_complete"], true);
+    assert!(info["unexpected_tensors"].as_array().unwrap().len() > 5);
+}
+
+#[test]
+fn wrong_shapes_are_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = copy_model("mini-f16", folder.path());
+    change_decoder(&model, "intermediate_size", 300);
+    let (_, info) = info_of_incomplete(&["--model", text(&model)]);
+    let wrong = info["wrong_shapes"].as_array().unwrap();
+    assert!(!wrong.is_empty());
+    assert!(
+        wrong
+            .iter()
+            .all(|tensor| tensor["expected"] != tensor["found"])
+    );
+}
+
+#[test]
+fn broken_files_are_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = copy_model("mha-sharded", folder.path());
+    fs::remove_file(model.join("model-00002-of-00004.safetensors")).unwrap();
+    fs::remove_file(model.join("tokenizer.json")).unwrap();
+    let (_, info) = info_of_incomplete(&["--model", text(&model)]);
+    assert_eq!(info["stored"], Value::Null);
+    let problems = info["file_problems"].to_string();
+    assert!(
+        problems.contains("model-00002-of-00004.safetensors"),
+        "{problems}"
+    );
+    assert!(problems.contains("tokenizer.json"), "{problems}");
+}
+
+#[test]
+fn a_configuration_that_cannot_be_used_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = copy_model("mini-f16", folder.path());
+    change_decoder(&model, "num_attention_heads", 0);
+    run(&["info", "--model", text(&model)]).fails(4, &["num_attention_heads"]);
+    fs::write(model.join("config.json"), "{").unwrap();
+    run(&["info", "--model", text(&model)]).fails(4, &["config.json"]);
+    fs::remove_file(model.join("config.json")).unwrap();
+    run(&["info", "--model", text(&model)]).fails(4, &["config.json"]);
+}

@@ -1,0 +1,10 @@
+//! The `glyph` command as its users meet it: arguments in; output, files and exit codes out.
+
+mod ask;
+mod errors;
+mod help;
+mod info;
+mod pipes;
+mod read;
+mod render;
+mod run;

@@ -1,0 +1,75 @@
+//! Pipes, other directories, no terminal.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use crate::run::{fixture, glyph, outcome, run, sample_text, text};
+
+const ASK: [&str; 4] = ["ask", "Who?", "--max-tokens", "4"];
+
+#[test]
+fn a_reader_that_leaves_early_is_no_error() {
+    for args in [&["info", "--json"][..], &["completions", "bash"], &ASK] {
+        let mut child = glyph(args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let outcome = outcome(&child.wait_with_output().unwrap());
+        assert_eq!(outcome.code, 0, "{outcome:?}");
+        assert_eq!(outcome.stderr, "");
+    }
+}
+
+#[test]
+fn pipes_hold_no_progress() {
+    let folder = tempfile::tempdir().unwrap();
+    let sample = sample_text();
+    let pages = folder.path().join("pages");
+    for args in [
+        &[&ASK[..], &["--text", text(&sample)]].concat()[..],
+        &["read", "--text", text(&sample), "--max-tokens", "4"],
+        &["render", "--text", text(&sample), "--out", text(&pages)],
+    ] {
+        let outcome = run(args);
+        assert_eq!(outcome.code, 0, "{outcome:?}");
+        assert_eq!(outcome.stderr, "", "{args:?}");
+        assert!(!outcome.stdout.contains(['\r', '\u{1b}']), "{outcome:?}");
+    }
+}
+
+#[test]
+fn a_copied_binary_answers_from_any_directory() {
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("glyph-copy");
+    fs::copy(env!("CARGO_BIN_EXE_glyph"), &copy).unwrap();
+    fs::copy(sample_text(), folder.path().join("order.txt")).unwrap();
+    let mut command = Command::new(&copy);
+    command
+        .current_dir(folder.path())
+        .env_remove("GLYPH_MODEL")
+        .env_remove("GLYPH_DEVICE");
+    let output = command
+        .args(ASK)
+        .args(["--text", "order.txt"])
+        .stdin(Stdio::null())
+        .output();
+    let there = outcome(&output.unwrap());
+    assert_eq!(there.code, 0, "{there:?}");
+    let sample = sample_text();
+    let here = run(&[&ASK[..], &["--text", text(&sample)]].concat());
+    assert_eq!(there.stdout, here.stdout);
+}
+
+#[test]
+fn the_environment_can_name_the_model() {
+    let model = fixture("model/mini-f16");
+    let info = glyph(&["info", "--json"])
+        .env("GLYPH_MODEL", &model)
+        .output()
+        .unwrap();
+    assert!(outcome(&info).stdout.contains("mini-f16"));
+    let device = glyph(&ASK).env("GLYPH_DEVICE", "abacus").output().unwrap();
+    outcome(&device).fails(2, &["abacus"]);
+}

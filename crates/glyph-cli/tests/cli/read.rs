@@ -1,0 +1,44 @@
+use crate::run::{run, run_json, sample_image, sample_text, text};
+
+const SHORT: [&str; 4] = ["--max-tokens", "5", "--temperature", "0"];
+
+#[test]
+fn every_page_is_read_and_joined_by_newlines() {
+    let (sample, image) = (sample_text(), sample_image());
+    let args = ["read", "--text", text(&sample), "--image", text(&image)];
+    let report = run_json(&[&args, &SHORT[..], &["--json"]].concat());
+    let pages = report["pages"].as_array().unwrap();
+    assert!(pages.len() >= 3, "an image and two pages of text: {report}");
+    assert_eq!(pages[0]["name"], text(&image));
+    assert_eq!(pages[1]["name"], "page 1");
+    let texts: Vec<&str> = pages
+        .iter()
+        .map(|page| page["text"].as_str().unwrap())
+        .collect();
+    assert_eq!(report["text"], texts.join("\n"));
+    for page in pages {
+        assert!(page["vision_tokens"].as_u64().unwrap() > 0);
+        assert!((1..=5).contains(&page["answer_tokens"].as_u64().unwrap()));
+        assert!(page["prefill_s"].as_f64().unwrap() > 0.0);
+    }
+    assert!(report["render_s"].as_f64().unwrap() >= 0.0);
+
+    let streamed = run(&[&args, &SHORT[..]].concat());
+    assert_eq!(
+        streamed.stdout,
+        format!("{}\n", report["text"].as_str().unwrap())
+    );
+    assert_eq!(streamed.stderr, "");
+}
+
+#[test]
+fn there_must_be_something_to_read() {
+    run(&["read"]).fails(2, &["nothing to read", "--text", "--image"]);
+}
+
+#[test]
+fn a_page_that_does_not_fit_is_told_before_the_weights_are_read() {
+    let image = sample_image();
+    let outcome = run(&["read", "--image", text(&image), "--max-tokens", "1000000"]);
+    outcome.fails(5, &["1 page,", "1000000", "--max-tokens"]);
+}

@@ -1,0 +1,114 @@
+//! Running the built binary.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+/// What a command printed, and its exit code.
+#[derive(Debug)]
+pub struct Outcome {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// The binary, without what the caller's environment may add.
+pub fn glyph(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_glyph"));
+    command
+        .args(args)
+        .env_remove("GLYPH_MODEL")
+        .env_remove("GLYPH_DEVICE")
+        .stdin(Stdio::null());
+    command
+}
+
+/// Runs it to its end.
+pub fn run(args: &[&str]) -> Outcome {
+    outcome(&glyph(args).output().unwrap())
+}
+
+/// Runs it with something on standard input.
+pub fn run_with_input(args: &[&str], input: &[u8]) -> Outcome {
+    let mut command = glyph(args);
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    outcome(&child.wait_with_output().unwrap())
+}
+
+/// Runs it and parses the one object that it prints.
+pub fn run_json(args: &[&str]) -> Value {
+    let outcome = run(args);
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+    serde_json::from_str(&outcome.stdout).unwrap()
+}
+
+pub fn outcome(output: &Output) -> Outcome {
+    Outcome {
+        code: output.status.code().unwrap(),
+        stdout: String::from_utf8(output.stdout.clone()).unwrap(),
+        stderr: String::from_utf8(output.stderr.clone()).unwrap(),
+    }
+}
+
+impl Outcome {
+    /// Checks code and message of a failure; nothing may stand on standard output.
+    #[track_caller]
+    pub fn fails(&self, code: i32, parts: &[&str]) {
+        assert_eq!(self.code, code, "{self:?}");
+        assert_eq!(self.stdout, "", "{self:?}");
+        for part in parts {
+            assert!(self.stderr.contains(part), "no {part:?} in {}", self.stderr);
+        }
+        assert!(!self.stderr.contains("panicked"), "{}", self.stderr);
+    }
+}
+
+/// A file that belongs to the tests of all crates.
+pub fn fixture(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../tests/fixtures")
+        .join(path)
+}
+
+/// The text of the README's first command.
+pub fn sample_text() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("samples/order.txt")
+}
+
+/// A small picture.
+pub fn sample_image() -> PathBuf {
+    fixture("model/images/page_90x80.png")
+}
+
+/// A path as an argument.
+pub fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// A copy of a checkpoint fixture, to be spoiled.
+pub fn copy_model(name: &str, to: &Path) -> PathBuf {
+    let to = to.join(name);
+    fs::create_dir(&to).unwrap();
+    for entry in fs::read_dir(fixture("model").join(name)).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+    to
+}
+
+/// Changes one number of the decoder in a copied `config.json`.
+pub fn change_decoder(model: &Path, key: &str, value: usize) {
+    let path = model.join("config.json");
+    let mut config: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    config["text_config"][key] = value.into();
+    fs::write(path, config.to_string()).unwrap();
+}

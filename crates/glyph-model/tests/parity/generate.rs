@@ -1,0 +1,226 @@
+//! Whole answers.
+
+use futures_lite::future::block_on;
+use glyph_model::generate::{
+    FinishReason, Generated, Generation, SamplingParams, StopParams, TokenEvent, generate,
+};
+use glyph_model::preprocess::ImagePatches;
+use glyph_model::prompt::Prompt;
+use glyph_model::{Checkpoint, ModelError, Result};
+
+use crate::common::{CONFIGS, PROMPTS, grids, ids, json, messages, open, patches};
+
+/// A prompt with its images as a caller makes them.
+fn request(checkpoint: &Checkpoint, config: &str, name: &str) -> (Prompt, Vec<ImagePatches>) {
+    let row = &json(&format!("{config}/cases.json"))[name];
+    let images = patches(checkpoint, row);
+    let grids_of_images: Vec<_> = images.iter().map(|image| image.grid).collect();
+    assert_eq!(grids_of_images, grids(&row["image_grid_thw"]));
+    let prompt = checkpoint.encoder.encode(&messages(&row["messages"]), &grids_of_images).unwrap();
+    assert_eq!(prompt.ids, ids(&row["input_ids"]));
+    (prompt, images)
+}
+
+fn greedy(max_new_tokens: usize) -> Generation {
+    Generation {
+        sampling: SamplingParams::default(),
+        stop: StopParams::default(),
+        max_new_tokens,
+        prefill_chunk: 512,
+        keep_special_tokens: false,
+    }
+}
+
+fn answer(checkpoint: &Checkpoint, request: &(Prompt, Vec<ImagePatches>), options: &Generation) -> Generated {
+    block_on(generate(checkpoint, &request.0, &request.1, options, |_| true)).unwrap()
+}
+
+#[test]
+fn greedy_answers_are_those_of_the_reference() {
+    for config in CONFIGS {
+        let checkpoint = open(config);
+        let cases = json(&format!("{config}/cases.json"));
+        for name in PROMPTS {
+            let request = request(&checkpoint, config, name);
+            let chunk = if name == "long" { 100 } else { 512 };
+            let options = Generation { prefill_chunk: chunk, ..greedy(64) };
+            let generated = answer(&checkpoint, &request, &options);
+            assert_eq!(generated.ids, ids(&cases[name]["greedy_ids"]), "{config} {name}");
+            assert_eq!(generated.finish_reason, FinishReason::Length);
+            let text = checkpoint.encoder.tokenizer.decode(&generated.ids, true).unwrap();
+            assert_eq!(generated.text, text);
+        }
+    }
+}
+
+#[test]
+fn an_end_token_ends_the_answer_and_is_its_last_id() {
+    for config in CONFIGS {
+        let checkpoint = open(config);
+        let case = &json(&format!("{config}/cases.json"))["one_image"]["eos"];
+        let request = request(&checkpoint, config, "one_image");
+        let stop = StopParams { stop_ids: ids(&case["eos_token_ids"]), ..StopParams::default() };
+        let options = Generation { stop, keep_special_tokens: true, ..greedy(64) };
+        let mut seen = Vec::new();
+        let on_token = |event: TokenEvent<'_>| {
+            seen.push((event.id, event.text.to_owned()));
+            true
+        };
+        let generated = block_on(generate(&checkpoint, &request.0, &request.1, &options, on_token)).unwrap();
+        assert_eq!(generated.ids, ids(&case["greedy_ids"]), "{config}");
+        assert_eq!(generated.finish_reason, FinishReason::Stop);
+        // The end token itself is not shown.
+        let shown = &generated.ids[..generated.ids.len() - 1];
+        assert_eq!(generated.text, checkpoint.encoder.tokenizer.decode(shown, false).unwrap());
+        let (seen_ids, pieces): (Vec<u32>, Vec<String>) = seen.into_iter().unzip();
+        assert!(seen_ids.starts_with(shown) && seen_ids.len() <= shown.len() + 1);
+        assert_eq!(pieces.concat(), generated.text);
+    }
+}
+
+#[test]
+fn the_answer_has_no_more_tokens_than_asked_for() {
+    let checkpoint = open("base");
+    let request = request(&checkpoint, "base", "text");
+    let whole = answer(&checkpoint, &request, &greedy(64));
+    for n in [1, 2, 17] {
+        let generated = answer(&checkpoint, &request, &greedy(n));
+        assert_eq!(generated.ids, whole.ids[..n]);
+        assert_eq!(generated.finish_reason, FinishReason::Length);
+    }
+}
+
+#[test]
+fn the_caller_can_end_the_answer() {
+    let checkpoint = open("base");
+    let (prompt, images) = request(&checkpoint, "base", "text");
+    let mut n_events = 0;
+    let on_token = |_: TokenEvent<'_>| {
+        n_events += 1;
+        n_events < 5
+    };
+    let generated = block_on(generate(&checkpoint, &prompt, &images, &greedy(64), on_token)).unwrap();
+    assert_eq!(generated.finish_reason, FinishReason::Cancelled);
+    assert_eq!((generated.ids.len(), n_events), (5, 5));
+    assert_eq!(generated.text, checkpoint.encoder.tokenizer.decode(&generated.ids, true).unwrap());
+}
+
+#[test]
+fn a_stop_string_ends_the_answer_wherever_it_falls() {
+    let checkpoint = open("base");
+    let request = request(&checkpoint, "base", "one_image");
+    let whole = answer(&checkpoint, &request, &greedy(64));
+    let characters: Vec<(usize, char)> = whole.text.char_indices().collect();
+    for at in [3, 10, characters.len() / 2] {
+        let (start, end) = (characters[at].0, characters[at + 3].0);
+        let stop_string = &whole.text[start..end];
+        let before = &whole.text[..whole.text.find(stop_string).unwrap()];
+        for include_stop_string in [false, true] {
+            let stop_strings = vec!["never said".to_owned(), stop_string.to_owned()];
+            let stop = StopParams { stop_strings, include_stop_string, ..StopParams::default() };
+            let mut shown = String::new();
+            let options = Generation { stop, ..greedy(64) };
+            let on_token = |event: TokenEvent<'_>| {
+                shown.push_str(event.text);
+                true
+            };
+            let generated =
+                block_on(generate(&checkpoint, &request.0, &request.1, &options, on_token)).unwrap();
+            assert_eq!(generated.finish_reason, FinishReason::Stop);
+            let kept = if include_stop_string { stop_string } else { "" };
+            assert_eq!(generated.text, format!("{before}{kept}"));
+            assert_eq!(shown, generated.text);
+            assert!(whole.ids.starts_with(&generated.ids) && generated.ids.len() < 64);
+        }
+    }
+}
+
+#[test]
+fn the_start_of_a_stop_string_is_shown_when_the_answer_ends_with_it() {
+    let checkpoint = open("base");
+    let request = request(&checkpoint, "base", "text");
+    let whole = answer(&checkpoint, &request, &greedy(20));
+    let last = whole.text.chars().last().unwrap();
+    let stop = StopParams { stop_strings: vec![format!("{last}{last}{last}#")], ..StopParams::default() };
+    let generated = answer(&checkpoint, &request, &Generation { stop, ..greedy(20) });
+    assert_eq!(generated.text, whole.text);
+    assert_eq!(generated.finish_reason, FinishReason::Length);
+}
+
+#[test]
+fn the_checkpoint_says_how_to_answer() {
+    for config in CONFIGS {
+        let checkpoint = open(config);
+        let mut options = Generation::from_checkpoint(&checkpoint);
+        assert_eq!(options.stop.stop_ids, [320, 324, 326]);
+        let sampling = &mut options.sampling;
+        assert_eq!((sampling.temperature, sampling.top_p, sampling.top_k), (0.8, 0.6, 2));
+        (sampling.temperature, sampling.top_p) = (4.0, 0.9);
+        let request = request(&checkpoint, config, "text");
+        options.sampling.seed = Some(3);
+        options.max_new_tokens = 24;
+        let first = answer(&checkpoint, &request, &options);
+        assert_eq!(answer(&checkpoint, &request, &options).ids, first.ids);
+        let others = (4..8).map(|seed| {
+            options.sampling.seed = Some(seed);
+            answer(&checkpoint, &request, &options).ids
+        });
+        assert!(others.into_iter().any(|ids| ids != first.ids), "{config}");
+    }
+}
+
+fn refused(checkpoint: &Checkpoint, prompt: &Prompt, images: &[ImagePatches], options: &Generation) -> ModelError {
+    let result: Result<Generated> = block_on(generate(checkpoint, prompt, images, options, |_| true));
+    result.unwrap_err()
+}
+
+#[test]
+fn what_does_not_fit_is_refused_before_any_work() {
+    let checkpoint = open("base");
+    let (prompt, images) = request(&checkpoint, "base", "images");
+    let n = prompt.ids.len();
+    let error = refused(&checkpoint, &prompt, &images, &greedy(4096 - n + 1));
+    let message = error.to_string();
+    assert!(
+        matches!(error, ModelError::ContextOverflow { prompt_tokens, context_tokens: 4096, .. } if prompt_tokens == n)
+    );
+    assert!(message.contains("52 prompt tokens") && message.contains("4096"), "{message}");
+    let error = refused(&checkpoint, &prompt, &images, &greedy(usize::MAX));
+    assert!(matches!(error, ModelError::ContextOverflow { .. }));
+
+    let error = refused(&checkpoint, &prompt, &images, &greedy(0));
+    assert!(matches!(error, ModelError::Parameter { name: "max_tokens", .. }), "{error}");
+    let empty = checkpoint.encoder.expand(&[], &[]).unwrap();
+    let error = refused(&checkpoint, &empty, &[], &greedy(1));
+    assert!(matches!(error, ModelError::Parameter { name: "prompt", .. }), "{error}");
+    let unknown = checkpoint.encoder.expand(&[1, 400, 2], &[]).unwrap();
+    let error = refused(&checkpoint, &unknown, &[], &greedy(1));
+    assert!(matches!(error, ModelError::UnknownToken { id: 400, vocab_size: 400 }), "{error}");
+    let hot = SamplingParams { temperature: -1.0, ..SamplingParams::default() };
+    let error = refused(&checkpoint, &prompt, &images, &Generation { sampling: hot, ..greedy(1) });
+    assert!(matches!(error, ModelError::Parameter { name: "temperature", .. }), "{error}");
+}
+
+#[test]
+fn images_other_than_those_of_the_prompt_are_refused() {
+    let checkpoint = open("base");
+    let (prompt, images) = request(&checkpoint, "base", "images");
+    let mut swapped = images.clone();
+    swapped.swap(0, 1);
+    for other in [&[][..], &images[..2], &swapped] {
+        let error = refused(&checkpoint, &prompt, other, &greedy(1));
+        let ModelError::ImageTokenMismatch { placeholders: 3, placeholder_tokens: 29, images, .. } = error
+        else {
+            panic!("{error}")
+        };
+        assert_eq!(images, other.len());
+    }
+    let mut short = images.clone();
+    short[1].values.pop();
+    let error = refused(&checkpoint, &prompt, &short, &greedy(1));
+    assert!(matches!(error, ModelError::Image { index: 1, .. }), "{error}");
+    let mut narrow = images;
+    narrow[2].patch_len = 1;
+    let error = refused(&checkpoint, &prompt, &narrow, &greedy(1));
+    assert!(matches!(error, ModelError::Image { index: 2, .. }), "{error}");
+}

@@ -1,0 +1,144 @@
+//! Times this renderer beside the official steps (reportlab, poppler, cropping, PNG) on the same
+//! text and the same cores, in turns, and prints how many times faster it is.
+//!
+//! ```text
+//! cargo run --release -p glyph-render --example bench_render -- --python venv/bin/python
+//! ```
+
+use std::error::Error;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use clap::Parser;
+use glyph_render::{FontLibrary, RenderStyle, Renderer};
+use serde_json::{Value, json};
+
+#[derive(Parser)]
+#[command(about = "Times glyph-render beside reportlab and poppler")]
+struct Options {
+    /// Python with tests/reference/requirements-render.txt installed
+    #[arg(long, default_value = "python3")]
+    python: PathBuf,
+    /// Fixtures whose text and style are rendered
+    #[arg(long, default_values = ["latin", "chinese", "code"])]
+    case: Vec<String>,
+    /// Times that a fixture's text is repeated
+    #[arg(long, default_value_t = 8)]
+    repeat: usize,
+    /// Turns of both renderers; the fastest of each counts
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// Processes of the official steps and threads of this renderer
+    #[arg(long, default_value_t = 1)]
+    cores: usize,
+}
+
+/// Seconds and pages of one run.
+struct Run {
+    seconds: f64,
+    pages: usize,
+}
+
+impl Run {
+    fn pages_per_second(&self) -> f64 {
+        self.pages as f64 / self.seconds
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let options = Options::parse();
+    rayon_threads(options.cores)?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut results = Vec::new();
+    for case in &options.case {
+        let folder = root.join("tests/fixtures/render").join(case);
+        let text = fs::read_to_string(folder.join("text.txt"))?;
+        let text = vec![text; options.repeat].join("\n");
+        let style = fs::read_to_string(folder.join("style.json"))?;
+        let renderer = Renderer::new(RenderStyle::from_json(&style)?, FontLibrary::bundled())?;
+        let (mut official, mut ours): (Option<Run>, Option<Run>) = (None, None);
+        for _ in 0..options.rounds {
+            let run = run_official(&options, &root, &folder, &text)?;
+            official = faster(official, run);
+            ours = faster(ours, run_ours(&renderer, &text, options.cores)?);
+        }
+        let (Some(official), Some(ours)) = (official, ours) else { continue };
+        let ratio = ours.pages_per_second() / official.pages_per_second();
+        println!(
+            "{case}: {} pages, official {:.2} pages/s, ours {:.0} pages/s, {ratio:.0} times",
+            ours.pages,
+            official.pages_per_second(),
+            ours.pages_per_second(),
+        );
+        results.push(json!({
+            "case": case,
+            "characters": text.chars().count(),
+            "pages": ours.pages,
+            "official_pages": official.pages,
+            "cores": options.cores,
+            "official_pages_per_second": official.pages_per_second(),
+            "pages_per_second": ours.pages_per_second(),
+            "ratio": ratio,
+        }));
+    }
+    println!("{}", Value::Array(results));
+    Ok(())
+}
+
+fn faster(best: Option<Run>, run: Run) -> Option<Run> {
+    match best {
+        Some(best) if best.seconds <= run.seconds => Some(best),
+        _ => Some(run),
+    }
+}
+
+fn rayon_threads(cores: usize) -> Result<(), Box<dyn Error>> {
+    // rayon reads this once, when its first job starts; nothing else runs yet.
+    rayon::ThreadPoolBuilder::new().num_threads(cores).build_global()?;
+    Ok(())
+}
+
+fn run_ours(renderer: &Renderer, text: &str, cores: usize) -> Result<Run, Box<dyn Error>> {
+    let start = Instant::now();
+    let mut pages = 0;
+    if cores == 1 {
+        for page in renderer.png_pages(text) {
+            page?;
+            pages += 1;
+        }
+    } else {
+        for page in renderer.png_pages_parallel(text) {
+            page?;
+            pages += 1;
+        }
+    }
+    Ok(Run { seconds: start.elapsed().as_secs_f64(), pages })
+}
+
+/// Runs tests/reference/render_bench.py, which times itself without the start of Python.
+fn run_official(
+    options: &Options,
+    root: &Path,
+    folder: &Path,
+    text: &str,
+) -> Result<Run, Box<dyn Error>> {
+    let text_path = std::env::temp_dir().join(format!("glyph-bench-{}.txt", std::process::id()));
+    fs::write(&text_path, text)?;
+    let output = Command::new(&options.python)
+        .arg(root.join("tests/reference/render_bench.py"))
+        .arg("--style")
+        .arg(folder.join("style.json"))
+        .arg("--text")
+        .arg(&text_path)
+        .args(["--cores", &options.cores.to_string()])
+        .output()?;
+    fs::remove_file(&text_path)?;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned().into());
+    }
+    let result: Value = serde_json::from_slice(&output.stdout)?;
+    let number = |key: &str| result[key].as_f64().ok_or(format!("no {key} from render_bench.py"));
+    Ok(Run { seconds: number("seconds")?, pages: number("pages")? as usize })
+}

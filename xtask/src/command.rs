@@ -1,0 +1,73 @@
+//! Running programs from the workspace's root.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// What went wrong, for a person.
+pub type Result<T> = std::result::Result<T, String>;
+
+/// The workspace's root.
+pub fn root() -> PathBuf {
+    // Cargo says where the package is now; the path at compile time serves a binary run alone.
+    let package = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    let package = package.unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")));
+    package.parent().map(Path::to_owned).unwrap_or(package)
+}
+
+/// The cargo that runs this.
+pub fn cargo() -> Command {
+    Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+/// Cargo in the workspace's root.
+pub fn cargo_in_root(args: &[&str]) -> Command {
+    let mut command = cargo();
+    command.current_dir(root()).args(args);
+    command
+}
+
+/// Runs a command to its end; an exit code other than 0 is an error.
+pub fn run(command: &mut Command) -> Result<()> {
+    let status = command
+        .status()
+        .map_err(|error| cannot_start(command, &error))?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(format!("{} failed: {status}", shown(command)))
+    }
+}
+
+/// Whether a command exists and ends well; what it prints is dropped.
+pub fn succeeds(command: &mut Command) -> bool {
+    let quiet = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    quiet.status().is_ok_and(|status| status.success())
+}
+
+/// What a command prints.
+pub fn output(command: &mut Command) -> Result<String> {
+    let output = command
+        .output()
+        .map_err(|error| cannot_start(command, &error))?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Why a command did not start.
+pub fn cannot_start(command: &Command, error: &std::io::Error) -> String {
+    format!("{} cannot be started: {error}", shown(command))
+}
+
+/// The command as it would be typed.
+pub fn shown(command: &Command) -> String {
+    let program = Path::new(command.get_program());
+    let program = program.file_name().unwrap_or(command.get_program());
+    let words = std::iter::once(program).chain(command.get_args());
+    words
+        .map(|word| word.to_string_lossy())
+        .collect::<Vec<_>>()
+        .join(" ")
+}
