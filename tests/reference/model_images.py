@@ -177,6 +177,9 @@ def smart_resize_table() -> list[dict]:
         (317, 317), (308, 308), (322, 322), (336, 308), (350, 294), (100, 1000), (28, 5600),
         (5000, 30), (20, 13), (392, 256), (393, 257), (1000, 1000),
     ]
+    # Scaled up to 28, where rounding the other side instead of cutting it off gives another size.
+    hub += [(8, 9), (9, 8), (25, 8), (10, 175), (335, 10)]
+    small += [(10, 175), (355, 10)]
     # Sides below 28 where float rounding of side * (28 / side) falls short of 28.
     short = [side for side in range(1, 28) if int(side * (28 / side)) != 28]
     rows = [(h, w, "hub") for h, w in hub] + [(h, w, "small") for h, w in small]

@@ -42,6 +42,9 @@ pub fn run() -> Result<Option<String>> {
     for args in commands {
         let mut command = cargo_in_root(args);
         let (command_counts, is_success) = count(&mut command)?;
+        if !is_success && command_counts == Counts::default() {
+            return Err(format!("{} failed before a test ran", shown(&command)));
+        }
         counts.add(command_counts);
         if !is_success {
             failures.push(shown(&command));
@@ -105,9 +108,10 @@ impl Counts {
     /// From the last line of a test binary (`test result: ok. 3 passed; 0 failed; …`) or of nextest
     /// (`Summary [ 1.2s] 3 tests run: 2 passed, 1 failed, 0 skipped`).
     fn in_summary(line: &str) -> Option<Self> {
-        let line = line.trim_start();
-        let is_nextest = line.starts_with("Summary [") && line.contains(" run: ");
-        if !is_nextest && !line.starts_with("test result: ") {
+        // Indented, the first is what a failed test printed, which nextest shows again.
+        let is_cargo = line.starts_with("test result: ");
+        let is_nextest = line.trim_start().starts_with("Summary [") && line.contains(" run: ");
+        if !is_cargo && !is_nextest {
             return None;
         }
         let number_before = |word: &str| {
@@ -150,6 +154,10 @@ mod tests {
             (
                 "     Summary [   1.234s] 12 tests run: 10 passed (1 slow), 2 failed, 0 skipped",
                 Some((10, 2)),
+            ),
+            (
+                "    test result: FAILED. 0 passed; 1 failed; 0 ignored; 0 measured",
+                None,
             ),
             ("test render::works ... ok", None),
         ] {

@@ -118,6 +118,7 @@ pub struct SourceArgs {
     /// How the text is rendered: a file with the official keys, or "official" for the
     /// official English or Chinese style [default: the model's render.json, else official]
     #[arg(verbatim_doc_comment)]
+    #[arg(requires = "text")]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub style: Option<PathBuf>,
 }
@@ -156,7 +157,7 @@ pub struct AskArgs {
     #[command(flatten)]
     pub source: SourceArgs,
     /// Also write the text's pages there, as PNG files
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, requires = "text")]
     pub save_pages: Option<PathBuf>,
     /// Longest answer in tokens [default: 1024, or what the context has left]
     #[arg(long, value_name = "N")]

@@ -23,7 +23,10 @@ const OVERFLOW_ADVICE: &str = "Ask about a part of the text, choose a --style wi
 
 /// Runs the command.
 pub fn run(args: &AskArgs) -> Result<(), CliError> {
-    check(args)?;
+    if args.question.trim().is_empty() {
+        let message = "the question is empty. Give it in quotes, as the last argument";
+        return Err(CliError::Usage(message.to_owned()));
+    }
     let start = Instant::now();
     let device = device::open(&args.model.device)?;
     let model = Model::open(args.model.model.as_deref())?;
@@ -87,18 +90,6 @@ pub fn run(args: &AskArgs) -> Result<(), CliError> {
         return output::json(&report);
     }
     output::note_to_person(&report.summary());
-    Ok(())
-}
-
-/// What the parser cannot know to be wrong.
-fn check(args: &AskArgs) -> Result<(), CliError> {
-    let usage = |message: &str| Err(CliError::Usage(message.to_owned()));
-    if args.question.trim().is_empty() {
-        return usage("the question is empty. Give it in quotes, as the last argument");
-    }
-    if args.save_pages.is_some() && args.source.text.is_none() {
-        return usage("--save-pages writes the pages of a text. Give the text with --text");
-    }
     Ok(())
 }
 

@@ -188,7 +188,10 @@ impl CliError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::OutputClosed => 0,
-            Self::Run(_) | Self::Write { .. } | Self::Encode { .. } | Self::Output(_) => INTERNAL,
+            Self::Run(ModelError::Read { .. })
+            | Self::Write { .. }
+            | Self::Encode { .. }
+            | Self::Output(_) => INTERNAL,
             Self::Usage(_) | Self::Parameter(_) => USAGE,
             Self::InputFile { .. }
             | Self::NotUtf8 { .. }
@@ -200,7 +203,8 @@ impl CliError {
             | Self::NoModelDirectory(_)
             | Self::ModelStyle { .. }
             | Self::Incomplete { .. }
-            | Self::Memory { .. } => MODEL,
+            | Self::Memory { .. }
+            | Self::Run(_) => MODEL,
             Self::DoesNotFit { .. } => CONTEXT,
         }
     }

@@ -28,12 +28,18 @@ pub fn json(value: &impl serde::Serialize) -> Result<(), CliError> {
     line(&text)
 }
 
-/// Writes text that a model made. A terminal gets no control characters besides newline and tab:
-/// the pages may hold anything, and the model may repeat it.
+/// Writes text that a model made.
 pub fn model_text(text: &str) -> Result<(), CliError> {
-    if !io::stdout().is_terminal() {
-        return bytes(text.as_bytes());
+    if io::stdout().is_terminal() {
+        bytes(tame(text).as_bytes())
+    } else {
+        bytes(text.as_bytes())
     }
+}
+
+/// Text for a terminal, without control characters besides newline and tab: pages may hold
+/// anything, and a model may repeat it.
+fn tame(text: &str) -> String {
     let visible = |c: char| {
         if c.is_control() && c != '\n' && c != '\t' {
             '\u{FFFD}'
@@ -41,7 +47,7 @@ pub fn model_text(text: &str) -> Result<(), CliError> {
             c
         }
     };
-    bytes(text.chars().map(visible).collect::<String>().as_bytes())
+    text.chars().map(visible).collect()
 }
 
 /// Writes a line to standard error. Nobody can be told when that fails.
@@ -53,5 +59,18 @@ pub fn note(text: &str) {
 pub fn note_to_person(text: &str) {
     if io::stderr().is_terminal() {
         note(text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::tame;
+
+    #[test]
+    fn a_terminal_gets_no_commands_from_a_page() {
+        assert_eq!(
+            tame("a\u{1b}[2Jb\r\n\t页\u{9b}"),
+            "a\u{FFFD}[2Jb\u{FFFD}\n\t页\u{FFFD}"
+        );
     }
 }

@@ -91,11 +91,16 @@ impl CheckpointSettings {
         check_geometry(&config, &preprocessor)?;
         let tokenizer = files
             .read("tokenizer.json")?
-            .ok_or_else(|| ModelError::MissingFile { file: "tokenizer.json".to_owned() })?;
+            .ok_or_else(|| ModelError::MissingFile {
+                file: "tokenizer.json".to_owned(),
+            })?;
         let tokenizer = TextTokenizer::from_json(&tokenizer)?;
         if tokenizer.token(config.image_token_id).is_none() {
             return Err(ModelError::Tokenizer {
-                reason: format!("it has no token {}, image_token_id of config.json", config.image_token_id),
+                reason: format!(
+                    "it has no token {}, image_token_id of config.json",
+                    config.image_token_id
+                ),
             });
         }
         let encoder = PromptEncoder {
@@ -104,7 +109,12 @@ impl CheckpointSettings {
             image_token_id: config.image_token_id,
             merge_size: config.vision_config.spatial_merge_size,
         };
-        Ok(Self { config, generation, preprocessor, encoder })
+        Ok(Self {
+            config,
+            generation,
+            preprocessor,
+            encoder,
+        })
     }
 
     /// Loads the weights that belong to them.
@@ -118,10 +128,24 @@ impl CheckpointSettings {
         dtype: DType,
         on_bytes: impl FnMut(usize),
     ) -> Result<Checkpoint> {
-        let Self { config, generation, preprocessor, encoder } = self;
+        let Self {
+            config,
+            generation,
+            preprocessor,
+            encoder,
+        } = self;
         let (model, report) = load_weights(Glm4v::new(&config, device), weights, dtype, on_bytes)?;
         let device = device.clone();
-        Ok(Checkpoint { config, generation, preprocessor, encoder, model, device, dtype, report })
+        Ok(Checkpoint {
+            config,
+            generation,
+            preprocessor,
+            encoder,
+            model,
+            device,
+            dtype,
+            report,
+        })
     }
 }
 
@@ -137,7 +161,10 @@ impl Checkpoint {
         dtype: DType,
         on_bytes: impl FnMut(usize),
     ) -> Result<Self> {
-        let io_error = |source| ModelError::Io { path: dir.to_owned(), source };
+        let io_error = |source| ModelError::Io {
+            path: dir.to_owned(),
+            source,
+        };
         if !std::fs::metadata(dir).map_err(io_error)?.is_dir() {
             return Err(io_error(std::io::ErrorKind::NotADirectory.into()));
         }
@@ -181,13 +208,21 @@ impl Checkpoint {
 fn check_geometry(config: &ModelConfig, preprocessor: &PreprocessorConfig) -> Result<()> {
     let vision = &config.vision_config;
     for (key, given, needed) in [
-        ("preprocessor_config.patch_size", preprocessor.patch_size, vision.patch_size),
+        (
+            "preprocessor_config.patch_size",
+            preprocessor.patch_size,
+            vision.patch_size,
+        ),
         (
             "preprocessor_config.temporal_patch_size",
             preprocessor.temporal_patch_size,
             vision.temporal_patch_size,
         ),
-        ("preprocessor_config.merge_size", preprocessor.merge_size, vision.spatial_merge_size),
+        (
+            "preprocessor_config.merge_size",
+            preprocessor.merge_size,
+            vision.spatial_merge_size,
+        ),
     ] {
         if given != needed {
             return Err(ModelError::Config {
@@ -201,15 +236,21 @@ fn check_geometry(config: &ModelConfig, preprocessor: &PreprocessorConfig) -> Re
 }
 
 fn text(files: &impl CheckpointFiles, name: &str) -> Result<Option<String>> {
-    let Some(bytes) = files.read(name)? else { return Ok(None) };
-    String::from_utf8(bytes).map(Some).map_err(|error| ModelError::Json {
-        file: name.to_owned(),
-        reason: format!("it is not UTF-8: {error}"),
-    })
+    let Some(bytes) = files.read(name)? else {
+        return Ok(None);
+    };
+    String::from_utf8(bytes)
+        .map(Some)
+        .map_err(|error| ModelError::Json {
+            file: name.to_owned(),
+            reason: format!("it is not UTF-8: {error}"),
+        })
 }
 
 fn required_text(files: &impl CheckpointFiles, name: &str) -> Result<String> {
-    text(files, name)?.ok_or_else(|| ModelError::MissingFile { file: name.to_owned() })
+    text(files, name)?.ok_or_else(|| ModelError::MissingFile {
+        file: name.to_owned(),
+    })
 }
 
 /// The template from its own file, or from `tokenizer_config.json` or `chat_template.json` as older
@@ -219,7 +260,9 @@ fn chat_template(files: &impl CheckpointFiles) -> Result<String> {
         return Ok(template);
     }
     for name in ["chat_template.json", "tokenizer_config.json"] {
-        let Some(json) = text(files, name)? else { continue };
+        let Some(json) = text(files, name)? else {
+            continue;
+        };
         let value: Value = parse_json(name, &json)?;
         if let Some(template) = value.get("chat_template").and_then(Value::as_str) {
             return Ok(template.to_owned());

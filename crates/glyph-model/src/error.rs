@@ -10,7 +10,9 @@ pub type Result<T> = std::result::Result<T, ModelError>;
 #[non_exhaustive]
 pub enum ModelError {
     /// A file of the checkpoint could not be read.
-    #[error("cannot read {path}: {source}. Check that the model directory is complete and readable")]
+    #[error(
+        "cannot read {path}: {source}. Check that the model directory is complete and readable"
+    )]
     Io {
         /// File that was asked for.
         path: PathBuf,
@@ -18,7 +20,9 @@ pub enum ModelError {
         source: std::io::Error,
     },
     /// A file of the checkpoint that must be there is not.
-    #[error("{file} is missing from the checkpoint. Download it again or copy the file from the original")]
+    #[error(
+        "{file} is missing from the checkpoint. Download it again or copy the file from the original"
+    )]
     MissingFile {
         /// File name within the checkpoint.
         file: String,
@@ -58,7 +62,7 @@ pub enum ModelError {
         index: String,
     },
     /// Tensors are missing or have the wrong shape or dtype.
-    #[error("the weights do not fit config.json: {}", .problems.join("; "))]
+    #[error("the weights do not fit config.json: {}", listed(.problems))]
     Weights {
         /// One line per tensor: what was expected and what was found.
         problems: Vec<String>,
@@ -146,4 +150,15 @@ pub enum ModelError {
         /// The backend's message.
         reason: String,
     },
+}
+
+/// The first of many problems, and how many more there are.
+fn listed(problems: &[String]) -> String {
+    const SHOWN: usize = 8;
+    let (shown, rest) = problems.split_at(problems.len().min(SHOWN));
+    let shown = shown.join("; ");
+    match rest.len() {
+        0 => shown,
+        n => format!("{shown}; and {n} more"),
+    }
 }

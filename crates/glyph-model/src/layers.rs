@@ -52,7 +52,11 @@ impl Linear {
     /// # Shapes
     /// `[..., d_in]` → `[..., d_out]`.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        module::linear(x, self.weight.val().transpose(), self.bias.as_ref().map(Param::val))
+        module::linear(
+            x,
+            self.weight.val().transpose(),
+            self.bias.as_ref().map(Param::val),
+        )
     }
 }
 
@@ -67,7 +71,10 @@ pub struct RmsNorm {
 
 impl RmsNorm {
     pub(crate) fn new(d: usize, eps: f64, device: &Device) -> Self {
-        Self { weight: param([d], 1.0, 0.0, device), eps }
+        Self {
+            weight: param([d], 1.0, 0.0, device),
+            eps,
+        }
     }
 
     /// # Shapes
@@ -93,7 +100,11 @@ pub struct LayerNorm {
 
 impl LayerNorm {
     pub(crate) fn new(d: usize, eps: f64, device: &Device) -> Self {
-        Self { weight: param([d], 1.0, 0.0, device), bias: param([d], 0.0, 0.0, device), eps }
+        Self {
+            weight: param([d], 1.0, 0.0, device),
+            bias: param([d], 0.0, 0.0, device),
+            eps,
+        }
     }
 
     /// # Shapes
@@ -112,7 +123,9 @@ pub struct Embedding {
 
 impl Embedding {
     pub(crate) fn new(vocab: usize, d: usize, device: &Device) -> Self {
-        Self { weight: param([vocab, d], 0.0, INIT_STD, device) }
+        Self {
+            weight: param([vocab, d], 0.0, INIT_STD, device),
+        }
     }
 
     /// # Shapes

@@ -59,7 +59,9 @@ impl Glm4v {
         let id_data: Vec<i32> = ids.iter().map(|id| *id as i32).collect();
         let ids = Tensor::<2, Int>::from_data(TensorData::new(id_data, [batch, seq]), &device);
         let embedded = table.forward(ids);
-        let Some(features) = features else { return embedded };
+        let Some(features) = features else {
+            return embedded;
+        };
 
         // Text rows and feature rows stand in one table, from which every position picks its own: one gather,
         // differentiable, whatever the layout of the prompt.

@@ -83,5 +83,7 @@ impl Rotary {
 
 /// Inverse frequencies `theta^(-2i/dim)` for `i` in `0..dim/2`, in f32 as the reference computes them.
 pub fn inverse_frequencies(dim: usize, theta: f64) -> Vec<f32> {
-    (0..dim / 2).map(|i| 1.0 / (theta as f32).powf(2.0 * i as f32 / dim as f32)).collect()
+    (0..dim / 2)
+        .map(|i| 1.0 / (theta as f32).powf(2.0 * i as f32 / dim as f32))
+        .collect()
 }

@@ -21,16 +21,22 @@ pub(crate) struct PixelRect {
     pub(crate) bottom: i64,
 }
 
-/// Coverage of a glyph, placed relative to its origin on canvases of one size.
+/// Coverage of a glyph, placed relative to its origin on canvases of one width.
 pub(crate) struct Coverage {
     /// Pixels from the origin to the left column.
-    left: i64,
+    left: i32,
     /// Pixels from the baseline up to the top row.
-    top: i64,
-    width_px: usize,
-    height_px: usize,
-    /// The covered pixels: byte offset in the canvas from the top left pixel, and coverage.
-    dots: Vec<(u32, u8)>,
+    top: i32,
+    width_px: u32,
+    height_px: u32,
+    /// On gray canvases, what black ink leaves of white paper, in runs of 4, then 2, then 1 pixels:
+    /// byte offset in the canvas from the top left pixel, and the pixels. Nearly all glyphs are
+    /// drawn black on paper that is still white, with one store for each run.
+    runs: Box<[(u32, u32)]>,
+    /// Number of runs of 4 and of 2 pixels.
+    long_runs: (u32, u32),
+    /// The covered pixels: byte offset as above, and coverage.
+    dots: Box<[(u32, u8)]>,
 }
 
 impl Coverage {
@@ -42,20 +48,58 @@ impl Coverage {
         canvas_width_px: u32,
         channels: usize,
     ) -> Coverage {
-        let (width_px, height_px) = (width_px as usize, height_px as usize);
-        let dots = mask.iter().enumerate().filter(|(_, alpha)| **alpha > 0);
-        let offset = |place: usize| {
-            let (row, column) = (place / width_px, place % width_px);
-            ((row * canvas_width_px as usize + column) * channels) as u32
-        };
-        Coverage {
-            left: i64::from(left),
-            top: i64::from(top),
-            width_px,
-            height_px,
-            dots: dots.map(|(place, alpha)| (offset(place), *alpha)).collect(),
+        let mut dots = Vec::new();
+        let mut runs: [Vec<(u32, u32)>; 3] = Default::default();
+        for (row, mask) in mask.chunks_exact(width_px.max(1) as usize).enumerate() {
+            let row_start = row * canvas_width_px as usize;
+            let covered = mask.iter().enumerate().filter(|(_, alpha)| **alpha > 0);
+            dots.extend(covered.map(|(column, alpha)| {
+                (((row_start + column) * channels) as u32, *alpha)
+            }));
+            let mut column = row_start;
+            for span in mask.split(|alpha| *alpha == 0) {
+                push_runs(&mut runs, column as u32, span);
+                column += span.len() + 1;
+            }
         }
+        let long_runs = (runs[0].len() as u32, runs[1].len() as u32);
+        let (runs, dots) = (runs.concat().into(), dots.into());
+        Coverage { left, top, width_px, height_px, runs, long_runs, dots }
     }
+}
+
+/// Adds a span of covered pixels in as few runs of 4, 2 and 1 as possible.
+fn push_runs(runs: &mut [Vec<(u32, u32)>; 3], mut offset: u32, mut span: &[u8]) {
+    let [fours, twos, ones] = runs;
+    let left = |alpha: u8| 255 - alpha;
+    while let Some((run, rest)) = span.split_first_chunk::<4>() {
+        fours.push((offset, u32::from_ne_bytes(run.map(left))));
+        (offset, span) = (offset + 4, rest);
+    }
+    if let Some((run, rest)) = span.split_first_chunk::<2>() {
+        twos.push((offset, u32::from(u16::from_ne_bytes(run.map(left)))));
+        (offset, span) = (offset + 2, rest);
+    }
+    ones.extend(span.first().map(|alpha| (offset, u32::from(left(*alpha)))));
+}
+
+/// Draws runs of black coverage: `target` becomes what is left of white where it is white, and is
+/// blended where it is not.
+macro_rules! draw_runs {
+    ($target:expr, $runs:expr, $word:ty) => {
+        for (offset, left) in $runs {
+            let target = &mut $target[*offset as usize..];
+            let Some(under) = target.first_chunk_mut::<{ size_of::<$word>() }>() else { continue };
+            let left = (*left as $word).to_ne_bytes();
+            if <$word>::from_ne_bytes(*under) == <$word>::MAX {
+                *under = left;
+            } else {
+                for (under, left) in under.iter_mut().zip(left) {
+                    *under = blend(*under, 0, 255 - left);
+                }
+            }
+        }
+    };
 }
 
 impl Canvas {
@@ -80,19 +124,6 @@ impl Canvas {
         self.data.chunks_exact_mut(stride)
     }
 
-    /// The pixels of the top left part of the canvas, without gaps between rows.
-    pub(crate) fn into_pixels(mut self, width_px: usize, height_px: usize) -> Vec<u8> {
-        let (stride, width) = (self.stride(), width_px * self.channels);
-        if width < stride {
-            for row in 1..height_px {
-                let start = row * stride;
-                self.data.copy_within(start..start + width, row * width);
-            }
-        }
-        self.data.truncate(width * height_px);
-        self.data
-    }
-
     /// Fills a rectangle, cut to the page.
     pub(crate) fn fill(&mut self, rect: PixelRect, color: Rgb) {
         let clamp = |value: i64, limit: usize| value.clamp(0, limit as i64) as usize;
@@ -113,18 +144,24 @@ impl Canvas {
     /// Draws a glyph with its origin at pixel `x`, `y`, cut to the page.
     #[inline]
     pub(crate) fn draw(&mut self, glyph: &Coverage, x: i64, y: i64, color: Rgb) {
-        let left = x + glyph.left;
-        let top = y - glyph.top;
+        let left = x + i64::from(glyph.left);
+        let top = y - i64::from(glyph.top);
         let is_inside = left >= 0
             && top >= 0
-            && left as usize + glyph.width_px <= self.width_px
-            && top as usize + glyph.height_px <= self.height_px;
+            && left as usize + glyph.width_px as usize <= self.width_px
+            && top as usize + glyph.height_px as usize <= self.height_px;
         if !is_inside {
             return self.draw_cut(glyph, left, top, color);
         }
         let start = top as usize * self.stride() + left as usize * self.channels;
         let target = &mut self.data[start..];
-        if self.channels == 1 {
+        if self.channels == 1 && color == Rgb::BLACK {
+            let (fours, rest) = glyph.runs.split_at(glyph.long_runs.0 as usize);
+            let (twos, ones) = rest.split_at(glyph.long_runs.1 as usize);
+            draw_runs!(target, fours, u32);
+            draw_runs!(target, twos, u16);
+            draw_runs!(target, ones, u8);
+        } else if self.channels == 1 {
             for (offset, alpha) in &glyph.dots {
                 let under = &mut target[*offset as usize];
                 *under = blend(*under, color.red, *alpha);

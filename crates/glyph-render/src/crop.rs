@@ -6,15 +6,41 @@ use crate::style::RenderStyle;
 /// Difference from the background above which a pixel counts as ink.
 const INK_TOLERANCE: f64 = 5.0;
 
-/// A page as it is handed out.
+/// A drawn page with the part of it that is handed out: the top left one.
 pub(crate) struct Finished {
+    canvas: Canvas,
     pub(crate) width_px: u32,
     pub(crate) height_px: u32,
-    /// Rows from the top without gaps, one or three channels.
-    pub(crate) pixels: Vec<u8>,
 }
 
-/// Scales and crops a page.
+impl Finished {
+    /// Whether a pixel is one gray byte; else it is red, green and blue.
+    pub(crate) fn is_gray(&self) -> bool {
+        self.canvas.channels == 1
+    }
+
+    /// The pixels of each row, from the top.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = &[u8]> {
+        let width = self.width_px as usize * self.canvas.channels;
+        self.canvas.rows().take(self.height_px as usize).map(move |row| &row[..width])
+    }
+
+    /// Red, green and blue of all pixels.
+    pub(crate) fn to_rgb(&self) -> Vec<u8> {
+        if !self.is_gray() {
+            return self.rows().flatten().copied().collect();
+        }
+        let mut rgb = vec![0; self.width_px as usize * self.height_px as usize * 3];
+        for (target, row) in rgb.chunks_exact_mut(self.width_px as usize * 3).zip(self.rows()) {
+            for (pixel, gray) in target.chunks_exact_mut(3).zip(row) {
+                pixel.fill(*gray);
+            }
+        }
+        rgb
+    }
+}
+
+/// Scales a page and finds the edges at which it is cropped.
 pub(crate) fn finish(mut canvas: Canvas, style: &RenderStyle, is_last: bool) -> Finished {
     if style.horizontal_scale != 1.0 {
         let width_px = (canvas.width_px as f64 * style.horizontal_scale) as usize;
@@ -31,11 +57,7 @@ pub(crate) fn finish(mut canvas: Canvas, style: &RenderStyle, is_last: bool) -> 
             height_px = cut(ink.last_row as f64 + style.margin_y_pt, height_px);
         }
     }
-    Finished {
-        width_px: width_px as u32,
-        height_px: height_px as u32,
-        pixels: canvas.into_pixels(width_px, height_px),
-    }
+    Finished { canvas, width_px: width_px as u32, height_px: height_px as u32 }
 }
 
 /// A cut edge: rounded half to even, within the page, and at least one pixel.
@@ -76,10 +98,14 @@ fn find_ink(canvas: &Canvas) -> Option<Ink> {
         pixels.chunks_exact(canvas.channels).any(|pixel| is_ink[usize::from(gray(pixel))])
     };
     let last_row = canvas.rows().rposition(has_ink)?;
+    let paper = canvas.rows().next()?[0];
     let mut last_column = 0;
     for pixels in canvas.rows().take(last_row + 1) {
-        // Only what lies right of the ink found so far can move the edge.
+        // Only what lies right of the ink found so far can move the edge, and most of it is paper.
         let right = &pixels[(last_column + 1).min(canvas.width_px) * canvas.channels..];
+        if canvas.channels == 1 && right.iter().fold(0, |sum, pixel| sum | (pixel ^ paper)) == 0 {
+            continue;
+        }
         let last = right
             .chunks_exact(canvas.channels)
             .rposition(|pixel| is_ink[usize::from(gray(pixel))]);

@@ -1,16 +1,16 @@
 //! A PNG encoder for gray text pages, several times faster than a general one.
 //!
-//! A page is mostly paper, and the difference of a pixel from its left neighbour is mostly zero.
-//! So one fixed code serves every page: a zero takes one bit, any other difference nine or ten,
-//! and long stretches of paper are repeats.
+//! A page is mostly paper, and the grays of its ink are spread evenly. So one fixed code serves
+//! every page: a pixel of paper takes one bit, any other pixel nine or ten, and long stretches of
+//! paper are repeats.
 
 use simd_adler32::Adler32;
 
 const SIGNATURE: [u8; 8] = [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1A, b'\n'];
 /// Deflate with a 32 kB window, lowest compression level.
 const ZLIB_HEADER: [u8; 2] = [0x78, 0x01];
-/// PNG's filter that stores differences from the left neighbour.
-const FILTER_LEFT: u8 = 1;
+/// PNG's filter that stores pixels as they are.
+const NO_FILTER: u8 = 0;
 
 /// Symbol that ends a deflate block.
 const END_OF_BLOCK: usize = 256;
@@ -18,61 +18,53 @@ const END_OF_BLOCK: usize = 256;
 const LONGEST_REPEAT: usize = 285;
 /// Bytes that [`LONGEST_REPEAT`] stands for.
 const REPEAT_LENGTH: usize = 258;
+/// Bits that can be added at once while up to seven wait to fill a byte.
+const MAX_PUSH: u32 = 56;
 /// Symbols of the literal and length alphabet.
 const SYMBOLS: usize = 286;
 
-/// Code length of each symbol. One literal and one length code besides those in use are ten bits
-/// long, which makes the code complete: 1/2 + 254/512 + 4/1024 = 1.
-const CODE_LENGTHS: [u8; SYMBOLS] = {
-    let mut lengths = [0; SYMBOLS];
-    lengths[0] = 1;
-    let mut symbol = 1;
-    while symbol < 256 {
-        lengths[symbol] = 9;
-        symbol += 1;
-    }
-    lengths[128] = 10;
-    lengths[END_OF_BLOCK] = 10;
-    lengths[LONGEST_REPEAT - 1] = 10;
-    lengths[LONGEST_REPEAT] = 10;
-    lengths
-};
+/// The code of a page with paper of one value.
+struct Code {
+    paper: u8,
+    lengths: [u8; SYMBOLS],
+    /// Codes with their bits reversed, as deflate writes them, and their lengths from bit 16 on.
+    words: [u32; SYMBOLS],
+}
 
-/// Code of each symbol, bits reversed as deflate writes them.
-const CODES: [u16; SYMBOLS] = {
-    let mut codes = [0; SYMBOLS];
-    let (mut code, mut length) = (0_u16, 1);
-    while length <= 10 {
-        let mut symbol = 0;
-        while symbol < SYMBOLS {
-            if CODE_LENGTHS[symbol] == length {
-                codes[symbol] = code.reverse_bits() >> (16 - length as u32);
-                code += 1;
+impl Code {
+    fn new(paper: u8) -> Code {
+        let mut lengths = [0; SYMBOLS];
+        lengths[..256].fill(9);
+        lengths[usize::from(paper)] = 1;
+        // One literal and one length code besides those in use are ten bits long, which makes the
+        // code complete: 1/2 + 254/512 + 4/1024 = 1.
+        lengths[usize::from(paper ^ 0x80)] = 10;
+        lengths[END_OF_BLOCK] = 10;
+        lengths[LONGEST_REPEAT - 1] = 10;
+        lengths[LONGEST_REPEAT] = 10;
+        let mut words = [0; SYMBOLS];
+        let mut next = 0_u16;
+        for length in 1..=10_u8 {
+            for symbol in (0..SYMBOLS).filter(|symbol| lengths[*symbol] == length) {
+                let reversed = next.reverse_bits() >> (16 - u32::from(length));
+                words[symbol] = u32::from(reversed) | (u32::from(length) << 16);
+                next += 1;
             }
-            symbol += 1;
+            next <<= 1;
         }
-        code <<= 1;
-        length += 1;
+        Code { paper, lengths, words }
     }
-    codes
-};
+}
 
-/// Code and length of each literal, in one word for a single look-up.
-const LITERALS: [u32; 256] = {
-    let mut literals = [0; 256];
-    let mut value = 0;
-    while value < 256 {
-        literals[value] = (CODES[value] as u32) | ((CODE_LENGTHS[value] as u32) << 16);
-        value += 1;
-    }
-    literals
-};
-
-/// Encodes one byte a pixel, rows from the top.
-pub(crate) fn encode(pixels: &[u8], width_px: u32, height_px: u32) -> Vec<u8> {
+/// Encodes rows of one byte a pixel, from the top.
+pub(crate) fn encode<'a>(
+    rows: impl Iterator<Item = &'a [u8]>,
+    width_px: u32,
+    height_px: u32,
+) -> Vec<u8> {
     let width = width_px as usize;
-    // Ten bits for every byte of every row would be the most; a text page takes four or five.
-    let mut png = Vec::with_capacity(pixels.len() / 8 * 5 + 1024);
+    // A text page takes four or five bits a pixel.
+    let mut png = Vec::with_capacity(width * height_px as usize / 8 * 5 + 1024);
     png.extend_from_slice(&SIGNATURE);
     let mut header = Vec::with_capacity(13);
     header.extend_from_slice(&width_px.to_be_bytes());
@@ -83,17 +75,14 @@ pub(crate) fn encode(pixels: &[u8], width_px: u32, height_px: u32) -> Vec<u8> {
     write_chunk(&mut png, b"IDAT", |out| {
         out.extend_from_slice(&ZLIB_HEADER);
         let mut checksum = Adler32::new();
-        let mut bits = BitWriter { out: std::mem::take(out), buffer: 0, count: 0, zeros: 0 };
+        let mut rows = rows.peekable();
+        let paper = rows.peek().and_then(|row| row.first()).copied().unwrap_or(u8::MAX);
+        let mut bits = BitWriter::new(std::mem::take(out), Code::new(paper));
         bits.write_block_header();
-        let mut row = vec![0; width + 1];
-        row[0] = FILTER_LEFT;
-        for source in pixels.chunks_exact(width.max(1)) {
-            row[1] = source[0];
-            for (difference, pair) in row[2..].iter_mut().zip(source.windows(2)) {
-                *difference = pair[1].wrapping_sub(pair[0]);
-            }
-            checksum.write(&row);
-            bits.write_bytes(&row);
+        for row in rows {
+            checksum.write(&[NO_FILTER]);
+            checksum.write(row);
+            bits.write_row(row);
         }
         *out = bits.finish();
         out.extend_from_slice(&checksum.finish().to_be_bytes());
@@ -116,32 +105,42 @@ fn write_chunk(png: &mut Vec<u8>, kind: &[u8; 4], content: impl FnOnce(&mut Vec<
 
 /// Writes deflate's bits.
 struct BitWriter {
+    /// Bytes written, followed by room for more.
     out: Vec<u8>,
+    length: usize,
     /// Bits that are not written yet, the next one lowest.
     buffer: u64,
-    /// How many; below 8 after [`BitWriter::flush`].
+    /// How many; below 8 after [`BitWriter::push`].
     count: u32,
-    /// Zero bytes that are not encoded yet.
-    zeros: usize,
+    code: Code,
+    /// Bytes of paper that are not encoded yet.
+    paper: usize,
 }
 
 impl BitWriter {
-    /// Adds up to 56 bits.
+    fn new(out: Vec<u8>, code: Code) -> BitWriter {
+        BitWriter { length: out.len(), out, buffer: 0, count: 0, code, paper: 0 }
+    }
+
+    /// Makes room for `bytes` more and a word beyond.
+    fn reserve(&mut self, bytes: usize) {
+        let needed = self.length + bytes + size_of::<u64>();
+        if self.out.len() < needed {
+            // Doubling keeps the number of copies low.
+            self.out.resize(needed.max(self.out.len() * 2), 0);
+        }
+    }
+
+    /// Adds up to [`MAX_PUSH`] bits and writes whole bytes; [`BitWriter::reserve`] has made room for them.
     #[inline]
     fn push(&mut self, bits: u64, count: u32) {
         self.buffer |= bits << self.count;
         self.count += count;
-        self.flush();
-    }
-
-    /// Writes whole bytes out.
-    #[inline]
-    fn flush(&mut self) {
-        let bytes = (self.count / 8) as usize;
-        // Writing eight bytes and taking some back is faster than writing the right number.
-        let length = self.out.len();
-        self.out.extend_from_slice(&self.buffer.to_le_bytes());
-        self.out.truncate(length + bytes);
+        // A whole word is written and the length set to the bytes of it that are complete.
+        if let Some(word) = self.out[self.length..].first_chunk_mut() {
+            *word = self.buffer.to_le_bytes();
+        }
+        self.length += (self.count / 8) as usize;
         self.buffer = self.buffer.checked_shr(self.count & !7).unwrap_or(0);
         self.count &= 7;
     }
@@ -153,6 +152,8 @@ impl BitWriter {
         const ORDER: [u8; 18] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1];
         const IS_LAST: u64 = 1;
         const OWN_CODES: u64 = 2;
+        // Three bits for each length of a length and two for each length, at most.
+        self.reserve(SYMBOLS);
         self.push(IS_LAST | (OWN_CODES << 1), 3);
         self.push(SYMBOLS as u64 - 257, 5);
         // One distance code: the byte before.
@@ -162,76 +163,88 @@ impl BitWriter {
             self.push(if LENGTHS_IN_USE.contains(&length) { 2 } else { 0 }, 3);
         }
         let distance_code_length = 1;
-        for length in CODE_LENGTHS.into_iter().chain([distance_code_length]) {
+        for length in self.code.lengths.into_iter().chain([distance_code_length]) {
             let place = LENGTHS_IN_USE.iter().position(|used| *used == length).unwrap_or(0) as u8;
             self.push(u64::from(place.reverse_bits() >> 6), 2);
         }
     }
 
-    /// Encodes bytes; zeros at the end stay pending.
-    fn write_bytes(&mut self, bytes: &[u8]) {
-        let (chunks, rest) = bytes.as_chunks::<8>();
+    /// Encodes a row with its filter; paper at its end stays pending.
+    fn write_row(&mut self, row: &[u8]) {
+        // Ten bits for each byte; pending paper takes at most a bit for each byte.
+        self.reserve((row.len() * 10 + self.paper + REPEAT_LENGTH) / 8 + 16);
+        let paper = u64::from_ne_bytes([self.code.paper; 8]);
+        self.write_symbol(usize::from(NO_FILTER));
+        let (chunks, rest) = row.as_chunks::<8>();
         for chunk in chunks {
-            if u64::from_le_bytes(*chunk) == 0 {
-                self.zeros += 8;
+            if u64::from_ne_bytes(*chunk) == paper {
+                self.paper += 8;
                 continue;
             }
-            self.write_zeros();
+            self.write_paper();
             let [a, b, c, d, e, f, g, h] = *chunk;
-            self.write_four([a, b, c, d]);
-            self.write_four([e, f, g, h]);
+            let (head, head_count) = self.four([a, b, c, d]);
+            let (tail, tail_count) = self.four([e, f, g, h]);
+            if head_count + tail_count <= MAX_PUSH {
+                self.push(head | (tail << head_count), head_count + tail_count);
+            } else {
+                self.push(head, head_count);
+                self.push(tail, tail_count);
+            }
         }
         for byte in rest {
-            if *byte == 0 {
-                self.zeros += 1;
+            if *byte == self.code.paper {
+                self.paper += 1;
             } else {
-                self.write_zeros();
                 self.write_symbol(usize::from(*byte));
             }
         }
     }
 
-    /// Encodes four literals of up to ten bits each.
+    /// The code of four literals and its length, at most 40 bits.
     #[inline]
-    fn write_four(&mut self, literals: [u8; 4]) {
-        let (mut bits, mut count) = (0_u64, 0);
-        for literal in literals {
-            let word = LITERALS[usize::from(literal)];
-            bits |= u64::from(word & 0xFFFF) << count;
-            count += word >> 16;
-        }
-        self.push(bits, count);
+    fn four(&self, literals: [u8; 4]) -> (u64, u32) {
+        let [a, b, c, d] = literals.map(|literal| self.code.words[usize::from(literal)]);
+        let bits = |word: u32| u64::from(word & 0xFFFF);
+        let (ab, ab_count) = (bits(a) | (bits(b) << (a >> 16)), (a >> 16) + (b >> 16));
+        let (cd, cd_count) = (bits(c) | (bits(d) << (c >> 16)), (c >> 16) + (d >> 16));
+        (ab | (cd << ab_count), ab_count + cd_count)
     }
 
     fn write_symbol(&mut self, symbol: usize) {
-        self.push(u64::from(CODES[symbol]), u32::from(CODE_LENGTHS[symbol]));
+        self.write_paper();
+        let word = self.code.words[symbol];
+        self.push(u64::from(word & 0xFFFF), word >> 16);
     }
 
-    /// Encodes the pending zeros: repeats of the byte before, then single ones, which are zero bits.
-    fn write_zeros(&mut self) {
-        let mut zeros = std::mem::take(&mut self.zeros);
-        if zeros > REPEAT_LENGTH {
+    /// Encodes the pending paper: repeats of the byte before, then single bytes, which are zero
+    /// bits.
+    #[inline]
+    fn write_paper(&mut self) {
+        let mut paper = std::mem::take(&mut self.paper);
+        if paper > REPEAT_LENGTH {
             self.push(0, 1);
-            zeros -= 1;
-            while zeros >= REPEAT_LENGTH {
+            paper -= 1;
+            while paper >= REPEAT_LENGTH {
                 self.write_symbol(LONGEST_REPEAT);
                 // The distance code, a zero bit.
                 self.push(0, 1);
-                zeros -= REPEAT_LENGTH;
+                paper -= REPEAT_LENGTH;
             }
         }
-        while zeros > 0 {
-            let count = zeros.min(48);
+        while paper > 0 {
+            let count = paper.min(MAX_PUSH as usize);
             self.push(0, count as u32);
-            zeros -= count;
+            paper -= count;
         }
     }
 
     fn finish(mut self) -> Vec<u8> {
-        self.write_zeros();
+        self.reserve((self.paper + REPEAT_LENGTH) / 8 + 16);
         self.write_symbol(END_OF_BLOCK);
         // Fill the last byte.
         self.push(0, 7);
+        self.out.truncate(self.length);
         self.out
     }
 }
@@ -242,9 +255,12 @@ mod tests {
 
     #[test]
     fn the_code_is_complete() {
-        let used = CODE_LENGTHS.iter().filter(|length| **length > 0);
-        let sum: f64 = used.map(|length| 0.5_f64.powi(i32::from(*length))).sum();
-        assert_eq!(sum, 1.0);
+        for paper in 0..=255 {
+            let lengths = Code::new(paper).lengths;
+            let used = lengths.iter().filter(|length| **length > 0);
+            let sum: f64 = used.map(|length| 0.5_f64.powi(i32::from(*length))).sum();
+            assert_eq!(sum, 1.0, "paper {paper}");
+        }
     }
 
     #[test]
@@ -258,7 +274,7 @@ mod tests {
             let noise: Vec<u8> = (0..width * height).map(|_| random()).collect();
             let steps: Vec<u8> = (0..width * height).map(|place| (place / 300) as u8).collect();
             for pixels in [noise, steps, vec![255; width * height], vec![0; width * height]] {
-                let png = encode(&pixels, width as u32, height as u32);
+                let png = encode(pixels.chunks(width), width as u32, height as u32);
                 let decoded = image::load_from_memory(&png).unwrap().to_luma8();
                 assert_eq!(decoded.dimensions(), (width as u32, height as u32));
                 assert!(decoded.into_raw() == pixels, "{width}×{height}");

@@ -52,56 +52,45 @@ pub struct PageLine {
 }
 
 impl Page {
-    pub(crate) fn new(index: usize, page: Finished, lines: Vec<PageLine>) -> Page {
-        let Finished { width_px, height_px, pixels } = page;
-        let is_gray = pixels.len() == width_px as usize * height_px as usize;
-        let rgb = if is_gray {
-            let mut rgb = vec![0; pixels.len() * 3];
-            for (pixel, gray) in rgb.chunks_exact_mut(3).zip(&pixels) {
-                pixel.fill(*gray);
-            }
-            rgb
-        } else {
-            pixels
-        };
-        Page { index, width_px, height_px, rgb, lines, is_gray }
+    pub(crate) fn new(index: usize, page: &Finished, lines: Vec<PageLine>) -> Page {
+        let Finished { width_px, height_px, .. } = *page;
+        Page { index, width_px, height_px, rgb: page.to_rgb(), lines, is_gray: page.is_gray() }
     }
 
     /// Encodes the page as a PNG file: gray where every colour of the style is a gray, else RGB.
     /// [`Renderer::png_pages`](crate::Renderer::png_pages) is faster where only files are wanted.
     pub fn to_png(&self) -> Result<Vec<u8>, ImageError> {
-        let size_px = (self.width_px, self.height_px);
-        if self.is_gray {
-            let gray: Vec<u8> = self.rgb.chunks_exact(3).map(|pixel| pixel[0]).collect();
-            encode(&gray, size_px)
-        } else {
-            encode(&self.rgb, size_px)
+        if !self.is_gray {
+            return encode_rgb(&self.rgb, self.width_px, self.height_px);
         }
+        let gray: Vec<u8> = self.rgb.chunks_exact(3).map(|pixel| pixel[0]).collect();
+        let rows = gray.chunks_exact(self.width_px as usize);
+        Ok(gray_png::encode(rows, self.width_px, self.height_px))
     }
 }
 
 impl PngPage {
     pub(crate) fn new(
         index: usize,
-        page: Finished,
+        page: &Finished,
         lines: Vec<PageLine>,
     ) -> Result<PngPage, ImageError> {
-        let Finished { width_px, height_px, pixels } = page;
-        let png = encode(&pixels, (width_px, height_px))?;
+        let Finished { width_px, height_px, .. } = *page;
+        let png = if page.is_gray() {
+            gray_png::encode(page.rows(), width_px, height_px)
+        } else {
+            encode_rgb(&page.to_rgb(), width_px, height_px)?
+        };
         Ok(PngPage { index, width_px, height_px, png, lines })
     }
 }
 
-/// Encodes pixels of one or three channels.
-fn encode(pixels: &[u8], (width_px, height_px): (u32, u32)) -> Result<Vec<u8>, ImageError> {
-    if pixels.len() == width_px as usize * height_px as usize {
-        return Ok(gray_png::encode(pixels, width_px, height_px));
-    }
-    let mut png = Vec::with_capacity(pixels.len() / 2);
+fn encode_rgb(rgb: &[u8], width_px: u32, height_px: u32) -> Result<Vec<u8>, ImageError> {
+    let mut png = Vec::with_capacity(rgb.len() / 2);
     // Differences from the pixel to the left turn paper into zeros, which the fast compression is
     // made for.
     PngEncoder::new_with_quality(&mut png, CompressionType::Fast, FilterType::Sub).write_image(
-        pixels,
+        rgb,
         width_px,
         height_px,
         ExtendedColorType::Rgb8,

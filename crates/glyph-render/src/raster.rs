@@ -26,9 +26,16 @@ const BLANK: u32 = u32::MAX - 1;
 pub(crate) struct Rasterizer {
     system: FontSystem,
     cache: SwashCache,
-    /// Per face: place in `images` of each glyph and position.
-    slots: Vec<Vec<u32>>,
+    faces: Vec<FaceImages>,
     images: Vec<Coverage>,
+}
+
+/// The images of one face.
+struct FaceImages {
+    /// Place in [`Rasterizer::images`] of each glyph at each position.
+    slots: Vec<u32>,
+    /// Positions within a pixel are told apart.
+    is_binned: bool,
 }
 
 /// What every page of a renderer shares while it is drawn.
@@ -43,11 +50,16 @@ pub(crate) struct Paint<'a> {
 }
 
 impl Rasterizer {
-    pub(crate) fn new(faces: &FaceSet) -> Rasterizer {
+    pub(crate) fn new(faces: &FaceSet, style: &RenderStyle) -> Rasterizer {
+        let font_px = style.font_size_pt * style.px_per_pt();
+        let images = faces.faces.iter().map(|face| FaceImages {
+            slots: Vec::new(),
+            is_binned: face.box_height_em * font_px <= MAX_BINNED_BOX_PX,
+        });
         Rasterizer {
             system: font_system(&faces.database),
             cache: SwashCache::new(),
-            slots: vec![Vec::new(); faces.faces.len()],
+            faces: images.collect(),
             images: Vec::new(),
         }
     }
@@ -94,9 +106,8 @@ impl Rasterizer {
                 (run_end, color) = (end, paint.colors[usize::from(number)]);
             }
             let info = paint.faces.info(character);
-            let x_px = x_pt * scale + origin_x_px;
-            let column = floor(x_px);
-            let bin = (((x_px - column as f64) * 4.0) as usize).min(3);
+            let quarter = floor((x_pt * scale + origin_x_px) * BINS.len() as f64);
+            let (column, bin) = (quarter >> 2, (quarter & 3) as usize);
             if let Some(image) = self.image(info, bin, paint) {
                 canvas.draw(image, column, row, color);
             }
@@ -116,40 +127,48 @@ impl Rasterizer {
 
     /// The image of a glyph at one of four positions within a pixel.
     fn image(&mut self, info: &CharInfo, bin: usize, paint: Paint) -> Option<&Coverage> {
+        let face = self.faces.get_mut(usize::from(info.face))?;
+        let bin = if face.is_binned { bin } else { 0 };
+        let place = usize::from(info.glyph) * BINS.len() + bin;
+        match face.slots.get(place) {
+            Some(slot) if *slot != UNKNOWN => self.images.get(*slot as usize),
+            _ => self.draw_image(info, bin, paint),
+        }
+    }
+
+    /// Has the text engine draw a glyph and keeps its image.
+    #[cold]
+    fn draw_image(&mut self, info: &CharInfo, bin: usize, paint: Paint) -> Option<&Coverage> {
         let face = &paint.faces.faces[usize::from(info.face)];
-        let font_px = paint.style.font_size_pt * paint.style.px_per_pt();
-        let bin = if face.box_height_em * font_px > MAX_BINNED_BOX_PX { 0 } else { bin };
-        let slots = &mut self.slots[usize::from(info.face)];
+        let key = CacheKey {
+            font_id: face.id,
+            glyph_id: info.glyph,
+            font_size_bits: ((paint.style.font_size_pt * paint.style.px_per_pt()) as f32).to_bits(),
+            x_bin: BINS[bin],
+            y_bin: SubpixelBin::Zero,
+            font_weight: face.weight,
+            flags: CacheKeyFlags::DISABLE_HINTING,
+        };
+        let image = self.cache.get_image_uncached(&mut self.system, key);
+        let mask = image.filter(|image| image.content == SwashContent::Mask);
+        let slot = match mask {
+            Some(image) if !image.data.is_empty() => {
+                let place = (image.placement.left, image.placement.top);
+                let size_px = (image.placement.width, image.placement.height);
+                let (canvas_px, _) = paint.style.page_px();
+                let coverage =
+                    Coverage::new(place, size_px, &image.data, canvas_px, paint.channels);
+                self.images.push(coverage);
+                self.images.len() as u32 - 1
+            }
+            _ => BLANK,
+        };
+        let slots = &mut self.faces.get_mut(usize::from(info.face))?.slots;
         if slots.is_empty() {
-            slots.resize((face.glyph_count + 1) * BINS.len(), UNKNOWN);
+            slots.resize(face.glyph_count * BINS.len(), UNKNOWN);
         }
-        let slot = slots.get_mut(usize::from(info.glyph) * BINS.len() + bin)?;
-        if *slot == UNKNOWN {
-            let key = CacheKey {
-                font_id: face.id,
-                glyph_id: info.glyph,
-                font_size_bits: (font_px as f32).to_bits(),
-                x_bin: BINS[bin],
-                y_bin: SubpixelBin::Zero,
-                font_weight: face.weight,
-                flags: CacheKeyFlags::DISABLE_HINTING,
-            };
-            let image = self.cache.get_image_uncached(&mut self.system, key);
-            let mask = image.filter(|image| image.content == SwashContent::Mask);
-            *slot = match mask {
-                Some(image) if !image.data.is_empty() => {
-                    let place = (image.placement.left, image.placement.top);
-                    let size_px = (image.placement.width, image.placement.height);
-                    let (canvas_px, _) = paint.style.page_px();
-                    let coverage =
-                        Coverage::new(place, size_px, &image.data, canvas_px, paint.channels);
-                    self.images.push(coverage);
-                    self.images.len() as u32 - 1
-                }
-                _ => BLANK,
-            };
-        }
-        self.images.get(*slot as usize)
+        *slots.get_mut(usize::from(info.glyph) * BINS.len() + bin)? = slot;
+        self.images.get(slot as usize)
     }
 }
 

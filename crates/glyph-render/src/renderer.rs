@@ -114,6 +114,7 @@ impl Renderer {
         PageFlow::new(text, &self.shared.style, &self.shared.faces)
     }
 
+    #[cfg(not(target_family = "wasm"))]
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }
@@ -122,7 +123,7 @@ impl Renderer {
 impl Shared {
     pub(crate) fn take_rasterizer(&self) -> Rasterizer {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        idle.unwrap_or_else(|| Rasterizer::new(&self.faces))
+        idle.unwrap_or_else(|| Rasterizer::new(&self.faces, &self.style))
     }
 
     pub(crate) fn return_rasterizer(&self, rasterizer: Rasterizer) {
@@ -143,7 +144,7 @@ impl Shared {
 
     pub(crate) fn page(&self, layout: &PageLayout, rasterizer: &mut Rasterizer) -> Page {
         let (page, lines) = self.draw(layout, rasterizer);
-        Page::new(layout.index, page, lines)
+        Page::new(layout.index, &page, lines)
     }
 
     pub(crate) fn png_page(
@@ -152,7 +153,7 @@ impl Shared {
         rasterizer: &mut Rasterizer,
     ) -> Result<PngPage, ImageError> {
         let (page, lines) = self.draw(layout, rasterizer);
-        PngPage::new(layout.index, page, lines)
+        PngPage::new(layout.index, &page, lines)
     }
 
     pub(crate) fn report(&self, flow: &PageFlow, pages: u64) -> RenderReport {

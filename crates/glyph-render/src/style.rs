@@ -494,13 +494,14 @@ pub(crate) fn pdf_number(value: f64) -> f64 {
         return 0.0;
     }
     let decimals = if size <= 1.0 { 6 } else { (6 - size.log10() as i32).clamp(0, 6) };
-    let written = format!("{size:.*}", decimals as usize);
-    let (whole, fraction) = written.split_once('.').unwrap_or((&written, ""));
-    let digit = |byte: u8| f64::from(byte - b'0');
-    let mut read = whole.bytes().fold(0.0, |sum, byte| sum * 10.0 + digit(byte));
-    let mut place = 0.1;
-    for byte in fraction.trim_end_matches('0').bytes() {
-        read += place * digit(byte);
+    let scale = 10_u64.pow(decimals as u32);
+    let written = (size * scale as f64).round() as u64;
+    let mut read = (written / scale) as f64;
+    let (mut fraction, mut unit, mut place) = (written % scale, scale, 0.1);
+    while fraction > 0 {
+        unit /= 10;
+        read += place * (fraction / unit) as f64;
+        fraction %= unit;
         place *= 0.1;
     }
     read.copysign(value)

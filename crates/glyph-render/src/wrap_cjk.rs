@@ -113,7 +113,8 @@ impl<'a> CjkLines<'a> {
             used_pt += width_pt;
             // A break alone in its paragraph is taken for an empty text.
             let ends_in_break = !self.is_single && self.is_break(&unit);
-            if !ends_in_break && !(used_pt > line_pt + FUZZ_PT && used_pt > 0.0) {
+            let is_full = used_pt > line_pt + FUZZ_PT && used_pt > 0.0;
+            if !ends_in_break && !is_full {
                 continue;
             }
             let mut extra_pt = line_pt - used_pt;

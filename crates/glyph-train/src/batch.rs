@@ -1,10 +1,10 @@
 //! Samples → rendered pages → tensors' worth of numbers.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow};
 use glyph_model::config::{ModelConfig, PreprocessorConfig};
-use glyph_model::preprocess::{ImagePatches, PatchGrid, RgbImage, image_patches};
+use glyph_model::preprocess::{PatchGrid, RgbImage, image_patches};
 use glyph_model::prompt::{ChatTemplate, Message, PromptEncoder, TextTokenizer};
-use glyph_render::{FontLibrary, RenderStyle, Renderer};
+use glyph_render::{FontLibrary, PageLine, RenderStyle, Renderer};
 
 use crate::data::Sample;
 use crate::mini;
@@ -82,8 +82,8 @@ impl BatchMaker {
         })
     }
 
-    /// Renders and encodes samples that all have `n_pages` pages.
-    pub fn batch(&mut self, samples: &[Sample], n_pages: usize) -> Result<Batch> {
+    /// Renders and encodes samples; each has as many pages as the renderer gives it.
+    pub fn batch(&mut self, samples: &[Sample]) -> Result<Batch> {
         let mut rows = Vec::with_capacity(samples.len());
         let mut batch = Batch {
             n_rows: samples.len(),
@@ -92,7 +92,7 @@ impl BatchMaker {
             feature_index: Vec::new(),
             positions: Vec::new(),
             targets: Vec::new(),
-            n_images: samples.len() * n_pages,
+            n_images: 0,
             grid: PatchGrid { rows: 0, columns: 0 },
             patch_len: 0,
             patches: Vec::new(),
@@ -100,15 +100,19 @@ impl BatchMaker {
         };
         let mut n_features = 0;
         for sample in samples {
-            let pages = self.pages(&sample.text, n_pages)?;
-            for page in &pages {
-                batch.patches.extend_from_slice(&page.values);
-                batch.grid = page.grid;
-                batch.patch_len = page.patch_len;
+            let mut grids = Vec::new();
+            for page in self.renderer.pages(&sample.text) {
+                self.cells(&page.lines, &mut batch.cells);
+                let (width_px, height_px) = (page.width_px as usize, page.height_px as usize);
+                let image = RgbImage::new(width_px, height_px, page.rgb)?;
+                let patches = image_patches(&image, &self.preprocessor)
+                    .map_err(|reason| anyhow!("a page {reason}"))?;
+                batch.patches.extend_from_slice(&patches.values);
+                (batch.grid, batch.patch_len) = (patches.grid, patches.patch_len);
+                grids.push(patches.grid);
             }
-            self.cells(&sample.text, n_pages, &mut batch.cells);
-            let grids: Vec<PatchGrid> = pages.iter().map(|page| page.grid).collect();
-            let messages = [Message::pages_and_question(n_pages, &sample.question)];
+            batch.n_images += grids.len();
+            let messages = [Message::pages_and_question(grids.len(), &sample.question)];
             let mut prompt = self.encoder.encode(&messages, &grids)?;
             let features = prompt.n_image_tokens();
             for index in prompt.feature_index.iter_mut().flatten() {
@@ -141,50 +145,24 @@ impl BatchMaker {
         Ok(batch)
     }
 
-    /// The pages of a text as patches; a text shorter than `n_pages` is filled up with blank pages.
-    fn pages(&mut self, text: &str, n_pages: usize) -> Result<Vec<ImagePatches>> {
-        let mut images = Vec::with_capacity(n_pages);
-        for page in self.renderer.pages(text) {
-            images.push(RgbImage::new(page.width_px as usize, page.height_px as usize, page.rgb)?);
-        }
-        ensure!(
-            images.len() <= n_pages,
-            "a sample of {n_pages} pages rendered to {}; its lines do not fit the grid",
-            images.len()
-        );
-        let blank = || {
-            let (width, height) =
-                (self.shape.columns * mini::COLUMN_PX, self.shape.lines * self.shape.line_px);
-            RgbImage::new(width, height, vec![255; width * height * 3])
-        };
-        while images.len() < n_pages {
-            images.push(blank()?);
-        }
-        images
-            .iter()
-            .map(|image| {
-                image_patches(image, &self.preprocessor).map_err(|reason| anyhow::anyhow!(reason))
-            })
-            .collect()
-    }
-
-    /// Appends the class of every cell of every page, in the order of the vision tokens.
-    fn cells(&self, text: &str, n_pages: usize, out: &mut Vec<u32>) {
+    /// Appends the class of every cell of a page, in the order of the vision tokens.
+    fn cells(&self, page_lines: &[PageLine], out: &mut Vec<u32>) {
         let PageShape { columns, lines, line_px } = self.shape;
         let lines_per_token = 28 / line_px;
-        let text_lines: Vec<&[u8]> = text.split('\n').map(str::as_bytes).collect();
-        for page in 0..n_pages {
-            for token_row in 0..lines / lines_per_token {
-                for token_column in 0..columns / COLUMNS_PER_TOKEN {
-                    for slot in 0..2 {
-                        let line = page * lines + token_row * lines_per_token + slot;
-                        for column in 0..COLUMNS_PER_TOKEN {
-                            let column = token_column * COLUMNS_PER_TOKEN + column;
-                            let byte = (slot < lines_per_token)
-                                .then(|| text_lines.get(line).and_then(|line| line.get(column)))
-                                .flatten();
-                            out.push(byte.map_or(0, |byte| u32::from(byte.saturating_sub(b' '))));
-                        }
+        let text: Vec<Vec<char>> = page_lines.iter().map(|line| line.text.chars().collect()).collect();
+        let class = |line: usize, column: usize| -> u32 {
+            match text.get(line).and_then(|line| line.get(column)) {
+                Some(character @ '!'..='~') => u32::from(*character) - u32::from(' '),
+                _ => 0,
+            }
+        };
+        for token_row in 0..lines / lines_per_token {
+            for token_column in 0..columns / COLUMNS_PER_TOKEN {
+                for slot in 0..2 {
+                    let line = token_row * lines_per_token + slot;
+                    for column in 0..COLUMNS_PER_TOKEN {
+                        let column = token_column * COLUMNS_PER_TOKEN + column;
+                        out.push(if slot < lines_per_token { class(line, column) } else { 0 });
                     }
                 }
             }
@@ -200,11 +178,50 @@ pub struct BatchMakers {
 
 impl BatchMakers {
     /// Renders and encodes samples on pages of `shape`.
-    pub fn batch(&mut self, shape: PageShape, samples: &[Sample], n_pages: usize) -> Result<Batch> {
+    pub fn batch(&mut self, shape: PageShape, samples: &[Sample]) -> Result<Batch> {
         let maker = match self.makers.entry(shape) {
             std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
             std::collections::hash_map::Entry::Vacant(entry) => entry.insert(BatchMaker::new(shape)?),
         };
-        maker.batch(samples, n_pages)
+        maker.batch(samples)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BatchMaker, CELLS_PER_TOKEN, PageShape};
+    use crate::data::{Document, Generator, PageGrid, Reading, Split, Task};
+
+    /// Cells read back from a batch of one row, line by line.
+    fn cell_text(line_px: usize, task: Task, n_pages: usize) -> (String, String) {
+        let shape = PageShape { columns: 40, lines: 8, line_px };
+        let mut generator = Generator::new(3, Split::Train);
+        let sample = generator.sample(task, PageGrid::new(40, 8), n_pages).unwrap();
+        let mut maker = BatchMaker::new(shape).unwrap();
+        let batch = maker.batch(std::slice::from_ref(&sample)).unwrap();
+        assert_eq!(batch.cells.len(), batch.n_images * batch.grid.n_tokens(2) * CELLS_PER_TOKEN);
+        let slots = 28 / line_px;
+        let mut lines = Vec::new();
+        for row in batch.cells.chunks(10 * CELLS_PER_TOKEN) {
+            for slot in 0..slots {
+                let cells = row.chunks(CELLS_PER_TOKEN).flat_map(|token| &token[slot * 4..slot * 4 + 4]);
+                let line: String = cells.filter_map(|class| char::from_u32(class + 32)).collect();
+                lines.push(line.trim_end().to_owned());
+            }
+        }
+        lines.retain(|line| !line.is_empty());
+        (lines.join("\n"), sample.text)
+    }
+
+    #[test]
+    fn cells_hold_the_text_under_their_tokens() {
+        for line_px in [14, 28] {
+            for (task, n_pages) in
+                [(Task::Read(Reading::Random), 1), (Task::Lookup(Document::Form), 3)]
+            {
+                let (cells, text) = cell_text(line_px, task, n_pages);
+                assert_eq!(cells, text, "{task:?} at {line_px} px");
+            }
+        }
     }
 }

@@ -72,12 +72,20 @@ impl RunDir {
         Ok(Some(serde_json::from_str(&json).with_context(|| format!("{}", path.display()))?))
     }
 
-    /// Loads the weights of a run, the throw-away head included.
+    /// Loads the weights of a run, the throw-away head included. Where the directory is a checkpoint that has
+    /// none, the head starts anew; it is learned again within minutes.
     pub fn load_trainee(&self, config: &ModelConfig, device: &Device) -> Result<Trainee> {
         let path = self.trainee_path();
-        let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let files = WeightFiles::from_bytes(vec![("trainee.safetensors".to_owned(), bytes)])?;
-        let (trainee, _) = load_weights(Trainee::new(config, device), &files, DType::F32, |_| {})?;
+        let mut trainee = Trainee::new(config, device);
+        if path.exists() {
+            let bytes =
+                std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            let files = WeightFiles::from_bytes(vec![("trainee.safetensors".to_owned(), bytes)])?;
+            (trainee, _) = load_weights(trainee, &files, DType::F32, |_| {})?;
+        } else {
+            let files = WeightFiles::open(&self.0)?;
+            (trainee.glm, _) = load_weights(trainee.glm, &files, DType::F32, |_| {})?;
+        }
         Ok(number_parameters(trainee))
     }
 

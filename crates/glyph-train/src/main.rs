@@ -112,7 +112,7 @@ struct RunArgs {
     /// Directory of the run: checkpoints, optimizer, log.
     #[arg(long, default_value = "runs/mini")]
     out: PathBuf,
-    /// Start from another run's weights.
+    /// Start from the weights of another run or of a checkpoint directory.
     #[arg(long)]
     init: Option<PathBuf>,
     /// Curriculum stage to start in.

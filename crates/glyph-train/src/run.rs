@@ -26,7 +26,7 @@ use crate::trainee::Trainee;
 pub struct RunOptions {
     /// Where checkpoints and log go.
     pub out: PathBuf,
-    /// Weights to start from instead of random ones: another run's directory.
+    /// Weights to start from instead of random ones: directory of another run or of a checkpoint.
     pub init: Option<PathBuf>,
     /// Curriculum stage to start in.
     pub first_stage: usize,
@@ -213,7 +213,7 @@ impl Worker {
             n_positions += row;
             samples.push(sample);
         }
-        let batch = self.makers.batch(plan.shape, &samples, plan.n_pages)?;
+        let batch = self.makers.batch(plan.shape, &samples)?;
         let losses = trainee.losses(&batch, decode, &self.device);
         let scalar = |tensor: &burn::tensor::Tensor<1>| {
             tensor.clone().into_data().iter::<f64>().next().unwrap_or(f64::NAN)
@@ -255,7 +255,7 @@ fn measure(
         let samples = (0..24)
             .map(|_| generator.sample(Task::Read(reading), page_grid(shape), 1))
             .collect::<Result<Vec<_>, _>>()?;
-        let batch: Batch = worker.makers.batch(shape, &samples, 1)?;
+        let batch: Batch = worker.makers.batch(shape, &samples)?;
         let losses = valid.losses(&batch, decode, &device);
         Ok((share(losses.answer_hits), share(losses.cell_hits)))
     };

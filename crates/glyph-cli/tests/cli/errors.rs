@@ -12,6 +12,7 @@ fn wrong_arguments_are_2() {
     run(&["ask", "q", "--max-tokens", "0"]).fails(2, &["max-tokens", "0"]);
     run(&["ask", "q", "--max-tokens", "many"]).fails(2, &["many"]);
     run(&["ask", "q", "--save-pages", "x"]).fails(2, &["--save-pages", "--text"]);
+    run(&["ask", "q", "--style", "official"]).fails(2, &["--text"]);
     run(&["answer"]).fails(2, &["answer"]);
 }
 
@@ -107,4 +108,9 @@ fn what_cannot_be_written_is_1() {
     let sample = sample_text();
     run(&["render", "--text", text(&sample), "--out", text(&taken)])
         .fails(1, &["taken", "cannot write"]);
+}
+
+#[test]
+fn image_tokens_in_a_question_are_3() {
+    run(&["ask", "What is <|image|>?"]).fails(3, &["image tokens", "<|image|>"]);
 }

@@ -1,6 +1,7 @@
 //! Pipes, other directories, no terminal.
 
 use std::fs;
+use std::io::Read;
 use std::process::{Command, Stdio};
 
 use crate::run::{fixture, glyph, outcome, run, sample_text, text};
@@ -72,4 +73,38 @@ fn the_environment_can_name_the_model() {
     assert!(outcome(&info).stdout.contains("mini-f16"));
     let device = glyph(&ASK).env("GLYPH_DEVICE", "abacus").output().unwrap();
     outcome(&device).fails(2, &["abacus"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_ends_the_command_with_130() {
+    let folder = tempfile::tempdir().unwrap();
+    let long = folder.path().join("long.txt");
+    fs::write(
+        &long,
+        "A line that is as long as any other line.\n".repeat(2_000),
+    )
+    .unwrap();
+    let mut command = glyph(&["read", "--text", text(&long)]);
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The first byte of the answer shows that it has begun.
+    let mut first = [0];
+    child
+        .stdout
+        .as_mut()
+        .unwrap()
+        .read_exact(&mut first)
+        .unwrap();
+    let kill = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status()
+        .unwrap();
+    assert!(kill.success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    assert_eq!(output.stderr, b"");
 }

@@ -1,5 +1,4 @@
 //! Running the built binary.
-#![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::fs;
 use std::io::Write;

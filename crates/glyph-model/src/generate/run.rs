@@ -32,7 +32,10 @@ impl Generation {
     pub fn from_checkpoint(checkpoint: &Checkpoint) -> Self {
         Self {
             sampling: SamplingParams::from_config(&checkpoint.generation),
-            stop: StopParams { stop_ids: checkpoint.generation.stop_ids(), ..StopParams::default() },
+            stop: StopParams {
+                stop_ids: checkpoint.generation.stop_ids(),
+                ..StopParams::default()
+            },
             max_new_tokens: 1024,
             prefill_chunk: 512,
             keep_special_tokens: false,
@@ -104,8 +107,16 @@ pub async fn generate(
     let n_prompt = prompt.ids.len();
     let n_total = n_prompt.saturating_add(options.max_new_tokens);
     if n_prompt == 0 || options.max_new_tokens == 0 {
-        let name = if n_prompt == 0 { "prompt" } else { "max_tokens" };
-        return Err(ModelError::Parameter { name, value: "0".to_owned(), reason: "must not be empty" });
+        let name = if n_prompt == 0 {
+            "prompt"
+        } else {
+            "max_tokens"
+        };
+        return Err(ModelError::Parameter {
+            name,
+            value: "0".to_owned(),
+            reason: "must not be empty",
+        });
     }
     if n_total > text_config.max_position_embeddings {
         return Err(ModelError::ContextOverflow {
@@ -115,9 +126,16 @@ pub async fn generate(
         });
     }
     check_inputs(checkpoint, prompt, images)?;
-    let mut sampler = Sampler::new(options.sampling.clone(), &prompt.ids, text_config.vocab_size)?;
+    let mut sampler = Sampler::new(
+        options.sampling.clone(),
+        &prompt.ids,
+        text_config.vocab_size,
+    )?;
     let mut stops = StopMatcher::new(options.stop.clone());
-    let mut stream = checkpoint.encoder.tokenizer.stream(!options.keep_special_tokens);
+    let mut stream = checkpoint
+        .encoder
+        .tokenizer
+        .stream(!options.keep_special_tokens);
     let (glm, device) = (&checkpoint.model, &checkpoint.device);
     let mut times = GenerationTimes::default();
 
@@ -161,7 +179,8 @@ pub async fn generate(
         let x = glm.embed(&[id], [1, 1], None, &[]);
         let decoder = &glm.model.language_model;
         let positions = [[position; 3]];
-        let hidden = decoder.forward_cached(x, Positions(&positions), &mut cache, KvTarget::Row(0))?;
+        let hidden =
+            decoder.forward_cached(x, Positions(&positions), &mut cache, KvTarget::Row(0))?;
         logits = read(glm.logits(hidden)).await?;
         position += 1;
     };
@@ -170,23 +189,44 @@ pub async fn generate(
         let (mut rest, _) = stops.push(&stream.finish()?.unwrap_or_default());
         rest.push_str(&stops.finish());
         text.push_str(&rest);
-        if let (Some(id), false, true) = (ids.last(), rest.is_empty(), finish_reason != FinishReason::Cancelled) {
-            on_token(TokenEvent { id: *id, text: &rest });
+        if let (Some(id), false, true) = (
+            ids.last(),
+            rest.is_empty(),
+            finish_reason != FinishReason::Cancelled,
+        ) {
+            on_token(TokenEvent {
+                id: *id,
+                text: &rest,
+            });
         }
     }
     times.decode_s = watch.seconds();
-    Ok(Generated { ids, text, finish_reason, times })
+    Ok(Generated {
+        ids,
+        text,
+        finish_reason,
+        times,
+    })
 }
 
 /// Holds prompt and images against each other and against the model, so that nothing later can be out of range.
 fn check_inputs(checkpoint: &Checkpoint, prompt: &Prompt, images: &[ImagePatches]) -> Result<()> {
     let vocab_size = checkpoint.config.text_config.vocab_size;
-    if let Some(id) = prompt.ids.iter().copied().find(|id| *id as usize >= vocab_size) {
+    if let Some(id) = prompt
+        .ids
+        .iter()
+        .copied()
+        .find(|id| *id as usize >= vocab_size)
+    {
         return Err(ModelError::UnknownToken { id, vocab_size });
     }
     let vision = &checkpoint.config.vision_config;
     let merge = vision.spatial_merge_size;
-    if !images.iter().map(|image| image.grid).eq(prompt.grids.iter().copied()) {
+    if !images
+        .iter()
+        .map(|image| image.grid)
+        .eq(prompt.grids.iter().copied())
+    {
         return Err(ModelError::ImageTokenMismatch {
             placeholders: prompt.grids.len(),
             placeholder_tokens: prompt.n_image_tokens(),
@@ -198,7 +238,10 @@ fn check_inputs(checkpoint: &Checkpoint, prompt: &Prompt, images: &[ImagePatches
         let PatchGrid { rows, columns } = image.grid;
         let n_values = image.grid.n_patches() * vision.frame_patch_len();
         let whole_windows = rows > 0 && columns > 0 && rows % merge == 0 && columns % merge == 0;
-        if !whole_windows || image.patch_len != vision.frame_patch_len() || image.values.len() != n_values {
+        if !whole_windows
+            || image.patch_len != vision.frame_patch_len()
+            || image.values.len() != n_values
+        {
             let (given, patch_len) = (image.values.len(), image.patch_len);
             return Err(ModelError::Image {
                 index,
@@ -220,7 +263,10 @@ pub fn encode_images(glm: &Glm4v, images: &[ImagePatches], device: &Device) -> O
         .flat_map(|group| group.chunks(MAX_IMAGES_PER_PASS))
         .filter_map(|group| {
             let grid: PatchGrid = group.first()?.grid;
-            let values: Vec<f32> = group.iter().flat_map(|image| image.values.iter().copied()).collect();
+            let values: Vec<f32> = group
+                .iter()
+                .flat_map(|image| image.values.iter().copied())
+                .collect();
             let shape = [group.len(), grid.n_patches(), group.first()?.patch_len];
             let weight = &glm.model.visual.patch_embed.proj.weight;
             let patches = Tensor::<3>::from_data(TensorData::new(values, shape), device);
@@ -257,13 +303,22 @@ async fn prefill(
     }
     match last {
         Some(hidden) => read(glm.logits(hidden)).await,
-        None => Err(ModelError::Parameter { name: "prompt", value: "0".to_owned(), reason: "must not be empty" }),
+        None => Err(ModelError::Parameter {
+            name: "prompt",
+            value: "0".to_owned(),
+            reason: "must not be empty",
+        }),
     }
 }
 
 /// Brings a tensor to the host as f32.
 async fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
     let read_error = |reason: String| ModelError::Read { reason };
-    let data = tensor.into_data_async().await.map_err(|error| read_error(error.to_string()))?;
-    data.convert_dtype(DType::F32).try_into_vec().map_err(|error| read_error(error.to_string()))
+    let data = tensor
+        .into_data_async()
+        .await
+        .map_err(|error| read_error(error.to_string()))?;
+    data.convert_dtype(DType::F32)
+        .try_into_vec()
+        .map_err(|error| read_error(error.to_string()))
 }

@@ -51,7 +51,11 @@ impl SamplingParams {
     pub fn from_config(config: &GenerationConfig) -> Self {
         let sample = config.do_sample == Some(true);
         Self {
-            temperature: if sample { config.temperature.unwrap_or(1.0) } else { 0.0 },
+            temperature: if sample {
+                config.temperature.unwrap_or(1.0)
+            } else {
+                0.0
+            },
             top_p: config.top_p.unwrap_or(1.0),
             top_k: config.top_k.unwrap_or(0),
             repetition_penalty: config.repetition_penalty.unwrap_or(1.0),
@@ -69,10 +73,18 @@ impl SamplingParams {
     /// [`ModelError::Parameter`] naming the first value out of range.
     pub fn check(&self) -> Result<()> {
         let wrong = |name, value: &dyn ToString, reason| {
-            Err(ModelError::Parameter { name, value: value.to_string(), reason })
+            Err(ModelError::Parameter {
+                name,
+                value: value.to_string(),
+                reason,
+            })
         };
         if !(0.0..=100.0).contains(&self.temperature) {
-            return wrong("temperature", &self.temperature, "must be between 0 and 100");
+            return wrong(
+                "temperature",
+                &self.temperature,
+                "must be between 0 and 100",
+            );
         }
         if !(self.top_p > 0.0 && self.top_p <= 1.0) {
             return wrong("top_p", &self.top_p, "must be above 0 and at most 1");
@@ -81,7 +93,11 @@ impl SamplingParams {
             return wrong("top_k", &self.top_k, "must be −1 or 0 (off) or a count");
         }
         if !(self.repetition_penalty > 0.0 && self.repetition_penalty <= 100.0) {
-            return wrong("repetition_penalty", &self.repetition_penalty, "must be above 0 and at most 100");
+            return wrong(
+                "repetition_penalty",
+                &self.repetition_penalty,
+                "must be above 0 and at most 100",
+            );
         }
         for (name, value) in [
             ("presence_penalty", self.presence_penalty),
@@ -133,7 +149,11 @@ impl Sampler {
             *logit = f32::NEG_INFINITY;
         }
         self.process(logits);
-        let id = if self.params.is_greedy() { argmax(logits) } else { self.draw(logits) };
+        let id = if self.params.is_greedy() {
+            argmax(logits)
+        } else {
+            self.draw(logits)
+        };
         if let Some(count) = self.answer_counts.get_mut(id as usize) {
             *count += 1;
         }
@@ -142,7 +162,12 @@ impl Sampler {
 
     /// Applies penalties, temperature, top-k and top-p; excluded tokens become −∞.
     pub fn process(&self, logits: &mut [f32]) {
-        let SamplingParams { temperature, top_p, top_k, .. } = self.params;
+        let SamplingParams {
+            temperature,
+            top_p,
+            top_k,
+            ..
+        } = self.params;
         self.penalise(logits);
         if self.params.is_greedy() {
             return;
@@ -159,12 +184,23 @@ impl Sampler {
     }
 
     fn penalise(&self, logits: &mut [f32]) {
-        let SamplingParams { repetition_penalty, presence_penalty, frequency_penalty, .. } = self.params;
-        for ((logit, in_prompt), in_answer) in
-            logits.iter_mut().zip(&self.prompt_counts).zip(&self.answer_counts)
+        let SamplingParams {
+            repetition_penalty,
+            presence_penalty,
+            frequency_penalty,
+            ..
+        } = self.params;
+        for ((logit, in_prompt), in_answer) in logits
+            .iter_mut()
+            .zip(&self.prompt_counts)
+            .zip(&self.answer_counts)
         {
             if in_prompt + in_answer > 0 && repetition_penalty != 1.0 {
-                *logit = if *logit < 0.0 { *logit * repetition_penalty } else { *logit / repetition_penalty };
+                *logit = if *logit < 0.0 {
+                    *logit * repetition_penalty
+                } else {
+                    *logit / repetition_penalty
+                };
             }
             if *in_answer > 0 {
                 *logit -= presence_penalty + frequency_penalty * *in_answer as f32;
@@ -202,7 +238,10 @@ fn keep_top_k(logits: &mut [f32], k: usize) {
     let (_, kth, _) = sorted.select_nth_unstable_by(k - 1, |a, b| b.total_cmp(a));
     let kth = *kth;
     // Tokens tied with the k-th stay, as in the reference.
-    logits.iter_mut().filter(|logit| **logit < kth).for_each(|logit| *logit = f32::NEG_INFINITY);
+    logits
+        .iter_mut()
+        .filter(|logit| **logit < kth)
+        .for_each(|logit| *logit = f32::NEG_INFINITY);
 }
 
 fn keep_top_p(logits: &mut [f32], top_p: f32) {

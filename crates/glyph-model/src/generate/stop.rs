@@ -28,7 +28,11 @@ impl StopMatcher {
     pub fn new(params: StopParams) -> Self {
         Self {
             stop_ids: params.stop_ids.into_iter().collect(),
-            stop_strings: params.stop_strings.into_iter().filter(|stop| !stop.is_empty()).collect(),
+            stop_strings: params
+                .stop_strings
+                .into_iter()
+                .filter(|stop| !stop.is_empty())
+                .collect(),
             include_stop_string: params.include_stop_string,
             held: String::new(),
             found: false,
@@ -54,7 +58,11 @@ impl StopMatcher {
             .filter_map(|stop| self.held.find(stop.as_str()).map(|at| (at, stop.len())))
             .min();
         if let Some((at, len)) = found {
-            let end = if self.include_stop_string { at + len } else { at };
+            let end = if self.include_stop_string {
+                at + len
+            } else {
+                at
+            };
             self.held.truncate(end);
             self.found = true;
             return (std::mem::take(&mut self.held), true);

@@ -1,10 +1,12 @@
 //! Page images → patch rows, as the checkpoint's image processor makes them.
 
+mod image;
 mod patches;
 mod resample;
 mod smart_resize;
 
+pub use image::RgbImage;
 pub(crate) use patches::merge_order;
-pub use patches::{ImagePatches, PatchGrid, RgbImage, image_patches};
+pub use patches::{ImagePatches, PatchGrid, image_patches};
 pub use resample::resize_bicubic;
 pub use smart_resize::smart_resize;

@@ -1,85 +1,7 @@
 //! Cutting a resized image into normalised patch rows in merge-window order.
 
-use std::io::Cursor;
-
-use super::{resize_bicubic, smart_resize};
+use super::{RgbImage, resize_bicubic, smart_resize};
 use crate::config::PreprocessorConfig;
-use crate::error::{ModelError, Result};
-
-/// An 8-bit RGB image, row-major.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RgbImage {
-    /// Width.
-    pub width_px: usize,
-    /// Height.
-    pub height_px: usize,
-    /// `height × width × 3` bytes.
-    pub rgb: Vec<u8>,
-}
-
-impl RgbImage {
-    /// Wraps pixels, checking their number.
-    ///
-    /// # Errors
-    /// [`ModelError::Image`] when a side is zero or the buffer does not hold width × height × 3 bytes.
-    pub fn new(width_px: usize, height_px: usize, rgb: Vec<u8>) -> Result<Self> {
-        if width_px == 0 || height_px == 0 {
-            return Err(ModelError::Image {
-                index: 0,
-                reason: format!("is {width_px}×{height_px} px; both sides must be positive"),
-            });
-        }
-        if width_px.checked_mul(height_px).and_then(|n| n.checked_mul(3)) != Some(rgb.len()) {
-            return Err(ModelError::Image {
-                index: 0,
-                reason: format!("{} bytes do not make {width_px}×{height_px} RGB pixels", rgb.len()),
-            });
-        }
-        Ok(Self { width_px, height_px, rgb })
-    }
-
-    /// Decodes PNG, JPEG or WebP bytes; transparency shows white, as in the reference processor.
-    ///
-    /// # Errors
-    /// [`ModelError::Image`] with the decoder's message, and for more than 2²⁶ pixels.
-    pub fn decode(bytes: &[u8]) -> Result<Self> {
-        let refused = |reason: String| ModelError::Image { index: 0, reason };
-        let undecodable = |error: &dyn std::fmt::Display| {
-            refused(format!("cannot be decoded: {error}. Send PNG, JPEG or WebP"))
-        };
-        let reader = || {
-            image::ImageReader::new(Cursor::new(bytes))
-                .with_guessed_format()
-                .map_err(|error| undecodable(&error))
-        };
-        // A few bytes can claim any size, so the size is read before the pixels.
-        let (width_px, height_px) =
-            reader()?.into_dimensions().map_err(|error| undecodable(&error))?;
-        if u64::from(width_px) * u64::from(height_px) > MOST_DECODED_PIXELS {
-            return Err(refused(format!(
-                "is {width_px}×{height_px} px; at most {MOST_DECODED_PIXELS} pixels are decoded"
-            )));
-        }
-        let image = reader()?.decode().map_err(|error| undecodable(&error))?;
-        let (width_px, height_px) = (width_px as usize, height_px as usize);
-        if !image.color().has_alpha() {
-            return Self::new(width_px, height_px, image.into_rgb8().into_raw());
-        }
-        let image = image.into_rgba8();
-        let over_white = |value: u8, alpha: u8| {
-            let (value, alpha) = (u32::from(value), u32::from(alpha));
-            ((value * alpha + 255 * (255 - alpha) + 127) / 255) as u8
-        };
-        let rgb = image
-            .pixels()
-            .flat_map(|image::Rgba([r, g, b, a])| [r, g, b].map(|value| over_white(*value, *a)))
-            .collect();
-        Self::new(width_px, height_px, rgb)
-    }
-}
-
-/// Largest image that is decoded: an A4 page at 600 dpi has half as many pixels.
-const MOST_DECODED_PIXELS: u64 = 1 << 26;
 
 /// Rows and columns of patches of one image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -125,7 +47,10 @@ pub fn image_patches(
     let (height_px, width_px) = smart_resize(image.height_px, image.width_px, config)?;
     let image = resize_bicubic(image, width_px, height_px);
     let side = config.patch_size;
-    let grid = PatchGrid { rows: height_px / side, columns: width_px / side };
+    let grid = PatchGrid {
+        rows: height_px / side,
+        columns: width_px / side,
+    };
     let patch_len = 3 * side * side;
 
     // 256 values per channel: a table is exact and spares a division per pixel. The reference folds the
@@ -144,11 +69,20 @@ pub fn image_patches(
             for y in row * side..(row + 1) * side {
                 let start = (y * width_px + column * side) * 3;
                 let line = &image.rgb[start..start + side * 3];
-                values.extend(line.iter().skip(channel).step_by(3).map(|v| table[usize::from(*v)]));
+                values.extend(
+                    line.iter()
+                        .skip(channel)
+                        .step_by(3)
+                        .map(|v| table[usize::from(*v)]),
+                );
             }
         }
     }
-    Ok(ImagePatches { grid, patch_len, values })
+    Ok(ImagePatches {
+        grid,
+        patch_len,
+        values,
+    })
 }
 
 /// Row and column of each patch in the order in which patches travel: merge windows row by row, and inside a

@@ -10,8 +10,10 @@ pub fn resize_bicubic(image: &RgbImage, width_px: usize, height_px: usize) -> Rg
     }
     let horizontal = Taps::new(image.width_px, width_px);
     let mut narrowed = vec![0_u8; width_px * image.height_px * 3];
-    for (row_in, row_out) in
-        image.rgb.chunks_exact(image.width_px * 3).zip(narrowed.chunks_exact_mut(width_px * 3))
+    for (row_in, row_out) in image
+        .rgb
+        .chunks_exact(image.width_px * 3)
+        .zip(narrowed.chunks_exact_mut(width_px * 3))
     {
         for (x, pixel) in row_out.chunks_exact_mut(3).enumerate() {
             let (start, weights) = horizontal.at(x);
@@ -32,14 +34,18 @@ pub fn resize_bicubic(image: &RgbImage, width_px: usize, height_px: usize) -> Rg
             *value = blend(samples, weights, vertical.precision_bits);
         }
     }
-    RgbImage { width_px, height_px, rgb }
+    RgbImage {
+        width_px,
+        height_px,
+        rgb,
+    }
 }
 
 fn blend<'a>(samples: impl Iterator<Item = &'a u8>, weights: &[i32], precision_bits: u32) -> u8 {
     let half = 1_i32 << (precision_bits - 1);
-    let sum = samples
-        .zip(weights)
-        .fold(half, |sum, (sample, weight)| sum.wrapping_add(i32::from(*sample) * weight));
+    let sum = samples.zip(weights).fold(half, |sum, (sample, weight)| {
+        sum.wrapping_add(i32::from(*sample) * weight)
+    });
     (sum >> precision_bits).clamp(0, 255) as u8
 }
 
@@ -75,7 +81,11 @@ impl Taps {
             .into_iter()
             .map(|taps| taps.into_iter().map(|w| (w * one).round() as i32).collect())
             .collect();
-        Self { starts, weights, precision_bits }
+        Self {
+            starts,
+            weights,
+            precision_bits,
+        }
     }
 
     fn at(&self, i: usize) -> (usize, &[i32]) {

@@ -14,7 +14,9 @@ pub fn smart_resize(
     config: &PreprocessorConfig,
 ) -> Result<(usize, usize), String> {
     if height_px == 0 || width_px == 0 {
-        return Err(format!("is {width_px}×{height_px} px; both sides must be positive"));
+        return Err(format!(
+            "is {width_px}×{height_px} px; both sides must be positive"
+        ));
     }
     let factor = config.factor_px() as f64;
     let frames = config.temporal_patch_size as f64;
@@ -27,7 +29,9 @@ pub fn smart_resize(
     }
     let aspect = height.max(width) / height.min(width);
     if aspect > MAX_ASPECT {
-        return Err(format!("is {width_px}×{height_px} px; its aspect ratio {aspect:.0} exceeds {MAX_ASPECT}"));
+        return Err(format!(
+            "is {width_px}×{height_px} px; its aspect ratio {aspect:.0} exceeds {MAX_ASPECT}"
+        ));
     }
 
     let mut out_height = (height / factor).round_ties_even() * factor;

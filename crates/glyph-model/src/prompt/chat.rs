@@ -64,8 +64,13 @@ impl Message {
     /// A user's turn: `n_images` pages, then the question, as the model was trained.
     pub fn pages_and_question(n_images: usize, question: &str) -> Self {
         let mut content = vec![Part::Image; n_images];
-        content.push(Part::Text { text: question.to_owned() });
-        Self { role: Role::User, content }
+        content.push(Part::Text {
+            text: question.to_owned(),
+        });
+        Self {
+            role: Role::User,
+            content,
+        }
     }
 }
 
@@ -88,10 +93,18 @@ impl ChatTemplate {
         environment.set_trim_blocks(true);
         environment.set_lstrip_blocks(true);
         environment.set_unknown_method_callback(unknown_method_callback);
-        environment.add_function("raise_exception", |message: String| -> std::result::Result<Value, _> {
-            Err(minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, message))
-        });
-        environment.add_template_owned(NAME, source).map_err(template_error)?;
+        environment.add_function(
+            "raise_exception",
+            |message: String| -> std::result::Result<Value, _> {
+                Err(minijinja::Error::new(
+                    minijinja::ErrorKind::InvalidOperation,
+                    message,
+                ))
+            },
+        );
+        environment
+            .add_template_owned(NAME, source)
+            .map_err(template_error)?;
         Ok(Self { environment })
     }
 
@@ -109,5 +122,7 @@ impl ChatTemplate {
 
 fn template_error(error: minijinja::Error) -> ModelError {
     // The engine's longer form shows the values of variables: what the user wrote does not belong into a log.
-    ModelError::Template { reason: error.to_string() }
+    ModelError::Template {
+        reason: error.to_string(),
+    }
 }

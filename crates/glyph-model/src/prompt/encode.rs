@@ -67,13 +67,20 @@ impl PromptEncoder {
                 placeholders,
                 placeholder_tokens: placeholders,
                 images: grids.len(),
-                image_tokens: grids.iter().map(|grid| grid.n_tokens(self.merge_size)).sum(),
+                image_tokens: grids
+                    .iter()
+                    .map(|grid| grid.n_tokens(self.merge_size))
+                    .sum(),
             });
         }
         let mut expanded = Vec::with_capacity(ids.len());
         let mut images = grids.iter();
         for id in ids {
-            let image = if *id == self.image_token_id { images.next() } else { None };
+            let image = if *id == self.image_token_id {
+                images.next()
+            } else {
+                None
+            };
             let copies = image.map_or(1, |grid| grid.n_tokens(self.merge_size));
             expanded.extend(std::iter::repeat_n(*id, copies));
         }
@@ -91,8 +98,10 @@ impl PromptEncoder {
             .filter(|run| run.first() == Some(&true))
             .map(<[bool]>::len)
             .collect();
-        let image_tokens: Vec<usize> =
-            grids.iter().map(|grid| grid.n_tokens(self.merge_size)).collect();
+        let image_tokens: Vec<usize> = grids
+            .iter()
+            .map(|grid| grid.n_tokens(self.merge_size))
+            .collect();
         if runs != image_tokens {
             return Err(ModelError::ImageTokenMismatch {
                 placeholders: runs.len(),
@@ -112,6 +121,11 @@ impl PromptEncoder {
             })
             .collect();
         let positions = sequence_positions(&is_image, grids, self.merge_size);
-        Ok(Prompt { ids, feature_index, positions, grids: grids.to_vec() })
+        Ok(Prompt {
+            ids,
+            feature_index,
+            positions,
+            grids: grids.to_vec(),
+        })
     }
 }

@@ -25,7 +25,11 @@ pub fn sequence_positions(
     let mut next = 0_u32;
     let mut grids = grids.iter();
     while positions.len() < is_image.len() {
-        let image = if is_image[positions.len()] { grids.next() } else { None };
+        let image = if is_image[positions.len()] {
+            grids.next()
+        } else {
+            None
+        };
         let Some(grid) = image else {
             positions.push([next; 3]);
             next += 1;

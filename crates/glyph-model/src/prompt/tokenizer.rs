@@ -16,7 +16,9 @@ impl TextTokenizer {
     /// # Errors
     /// [`ModelError::Tokenizer`].
     pub fn from_json(json: &[u8]) -> Result<Self> {
-        Ok(Self { inner: Tokenizer::from_bytes(json).map_err(tokenizer_error)? })
+        Ok(Self {
+            inner: Tokenizer::from_bytes(json).map_err(tokenizer_error)?,
+        })
     }
 
     /// Ids of `text`, special tokens in it recognised, none added.
@@ -24,7 +26,10 @@ impl TextTokenizer {
     /// # Errors
     /// [`ModelError::Tokenizer`].
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        let encoding = self.inner.encode_fast(text, false).map_err(tokenizer_error)?;
+        let encoding = self
+            .inner
+            .encode_fast(text, false)
+            .map_err(tokenizer_error)?;
         Ok(encoding.get_ids().to_vec())
     }
 
@@ -33,7 +38,9 @@ impl TextTokenizer {
     /// # Errors
     /// [`ModelError::Tokenizer`].
     pub fn decode(&self, ids: &[u32], skip_special_tokens: bool) -> Result<String> {
-        self.inner.decode(ids, skip_special_tokens).map_err(tokenizer_error)
+        self.inner
+            .decode(ids, skip_special_tokens)
+            .map_err(tokenizer_error)
     }
 
     /// Id of a token by its text.
@@ -53,7 +60,13 @@ impl TextTokenizer {
 
     /// Starts decoding a stream of ids.
     pub fn stream(&self, skip_special_tokens: bool) -> TextStream<'_> {
-        TextStream { tokenizer: self, skip_special_tokens, ids: Vec::new(), n_context: 0, n_given: 0 }
+        TextStream {
+            tokenizer: self,
+            skip_special_tokens,
+            ids: Vec::new(),
+            n_context: 0,
+            n_given: 0,
+        }
     }
 }
 
@@ -89,12 +102,19 @@ impl TextStream<'_> {
         self.ids.push(id);
         let all = self.tokenizer.decode(&self.ids, self.skip_special_tokens)?;
         let overdue = self.ids.len() - self.n_context >= MAX_WAITING_IDS;
-        let ready = if overdue { all.len() } else { finished_len(&all) };
+        let ready = if overdue {
+            all.len()
+        } else {
+            finished_len(&all)
+        };
         let text = self.give_out(&all, ready);
         if ready == all.len() {
             self.ids.drain(..self.n_context);
             self.n_context = self.ids.len();
-            self.n_given = self.tokenizer.decode(&self.ids, self.skip_special_tokens)?.len();
+            self.n_given = self
+                .tokenizer
+                .decode(&self.ids, self.skip_special_tokens)?
+                .len();
         }
         Ok(text)
     }
@@ -109,7 +129,9 @@ impl TextStream<'_> {
     }
 
     fn give_out(&mut self, all: &str, ready: usize) -> Option<String> {
-        let text = all.get(self.n_given..ready).filter(|text| !text.is_empty())?;
+        let text = all
+            .get(self.n_given..ready)
+            .filter(|text| !text.is_empty())?;
         self.n_given = ready;
         Some(text.to_owned())
     }
@@ -118,10 +140,17 @@ impl TextStream<'_> {
 /// Bytes of `text` before the replacement characters at its end that further ids may still turn into one
 /// character.
 fn finished_len(text: &str) -> usize {
-    let unfinished = text.chars().rev().take_while(|c| *c == UNFINISHED).take(MAX_UNFINISHED).count();
+    let unfinished = text
+        .chars()
+        .rev()
+        .take_while(|c| *c == UNFINISHED)
+        .take(MAX_UNFINISHED)
+        .count();
     text.len() - unfinished * UNFINISHED.len_utf8()
 }
 
 fn tokenizer_error(error: tokenizers::Error) -> ModelError {
-    ModelError::Tokenizer { reason: error.to_string() }
+    ModelError::Tokenizer {
+        reason: error.to_string(),
+    }
 }

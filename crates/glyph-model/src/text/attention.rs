@@ -61,16 +61,31 @@ impl SelfAttention {
     ) -> Tensor<3> {
         let [batch, seq, _] = x.dims();
         let heads = |x: Tensor<3>, n: usize| x.reshape([batch, seq, n, self.head_dim]);
-        let q = rotary.apply(heads(self.q_proj.forward(x.clone()), self.n_heads)).swap_dims(1, 2);
-        let k = rotary.apply(heads(self.k_proj.forward(x.clone()), self.n_kv_heads)).swap_dims(1, 2);
+        let q = rotary
+            .apply(heads(self.q_proj.forward(x.clone()), self.n_heads))
+            .swap_dims(1, 2);
+        let k = rotary
+            .apply(heads(self.k_proj.forward(x.clone()), self.n_kv_heads))
+            .swap_dims(1, 2);
         let v = heads(self.v_proj.forward(x), self.n_kv_heads).swap_dims(1, 2);
         let (k, v) = match kv {
-            Some(LayerKv { cache, layer, target }) => cache.extend(layer, target, k, v),
+            Some(LayerKv {
+                cache,
+                layer,
+                target,
+            }) => cache.extend(layer, target, k, v),
             None => (k, v),
         };
 
-        let y = if seq == 1 { self.attend_one(q, k, v, mask) } else { self.attend_many(q, k, v) };
-        self.o_proj.forward(y.swap_dims(1, 2).reshape([batch, seq, self.n_heads * self.head_dim]))
+        let y = if seq == 1 {
+            self.attend_one(q, k, v, mask)
+        } else {
+            self.attend_many(q, k, v)
+        };
+        self.o_proj.forward(
+            y.swap_dims(1, 2)
+                .reshape([batch, seq, self.n_heads * self.head_dim]),
+        )
     }
 
     /// One new position: the query heads of a group become the rows of one product, so that keys and values
@@ -93,8 +108,18 @@ impl SelfAttention {
 
     /// A run of new positions: causal, aligned at the end, so that a chunk sees all that was cached before it.
     fn attend_many(&self, q: Tensor<4>, k: Tensor<4>, v: Tensor<4>) -> Tensor<4> {
-        let options = AttentionModuleOptions { is_causal: true, ..Default::default() };
-        attention(q, self.repeat_heads(k), self.repeat_heads(v), None, None, options)
+        let options = AttentionModuleOptions {
+            is_causal: true,
+            ..Default::default()
+        };
+        attention(
+            q,
+            self.repeat_heads(k),
+            self.repeat_heads(v),
+            None,
+            None,
+            options,
+        )
     }
 
     /// Keys or values once per query head; not every backend's attention takes fewer of them.

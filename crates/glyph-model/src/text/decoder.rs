@@ -32,7 +32,9 @@ impl TextDecoder {
     pub(crate) fn new(config: &TextConfig, device: &Device) -> Self {
         Self {
             embed_tokens: Embedding::new(config.vocab_size, config.hidden_size, device),
-            layers: (0..config.num_hidden_layers).map(|_| DecoderLayer::new(config, device)).collect(),
+            layers: (0..config.num_hidden_layers)
+                .map(|_| DecoderLayer::new(config, device))
+                .collect(),
             norm: RmsNorm::new(config.hidden_size, config.rms_norm_eps, device),
             rotary: MultimodalRotary::new(config),
         }
@@ -85,7 +87,11 @@ impl TextDecoder {
             KvTarget::EveryRow => unused_tails(cache.lengths(), &x.device()),
         };
         for (n, layer) in self.layers.iter().enumerate() {
-            let kv = LayerKv { cache: &mut *cache, layer: n, target };
+            let kv = LayerKv {
+                cache: &mut *cache,
+                layer: n,
+                target,
+            };
             x = layer.forward(x, &rotary, Some(kv), mask.clone());
         }
         cache.advance(target, n_new);
@@ -105,5 +111,8 @@ fn unused_tails(lengths: &[usize], device: &Device) -> Option<Tensor<4, Bool>> {
         .iter()
         .flat_map(|length| (0..width).map(move |position| position > *length))
         .collect();
-    Some(Tensor::from_data(TensorData::new(hidden, [lengths.len(), 1, 1, width]), device))
+    Some(Tensor::from_data(
+        TensorData::new(hidden, [lengths.len(), 1, 1, width]),
+        device,
+    ))
 }

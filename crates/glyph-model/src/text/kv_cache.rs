@@ -39,12 +39,24 @@ impl KvCache {
         dtype: DType,
         device: &Device,
     ) -> Self {
-        let shape = [rows, config.num_key_value_heads(), capacity, config.head_dim()];
+        let shape = [
+            rows,
+            config.num_key_value_heads(),
+            capacity,
+            config.head_dim(),
+        ];
         let buffer = || Tensor::zeros(shape, (device, dtype));
         let layers = (0..config.num_hidden_layers)
-            .map(|_| LayerCache { keys: Some(buffer()), values: Some(buffer()) })
+            .map(|_| LayerCache {
+                keys: Some(buffer()),
+                values: Some(buffer()),
+            })
             .collect();
-        Self { layers, lengths: vec![0; rows], capacity }
+        Self {
+            layers,
+            lengths: vec![0; rows],
+            capacity,
+        }
     }
 
     /// Positions that each row holds.
@@ -66,7 +78,10 @@ impl KvCache {
 
     /// Bytes of keys and values per position and row, over all layers.
     pub fn bytes_per_token(config: &TextConfig, bytes_per_value: usize) -> usize {
-        2 * config.num_hidden_layers * config.num_key_value_heads() * config.head_dim() * bytes_per_value
+        2 * config.num_hidden_layers
+            * config.num_key_value_heads()
+            * config.head_dim()
+            * bytes_per_value
     }
 
     /// Checks that `n_new` positions of `rows` sequences fit the target.
@@ -136,7 +151,9 @@ fn extend_buffer(
     new: Tensor<4>,
 ) -> Tensor<4> {
     let [_, heads, n_new, head_dim] = new.dims();
-    let Some(mut all) = buffer.take() else { return new };
+    let Some(mut all) = buffer.take() else {
+        return new;
+    };
     let visible = match target {
         KvTarget::Row(row) => {
             let start = lengths[row];
@@ -144,23 +161,30 @@ fn extend_buffer(
                 [row..row + 1, 0..heads, start..start + n_new, 0..head_dim],
                 new,
             );
-            all.clone().slice([row..row + 1, 0..heads, 0..start + n_new, 0..head_dim])
+            all.clone()
+                .slice([row..row + 1, 0..heads, 0..start + n_new, 0..head_dim])
         }
         KvTarget::EveryRow => {
             let rows = lengths.len();
             let longest = lengths.iter().copied().max().unwrap_or(0);
             if lengths.iter().all(|length| *length == longest) {
-                all = all.slice_assign([0..rows, 0..heads, longest..longest + n_new, 0..head_dim], new);
+                all = all.slice_assign(
+                    [0..rows, 0..heads, longest..longest + n_new, 0..head_dim],
+                    new,
+                );
             } else {
                 for (row, start) in lengths.iter().copied().enumerate() {
-                    let new_row = new.clone().slice([row..row + 1, 0..heads, 0..n_new, 0..head_dim]);
+                    let new_row =
+                        new.clone()
+                            .slice([row..row + 1, 0..heads, 0..n_new, 0..head_dim]);
                     all = all.slice_assign(
                         [row..row + 1, 0..heads, start..start + n_new, 0..head_dim],
                         new_row,
                     );
                 }
             }
-            all.clone().slice([0..rows, 0..heads, 0..longest + n_new, 0..head_dim])
+            all.clone()
+                .slice([0..rows, 0..heads, 0..longest + n_new, 0..head_dim])
         }
     };
     *buffer = Some(all);

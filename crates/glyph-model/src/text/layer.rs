@@ -48,9 +48,13 @@ impl DecoderLayer {
         kv: Option<LayerKv<'_>>,
         mask: Option<Tensor<4, Bool>>,
     ) -> Tensor<3> {
-        let attended = self.self_attn.forward(self.input_layernorm.forward(x.clone()), rotary, kv, mask);
+        let attended =
+            self.self_attn
+                .forward(self.input_layernorm.forward(x.clone()), rotary, kv, mask);
         let x = x + self.post_self_attn_layernorm.forward(attended);
-        let fed = self.mlp.forward(self.post_attention_layernorm.forward(x.clone()));
+        let fed = self
+            .mlp
+            .forward(self.post_attention_layernorm.forward(x.clone()));
         x + self.post_mlp_layernorm.forward(fed)
     }
 }

@@ -67,7 +67,8 @@ impl Attention {
         let k = rotary.apply(part(1)).swap_dims(1, 2);
         let v = part(2).swap_dims(1, 2);
         let y = attention(q, k, v, None, None, Default::default());
-        self.proj.forward(y.swap_dims(1, 2).reshape([images, patches, d]))
+        self.proj
+            .forward(y.swap_dims(1, 2).reshape([images, patches, d]))
     }
 }
 
@@ -92,6 +93,7 @@ impl Mlp {
     }
 
     pub(super) fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        self.down_proj.forward(silu(self.gate_proj.forward(x.clone())) * self.up_proj.forward(x))
+        self.down_proj
+            .forward(silu(self.gate_proj.forward(x.clone())) * self.up_proj.forward(x))
     }
 }

@@ -19,8 +19,13 @@ pub struct Embeddings {
 impl Embeddings {
     pub(crate) fn new(config: &VisionConfig, device: &Device) -> Self {
         let grid = config.position_grid();
-        let weight: Param<Tensor<2>> = param([grid * grid, config.hidden_size], 0.0, INIT_STD, device);
-        Self { position_embedding: Embedding { weight }, grid, merge: config.spatial_merge_size }
+        let weight: Param<Tensor<2>> =
+            param([grid * grid, config.hidden_size], 0.0, INIT_STD, device);
+        Self {
+            position_embedding: Embedding { weight },
+            grid,
+            merge: config.spatial_merge_size,
+        }
     }
 
     /// The table sampled at the centre of every patch: `grid_sample` bicubic (A = −0.75),
@@ -34,15 +39,20 @@ impl Embeddings {
         let shape = [patch_grid.n_patches(), self.grid * self.grid];
         let weights = Tensor::from_data(TensorData::new(weights, shape), &table.device());
         let dtype = table.dtype();
-        weights.matmul(table.cast(burn::tensor::FloatDType::F32)).cast(dtype)
+        weights
+            .matmul(table.cast(burn::tensor::FloatDType::F32))
+            .cast(dtype)
     }
 }
 
 /// For each patch its weight on each of the table's cells, flat `[patches, grid²]`.
 fn sampling_weights(grid: usize, patch_grid: PatchGrid, merge: usize) -> Vec<f32> {
-    let rows: Vec<_> = (0..patch_grid.rows).map(|i| axis_taps(i, patch_grid.rows, grid)).collect();
-    let columns: Vec<_> =
-        (0..patch_grid.columns).map(|i| axis_taps(i, patch_grid.columns, grid)).collect();
+    let rows: Vec<_> = (0..patch_grid.rows)
+        .map(|i| axis_taps(i, patch_grid.rows, grid))
+        .collect();
+    let columns: Vec<_> = (0..patch_grid.columns)
+        .map(|i| axis_taps(i, patch_grid.columns, grid))
+        .collect();
     let mut weights = vec![0.0_f32; patch_grid.n_patches() * grid * grid];
     for (patch, (row, column)) in merge_order(patch_grid, merge).enumerate() {
         let out = &mut weights[patch * grid * grid..(patch + 1) * grid * grid];

@@ -19,8 +19,11 @@ pub struct Downsample {
 
 impl Downsample {
     pub(super) fn new(config: &VisionConfig, device: &Device) -> Self {
-        let (d, d_out, merge) =
-            (config.hidden_size, config.out_hidden_size, config.spatial_merge_size);
+        let (d, d_out, merge) = (
+            config.hidden_size,
+            config.out_hidden_size,
+            config.spatial_merge_size,
+        );
         Self {
             weight: param([d_out, d, merge, merge], 0.0, INIT_STD, device),
             bias: param([d_out], 0.0, 0.0, device),
@@ -61,7 +64,11 @@ pub struct Merger {
 impl Merger {
     pub(super) fn new(config: &VisionConfig, device: &Device) -> Self {
         let d = config.out_hidden_size;
-        let Mlp { gate_proj, up_proj, down_proj } = Mlp::new(d, config.intermediate_size, device);
+        let Mlp {
+            gate_proj,
+            up_proj,
+            down_proj,
+        } = Mlp::new(d, config.intermediate_size, device);
         Self {
             proj: Linear::new(d, d, false, device),
             post_projection_norm: LayerNorm::new(d, 1e-5, device),
@@ -75,6 +82,7 @@ impl Merger {
     /// `[images, tokens, d]` → the same.
     pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
         let x = gelu(self.post_projection_norm.forward(self.proj.forward(x)));
-        self.down_proj.forward(silu(self.gate_proj.forward(x.clone())) * self.up_proj.forward(x))
+        self.down_proj
+            .forward(silu(self.gate_proj.forward(x.clone())) * self.up_proj.forward(x))
     }
 }

@@ -18,7 +18,17 @@ pub(super) fn rotary(
     let mut angles = Vec::with_capacity(grid.n_patches() * n_pairs);
     for (row, column) in merge_order(grid, merge) {
         angles.extend(frequencies.iter().map(|frequency| row as f32 * frequency));
-        angles.extend(frequencies.iter().map(|frequency| column as f32 * frequency));
+        angles.extend(
+            frequencies
+                .iter()
+                .map(|frequency| column as f32 * frequency),
+        );
     }
-    Rotary::from_angles(&angles, [1, grid.n_patches(), n_pairs], head_dim, Pairing::HalfSplit, device)
+    Rotary::from_angles(
+        &angles,
+        [1, grid.n_patches(), n_pairs],
+        head_dim,
+        Pairing::HalfSplit,
+        device,
+    )
 }

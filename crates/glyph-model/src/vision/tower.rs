@@ -59,7 +59,9 @@ impl VisionTower {
             patch_embed: PatchEmbed::new(config, device),
             post_conv_layernorm: RmsNorm::new(config.hidden_size, config.rms_norm_eps, device),
             embeddings: Embeddings::new(config, device),
-            blocks: (0..config.depth).map(|_| Block::new(config, device)).collect(),
+            blocks: (0..config.depth)
+                .map(|_| Block::new(config, device))
+                .collect(),
             post_layernorm: RmsNorm::new(config.hidden_size, config.rms_norm_eps, device),
             downsample: Downsample::new(config, device),
             merger: Merger::new(config, device),
@@ -84,7 +86,13 @@ impl VisionTower {
         grid: PatchGrid,
         mut observe: impl FnMut(VisionStage, &Tensor<3>),
     ) -> Tensor<3> {
-        let rotary = rotary(grid, self.merge, self.head_dim, self.rope_theta, &patches.device());
+        let rotary = rotary(
+            grid,
+            self.merge,
+            self.head_dim,
+            self.rope_theta,
+            &patches.device(),
+        );
 
         let x = self.patch_embed.forward(patches);
         observe(VisionStage::PatchEmbed, &x);

@@ -36,9 +36,10 @@ pub fn load_weights<M: Module>(
                 Some(dtype) => format!("{name} is {dtype:?}; F32, F16 and BF16 are read"),
                 None => format!("{name} {shape:?} is missing"),
             }),
-            Some(info) if info.shape != *shape => {
-                Some(format!("{name} has shape {:?} where config.json asks for {shape:?}", info.shape))
-            }
+            Some(info) if info.shape != *shape => Some(format!(
+                "{name} has shape {:?} where config.json asks for {shape:?}",
+                info.shape
+            )),
             Some(_) => None,
         })
         .collect();
@@ -46,14 +47,28 @@ pub fn load_weights<M: Module>(
         return Err(ModelError::Weights { problems });
     }
     let expected: HashSet<String> = specs.into_iter().map(|(name, _)| name).collect();
-    let mut loader = Loader { files, dtype, path: Vec::new(), n_bytes: 0, on_tensor };
+    let mut loader = Loader {
+        files,
+        dtype,
+        path: Vec::new(),
+        n_bytes: 0,
+        on_tensor,
+    };
     let module = module.map(&mut loader);
-    Ok((module, LoadReport { unexpected: files.others(&expected) }))
+    Ok((
+        module,
+        LoadReport {
+            unexpected: files.others(&expected),
+        },
+    ))
 }
 
 /// Name and shape of every parameter of a module, in its order.
 pub fn tensor_specs<M: Module>(module: &M) -> Vec<(String, Vec<usize>)> {
-    let mut specs = Specs { path: Vec::new(), specs: Vec::new() };
+    let mut specs = Specs {
+        path: Vec::new(),
+        specs: Vec::new(),
+    };
     module.visit(&mut specs);
     specs.specs
 }
@@ -73,7 +88,8 @@ impl ModuleVisitor for Specs {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        self.specs.push((self.path.join("."), param.lazy_shape().to_vec()));
+        self.specs
+            .push((self.path.join("."), param.lazy_shape().to_vec()));
     }
 }
 
@@ -96,7 +112,9 @@ impl<F: FnMut(usize)> ModuleMapper for Loader<'_, F> {
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let name = self.path.join(".");
-        let Some(info) = self.files.info(&name) else { return param };
+        let Some(info) = self.files.info(&name) else {
+            return param;
+        };
         let data = self.files.data(info).convert_dtype(self.dtype);
         self.n_bytes += data.as_bytes().len();
         (self.on_tensor)(self.n_bytes);

@@ -1,5 +1,7 @@
 //! Weights by the checkpoint's tensor names: safetensors, single or sharded, memory-mapped or in memory.
 
+#[cfg(not(target_family = "wasm"))]
+mod directory;
 mod load;
 mod names;
 mod save;

@@ -18,7 +18,10 @@ pub(super) fn canonical(name: &str) -> String {
         }
     }
     if let Some(rest) = name.strip_prefix("model.") {
-        if ["layers.", "embed_tokens.", "norm."].iter().any(|part| rest.starts_with(part)) {
+        if ["layers.", "embed_tokens.", "norm."]
+            .iter()
+            .any(|part| rest.starts_with(part))
+        {
             return format!("model.language_model.{rest}");
         }
         if rest.starts_with("lm_head.") {

@@ -23,14 +23,20 @@ pub enum SavedDType {
 /// # Errors
 /// [`ModelError::Read`] when a tensor cannot be read back or serialised.
 pub fn safetensors_bytes<M: Module>(module: &M, dtype: SavedDType) -> Result<Vec<u8>> {
-    let mut collector = Collector { path: Vec::new(), dtype, tensors: Vec::new(), failure: None };
+    let mut collector = Collector {
+        path: Vec::new(),
+        dtype,
+        tensors: Vec::new(),
+        failure: None,
+    };
     module.visit(&mut collector);
     if let Some(reason) = collector.failure {
         return Err(ModelError::Read { reason });
     }
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    safetensors::serialize(collector.tensors, Some(metadata))
-        .map_err(|error| ModelError::Read { reason: error.to_string() })
+    safetensors::serialize(collector.tensors, Some(metadata)).map_err(|error| ModelError::Read {
+        reason: error.to_string(),
+    })
 }
 
 struct Collector {
@@ -56,7 +62,9 @@ impl ModuleVisitor for Collector {
             SavedDType::F16 => DType::F16,
         };
         match param.val().try_into_data() {
-            Ok(data) => self.tensors.push((name, Saved(data.convert_dtype(dtype), self.dtype))),
+            Ok(data) => self
+                .tensors
+                .push((name, Saved(data.convert_dtype(dtype), self.dtype))),
             Err(error) => self.failure = Some(format!("{name}: {error}")),
         }
     }

@@ -1,22 +1,12 @@
 //! The weight files of a checkpoint: what tensors they hold and where.
 
 use std::collections::{BTreeMap, HashSet};
-#[cfg(not(target_family = "wasm"))]
-use std::path::{Component, Path};
 
 use burn::tensor::{DType, TensorData};
 use safetensors::{Dtype, SafeTensors};
-use serde::Deserialize;
 
 use super::names::canonical;
-#[cfg(not(target_family = "wasm"))]
-use crate::config::parse_json;
 use crate::error::{ModelError, Result};
-
-/// Name of the single weights file.
-const SINGLE: &str = "model.safetensors";
-/// Name of the index of a sharded checkpoint.
-const INDEX: &str = "model.safetensors.index.json";
 
 /// All weight files of one checkpoint, their headers read, their data not.
 #[derive(Debug)]
@@ -38,8 +28,9 @@ pub struct TensorInfo {
     range: std::ops::Range<usize>,
 }
 
+/// Content of one file.
 #[derive(Debug)]
-enum FileBytes {
+pub(super) enum FileBytes {
     #[cfg(not(target_family = "wasm"))]
     Mapped(memmap2::Mmap),
     Owned(Vec<u8>),
@@ -55,84 +46,32 @@ impl FileBytes {
     }
 }
 
-#[derive(Deserialize)]
-struct Index {
-    weight_map: BTreeMap<String, String>,
-}
-
 impl WeightFiles {
-    /// Maps the weight files of a checkpoint directory: the shards of the index where there is one, else
-    /// `model.safetensors`.
-    ///
-    /// # Errors
-    /// [`ModelError::MissingFile`], [`ModelError::MissingShard`], [`ModelError::Json`] for a broken index,
-    /// [`ModelError::Safetensors`] for a file cut short or foreign, [`ModelError::Weights`] when the index names
-    /// tensors that no shard holds.
-    #[cfg(not(target_family = "wasm"))]
-    pub fn open(dir: &Path) -> Result<Self> {
-        let index_path = dir.join(INDEX);
-        if !index_path.exists() {
-            let path = dir.join(SINGLE);
-            if !path.exists() {
-                return Err(ModelError::MissingFile { file: format!("{SINGLE} (or {INDEX})") });
-            }
-            return Self::from_files(vec![(SINGLE.to_owned(), map_file(&path)?)]);
-        }
-        let index = std::fs::read_to_string(&index_path)
-            .map_err(|source| ModelError::Io { path: index_path.clone(), source })?;
-        let index: Index = parse_json(INDEX, &index)?;
-        let mut shards: Vec<&String> = index.weight_map.values().collect();
-        shards.sort_unstable();
-        shards.dedup();
-        let mut files = Vec::with_capacity(shards.len());
-        for shard in shards {
-            // A shard lies beside its index; a path would let an index read any file.
-            let mut parts = Path::new(shard).components();
-            let is_file_name = matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None));
-            if !is_file_name || shard.contains(['/', '\\']) {
-                return Err(ModelError::Json {
-                    file: INDEX.to_owned(),
-                    reason: format!("shard name {shard:?} is a path"),
-                });
-            }
-            let path = dir.join(shard);
-            if !path.exists() {
-                return Err(ModelError::MissingShard { shard: shard.clone(), index: INDEX.to_owned() });
-            }
-            files.push((shard.clone(), map_file(&path)?));
-        }
-        let weights = Self::from_files(files)?;
-        let problems: Vec<String> = index
-            .weight_map
-            .iter()
-            .filter(|(name, _)| {
-                let name = canonical(name);
-                !weights.tensors.contains_key(&name) && !weights.unreadable.contains_key(&name)
-            })
-            .map(|(name, shard)| format!("{name} is not in {shard}, where {INDEX} says it is"))
-            .collect();
-        if problems.is_empty() { Ok(weights) } else { Err(ModelError::Weights { problems }) }
-    }
-
     /// Takes weight files from memory, each with its name.
     ///
     /// # Errors
     /// [`ModelError::Safetensors`] for a file cut short or foreign.
     pub fn from_bytes(files: Vec<(String, Vec<u8>)>) -> Result<Self> {
         Self::from_files(
-            files.into_iter().map(|(name, bytes)| (name, FileBytes::Owned(bytes))).collect(),
+            files
+                .into_iter()
+                .map(|(name, bytes)| (name, FileBytes::Owned(bytes)))
+                .collect(),
         )
     }
 
-    fn from_files(named: Vec<(String, FileBytes)>) -> Result<Self> {
+    pub(super) fn from_files(named: Vec<(String, FileBytes)>) -> Result<Self> {
         let mut files = Vec::with_capacity(named.len());
         let mut tensors = BTreeMap::new();
         let mut unreadable = BTreeMap::new();
         for (file_name, bytes) in named {
-            let broken = |reason: String| ModelError::Safetensors { file: file_name.clone(), reason };
+            let broken = |reason: String| ModelError::Safetensors {
+                file: file_name.clone(),
+                reason,
+            };
             let data = bytes.bytes();
-            let (header_len, metadata) =
-                SafeTensors::read_metadata(data).map_err(|error| broken(explain(&error, data.len())))?;
+            let (header_len, metadata) = SafeTensors::read_metadata(data)
+                .map_err(|error| broken(explain(&error, data.len())))?;
             let data_start = header_len + 8;
             if data_start + metadata.data_len() != data.len() {
                 return Err(broken(format!(
@@ -164,12 +103,18 @@ impl WeightFiles {
             }
             files.push(bytes);
         }
-        Ok(Self { files, tensors, unreadable })
+        Ok(Self {
+            files,
+            tensors,
+            unreadable,
+        })
     }
 
     /// Published names and what the files say of each.
     pub fn tensors(&self) -> impl Iterator<Item = (&str, &TensorInfo)> {
-        self.tensors.iter().map(|(name, info)| (name.as_str(), info))
+        self.tensors
+            .iter()
+            .map(|(name, info)| (name.as_str(), info))
     }
 
     /// What the files say of one tensor.
@@ -185,7 +130,10 @@ impl WeightFiles {
     /// Names that `expected` does not hold.
     pub(super) fn others(&self, expected: &HashSet<String>) -> Vec<String> {
         let names = self.tensors.keys().chain(self.unreadable.keys());
-        names.filter(|name| !expected.contains(*name)).cloned().collect()
+        names
+            .filter(|name| !expected.contains(*name))
+            .cloned()
+            .collect()
     }
 
     /// A copy of one tensor's values in their stored type.
@@ -212,15 +160,4 @@ fn explain(error: &safetensors::SafeTensorError, file_len: usize) -> String {
         }
         other => other.to_string(),
     }
-}
-
-#[cfg(not(target_family = "wasm"))]
-fn map_file(path: &Path) -> Result<FileBytes> {
-    let io_error = |source| ModelError::Io { path: path.to_owned(), source };
-    let file = std::fs::File::open(path).map_err(io_error)?;
-    // SAFETY: the map is read-only and private to this value. As with every memory-mapped loader, a checkpoint
-    // must not be rewritten in place while it is loading; replacing the file is harmless.
-    #[allow(unsafe_code)]
-    let map = unsafe { memmap2::Mmap::map(&file) }.map_err(io_error)?;
-    Ok(FileBytes::Mapped(map))
 }

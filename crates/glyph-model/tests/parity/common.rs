@@ -12,14 +12,22 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// Checkpoints of the fixtures.
-pub const CONFIGS: [&str; 5] = ["base", "gqa-tied-bf16", "mha-sharded", "mini-f16", "full-rotary"];
+pub const CONFIGS: [&str; 5] = [
+    "base",
+    "gqa-tied-bf16",
+    "mha-sharded",
+    "mini-f16",
+    "full-rotary",
+];
 /// Prompts of each.
 pub const PROMPTS: [&str; 5] = ["text", "one_image", "images", "two_turn", "long"];
 /// Largest difference over largest value of the reference.
 pub const TOLERANCE: f64 = 1e-4;
 
 pub fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/model").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../tests/fixtures/model")
+        .join(name)
 }
 
 pub fn json(name: &str) -> Value {
@@ -40,7 +48,12 @@ pub fn text(value: &Value) -> &str {
 }
 
 pub fn ids(value: &Value) -> Vec<u32> {
-    value.as_array().unwrap().iter().map(|id| number(id) as u32).collect()
+    value
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|id| number(id) as u32)
+        .collect()
 }
 
 /// A safetensors file of the fixtures.
@@ -53,8 +66,14 @@ impl Fixture {
 
     fn values<T, const N: usize>(&self, name: &str, read: fn([u8; N]) -> T) -> Vec<T> {
         let file = SafeTensors::deserialize(&self.0).unwrap();
-        let tensor = file.tensor(name).unwrap_or_else(|_| panic!("no tensor {name}"));
-        tensor.data().chunks_exact(N).map(|bytes| read(bytes.try_into().unwrap())).collect()
+        let tensor = file
+            .tensor(name)
+            .unwrap_or_else(|_| panic!("no tensor {name}"));
+        tensor
+            .data()
+            .chunks_exact(N)
+            .map(|bytes| read(bytes.try_into().unwrap()))
+            .collect()
     }
 
     pub fn floats(&self, name: &str) -> Vec<f32> {
@@ -62,11 +81,16 @@ impl Fixture {
     }
 
     pub fn integers(&self, name: &str) -> Vec<usize> {
-        self.values(name, |bytes| usize::try_from(i64::from_le_bytes(bytes)).unwrap())
+        self.values(name, |bytes| {
+            usize::try_from(i64::from_le_bytes(bytes)).unwrap()
+        })
     }
 
     pub fn token_ids(&self, name: &str) -> Vec<u32> {
-        self.integers(name).into_iter().map(|id| id as u32).collect()
+        self.integers(name)
+            .into_iter()
+            .map(|id| id as u32)
+            .collect()
     }
 
     /// An integer that may be negative.
@@ -99,14 +123,19 @@ pub fn patches(checkpoint: &Checkpoint, row: &Value) -> Vec<ImagePatches> {
 }
 
 pub fn grids(value: &Value) -> Vec<PatchGrid> {
-    let grid = |thw: &Value| PatchGrid { rows: number(&thw[1]), columns: number(&thw[2]) };
+    let grid = |thw: &Value| PatchGrid {
+        rows: number(&thw[1]),
+        columns: number(&thw[2]),
+    };
     value.as_array().unwrap().iter().map(grid).collect()
 }
 
 pub fn messages(value: &Value) -> Vec<Message> {
     let part = |item: &Value| match text(&item["type"]) {
         "image" => Part::Image,
-        _ => Part::Text { text: text(&item["text"]).to_owned() },
+        _ => Part::Text {
+            text: text(&item["text"]).to_owned(),
+        },
     };
     let message = |message: &Value| Message {
         role: match text(&message["role"]) {
@@ -123,12 +152,19 @@ pub fn messages(value: &Value) -> Vec<Message> {
 }
 
 pub fn floats<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().convert_dtype(DType::F32).try_into_vec().unwrap()
+    tensor
+        .into_data()
+        .convert_dtype(DType::F32)
+        .try_into_vec()
+        .unwrap()
 }
 
 /// Rows of a flat `[n, width]`.
 pub fn pick(values: &[f32], width: usize, rows: &[usize]) -> Vec<f32> {
-    rows.iter().flat_map(|row| &values[row * width..(row + 1) * width]).copied().collect()
+    rows.iter()
+        .flat_map(|row| &values[row * width..(row + 1) * width])
+        .copied()
+        .collect()
 }
 
 /// Asserts that `got` is `want` within [`TOLERANCE`] and shows how close it is.
@@ -140,12 +176,20 @@ pub fn assert_close(what: &str, got: &[f32], want: &[f32]) {
 }
 
 pub fn relative_error(got: &[f32], want: &[f32]) -> f64 {
-    let largest = want.iter().fold(0.0_f64, |largest, value| largest.max(f64::from(value.abs())));
+    let largest = want.iter().fold(0.0_f64, |largest, value| {
+        largest.max(f64::from(value.abs()))
+    });
     let difference = |(a, b): (&f32, &f32)| (f64::from(*a) - f64::from(*b)).abs();
     got.iter()
         .zip(want)
         .map(difference)
-        .map(|difference| if difference.is_nan() { f64::INFINITY } else { difference })
+        .map(|difference| {
+            if difference.is_nan() {
+                f64::INFINITY
+            } else {
+                difference
+            }
+        })
         .fold(0.0, f64::max)
         / largest
 }
@@ -187,9 +231,19 @@ pub fn read_weights(path: &Path) -> Vec<Stored> {
 pub fn write_weights(path: &Path, tensors: &[Stored]) {
     let views: Vec<(&str, TensorView<'_>)> = tensors
         .iter()
-        .map(|Stored { name, dtype, shape, data }| {
-            (name.as_str(), TensorView::new(*dtype, shape.clone(), data).unwrap())
-        })
+        .map(
+            |Stored {
+                 name,
+                 dtype,
+                 shape,
+                 data,
+             }| {
+                (
+                    name.as_str(),
+                    TensorView::new(*dtype, shape.clone(), data).unwrap(),
+                )
+            },
+        )
         .collect();
     std::fs::write(path, safetensors::serialize(views, None).unwrap()).unwrap();
 }

@@ -32,7 +32,10 @@ impl Case {
     fn prompt(&self, name: &str) -> Prompt {
         let row = &self.rows[name];
         let grids = grids(&row["image_grid_thw"]);
-        self.checkpoint.encoder.from_expanded(ids(&row["input_ids"]), &grids).unwrap()
+        self.checkpoint
+            .encoder
+            .from_expanded(ids(&row["input_ids"]), &grids)
+            .unwrap()
     }
 
     /// `[1, length, d]`.
@@ -40,11 +43,21 @@ impl Case {
         let prompt = self.prompt(name);
         let images = patches(&self.checkpoint, &self.rows[name]);
         let features = encode_images(&self.checkpoint.model, &images, &self.checkpoint.device);
-        self.checkpoint.model.embed(&prompt.ids, [1, prompt.ids.len()], features, &prompt.feature_index)
+        self.checkpoint.model.embed(
+            &prompt.ids,
+            [1, prompt.ids.len()],
+            features,
+            &prompt.feature_index,
+        )
     }
 
     fn cache(&self, rows: usize, capacity: usize) -> KvCache {
-        let Checkpoint { config, dtype, device, .. } = &self.checkpoint;
+        let Checkpoint {
+            config,
+            dtype,
+            device,
+            ..
+        } = &self.checkpoint;
         KvCache::new(&config.text_config, rows, capacity, *dtype, device)
     }
 
@@ -54,7 +67,11 @@ impl Case {
         let kept = self.want.integers(&format!("{name}.{rows}"));
         let name = format!("{name}.{stage}");
         let got = pick(&floats(got), width, &kept);
-        assert_close(&format!("{} {name}", self.config), &got, &self.want.floats(&name));
+        assert_close(
+            &format!("{} {name}", self.config),
+            &got,
+            &self.want.floats(&name),
+        );
     }
 
     /// Runs a prompt into one row of a cache in chunks; returns all hidden states.
@@ -68,7 +85,9 @@ impl Case {
             .zip(positions)
             .map(|(part, positions)| {
                 let target = KvTarget::Row(row);
-                decoder.forward_cached(part, Positions(positions), cache, target).unwrap()
+                decoder
+                    .forward_cached(part, Positions(positions), cache, target)
+                    .unwrap()
             })
             .collect();
         Tensor::cat(hidden, 1)
@@ -77,7 +96,13 @@ impl Case {
     /// The most likely token after each row of `[rows, 1, d]`, and the logits.
     fn next(&self, hidden: Tensor<3>) -> (Vec<u32>, Vec<f32>) {
         let logits = self.checkpoint.model.logits(hidden);
-        let best = logits.clone().argmax(2).into_data().iter::<i64>().map(|id| id as u32).collect();
+        let best = logits
+            .clone()
+            .argmax(2)
+            .into_data()
+            .iter::<i64>()
+            .map(|id| id as u32)
+            .collect();
         (best, floats(logits))
     }
 }
@@ -100,7 +125,10 @@ fn every_stage_is_that_of_the_reference() {
                     n_layers += 1;
                 },
             );
-            assert_eq!(n_layers, case.checkpoint.config.text_config.num_hidden_layers);
+            assert_eq!(
+                n_layers,
+                case.checkpoint.config.text_config.num_hidden_layers
+            );
             case.assert_rows(name, "rows", "norm", hidden.clone());
             case.assert_rows(name, "logit_rows", "logits", model.logits(hidden));
         }
@@ -111,14 +139,23 @@ fn every_stage_is_that_of_the_reference() {
 fn chunks_through_the_cache_give_what_the_whole_prompt_gives() {
     for config in CONFIGS {
         let case = Case::open(config);
-        for (name, chunks) in [("images", &[1, 7, 64][..]), ("two_turn", &[7, 1000]), ("long", &[64, 100])] {
+        for (name, chunks) in [
+            ("images", &[1, 7, 64][..]),
+            ("two_turn", &[7, 1000]),
+            ("long", &[64, 100]),
+        ] {
             for chunk in chunks {
                 let n = case.prompt(name).ids.len();
                 let mut cache = case.cache(2, n);
                 let hidden = case.prefill(name, &mut cache, 1, *chunk);
                 assert_eq!(cache.lengths(), [0, n]);
                 case.assert_rows(name, "rows", "norm", hidden.clone());
-                case.assert_rows(name, "logit_rows", "logits", case.checkpoint.model.logits(hidden));
+                case.assert_rows(
+                    name,
+                    "logit_rows",
+                    "logits",
+                    case.checkpoint.model.logits(hidden),
+                );
             }
         }
     }
@@ -147,7 +184,9 @@ fn one_token_at_a_time_gives_the_greedy_tokens_of_the_reference() {
                 let x = case.checkpoint.model.embed(&next, [1, 1], None, &[]);
                 let positions = [[prompt.positions.next + step as u32; 3]];
                 let target = KvTarget::Row(0);
-                hidden = decoder.forward_cached(x, Positions(&positions), &mut cache, target).unwrap();
+                hidden = decoder
+                    .forward_cached(x, Positions(&positions), &mut cache, target)
+                    .unwrap();
             }
             assert_eq!(ids, want, "{config} {name}");
             let name = format!("{name}.greedy_logits");
@@ -161,8 +200,12 @@ fn rows_of_unequal_length_decode_together_as_they_do_alone() {
     for config in CONFIGS {
         let case = Case::open(config);
         let decoder = &case.checkpoint.model.model.language_model;
-        let names: Vec<&str> =
-            case.rows["batch"]["prompts"].as_array().unwrap().iter().map(text).collect();
+        let names: Vec<&str> = case.rows["batch"]["prompts"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(text)
+            .collect();
         let prompts: Vec<Prompt> = names.iter().map(|name| case.prompt(name)).collect();
         let longest = prompts.iter().map(|prompt| prompt.ids.len()).max().unwrap();
         let want = case.want.token_ids("batch.greedy_ids");
@@ -180,23 +223,44 @@ fn rows_of_unequal_length_decode_together_as_they_do_alone() {
             .collect();
         let mut hidden = Tensor::cat(last, 0);
         let what = |name: &str| format!("{config} batch.{name}");
-        assert_close(&what("last_hidden"), &floats(hidden.clone()), &case.want.floats("batch.last_hidden"));
+        assert_close(
+            &what("last_hidden"),
+            &floats(hidden.clone()),
+            &case.want.floats("batch.last_hidden"),
+        );
         let mut rows: Vec<Vec<u32>> = vec![Vec::new(); names.len()];
         for step in 0..n_new {
             let (next, logits) = case.next(hidden);
             if step == 0 {
-                assert_close(&what("last_logits"), &logits, &case.want.floats("batch.last_logits"));
+                assert_close(
+                    &what("last_logits"),
+                    &logits,
+                    &case.want.floats("batch.last_logits"),
+                );
             }
-            rows.iter_mut().zip(&next).for_each(|(row, id)| row.push(*id));
-            let x = case.checkpoint.model.embed(&next, [names.len(), 1], None, &[]);
-            let positions: Vec<[u32; 3]> =
-                prompts.iter().map(|prompt| [prompt.positions.next + step as u32; 3]).collect();
+            rows.iter_mut()
+                .zip(&next)
+                .for_each(|(row, id)| row.push(*id));
+            let x = case
+                .checkpoint
+                .model
+                .embed(&next, [names.len(), 1], None, &[]);
+            let positions: Vec<[u32; 3]> = prompts
+                .iter()
+                .map(|prompt| [prompt.positions.next + step as u32; 3])
+                .collect();
             let target = KvTarget::EveryRow;
-            hidden = decoder.forward_cached(x, Positions(&positions), &mut cache, target).unwrap();
+            hidden = decoder
+                .forward_cached(x, Positions(&positions), &mut cache, target)
+                .unwrap();
         }
         assert_eq!(rows.concat(), want, "{config}");
         for (name, row) in names.iter().zip(rows) {
-            assert_eq!(row, case.want.token_ids(&format!("{name}.greedy_ids")), "{config} {name}");
+            assert_eq!(
+                row,
+                case.want.token_ids(&format!("{name}.greedy_ids")),
+                "{config} {name}"
+            );
         }
     }
 }
@@ -237,14 +301,34 @@ fn a_full_cache_and_rows_that_do_not_fit_are_refused() {
     let mut cache = case.cache(2, 4);
     let mut extend = |rows: usize, n_new: usize, target| {
         let values = vec![0.5_f32; rows * n_new * d];
-        let x = Tensor::from_data(TensorData::new(values, [rows, n_new, d]), &case.checkpoint.device);
-        decoder.forward_cached(x, Positions(&vec![[0; 3]; rows * n_new]), &mut cache, target).map(|_| ())
+        let x = Tensor::from_data(
+            TensorData::new(values, [rows, n_new, d]),
+            &case.checkpoint.device,
+        );
+        decoder
+            .forward_cached(
+                x,
+                Positions(&vec![[0; 3]; rows * n_new]),
+                &mut cache,
+                target,
+            )
+            .map(|_| ())
     };
     extend(1, 3, KvTarget::Row(1)).unwrap();
     let error = extend(1, 2, KvTarget::Row(1)).unwrap_err();
-    assert!(matches!(error, ModelError::ContextOverflow { prompt_tokens: 3, context_tokens: 4, .. }));
+    assert!(matches!(
+        error,
+        ModelError::ContextOverflow {
+            prompt_tokens: 3,
+            context_tokens: 4,
+            ..
+        }
+    ));
     extend(2, 1, KvTarget::EveryRow).unwrap();
-    assert!(matches!(extend(2, 1, KvTarget::EveryRow), Err(ModelError::ContextOverflow { .. })));
+    assert!(matches!(
+        extend(2, 1, KvTarget::EveryRow),
+        Err(ModelError::ContextOverflow { .. })
+    ));
     for (rows, n_new, target) in [
         (1, 1, KvTarget::Row(2)),
         (2, 1, KvTarget::Row(0)),
@@ -252,6 +336,15 @@ fn a_full_cache_and_rows_that_do_not_fit_are_refused() {
         (2, 2, KvTarget::EveryRow),
     ] {
         let error = extend(rows, n_new, target).unwrap_err();
-        assert!(matches!(error, ModelError::Parameter { name: "cache target", .. }), "{error}");
+        assert!(
+            matches!(
+                error,
+                ModelError::Parameter {
+                    name: "cache target",
+                    ..
+                }
+            ),
+            "{error}"
+        );
     }
 }

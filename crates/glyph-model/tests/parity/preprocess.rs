@@ -13,8 +13,7 @@ const REFERENCE_LEN: usize = 1176;
 const FRAME: usize = 14 * 14;
 
 fn bounds(row: &Value) -> PreprocessorConfig {
-    let size =
-        json!({ "shortest_edge": number(&row["min_pixels"]), "longest_edge": number(&row["max_pixels"]) });
+    let size = json!({ "shortest_edge": number(&row["min_pixels"]), "longest_edge": number(&row["max_pixels"]) });
     PreprocessorConfig::from_json(&json!({ "size": size }).to_string()).unwrap()
 }
 
@@ -26,13 +25,21 @@ fn sizes_are_those_of_the_reference() {
         let size = smart_resize(height, width, &bounds(&row));
         if row.get("error").is_some() {
             let reason = size.unwrap_err();
-            assert!(reason.contains("aspect ratio") && reason.contains(&format!("{width}×{height}")));
+            assert!(
+                reason.contains("aspect ratio") && reason.contains(&format!("{width}×{height}"))
+            );
             n_refused += 1;
             continue;
         }
-        let want = (number(&row["resized_height"]), number(&row["resized_width"]));
+        let want = (
+            number(&row["resized_height"]),
+            number(&row["resized_width"]),
+        );
         assert_eq!(size.as_ref(), Ok(&want), "{height} high, {width} wide");
-        let grid = PatchGrid { rows: want.0 / 14, columns: want.1 / 14 };
+        let grid = PatchGrid {
+            rows: want.0 / 14,
+            columns: want.1 / 14,
+        };
         assert_eq!(grid.n_tokens(2), number(&row["tokens"]));
     }
     assert!(n_refused >= 6);
@@ -42,7 +49,11 @@ fn sizes_are_those_of_the_reference() {
 fn an_image_without_pixels_has_no_size() {
     let config = PreprocessorConfig::default();
     for (height, width) in [(0, 0), (0, 5), (5, 0)] {
-        assert!(smart_resize(height, width, &config).unwrap_err().contains("positive"));
+        assert!(
+            smart_resize(height, width, &config)
+                .unwrap_err()
+                .contains("positive")
+        );
     }
 }
 
@@ -59,14 +70,23 @@ fn resized_pixels_are_equal_bit_for_bit() {
     let tensors = Fixture::open("images.safetensors");
     for row in rows("images.json") {
         let image = picture(text(&row["file"]));
-        assert_eq!((image.height_px, image.width_px), (number(&row["height"]), number(&row["width"])));
-        let (height_px, width_px) = smart_resize(image.height_px, image.width_px, &bounds(&row)).unwrap();
+        assert_eq!(
+            (image.height_px, image.width_px),
+            (number(&row["height"]), number(&row["width"]))
+        );
+        let (height_px, width_px) =
+            smart_resize(image.height_px, image.width_px, &bounds(&row)).unwrap();
         assert_eq!(height_px, number(&row["resized_height"]));
         assert_eq!(width_px, number(&row["resized_width"]));
         let resized = resize_bicubic(&image, width_px, height_px);
         let key = text(&row["key"]);
         let want = tensors.bytes(&format!("{key}.resized"));
-        let n_different = resized.rgb.iter().zip(&want).filter(|(a, b)| a != b).count();
+        let n_different = resized
+            .rgb
+            .iter()
+            .zip(&want)
+            .filter(|(a, b)| a != b)
+            .count();
         assert_eq!(resized.rgb.len(), want.len(), "{key}");
         assert_eq!(n_different, 0, "{key}: bytes that differ");
     }
@@ -94,7 +114,10 @@ fn all_patches_of_the_model_pictures_are_equal() {
     let grids = tensors.integers("image_grid_thw");
     let config = std::fs::read_to_string(fixture("base/preprocessor_config.json")).unwrap();
     let config = PreprocessorConfig::from_json(&config).unwrap();
-    for (name, grid) in ["page_90x80", "wide_56x112", "tall_112x84"].iter().zip(grids.chunks(3)) {
+    for (name, grid) in ["page_90x80", "wide_56x112", "tall_112x84"]
+        .iter()
+        .zip(grids.chunks(3))
+    {
         let image = image_patches(&picture(&format!("images/{name}.png")), &config).unwrap();
         assert_eq!(grid, [1, image.grid.rows, image.grid.columns]);
         let want = tensors.floats(&format!("pixel_values.{name}"));

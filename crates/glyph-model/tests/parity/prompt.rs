@@ -7,7 +7,9 @@ use glyph_model::prompt::{
 };
 use serde_json::{Value, json};
 
-use crate::common::{CONFIGS, Fixture, PROMPTS, fixture, grids, ids, json, messages, number, rows, text};
+use crate::common::{
+    CONFIGS, Fixture, PROMPTS, fixture, grids, ids, json, messages, number, rows, text,
+};
 
 fn tokenizer() -> TextTokenizer {
     TextTokenizer::from_json(&std::fs::read(fixture("tokenizer/tokenizer.json")).unwrap()).unwrap()
@@ -18,7 +20,12 @@ fn encoder() -> PromptEncoder {
     let tokenizer = tokenizer();
     let image_token_id = tokenizer.token_id("<|image|>").unwrap();
     let template = ChatTemplate::new(template).unwrap();
-    PromptEncoder { tokenizer, template, image_token_id, merge_size: 2 }
+    PromptEncoder {
+        tokenizer,
+        template,
+        image_token_id,
+        merge_size: 2,
+    }
 }
 
 #[test]
@@ -27,18 +34,27 @@ fn conversations_become_the_text_and_ids_of_the_reference() {
     for row in rows("chat.json") {
         let name = text(&row["name"]);
         let generation_prompt = row["add_generation_prompt"].as_bool().unwrap();
-        let rendered = encoder.template.render(&messages(&row["messages"]), generation_prompt).unwrap();
+        let rendered = encoder
+            .template
+            .render(&messages(&row["messages"]), generation_prompt)
+            .unwrap();
         assert_eq!(rendered, text(&row["text"]), "{name}");
 
         let grids = grids(&row["image_grid_thw"]);
-        let prompt = encoder.expand(&encoder.tokenizer.encode(&rendered).unwrap(), &grids).unwrap();
+        let prompt = encoder
+            .expand(&encoder.tokenizer.encode(&rendered).unwrap(), &grids)
+            .unwrap();
         assert_eq!(prompt.ids, ids(&row["input_ids"]), "{name}");
         let image_tokens = ids(&row["image_tokens"]).iter().sum::<u32>() as usize;
         assert_eq!(prompt.n_image_tokens(), image_tokens, "{name}");
         assert_eq!(prompt.n_text_tokens() + image_tokens, prompt.ids.len());
         assert_eq!(prompt.grids, grids);
         if generation_prompt {
-            assert_eq!(encoder.encode(&messages(&row["messages"]), &grids).unwrap(), prompt, "{name}");
+            assert_eq!(
+                encoder.encode(&messages(&row["messages"]), &grids).unwrap(),
+                prompt,
+                "{name}"
+            );
         }
     }
 }
@@ -53,12 +69,17 @@ fn positions_are_those_of_the_reference() {
             let row = &cases[name];
             let ids = tensors.token_ids(&format!("{name}.input_ids"));
             assert_eq!(ids.len(), number(&row["prompt_tokens"]));
-            let prompt = encoder.from_expanded(ids, &grids(&row["image_grid_thw"])).unwrap();
+            let prompt = encoder
+                .from_expanded(ids, &grids(&row["image_grid_thw"]))
+                .unwrap();
             let want = tensors.integers(&format!("{name}.position_ids"));
             assert_eq!(axes(&prompt), want, "{config} {name}");
             let delta = tensors.signed(&format!("{name}.rope_delta"));
             assert_eq!(delta, row["rope_delta"].as_i64().unwrap());
-            assert_eq!(i64::from(prompt.positions.next), prompt.ids.len() as i64 + delta);
+            assert_eq!(
+                i64::from(prompt.positions.next),
+                prompt.ids.len() as i64 + delta
+            );
         }
     }
 }
@@ -66,41 +87,88 @@ fn positions_are_those_of_the_reference() {
 /// All time positions, then all rows, then all columns.
 fn axes(prompt: &Prompt) -> Vec<usize> {
     let positions = &prompt.positions.positions;
-    (0..3).flat_map(|axis| positions.iter().map(move |p| p[axis] as usize)).collect()
+    (0..3)
+        .flat_map(|axis| positions.iter().map(move |p| p[axis] as usize))
+        .collect()
 }
 
 #[test]
 fn image_features_stand_where_the_image_tokens_are() {
     let encoder = encoder();
     let image = encoder.image_token_id;
-    let grids = [PatchGrid { rows: 2, columns: 4 }, PatchGrid { rows: 2, columns: 2 }];
+    let grids = [
+        PatchGrid {
+            rows: 2,
+            columns: 4,
+        },
+        PatchGrid {
+            rows: 2,
+            columns: 2,
+        },
+    ];
     let prompt = encoder.expand(&[9, image, 8, image], &grids).unwrap();
     assert_eq!(prompt.ids, [9, image, image, 8, image]);
-    assert_eq!(prompt.feature_index, [None, Some(0), Some(1), None, Some(2)]);
-    assert_eq!(prompt.positions.positions, [[0; 3], [1, 1, 1], [1, 1, 2], [3; 3], [4; 3]]);
+    assert_eq!(
+        prompt.feature_index,
+        [None, Some(0), Some(1), None, Some(2)]
+    );
+    assert_eq!(
+        prompt.positions.positions,
+        [[0; 3], [1, 1, 1], [1, 1, 2], [3; 3], [4; 3]]
+    );
     assert_eq!(prompt.positions.next, 5);
 }
 
 #[test]
 fn images_that_the_text_does_not_ask_for_are_refused() {
     let encoder = encoder();
-    let page = PatchGrid { rows: 4, columns: 6 };
+    let page = PatchGrid {
+        rows: 4,
+        columns: 6,
+    };
     let question = |n_images| [Message::pages_and_question(n_images, "What?")];
     for (n_places, n_images) in [(0, 1), (1, 0), (1, 2), (3, 2)] {
-        let error = encoder.encode(&question(n_places), &vec![page; n_images]).unwrap_err();
-        let ModelError::ImageTokenMismatch { placeholders, images, image_tokens, .. } = error else {
+        let error = encoder
+            .encode(&question(n_places), &vec![page; n_images])
+            .unwrap_err();
+        let ModelError::ImageTokenMismatch {
+            placeholders,
+            images,
+            image_tokens,
+            ..
+        } = error
+        else {
             panic!("{error}")
         };
-        assert_eq!((placeholders, images, image_tokens), (n_places, n_images, 6 * n_images));
+        assert_eq!(
+            (placeholders, images, image_tokens),
+            (n_places, n_images, 6 * n_images)
+        );
     }
     let marked = [Message::pages_and_question(1, "Is <|image|> a marker?")];
     let error = encoder.encode(&marked, &[page]).unwrap_err().to_string();
-    assert!(error.contains("2 image tokens") && error.contains("1 images"), "{error}");
+    assert!(
+        error.contains("2 image tokens") && error.contains("1 images"),
+        "{error}"
+    );
 
     let image = encoder.image_token_id;
-    for ids in [vec![image; 5], vec![image; 7], vec![image, 1, image, image, image, image, image]] {
+    for ids in [
+        vec![image; 5],
+        vec![image; 7],
+        vec![image, 1, image, image, image, image, image],
+    ] {
         let error = encoder.from_expanded(ids, &[page]).unwrap_err();
-        assert!(matches!(error, ModelError::ImageTokenMismatch { image_tokens: 6, .. }), "{error}");
+        assert!(
+            matches!(
+                error,
+                ModelError::ImageTokenMismatch {
+                    image_tokens: 6,
+                    ..
+                }
+            ),
+            "{error}"
+        );
     }
 }
 
@@ -110,10 +178,18 @@ fn templates_that_print_content_as_it_is_get_text() {
     let source = "{%- for m in messages %}\n<|{{ m.role }}|>\n{{ m.content }}\n{%- endfor %}\n\
                   {% if add_generation_prompt %}<|assistant|>\n{% endif %}";
     let template = ChatTemplate::new(source.to_owned()).unwrap();
-    let part = |text: &str| Part::Text { text: text.to_owned() };
+    let part = |text: &str| Part::Text {
+        text: text.to_owned(),
+    };
     let said = [
-        Message { role: Role::System, content: vec![part("Be "), part("brief.")] },
-        Message { role: Role::Assistant, content: vec![] },
+        Message {
+            role: Role::System,
+            content: vec![part("Be "), part("brief.")],
+        },
+        Message {
+            role: Role::Assistant,
+            content: vec![],
+        },
     ];
     assert_eq!(
         template.render(&said, true).unwrap(),
@@ -141,14 +217,23 @@ fn the_tokenizer_is_that_of_the_reference() {
         if let Value::String(text) = &row["text"] {
             assert_eq!(tokenizer.encode(text).unwrap(), ids, "{text:?}");
         }
-        assert_eq!(tokenizer.decode(&ids, false).unwrap(), text(&row["decoded"]));
-        assert_eq!(tokenizer.decode(&ids, true).unwrap(), text(&row["decoded_skip_special"]));
+        assert_eq!(
+            tokenizer.decode(&ids, false).unwrap(),
+            text(&row["decoded"])
+        );
+        assert_eq!(
+            tokenizer.decode(&ids, true).unwrap(),
+            text(&row["decoded_skip_special"])
+        );
     }
 }
 
 fn stream(stream: TextStream<'_>, ids: &[u32]) -> (Vec<String>, Option<String>) {
     let mut stream = stream;
-    let pieces = ids.iter().filter_map(|id| stream.push(*id).unwrap()).collect();
+    let pieces = ids
+        .iter()
+        .filter_map(|id| stream.push(*id).unwrap())
+        .collect();
     (pieces, stream.finish().unwrap())
 }
 
@@ -163,7 +248,10 @@ fn streamed_pieces_are_whole_characters_and_make_up_the_text() {
             let (pieces, rest) = stream(tokenizer.stream(skip_special_tokens), &ids[..end]);
             let whole = tokenizer.decode(&ids[..end], skip_special_tokens).unwrap();
             let said_so_far = pieces.concat();
-            assert!(said.replace("<|user|>", "").contains(&said_so_far.replace("<|user|>", "")));
+            assert!(
+                said.replace("<|user|>", "")
+                    .contains(&said_so_far.replace("<|user|>", ""))
+            );
             assert_eq!(said_so_far + rest.as_deref().unwrap_or_default(), whole);
         }
     }
@@ -207,9 +295,12 @@ fn bytes_that_are_no_text_come_out_as_replacement_characters() {
 #[test]
 fn tokens_that_end_one_character_and_begin_the_next_split_neither() {
     // The bytes of 图 are E5 9B BE, in the byte alphabet å Ľ ¾.
-    let byte_level = json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false });
-    let model = json!({ "type": "BPE", "merges": [], "vocab": { "åĽ": 0, "¾å": 1, "Ľ¾å": 2, "Ľ¾": 3 } });
-    let file = json!({ "version": "1.0", "added_tokens": [], "decoder": byte_level, "model": model });
+    let byte_level =
+        json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false });
+    let model =
+        json!({ "type": "BPE", "merges": [], "vocab": { "åĽ": 0, "¾å": 1, "Ľ¾å": 2, "Ľ¾": 3 } });
+    let file =
+        json!({ "version": "1.0", "added_tokens": [], "decoder": byte_level, "model": model });
     let tokenizer = TextTokenizer::from_json(file.to_string().as_bytes()).unwrap();
     let ids = [0, 1, 2, 2, 2, 2, 2, 2, 3];
     let (pieces, rest) = stream(tokenizer.stream(false), &ids);

@@ -8,7 +8,11 @@ use serde_json::Value;
 use crate::common::{ids, number, rows, text};
 
 fn scores(value: &Value) -> Vec<f32> {
-    let score = |value: &Value| value.as_f64().map_or(f32::NEG_INFINITY, |value| value as f32);
+    let score = |value: &Value| {
+        value
+            .as_f64()
+            .map_or(f32::NEG_INFINITY, |value| value as f32)
+    };
     value.as_array().unwrap().iter().map(score).collect()
 }
 
@@ -26,7 +30,10 @@ fn with(mut params: SamplingParams, step: &Value) -> SamplingParams {
 
 fn softmax(scores: &[f32]) -> Vec<f64> {
     let max = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let weights: Vec<f64> = scores.iter().map(|score| f64::from(score - max).exp()).collect();
+    let weights: Vec<f64> = scores
+        .iter()
+        .map(|score| f64::from(score - max).exp())
+        .collect();
     let total: f64 = weights.iter().sum();
     weights.into_iter().map(|weight| weight / total).collect()
 }
@@ -36,19 +43,30 @@ fn scores_are_those_of_the_reference_after_every_step() {
     for row in rows("sampling.json") {
         let name = text(&row["name"]);
         let logits = scores(&row["logits"]);
-        let mut params = SamplingParams { temperature: 1.0, ..SamplingParams::default() };
+        let mut params = SamplingParams {
+            temperature: 1.0,
+            ..SamplingParams::default()
+        };
         let mut last = logits.clone();
         for step in row["steps"].as_array().unwrap() {
             params = with(params, step);
-            let sampler = Sampler::new(params.clone(), &ids(&row["history"]), logits.len()).unwrap();
+            let sampler =
+                Sampler::new(params.clone(), &ids(&row["history"]), logits.len()).unwrap();
             last = logits.clone();
             sampler.process(&mut last);
             for (i, (got, want)) in last.iter().zip(scores(&step["scores"])).enumerate() {
                 let same = *got == want || (got - want).abs() <= 1e-5 * want.abs();
-                assert!(same, "{name}, {}: score {i} is {got}, not {want}", step["processor"]);
+                assert!(
+                    same,
+                    "{name}, {}: score {i} is {got}, not {want}",
+                    step["processor"]
+                );
             }
         }
-        for (got, want) in softmax(&last).into_iter().zip(scores(&row["probabilities"])) {
+        for (got, want) in softmax(&last)
+            .into_iter()
+            .zip(scores(&row["probabilities"]))
+        {
             assert!((got - f64::from(want)).abs() < 1e-5, "{name}: {got} {want}");
         }
     }
@@ -62,7 +80,11 @@ fn sampler(params: SamplingParams, n: usize) -> Sampler {
 fn draws_follow_the_probabilities() {
     let logits = [1.0_f32, 3.0, f32::NEG_INFINITY, 2.0, 0.0];
     let want = softmax(&logits);
-    let params = SamplingParams { temperature: 1.0, seed: Some(1), ..SamplingParams::default() };
+    let params = SamplingParams {
+        temperature: 1.0,
+        seed: Some(1),
+        ..SamplingParams::default()
+    };
     let mut sampler = sampler(params, logits.len());
     let n = 20_000;
     let mut counts = [0_usize; 5];
@@ -77,9 +99,15 @@ fn draws_follow_the_probabilities() {
 #[test]
 fn a_seed_fixes_the_draws() {
     let draws = |seed| {
-        let params = SamplingParams { temperature: 2.0, seed, ..SamplingParams::default() };
+        let params = SamplingParams {
+            temperature: 2.0,
+            seed,
+            ..SamplingParams::default()
+        };
         let mut sampler = sampler(params, 100);
-        (0..40).map(|_| sampler.sample(&mut [0.5; 100])).collect::<Vec<u32>>()
+        (0..40)
+            .map(|_| sampler.sample(&mut [0.5; 100]))
+            .collect::<Vec<u32>>()
     };
     assert_eq!(draws(Some(7)), draws(Some(7)));
     assert_ne!(draws(Some(7)), draws(Some(8)));
@@ -92,8 +120,17 @@ fn top_k_and_top_p_leave_only_likely_tokens() {
     let mut order: Vec<u32> = (0..50).collect();
     order.sort_by(|a, b| logits[*b as usize].total_cmp(&logits[*a as usize]));
     let drawn = |params: SamplingParams| {
-        let mut sampler = sampler(SamplingParams { temperature: 1.0, seed: Some(5), ..params }, 50);
-        let mut drawn: Vec<u32> = (0..2000).map(|_| sampler.sample(&mut logits.clone())).collect();
+        let mut sampler = sampler(
+            SamplingParams {
+                temperature: 1.0,
+                seed: Some(5),
+                ..params
+            },
+            50,
+        );
+        let mut drawn: Vec<u32> = (0..2000)
+            .map(|_| sampler.sample(&mut logits.clone()))
+            .collect();
         drawn.sort_unstable();
         drawn.dedup();
         drawn
@@ -103,29 +140,70 @@ fn top_k_and_top_p_leave_only_likely_tokens() {
         best.sort_unstable();
         best
     };
-    assert_eq!(drawn(SamplingParams { top_k: 3, ..SamplingParams::default() }), sorted(3));
-    assert_eq!(drawn(SamplingParams { top_k: 1, ..SamplingParams::default() }), sorted(1));
-    assert_eq!(drawn(SamplingParams { top_p: 1e-6, ..SamplingParams::default() }), sorted(1));
-    assert_eq!(drawn(SamplingParams { top_k: 4, top_p: 0.5, ..SamplingParams::default() }), sorted(2));
+    assert_eq!(
+        drawn(SamplingParams {
+            top_k: 3,
+            ..SamplingParams::default()
+        }),
+        sorted(3)
+    );
+    assert_eq!(
+        drawn(SamplingParams {
+            top_k: 1,
+            ..SamplingParams::default()
+        }),
+        sorted(1)
+    );
+    assert_eq!(
+        drawn(SamplingParams {
+            top_p: 1e-6,
+            ..SamplingParams::default()
+        }),
+        sorted(1)
+    );
+    assert_eq!(
+        drawn(SamplingParams {
+            top_k: 4,
+            top_p: 0.5,
+            ..SamplingParams::default()
+        }),
+        sorted(2)
+    );
     for top_k in [0, -1, i64::MAX] {
-        assert!(drawn(SamplingParams { top_k, ..SamplingParams::default() }).len() > 10);
+        assert!(
+            drawn(SamplingParams {
+                top_k,
+                ..SamplingParams::default()
+            })
+            .len()
+                > 10
+        );
     }
 }
 
 #[test]
 fn penalties_weigh_on_what_was_said() {
-    let params = SamplingParams { presence_penalty: 1.0, frequency_penalty: 0.25, ..SamplingParams::default() };
+    let params = SamplingParams {
+        presence_penalty: 1.0,
+        frequency_penalty: 0.25,
+        ..SamplingParams::default()
+    };
     let mut sampler = Sampler::new(params, &[0, 0, 3], 4).unwrap();
     let logits = [1.0_f32, 2.0, 1.5, 0.0];
     // Greedy: token 1 falls from 2 to 0.75, then token 2 from 1.5 to 0.25, then 0 from 1.
-    let said: Vec<u32> = (0..4).map(|_| sampler.sample(&mut logits.clone())).collect();
+    let said: Vec<u32> = (0..4)
+        .map(|_| sampler.sample(&mut logits.clone()))
+        .collect();
     assert_eq!(said, [1, 2, 0, 1]);
     let mut left = logits;
     sampler.process(&mut left);
     // The prompt counts for the repetition penalty only.
     assert_eq!(left, [-0.25, 0.5, 0.25, 0.0]);
 
-    let params = SamplingParams { repetition_penalty: 2.0, ..SamplingParams::default() };
+    let params = SamplingParams {
+        repetition_penalty: 2.0,
+        ..SamplingParams::default()
+    };
     let sampler = Sampler::new(params, &[0, 1, 99], 4).unwrap();
     let mut left = [3.0_f32, -3.0, 3.0, -3.0];
     sampler.process(&mut left);
@@ -136,7 +214,13 @@ fn penalties_weigh_on_what_was_said() {
 fn logits_that_are_no_numbers_still_give_a_token() {
     for temperature in [0.0, 1e-40, 1e-6, 1.0] {
         for top_p in [0.5, 1.0] {
-            let params = SamplingParams { temperature, top_p, top_k: 2, seed: Some(1), ..SamplingParams::default() };
+            let params = SamplingParams {
+                temperature,
+                top_p,
+                top_k: 2,
+                seed: Some(1),
+                ..SamplingParams::default()
+            };
             let mut sampler = sampler(params, 4);
             assert!(sampler.sample(&mut [f32::NAN; 4]) < 4);
             assert!(sampler.sample(&mut [f32::NEG_INFINITY; 4]) < 4);
@@ -147,40 +231,127 @@ fn logits_that_are_no_numbers_still_give_a_token() {
             }
         }
     }
-    assert_eq!(sampler(SamplingParams::default(), 3).sample(&mut [1.0, 4.0, 4.0]), 1);
+    assert_eq!(
+        sampler(SamplingParams::default(), 3).sample(&mut [1.0, 4.0, 4.0]),
+        1
+    );
 }
 
 #[test]
 fn parameters_out_of_range_are_named() {
     let good = SamplingParams::default;
     for (name, params) in [
-        ("temperature", SamplingParams { temperature: -0.1, ..good() }),
-        ("temperature", SamplingParams { temperature: f32::NAN, ..good() }),
-        ("temperature", SamplingParams { temperature: f32::INFINITY, ..good() }),
-        ("top_p", SamplingParams { top_p: 0.0, ..good() }),
-        ("top_p", SamplingParams { top_p: 1.01, ..good() }),
-        ("top_p", SamplingParams { top_p: f32::NAN, ..good() }),
-        ("top_k", SamplingParams { top_k: -2, ..good() }),
-        ("repetition_penalty", SamplingParams { repetition_penalty: 0.0, ..good() }),
-        ("repetition_penalty", SamplingParams { repetition_penalty: f32::NAN, ..good() }),
-        ("presence_penalty", SamplingParams { presence_penalty: 101.0, ..good() }),
-        ("frequency_penalty", SamplingParams { frequency_penalty: f32::NAN, ..good() }),
+        (
+            "temperature",
+            SamplingParams {
+                temperature: -0.1,
+                ..good()
+            },
+        ),
+        (
+            "temperature",
+            SamplingParams {
+                temperature: f32::NAN,
+                ..good()
+            },
+        ),
+        (
+            "temperature",
+            SamplingParams {
+                temperature: f32::INFINITY,
+                ..good()
+            },
+        ),
+        (
+            "top_p",
+            SamplingParams {
+                top_p: 0.0,
+                ..good()
+            },
+        ),
+        (
+            "top_p",
+            SamplingParams {
+                top_p: 1.01,
+                ..good()
+            },
+        ),
+        (
+            "top_p",
+            SamplingParams {
+                top_p: f32::NAN,
+                ..good()
+            },
+        ),
+        (
+            "top_k",
+            SamplingParams {
+                top_k: -2,
+                ..good()
+            },
+        ),
+        (
+            "repetition_penalty",
+            SamplingParams {
+                repetition_penalty: 0.0,
+                ..good()
+            },
+        ),
+        (
+            "repetition_penalty",
+            SamplingParams {
+                repetition_penalty: f32::NAN,
+                ..good()
+            },
+        ),
+        (
+            "presence_penalty",
+            SamplingParams {
+                presence_penalty: 101.0,
+                ..good()
+            },
+        ),
+        (
+            "frequency_penalty",
+            SamplingParams {
+                frequency_penalty: f32::NAN,
+                ..good()
+            },
+        ),
     ] {
         let error = Sampler::new(params, &[], 4).unwrap_err();
-        let ModelError::Parameter { name: named, .. } = &error else { panic!("{error}") };
+        let ModelError::Parameter { name: named, .. } = &error else {
+            panic!("{error}")
+        };
         assert_eq!(*named, name);
         assert!(error.to_string().starts_with(name), "{error}");
     }
-    assert!(SamplingParams { top_k: -1, temperature: 100.0, ..good() }.check().is_ok());
+    assert!(
+        SamplingParams {
+            top_k: -1,
+            temperature: 100.0,
+            ..good()
+        }
+        .check()
+        .is_ok()
+    );
 }
 
 #[test]
 fn a_checkpoint_that_does_not_ask_for_sampling_is_greedy() {
-    let params = |json: &str| SamplingParams::from_config(&GenerationConfig::from_json(json).unwrap());
+    let params =
+        |json: &str| SamplingParams::from_config(&GenerationConfig::from_json(json).unwrap());
     assert_eq!(params("{}"), SamplingParams::default());
     assert_eq!(params(r#"{"temperature": 0.7}"#).temperature, 0.0);
-    assert_eq!(params(r#"{"temperature": 0.7, "do_sample": false}"#).temperature, 0.0);
+    assert_eq!(
+        params(r#"{"temperature": 0.7, "do_sample": false}"#).temperature,
+        0.0
+    );
     assert_eq!(params(r#"{"do_sample": true}"#).temperature, 1.0);
-    let asked = params(r#"{"do_sample": true, "temperature": 0.7, "top_k": 5, "repetition_penalty": 1.1}"#);
-    assert_eq!((asked.temperature, asked.top_k, asked.repetition_penalty), (0.7, 5, 1.1));
+    let asked =
+        params(r#"{"do_sample": true, "temperature": 0.7, "top_k": 5, "repetition_penalty": 1.1}"#);
+    assert_eq!(
+        (asked.temperature, asked.top_k, asked.repetition_penalty),
+        (0.7, 5, 1.1)
+    );
 }

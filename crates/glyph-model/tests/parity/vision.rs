@@ -30,9 +30,16 @@ fn reference_patches() -> Vec<ImagePatches> {
     let image = |(name, grid): (&&str, &[usize])| {
         let both_frames = tensors.floats(&format!("pixel_values.{name}"));
         ImagePatches {
-            grid: PatchGrid { rows: grid[1], columns: grid[2] },
+            grid: PatchGrid {
+                rows: grid[1],
+                columns: grid[2],
+            },
             patch_len: 588,
-            values: both_frames.chunks(392).flat_map(|frames| &frames[..196]).copied().collect(),
+            values: both_frames
+                .chunks(392)
+                .flat_map(|frames| &frames[..196])
+                .copied()
+                .collect(),
         }
     };
     PICTURES.iter().zip(grids.chunks(3)).map(image).collect()
@@ -40,7 +47,10 @@ fn reference_patches() -> Vec<ImagePatches> {
 
 fn tensor(image: &ImagePatches) -> Tensor<3> {
     let shape = [1, image.grid.n_patches(), image.patch_len];
-    Tensor::from_data(TensorData::new(image.values.clone(), shape), &Device::flex())
+    Tensor::from_data(
+        TensorData::new(image.values.clone(), shape),
+        &Device::flex(),
+    )
 }
 
 #[test]
@@ -80,15 +90,20 @@ fn images_of_one_size_pass_together_as_they_do_alone() {
     let checkpoint = open("base");
     let images = reference_patches();
     let (page, wide) = (&images[0], &images[1]);
-    let shifted =
-        ImagePatches { values: page.values.iter().map(|value| 0.5 - value).collect(), ..page.clone() };
+    let shifted = ImagePatches {
+        values: page.values.iter().map(|value| 0.5 - value).collect(),
+        ..page.clone()
+    };
     // Ten neighbours of one size are more than one pass takes.
     let mut mixed = vec![wide.clone(), page.clone(), shifted.clone(), wide.clone()];
     mixed.extend(std::iter::repeat_n([page.clone(), shifted], 5).flatten());
     let encode = |images: &[ImagePatches]| {
         floats(encode_images(&checkpoint.model, images, &checkpoint.device).unwrap())
     };
-    let alone: Vec<f32> = mixed.iter().flat_map(|image| encode(std::slice::from_ref(image))).collect();
+    let alone: Vec<f32> = mixed
+        .iter()
+        .flat_map(|image| encode(std::slice::from_ref(image)))
+        .collect();
     assert_close("together", &encode(&mixed), &alone);
     assert!(encode_images(&checkpoint.model, &[], &checkpoint.device).is_none());
 }

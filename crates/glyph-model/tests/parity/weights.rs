@@ -1,9 +1,10 @@
 //! Weights by their published names, from one file or several, in any of the stored types.
 
 use burn::tensor::{DType, Device};
-use glyph_model::config::ModelConfig;
 use glyph_model::text::Positions;
-use glyph_model::weights::{SavedDType, WeightFiles, load_weights, safetensors_bytes, tensor_specs};
+use glyph_model::weights::{
+    SavedDType, WeightFiles, load_weights, safetensors_bytes, tensor_specs,
+};
 use glyph_model::{Checkpoint, Glm4v};
 
 use crate::common::{
@@ -12,103 +13,68 @@ use crate::common::{
 };
 
 /// Logits of the text prompt at every position.
-fn logits(checkpoint: &Checkpoint) -> Vec<f32> {
-    let row = &rows("chat.json").into_iter().find(|row| text(&row["name"]) == "text").unwrap();
-    let prompt = checkpoint.encoder.from_expanded(crate::common::ids(&row["input_ids"]), &[]).unwrap();
+pub fn logits(checkpoint: &Checkpoint) -> Vec<f32> {
+    let row = &rows("chat.json")
+        .into_iter()
+        .find(|row| text(&row["name"]) == "text")
+        .unwrap();
+    let prompt = checkpoint
+        .encoder
+        .from_expanded(crate::common::ids(&row["input_ids"]), &[])
+        .unwrap();
     let model = &checkpoint.model;
-    let x = model.embed(&prompt.ids, [1, prompt.ids.len()], None, &prompt.feature_index);
-    floats(model.logits(model.model.language_model.forward(x, Positions(&prompt.positions.positions))))
+    let x = model.embed(
+        &prompt.ids,
+        [1, prompt.ids.len()],
+        None,
+        &prompt.feature_index,
+    );
+    floats(
+        model.logits(
+            model
+                .model
+                .language_model
+                .forward(x, Positions(&prompt.positions.positions)),
+        ),
+    )
 }
 
 #[test]
 fn every_checkpoint_opens_with_nothing_left_over() {
-    for (config, dtype) in CONFIGS.into_iter().zip([
-        DType::F32,
-        DType::BF16,
-        DType::F32,
-        DType::F16,
-        DType::F32,
-    ]) {
+    for (config, dtype) in
+        CONFIGS
+            .into_iter()
+            .zip([DType::F32, DType::BF16, DType::F32, DType::F16, DType::F32])
+    {
         let files = WeightFiles::open(&fixture(config)).unwrap();
-        assert!(files.tensors().all(|(_, info)| info.dtype == dtype), "{config}");
+        assert!(
+            files.tensors().all(|(_, info)| info.dtype == dtype),
+            "{config}"
+        );
         let mut n_bytes = Vec::new();
-        let checkpoint =
-            Checkpoint::open(&fixture(config), &Device::flex(), DType::F32, |n| n_bytes.push(n)).unwrap();
-        assert!(checkpoint.report.unexpected.is_empty(), "{config}: {:?}", checkpoint.report);
+        let checkpoint = Checkpoint::open(&fixture(config), &Device::flex(), DType::F32, |n| {
+            n_bytes.push(n)
+        })
+        .unwrap();
+        assert!(
+            checkpoint.report.unexpected.is_empty(),
+            "{config}: {:?}",
+            checkpoint.report
+        );
         assert!(n_bytes.is_sorted());
-        let n_parameters: usize =
-            files.tensors().map(|(_, info)| info.shape.iter().product::<usize>()).sum();
+        let n_parameters: usize = files
+            .tensors()
+            .map(|(_, info)| info.shape.iter().product::<usize>())
+            .sum();
         assert_eq!(n_bytes.last(), Some(&(4 * n_parameters)));
-        assert_eq!(files.stored_bytes(), n_parameters * if dtype == DType::F32 { 4 } else { 2 });
+        assert_eq!(
+            files.stored_bytes(),
+            n_parameters * if dtype == DType::F32 { 4 } else { 2 }
+        );
         let tied = ["gqa-tied-bf16", "mini-f16"].contains(&config);
         assert_eq!(checkpoint.config.tied_embeddings(), tied);
         assert_eq!(checkpoint.model.lm_head.is_none(), tied);
     }
-}
-
-#[test]
-fn the_configuration_in_its_older_form_means_the_same() {
-    let read = |name: &str| {
-        ModelConfig::from_json(&std::fs::read_to_string(fixture(name)).unwrap()).unwrap()
-    };
-    let (newer, older) = (read("base/config.json"), read("base/config.v4.json"));
-    for (a, b) in [(&newer.text_config, &older.text_config)] {
-        assert_eq!(a.rope_theta(), b.rope_theta());
-        assert_eq!(a.rotary_dim(), b.rotary_dim());
-        assert_eq!(a.mrope_section(), b.mrope_section());
-        assert_eq!((a.head_dim(), a.num_key_value_heads()), (b.head_dim(), b.num_key_value_heads()));
-        assert_eq!((a.vocab_size, a.hidden_size), (b.vocab_size, b.hidden_size));
-        assert_eq!((a.rms_norm_eps, a.max_position_embeddings), (b.rms_norm_eps, b.max_position_embeddings));
-    }
-    assert_eq!(newer.tied_embeddings(), older.tied_embeddings());
-    assert_eq!(newer.image_token_id, older.image_token_id);
-    assert_eq!(newer.vision_config.rope_theta(), older.vision_config.rope_theta());
-
-    let copy = copy_of("base");
-    std::fs::copy(fixture("base/config.v4.json"), copy.path().join("config.json")).unwrap();
-    assert_eq!(logits(&open_dir(copy.path(), DType::F32).unwrap()), logits(&open("base")));
-}
-
-#[test]
-fn the_tie_flag_counts_wherever_it_stands() {
-    let json = std::fs::read_to_string(fixture("gqa-tied-bf16/config.json")).unwrap();
-    let mut value: serde_json::Value = serde_json::from_str(&json).unwrap();
-    for (root, inner, tied) in [
-        (Some(true), None, true),
-        (None, Some(true), true),
-        (Some(false), Some(true), true),
-        (Some(true), Some(false), true),
-        (Some(false), None, false),
-        (None, None, false),
-    ] {
-        value["tie_word_embeddings"] = root.into();
-        value["text_config"]["tie_word_embeddings"] = inner.into();
-        assert_eq!(ModelConfig::from_json(&value.to_string()).unwrap().tied_embeddings(), tied);
-    }
-}
-
-#[test]
-fn rotary_settings_are_found_wherever_they_stand() {
-    let json = std::fs::read_to_string(fixture("base/config.v4.json")).unwrap();
-    let value: serde_json::Value = serde_json::from_str(&json).unwrap();
-    // Some files name the kind twice.
-    let mut twice = value.clone();
-    twice["text_config"]["rope_scaling"]["type"] = "default".into();
-    let config = ModelConfig::from_json(&twice.to_string()).unwrap();
-    assert_eq!(config.text_config.mrope_section(), [1, 1, 2]);
-    // What the newer place leaves out is read from the older ones.
-    let mut mixed = value.clone();
-    mixed["text_config"]["rope_parameters"] = serde_json::json!({ "rope_theta": 500.0 });
-    let config = ModelConfig::from_json(&mixed.to_string()).unwrap();
-    assert_eq!(config.text_config.rope_theta(), 500.0);
-    assert_eq!(config.text_config.mrope_section(), [1, 1, 2]);
-    assert_eq!(config.text_config.rotary_dim(), 8);
-    // Without a factor the whole head rotates.
-    let mut whole = value;
-    whole["text_config"].as_object_mut().unwrap().remove("partial_rotary_factor");
-    whole["text_config"]["rope_scaling"]["mrope_section"] = serde_json::json!([2, 3, 3]);
-    let config = ModelConfig::from_json(&whole.to_string()).unwrap();
-    assert_eq!(config.text_config.rotary_dim(), 16);
 }
 
 #[test]
@@ -120,7 +86,10 @@ fn other_nestings_of_the_names_load_the_same_weights() {
             Some(rest) => rest.to_owned(),
             None => name.to_owned(),
         },
-        |name| name.replace("model.language_model.", "model.").replace("model.visual.", "visual."),
+        |name| {
+            name.replace("model.language_model.", "model.")
+                .replace("model.visual.", "visual.")
+        },
         |name| {
             name.replace("model.language_model.", "language_model.model.")
                 .replace("lm_head.", "language_model.lm_head.")
@@ -132,11 +101,22 @@ fn other_nestings_of_the_names_load_the_same_weights() {
         let path = copy.path().join("model.safetensors");
         let mut tensors = read_weights(&path);
         let before: Vec<String> = tensors.iter().map(|tensor| tensor.name.clone()).collect();
-        tensors.iter_mut().for_each(|tensor| tensor.name = rename(&tensor.name));
-        assert!(tensors.iter().zip(before).any(|(tensor, before)| tensor.name != before));
+        tensors
+            .iter_mut()
+            .for_each(|tensor| tensor.name = rename(&tensor.name));
+        assert!(
+            tensors
+                .iter()
+                .zip(before)
+                .any(|(tensor, before)| tensor.name != before)
+        );
         write_weights(&path, &tensors);
         let checkpoint = open_dir(copy.path(), DType::F32).unwrap();
-        assert!(checkpoint.report.unexpected.is_empty(), "{:?}", checkpoint.report);
+        assert!(
+            checkpoint.report.unexpected.is_empty(),
+            "{:?}",
+            checkpoint.report
+        );
         assert_eq!(logits(&checkpoint), want);
     }
 }
@@ -150,7 +130,12 @@ fn shards_from_memory_are_the_shards_of_the_directory() {
         .collect();
     let files = WeightFiles::from_bytes(shards).unwrap();
     let on_disk = WeightFiles::open(&dir).unwrap();
-    assert!(files.tensors().map(|(name, _)| name).eq(on_disk.tensors().map(|(name, _)| name)));
+    assert!(
+        files
+            .tensors()
+            .map(|(name, _)| name)
+            .eq(on_disk.tensors().map(|(name, _)| name))
+    );
     let small_files = glyph_model::checkpoint::CheckpointDir(&dir);
     let checkpoint =
         Checkpoint::from_parts(&small_files, &files, &Device::flex(), DType::F32, |_| {}).unwrap();
@@ -172,14 +157,25 @@ fn what_was_saved_loads_again() {
         };
         let exact = reloaded(safetensors_bytes(&checkpoint.model, SavedDType::F32).unwrap());
         let again = safetensors_bytes(&exact, SavedDType::F32).unwrap();
-        assert_eq!(again, safetensors_bytes(&checkpoint.model, SavedDType::F32).unwrap(), "{config}");
+        assert_eq!(
+            again,
+            safetensors_bytes(&checkpoint.model, SavedDType::F32).unwrap(),
+            "{config}"
+        );
 
         let want = logits(&checkpoint);
         let half = reloaded(safetensors_bytes(&checkpoint.model, SavedDType::F16).unwrap());
-        let checkpoint = Checkpoint { model: half, ..checkpoint };
+        let checkpoint = Checkpoint {
+            model: half,
+            ..checkpoint
+        };
         let error = relative_error(&logits(&checkpoint), &want);
         assert!(error < 0.02, "{config}: {error}");
-        assert_eq!(error == 0.0, config == "mini-f16", "only f16 weights survive as f16");
+        assert_eq!(
+            error == 0.0,
+            config == "mini-f16",
+            "only f16 weights survive as f16"
+        );
     }
 }
 
@@ -199,7 +195,10 @@ fn tensors_that_the_model_has_no_use_for_are_reported_and_ignored() {
     let checkpoint = open_dir(copy.path(), DType::F32).unwrap();
     let mut unexpected = checkpoint.report.unexpected.clone();
     unexpected.sort();
-    assert_eq!(unexpected, ["model.position_ids", "model.visual.rotary_pos_emb.inv_freq"]);
+    assert_eq!(
+        unexpected,
+        ["model.position_ids", "model.visual.rotary_pos_emb.inv_freq"]
+    );
     assert_eq!(logits(&checkpoint), logits(&open("base")));
 }
 
@@ -218,6 +217,10 @@ fn half_precision_runs_stay_near_the_reference() {
         }
         let got = logits(&open(config));
         let vocab = want.len() / rows.len();
-        assert_close(&format!("{config} logits"), &pick(&got, vocab, &rows), &want);
+        assert_close(
+            &format!("{config} logits"),
+            &pick(&got, vocab, &rows),
+            &want,
+        );
     }
 }

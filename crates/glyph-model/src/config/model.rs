@@ -1,0 +1,78 @@
+//! The whole of `config.json`.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{TextConfig, VisionConfig, config_error, parse_json};
+use crate::error::Result;
+
+/// The whole of `config.json` (`Glm4vForConditionalGeneration`).
+#[derive(Debug, Clone, Deserialize)]
+pub struct ModelConfig {
+    /// The decoder.
+    pub text_config: TextConfig,
+    /// The vision tower.
+    pub vision_config: VisionConfig,
+    /// Id of the token that an image feature replaces.
+    #[serde(default = "default_image_token_id")]
+    pub image_token_id: u32,
+    /// Whether the output head shares the embedding table. Newer files say so at the top level, older ones
+    /// inside `text_config`; either counts.
+    #[serde(default)]
+    tie_word_embeddings: Option<bool>,
+}
+
+fn default_image_token_id() -> u32 {
+    151_343
+}
+
+impl ModelConfig {
+    /// Parses and checks `config.json`.
+    ///
+    /// # Errors
+    /// [`crate::ModelError::Json`] when it does not parse, [`crate::ModelError::Config`] naming the first key whose value
+    /// cannot work.
+    pub fn from_json(json: &str) -> Result<Self> {
+        // Another architecture is named as such before its other keys are missed.
+        let value: Value = parse_json("config.json", json)?;
+        if let Some(kind) = value.get("model_type").and_then(Value::as_str)
+            && kind != "glm4v"
+        {
+            return Err(config_error(
+                "model_type",
+                kind,
+                "this runtime runs glm4v (GLM-4.1V, Glyph) checkpoints only",
+            ));
+        }
+        let config: Self = parse_json("config.json", json)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Whether the output head is the embedding table.
+    pub fn tied_embeddings(&self) -> bool {
+        let inner = self.text_config.tie_word_embeddings;
+        [self.tie_word_embeddings, inner].contains(&Some(true))
+    }
+
+    fn check(&self) -> Result<()> {
+        let (text, vision) = (&self.text_config, &self.vision_config);
+        text.check()?;
+        vision.check()?;
+        if self.image_token_id as usize >= text.vocab_size {
+            return Err(config_error(
+                "image_token_id",
+                self.image_token_id,
+                "is outside vocab_size",
+            ));
+        }
+        if vision.out_hidden_size != text.hidden_size {
+            return Err(config_error(
+                "vision_config.out_hidden_size",
+                vision.out_hidden_size,
+                "must equal text_config.hidden_size",
+            ));
+        }
+        Ok(())
+    }
+}

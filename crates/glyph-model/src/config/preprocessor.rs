@@ -1,0 +1,106 @@
+//! `preprocessor_config.json`.
+
+use serde::Deserialize;
+
+use super::{MOST_PATCH_SIDE, MOST_PIXELS, check_size, config_error, parse_json};
+use crate::error::Result;
+
+/// `preprocessor_config.json`: how an image becomes patches.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default)]
+pub struct PreprocessorConfig {
+    size: PixelBounds,
+    /// Side of a patch in px.
+    pub patch_size: usize,
+    /// Frames per temporal patch.
+    pub temporal_patch_size: usize,
+    /// Patches per side that merge into one token.
+    pub merge_size: usize,
+    /// Mean of each channel after scaling to 0..1.
+    pub image_mean: [f32; 3],
+    /// Standard deviation of each channel.
+    pub image_std: [f32; 3],
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+struct PixelBounds {
+    shortest_edge: usize,
+    longest_edge: usize,
+}
+
+impl Default for PreprocessorConfig {
+    fn default() -> Self {
+        Self {
+            size: PixelBounds {
+                shortest_edge: 112 * 112,
+                longest_edge: 28 * 28 * 15_000,
+            },
+            patch_size: 14,
+            temporal_patch_size: 2,
+            merge_size: 2,
+            image_mean: [0.481_454_66, 0.457_827_5, 0.408_210_73],
+            image_std: [0.268_629_54, 0.261_302_6, 0.275_777_1],
+        }
+    }
+}
+
+impl PreprocessorConfig {
+    /// Parses and checks `preprocessor_config.json`.
+    ///
+    /// # Errors
+    /// [`crate::ModelError::Json`] when it does not parse, [`crate::ModelError::Config`] for a size, a range of pixel counts or a
+    /// deviation that cannot work.
+    pub fn from_json(json: &str) -> Result<Self> {
+        let config: Self = parse_json("preprocessor_config.json", json)?;
+        for (key, value) in [
+            ("patch_size", config.patch_size),
+            ("temporal_patch_size", config.temporal_patch_size),
+            ("merge_size", config.merge_size),
+        ] {
+            check_size("preprocessor_config", key, value, MOST_PATCH_SIDE)?;
+        }
+        let PixelBounds {
+            shortest_edge,
+            longest_edge,
+        } = config.size;
+        if shortest_edge == 0 || shortest_edge > longest_edge || longest_edge > MOST_PIXELS {
+            return Err(config_error(
+                "preprocessor_config.size",
+                format!("{shortest_edge} to {longest_edge}"),
+                format!("must be an ascending range of pixel counts between 1 and {MOST_PIXELS}"),
+            ));
+        }
+        // A deviation divides; a mean that is no number would spread over every pixel.
+        let usable = config.image_mean.iter().all(|mean| mean.is_finite())
+            && config
+                .image_std
+                .iter()
+                .all(|std| *std > f32::EPSILON && std.is_finite());
+        if !usable {
+            return Err(config_error(
+                "preprocessor_config.image_std",
+                format!(
+                    "{:?} around the means {:?}",
+                    config.image_std, config.image_mean
+                ),
+                "deviations must be positive and means finite",
+            ));
+        }
+        Ok(config)
+    }
+
+    /// Fewest px² of all frames of one temporal patch together (`size.shortest_edge`).
+    pub fn min_pixels(&self) -> usize {
+        self.size.shortest_edge
+    }
+
+    /// Most px² of all frames of one temporal patch together (`size.longest_edge`).
+    pub fn max_pixels(&self) -> usize {
+        self.size.longest_edge
+    }
+
+    /// The image side in px is a multiple of this.
+    pub fn factor_px(&self) -> usize {
+        self.patch_size * self.merge_size
+    }
+}

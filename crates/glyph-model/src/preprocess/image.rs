@@ -1,0 +1,94 @@
+//! Pictures as bytes, and decoding them.
+
+use std::io::Cursor;
+
+use crate::error::{ModelError, Result};
+
+/// Largest image that is decoded: an A4 page at 600 dpi has half as many pixels.
+const MOST_DECODED_PIXELS: u64 = 1 << 26;
+
+/// An 8-bit RGB image, row-major.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RgbImage {
+    /// Width.
+    pub width_px: usize,
+    /// Height.
+    pub height_px: usize,
+    /// `height × width × 3` bytes.
+    pub rgb: Vec<u8>,
+}
+
+impl RgbImage {
+    /// Wraps pixels, checking their number.
+    ///
+    /// # Errors
+    /// [`ModelError::Image`] when a side is zero or the buffer does not hold width × height × 3 bytes.
+    pub fn new(width_px: usize, height_px: usize, rgb: Vec<u8>) -> Result<Self> {
+        let size = format!("{width_px}×{height_px}");
+        if width_px == 0 || height_px == 0 {
+            return Err(refused(format!(
+                "is {size} px; both sides must be positive"
+            )));
+        }
+        let n_bytes = width_px
+            .checked_mul(height_px)
+            .and_then(|n| n.checked_mul(3));
+        if n_bytes != Some(rgb.len()) {
+            let given = rgb.len();
+            return Err(refused(format!(
+                "{given} bytes do not make {size} RGB pixels"
+            )));
+        }
+        Ok(Self {
+            width_px,
+            height_px,
+            rgb,
+        })
+    }
+
+    /// Decodes PNG, JPEG or WebP bytes; transparency shows white, as in the reference processor.
+    ///
+    /// # Errors
+    /// [`ModelError::Image`] with the decoder's message, and for more than 2²⁶ pixels.
+    pub fn decode(bytes: &[u8]) -> Result<Self> {
+        let undecodable = |error: &dyn std::fmt::Display| {
+            refused(format!(
+                "cannot be decoded: {error}. Send PNG, JPEG or WebP"
+            ))
+        };
+        let reader = || {
+            image::ImageReader::new(Cursor::new(bytes))
+                .with_guessed_format()
+                .map_err(|error| undecodable(&error))
+        };
+        // A few bytes can claim any size, so the size is read before the pixels.
+        let (width_px, height_px) = reader()?
+            .into_dimensions()
+            .map_err(|error| undecodable(&error))?;
+        if u64::from(width_px) * u64::from(height_px) > MOST_DECODED_PIXELS {
+            return Err(refused(format!(
+                "is {width_px}×{height_px} px; at most {MOST_DECODED_PIXELS} pixels are decoded"
+            )));
+        }
+        let image = reader()?.decode().map_err(|error| undecodable(&error))?;
+        let (width_px, height_px) = (width_px as usize, height_px as usize);
+        if !image.color().has_alpha() {
+            return Self::new(width_px, height_px, image.into_rgb8().into_raw());
+        }
+        let image = image.into_rgba8();
+        let over_white = |value: u8, alpha: u8| {
+            let (value, alpha) = (u32::from(value), u32::from(alpha));
+            ((value * alpha + 255 * (255 - alpha) + 127) / 255) as u8
+        };
+        let rgb = image
+            .pixels()
+            .flat_map(|image::Rgba([r, g, b, a])| [r, g, b].map(|value| over_white(*value, *a)))
+            .collect();
+        Self::new(width_px, height_px, rgb)
+    }
+}
+
+/// An image by itself is the first of its request; the caller who knows better says so.
+fn refused(reason: String) -> ModelError {
+    ModelError::Image { index: 0, reason }
+}

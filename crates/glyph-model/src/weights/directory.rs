@@ -1,0 +1,112 @@
+//! The weight files of a checkpoint directory: one file, or the shards of an index.
+
+use std::collections::BTreeMap;
+use std::path::{Component, Path};
+
+use serde::Deserialize;
+
+use super::names::canonical;
+use super::source::{FileBytes, WeightFiles};
+use crate::config::parse_json;
+use crate::error::{ModelError, Result};
+
+/// Name of the single weights file.
+const SINGLE: &str = "model.safetensors";
+/// Name of the index of a sharded checkpoint.
+const INDEX: &str = "model.safetensors.index.json";
+
+#[derive(Deserialize)]
+struct Index {
+    /// Tensor name → file name of its shard.
+    weight_map: BTreeMap<String, String>,
+}
+
+impl WeightFiles {
+    /// Maps the weight files of a checkpoint directory: the shards of the index where there is one, else
+    /// `model.safetensors`.
+    ///
+    /// # Errors
+    /// [`ModelError::MissingFile`], [`ModelError::MissingShard`], [`ModelError::Json`] for a broken index,
+    /// [`ModelError::Safetensors`] for a file cut short or foreign, [`ModelError::Weights`] when the index names
+    /// tensors that no shard holds.
+    pub fn open(dir: &Path) -> Result<Self> {
+        let index_path = dir.join(INDEX);
+        if !index_path.exists() {
+            let path = dir.join(SINGLE);
+            if !path.exists() {
+                let file = format!("{SINGLE} (or {INDEX})");
+                return Err(ModelError::MissingFile { file });
+            }
+            return Self::from_files(vec![(SINGLE.to_owned(), map_file(&path)?)]);
+        }
+        let json = std::fs::read_to_string(&index_path).map_err(|source| ModelError::Io {
+            path: index_path,
+            source,
+        })?;
+        let index: Index = parse_json(INDEX, &json)?;
+        let weights = Self::from_files(index.map_shards(dir)?)?;
+        let problems: Vec<String> = index
+            .weight_map
+            .iter()
+            .filter(|(name, _)| {
+                let name = canonical(name);
+                weights.info(&name).is_none() && weights.unreadable(&name).is_none()
+            })
+            .map(|(name, shard)| format!("{name} is not in {shard}, where {INDEX} says it is"))
+            .collect();
+        match problems.is_empty() {
+            true => Ok(weights),
+            false => Err(ModelError::Weights { problems }),
+        }
+    }
+}
+
+impl Index {
+    /// Every shard once, by name.
+    fn map_shards(&self, dir: &Path) -> Result<Vec<(String, FileBytes)>> {
+        let mut shards: Vec<&String> = self.weight_map.values().collect();
+        shards.sort_unstable();
+        shards.dedup();
+        let mut files = Vec::with_capacity(shards.len());
+        for shard in shards {
+            if !is_file_name(shard) {
+                return Err(ModelError::Json {
+                    file: INDEX.to_owned(),
+                    reason: format!("shard name {shard:?} is a path"),
+                });
+            }
+            let path = dir.join(shard);
+            if !path.exists() {
+                return Err(ModelError::MissingShard {
+                    shard: shard.clone(),
+                    index: INDEX.to_owned(),
+                });
+            }
+            files.push((shard.clone(), map_file(&path)?));
+        }
+        Ok(files)
+    }
+}
+
+/// A shard lies beside its index; a path would let an index read any file.
+fn is_file_name(shard: &str) -> bool {
+    let mut parts = Path::new(shard).components();
+    let one_name = matches!(
+        (parts.next(), parts.next()),
+        (Some(Component::Normal(_)), None)
+    );
+    one_name && !shard.contains(['/', '\\'])
+}
+
+fn map_file(path: &Path) -> Result<FileBytes> {
+    let io_error = |source| ModelError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    let file = std::fs::File::open(path).map_err(io_error)?;
+    // SAFETY: the map is read-only and private to this value. As with every memory-mapped loader, a checkpoint
+    // must not be rewritten in place while it is loading; replacing the file is harmless.
+    #[allow(unsafe_code)]
+    let map = unsafe { memmap2::Mmap::map(&file) }.map_err(io_error)?;
+    Ok(FileBytes::Mapped(map))
+}

@@ -1,0 +1,166 @@
+//! Small files of a checkpoint.
+
+use std::path::Path;
+
+use burn::tensor::DType;
+use glyph_model::ModelError;
+use glyph_model::prompt::{ChatTemplate, Message, TextTokenizer};
+
+use super::{assert_refused, refused, with_file};
+use crate::common::{copy_of, fixture, json, open_dir};
+
+#[test]
+fn a_directory_that_lacks_something() {
+    assert_refused!(
+        refused(Path::new("/nowhere")),
+        ModelError::Io { .. },
+        "/nowhere"
+    );
+    let file = fixture("base/config.json");
+    assert_refused!(
+        refused(&file),
+        ModelError::Io { .. },
+        "base/config.json",
+        "directory"
+    );
+    for (file, variant_file) in [
+        ("config.json", "config.json"),
+        ("model.safetensors", "model.safetensors"),
+        ("tokenizer.json", "tokenizer.json"),
+        ("chat_template.jinja", "chat_template"),
+    ] {
+        let copy = copy_of("base");
+        std::fs::remove_file(copy.path().join(file)).unwrap();
+        assert_refused!(
+            refused(copy.path()),
+            ModelError::MissingFile { .. },
+            variant_file
+        );
+    }
+    // These have defaults.
+    for file in [
+        "generation_config.json",
+        "preprocessor_config.json",
+        "tokenizer_config.json",
+    ] {
+        let copy = copy_of("base");
+        std::fs::remove_file(copy.path().join(file)).unwrap();
+        open_dir(copy.path(), DType::F32).unwrap();
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read() {
+    let copy = copy_of("base");
+    std::fs::remove_file(copy.path().join("config.json")).unwrap();
+    std::fs::create_dir(copy.path().join("config.json")).unwrap();
+    assert_refused!(refused(copy.path()), ModelError::Io { .. }, "config.json");
+    assert_refused!(
+        refused(with_file("config.json", [0xff, 0xfe]).path()),
+        ModelError::Json { .. },
+        "UTF-8"
+    );
+}
+
+#[test]
+fn json_that_does_not_parse() {
+    for file in [
+        "config.json",
+        "generation_config.json",
+        "preprocessor_config.json",
+    ] {
+        for content in ["", "{", "[1, 2]", "\"text\"", "{\"size\": 3,}", "null"] {
+            assert_refused!(
+                refused(with_file(file, content).path()),
+                ModelError::Json { .. },
+                file
+            );
+        }
+    }
+    let whole = std::fs::read_to_string(fixture("base/config.json")).unwrap();
+    let half = &whole[..whole.len() / 2];
+    assert_refused!(
+        refused(with_file("config.json", half).path()),
+        ModelError::Json { .. },
+        "line"
+    );
+}
+
+#[test]
+fn a_tokenizer_that_cannot_be_used() {
+    for content in [
+        "",
+        "{}",
+        "{\"version\": \"1.0\", \"model\": {\"type\": \"Nothing\"}}",
+        "\u{0}",
+    ] {
+        let copy = with_file("tokenizer.json", content);
+        assert_refused!(
+            refused(copy.path()),
+            ModelError::Tokenizer { .. },
+            "tokenizer.json"
+        );
+    }
+    assert!(TextTokenizer::from_json(&[0xff; 40]).is_err());
+    // One that does not know the image token of config.json.
+    let mut changed = json("base/tokenizer.json");
+    changed["added_tokens"].as_array_mut().unwrap().truncate(5);
+    let copy = with_file("tokenizer.json", changed.to_string());
+    assert_refused!(
+        refused(copy.path()),
+        ModelError::Tokenizer { .. },
+        "331",
+        "image_token_id"
+    );
+}
+
+#[test]
+fn a_template_that_cannot_be_used() {
+    for source in [
+        "{% for m in messages %}",
+        "{{ messages",
+        "{% nothing %}",
+        "{{ 'a' if }}",
+    ] {
+        let copy = with_file("chat_template.jinja", source);
+        assert_refused!(
+            refused(copy.path()),
+            ModelError::Template { .. },
+            "chat_template:1"
+        );
+    }
+    let question = [Message::pages_and_question(1, "What?")];
+    for (source, named) in [
+        (
+            "{{ raise_exception('System turns are not supported') }}",
+            "System turns are not supported",
+        ),
+        ("{{ messages.nothing() }}", "nothing"),
+        ("{{ messages[0].content[0].text.split('a') }}", "undefined"),
+        ("{{ messages | no_such_filter }}", "no_such_filter"),
+    ] {
+        let error = match ChatTemplate::new(source.to_owned()) {
+            Ok(template) => template.render(&question, true).unwrap_err(),
+            Err(error) => error,
+        };
+        assert_refused!(error, ModelError::Template { .. }, named);
+    }
+    let copy = copy_of("base");
+    std::fs::remove_file(copy.path().join("chat_template.jinja")).unwrap();
+    std::fs::write(
+        copy.path().join("tokenizer_config.json"),
+        "{\"chat_template\": ",
+    )
+    .unwrap();
+    assert_refused!(
+        refused(copy.path()),
+        ModelError::Json { .. },
+        "tokenizer_config.json"
+    );
+    std::fs::write(
+        copy.path().join("chat_template.json"),
+        "{\"chat_template\": \"hi\"}",
+    )
+    .unwrap();
+    open_dir(copy.path(), DType::F32).unwrap();
+}

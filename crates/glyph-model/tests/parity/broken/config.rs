@@ -1,0 +1,171 @@
+//! Settings that cannot work.
+
+use glyph_model::ModelError;
+use glyph_model::config::{GenerationConfig, ModelConfig, PreprocessorConfig};
+use serde_json::{Value, json};
+
+use super::{assert_refused, refused, with_file};
+use crate::common::json;
+
+#[test]
+fn a_configuration_with_a_number_that_cannot_work() {
+    let whole = json("base/config.json");
+    let refused = |section: &str, key: &str, value: Value| {
+        let mut changed = whole.clone();
+        match section {
+            "" => changed[key] = value,
+            _ => changed[section][key] = value,
+        }
+        let json = serde_json::to_string_pretty(&changed).unwrap();
+        ModelConfig::from_json(&json).unwrap_err()
+    };
+    let sizes = [
+        ("text_config", "vocab_size"),
+        ("text_config", "hidden_size"),
+        ("text_config", "intermediate_size"),
+        ("text_config", "num_hidden_layers"),
+        ("text_config", "num_attention_heads"),
+        ("text_config", "num_key_value_heads"),
+        ("text_config", "head_dim"),
+        ("text_config", "max_position_embeddings"),
+        ("vision_config", "depth"),
+        ("vision_config", "hidden_size"),
+        ("vision_config", "num_heads"),
+        ("vision_config", "image_size"),
+        ("vision_config", "patch_size"),
+        ("vision_config", "temporal_patch_size"),
+        ("vision_config", "spatial_merge_size"),
+        ("vision_config", "out_hidden_size"),
+        ("vision_config", "intermediate_size"),
+    ];
+    for (section, key) in sizes {
+        for value in [json!(0), json!(1_u64 << 40), json!(u64::MAX)] {
+            assert_refused!(
+                refused(section, key, value),
+                ModelError::Config { .. },
+                section,
+                key
+            );
+        }
+        for value in [json!(-3), json!("64"), json!(1.5), json!([64])] {
+            assert_refused!(
+                refused(section, key, value),
+                ModelError::Json { .. },
+                key,
+                "line"
+            );
+        }
+    }
+    for (section, key, value) in [
+        ("text_config", "rms_norm_eps", json!(-1e-5)),
+        ("vision_config", "rms_norm_eps", json!(0)),
+        ("text_config", "num_key_value_heads", json!(3)),
+        ("text_config", "hidden_act", json!("gelu")),
+        ("text_config", "head_dim", json!(18)),
+        ("vision_config", "num_heads", json!(5)),
+        ("vision_config", "in_channels", json!(1)),
+        ("vision_config", "attention_bias", json!(true)),
+        ("vision_config", "out_hidden_size", json!(32)),
+        ("vision_config", "image_size", json!(13)),
+        ("", "image_token_id", json!(400)),
+        ("", "model_type", json!("qwen2_vl")),
+    ] {
+        let named = if key == "head_dim" {
+            "partial_rotary_factor"
+        } else {
+            key
+        };
+        assert_refused!(
+            refused(section, key, value),
+            ModelError::Config { .. },
+            named
+        );
+    }
+    let mut rope = whole["text_config"]["rope_parameters"].clone();
+    for (key, value) in [
+        ("rope_theta", json!(0)),
+        ("rope_theta", json!(-1e4)),
+        ("rope_theta", json!(1e300)),
+        ("partial_rotary_factor", json!(0)),
+        ("partial_rotary_factor", json!(-0.5)),
+        ("partial_rotary_factor", json!(2)),
+        ("mrope_section", json!([1, 1])),
+        ("mrope_section", json!([1, 1, 3])),
+        ("mrope_section", json!([u64::MAX, 4, 1])),
+        ("rope_type", json!("yarn")),
+    ] {
+        let before = rope[key].take();
+        rope[key] = value;
+        let error = refused("text_config", "rope_parameters", rope.clone());
+        assert_refused!(error, ModelError::Config { .. }, key);
+        rope[key] = before;
+    }
+}
+
+#[test]
+fn missing_keys_are_named() {
+    let whole = json("base/config.json");
+    for (section, key) in [("text_config", "hidden_size"), ("vision_config", "depth")] {
+        let mut changed = whole.clone();
+        changed[section].as_object_mut().unwrap().remove(key);
+        assert_refused!(
+            ModelConfig::from_json(&changed.to_string()).unwrap_err(),
+            ModelError::Json { .. },
+            key
+        );
+    }
+}
+
+#[test]
+fn settings_beside_the_configuration_that_cannot_work() {
+    let error = GenerationConfig::from_json("{\"eos_token_id\": [1, -2]}").unwrap_err();
+    assert_refused!(
+        error,
+        ModelError::Json { .. },
+        "generation_config.json",
+        "eos_token_id"
+    );
+    for (key, value) in [
+        ("patch_size", json!(0)),
+        ("temporal_patch_size", json!(0)),
+        ("merge_size", json!(1_u64 << 50)),
+        ("size", json!({ "shortest_edge": 0, "longest_edge": 100 })),
+        ("size", json!({ "shortest_edge": 101, "longest_edge": 100 })),
+        (
+            "size",
+            json!({ "shortest_edge": 1_u64 << 60, "longest_edge": 1_u64 << 61 }),
+        ),
+        ("image_std", json!([0.5, 0.0, 0.5])),
+        ("image_std", json!([0.5, 1e39, 0.5])),
+    ] {
+        let error = PreprocessorConfig::from_json(&json!({ key: value }).to_string()).unwrap_err();
+        assert_refused!(error, ModelError::Config { .. }, key);
+    }
+    for (key, value) in [
+        ("image_std", json!([0.5])),
+        ("patch_size", json!(-14)),
+        ("size", json!({})),
+    ] {
+        let json = serde_json::to_string_pretty(&json!({ key: value })).unwrap();
+        assert_refused!(
+            PreprocessorConfig::from_json(&json).unwrap_err(),
+            ModelError::Json { .. },
+            "line"
+        );
+    }
+    for (key, value) in [
+        ("patch_size", 16),
+        ("merge_size", 4),
+        ("temporal_patch_size", 1),
+    ] {
+        let mut changed = json("base/preprocessor_config.json");
+        changed[key] = value.into();
+        let copy = with_file("preprocessor_config.json", changed.to_string());
+        assert_refused!(
+            refused(copy.path()),
+            ModelError::Config { .. },
+            key,
+            "config.json says"
+        );
+    }
+}
