@@ -93,7 +93,10 @@ impl BatchMaker {
             positions: Vec::new(),
             targets: Vec::new(),
             n_images: 0,
-            grid: PatchGrid { rows: 0, columns: 0 },
+            grid: PatchGrid {
+                rows: 0,
+                columns: 0,
+            },
             patch_len: 0,
             patches: Vec::new(),
             cells: Vec::new(),
@@ -129,27 +132,42 @@ impl BatchMaker {
             let n_prompt = prompt.ids.len();
             let n_padding = batch.seq - n_prompt - answer.len();
             batch.targets.extend(
-                answer.iter().enumerate().map(|(i, id)| (start + n_prompt - 1 + i, *id)),
+                answer
+                    .iter()
+                    .enumerate()
+                    .map(|(i, id)| (start + n_prompt - 1 + i, *id)),
             );
-            let mut next = prompt.positions.next;
+            let n_text = answer.len() + n_padding;
             batch.ids.extend(prompt.ids);
+            batch.ids.extend(answer);
+            batch
+                .ids
+                .extend(std::iter::repeat_n(self.end_of_answer, n_padding));
             batch.feature_index.extend(prompt.feature_index);
+            batch
+                .feature_index
+                .extend(std::iter::repeat_n(None, n_text));
             batch.positions.extend(prompt.positions.positions);
-            for id in answer.into_iter().chain(std::iter::repeat_n(self.end_of_answer, n_padding)) {
-                batch.ids.push(id);
-                batch.feature_index.push(None);
-                batch.positions.push([next; 3]);
-                next += 1;
-            }
+            let next = prompt.positions.next;
+            batch
+                .positions
+                .extend((next..next + n_text as u32).map(|position| [position; 3]));
         }
         Ok(batch)
     }
 
     /// Appends the class of every cell of a page, in the order of the vision tokens.
     fn cells(&self, page_lines: &[PageLine], out: &mut Vec<u32>) {
-        let PageShape { columns, lines, line_px } = self.shape;
+        let PageShape {
+            columns,
+            lines,
+            line_px,
+        } = self.shape;
         let lines_per_token = 28 / line_px;
-        let text: Vec<Vec<char>> = page_lines.iter().map(|line| line.text.chars().collect()).collect();
+        let text: Vec<Vec<char>> = page_lines
+            .iter()
+            .map(|line| line.text.chars().collect())
+            .collect();
         let class = |line: usize, column: usize| -> u32 {
             match text.get(line).and_then(|line| line.get(column)) {
                 Some(character @ '!'..='~') => u32::from(*character) - u32::from(' '),
@@ -162,7 +180,11 @@ impl BatchMaker {
                     let line = token_row * lines_per_token + slot;
                     for column in 0..COLUMNS_PER_TOKEN {
                         let column = token_column * COLUMNS_PER_TOKEN + column;
-                        out.push(if slot < lines_per_token { class(line, column) } else { 0 });
+                        out.push(if slot < lines_per_token {
+                            class(line, column)
+                        } else {
+                            0
+                        });
                     }
                 }
             }
@@ -181,7 +203,9 @@ impl BatchMakers {
     pub fn batch(&mut self, shape: PageShape, samples: &[Sample]) -> Result<Batch> {
         let maker = match self.makers.entry(shape) {
             std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
-            std::collections::hash_map::Entry::Vacant(entry) => entry.insert(BatchMaker::new(shape)?),
+            std::collections::hash_map::Entry::Vacant(entry) => {
+                entry.insert(BatchMaker::new(shape)?)
+            }
         };
         maker.batch(samples)
     }
@@ -194,18 +218,31 @@ mod tests {
 
     /// Cells read back from a batch of one row, line by line.
     fn cell_text(line_px: usize, task: Task, n_pages: usize) -> (String, String) {
-        let shape = PageShape { columns: 40, lines: 8, line_px };
+        let shape = PageShape {
+            columns: 40,
+            lines: 8,
+            line_px,
+        };
         let mut generator = Generator::new(3, Split::Train);
-        let sample = generator.sample(task, PageGrid::new(40, 8), n_pages).unwrap();
+        let sample = generator
+            .sample(task, PageGrid::new(40, 8), n_pages)
+            .unwrap();
         let mut maker = BatchMaker::new(shape).unwrap();
         let batch = maker.batch(std::slice::from_ref(&sample)).unwrap();
-        assert_eq!(batch.cells.len(), batch.n_images * batch.grid.n_tokens(2) * CELLS_PER_TOKEN);
+        assert_eq!(
+            batch.cells.len(),
+            batch.n_images * batch.grid.n_tokens(2) * CELLS_PER_TOKEN
+        );
         let slots = 28 / line_px;
         let mut lines = Vec::new();
         for row in batch.cells.chunks(10 * CELLS_PER_TOKEN) {
             for slot in 0..slots {
-                let cells = row.chunks(CELLS_PER_TOKEN).flat_map(|token| &token[slot * 4..slot * 4 + 4]);
-                let line: String = cells.filter_map(|class| char::from_u32(class + 32)).collect();
+                let cells = row
+                    .chunks(CELLS_PER_TOKEN)
+                    .flat_map(|token| &token[slot * 4..slot * 4 + 4]);
+                let line: String = cells
+                    .filter_map(|class| char::from_u32(class + 32))
+                    .collect();
                 lines.push(line.trim_end().to_owned());
             }
         }
@@ -216,9 +253,10 @@ mod tests {
     #[test]
     fn cells_hold_the_text_under_their_tokens() {
         for line_px in [14, 28] {
-            for (task, n_pages) in
-                [(Task::Read(Reading::Random), 1), (Task::Lookup(Document::Form), 3)]
-            {
+            for (task, n_pages) in [
+                (Task::Read(Reading::Random), 1),
+                (Task::Lookup(Document::Form), 3),
+            ] {
                 let (cells, text) = cell_text(line_px, task, n_pages);
                 assert_eq!(cells, text, "{task:?} at {line_px} px");
             }

@@ -76,13 +76,25 @@ struct ReferenceSeconds {
 /// Runs both engines on every sample, one after the other.
 pub fn compare(options: &BenchOptions, device: &Device) -> Result<Vec<Comparison>> {
     let list = options.samples.join("samples.json");
-    let json = std::fs::read_to_string(&list).with_context(|| format!("cannot read {}", list.display()))?;
+    let json = std::fs::read_to_string(&list)
+        .with_context(|| format!("cannot read {}", list.display()))?;
     let samples: Vec<SavedSample> = serde_json::from_str(&json)?;
-    samples.iter().map(|sample| compare_one(options, sample, device)).collect()
+    samples
+        .iter()
+        .map(|sample| compare_one(options, sample, device))
+        .collect()
 }
 
-fn compare_one(options: &BenchOptions, sample: &SavedSample, device: &Device) -> Result<Comparison> {
-    let paths: Vec<PathBuf> = sample.pages.iter().map(|page| options.samples.join(page)).collect();
+fn compare_one(
+    options: &BenchOptions,
+    sample: &SavedSample,
+    device: &Device,
+) -> Result<Comparison> {
+    let paths: Vec<PathBuf> = sample
+        .pages
+        .iter()
+        .map(|page| options.samples.join(page))
+        .collect();
     let started = Instant::now();
     let checkpoint = Checkpoint::open(&options.model, device, DType::F32, |_| {})?;
     let load_s = started.elapsed().as_secs_f64();
@@ -130,9 +142,17 @@ fn ours(
     last.context("nothing was run")
 }
 
-fn theirs(options: &BenchOptions, pages: &[PathBuf], question: &str, n_tokens: usize) -> Result<Reference> {
+fn theirs(
+    options: &BenchOptions,
+    pages: &[PathBuf],
+    question: &str,
+    n_tokens: usize,
+) -> Result<Reference> {
     let mut command = Command::new(&options.python);
-    command.arg(&options.script).arg(&options.model).args(["--question", question]);
+    command
+        .arg(&options.script)
+        .arg(&options.model)
+        .args(["--question", question]);
     for page in pages {
         command.arg("--image").arg(page);
     }
@@ -148,7 +168,8 @@ fn theirs(options: &BenchOptions, pages: &[PathBuf], question: &str, n_tokens: u
         options.script.display(),
         String::from_utf8_lossy(&output.stderr)
     );
-    serde_json::from_slice(&output.stdout).context("the reference script's output is not the expected JSON")
+    serde_json::from_slice(&output.stdout)
+        .context("the reference script's output is not the expected JSON")
 }
 
 /// A table with ratios, ours over theirs in speed.
@@ -179,5 +200,7 @@ pub fn print_comparison(rows: &[Comparison]) {
 
 /// Where the reference script lies in the repository.
 pub fn default_script() -> PathBuf {
-    Path::new("tests").join("reference").join("model_generate.py")
+    Path::new("tests")
+        .join("reference")
+        .join("model_generate.py")
 }

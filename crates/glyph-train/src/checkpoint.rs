@@ -55,11 +55,24 @@ impl RunDir {
     }
 
     /// Saves everything; each file replaces its predecessor only when it is complete.
-    pub fn save(&self, trainee: &Trainee, optimizer: &ModuleOptimizer, progress: &Progress) -> Result<()> {
-        replace(&self.trainee_path(), &safetensors_bytes(trainee, SavedDType::F32)?)?;
-        let record = optimizer.into_bytes().context("cannot serialise the optimizer")?;
+    pub fn save(
+        &self,
+        trainee: &Trainee,
+        optimizer: &ModuleOptimizer,
+        progress: &Progress,
+    ) -> Result<()> {
+        replace(
+            &self.trainee_path(),
+            &safetensors_bytes(trainee, SavedDType::F32)?,
+        )?;
+        let record = optimizer
+            .into_bytes()
+            .context("cannot serialise the optimizer")?;
         replace(&self.optimizer_path(), &record)?;
-        replace(&self.progress_path(), serde_json::to_string_pretty(progress)?.as_bytes())
+        replace(
+            &self.progress_path(),
+            serde_json::to_string_pretty(progress)?.as_bytes(),
+        )
     }
 
     /// What a former run left, if it left anything.
@@ -69,7 +82,9 @@ impl RunDir {
             return Ok(None);
         }
         let json = std::fs::read_to_string(&path)?;
-        Ok(Some(serde_json::from_str(&json).with_context(|| format!("{}", path.display()))?))
+        Ok(Some(
+            serde_json::from_str(&json).with_context(|| format!("{}", path.display()))?,
+        ))
     }
 
     /// Loads the weights of a run, the throw-away head included. Where the directory is a checkpoint that has
@@ -92,7 +107,8 @@ impl RunDir {
     /// Loads the optimizer of a run.
     pub fn load_optimizer(&self, optimizer: ModuleOptimizer) -> Result<ModuleOptimizer> {
         let path = self.optimizer_path();
-        let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let bytes =
+            std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
         optimizer
             .from_bytes(burn::tensor::Bytes::from_bytes_vec(bytes))
             .with_context(|| format!("{} cannot be used", path.display()))
@@ -113,12 +129,19 @@ pub fn export(trainee: &Trainee, dir: &Path, render_style: &Value) -> Result<()>
     ] {
         replace(&dir.join(name), pretty(&value)?.as_bytes())?;
     }
-    replace(&dir.join("chat_template.jinja"), mini::CHAT_TEMPLATE.as_bytes())?;
-    replace(&dir.join("model.safetensors"), &safetensors_bytes(&trainee.glm, SavedDType::F16)?)
+    replace(
+        &dir.join("chat_template.jinja"),
+        mini::CHAT_TEMPLATE.as_bytes(),
+    )?;
+    replace(
+        &dir.join("model.safetensors"),
+        &safetensors_bytes(&trainee.glm, SavedDType::F16)?,
+    )
 }
 
 fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     let partial = path.with_extension("partial");
-    std::fs::write(&partial, bytes).with_context(|| format!("cannot write {}", partial.display()))?;
+    std::fs::write(&partial, bytes)
+        .with_context(|| format!("cannot write {}", partial.display()))?;
     std::fs::rename(&partial, path).with_context(|| format!("cannot write {}", path.display()))
 }

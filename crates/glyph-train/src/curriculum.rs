@@ -25,12 +25,54 @@ pub struct Stage {
 
 /// From letters over short pages to all tasks. Longer pages come almost free once short ones are read.
 pub const STAGES: [Stage; 6] = [
-    Stage { name: "letters", page: (16, 4), decode: false, dense_share: 0.6, task_share: 0.0, gate: 0.97 },
-    Stage { name: "read 16×2", page: (16, 2), decode: true, dense_share: 0.5, task_share: 0.0, gate: 0.80 },
-    Stage { name: "read 24×4", page: (24, 4), decode: true, dense_share: 0.8, task_share: 0.0, gate: 0.86 },
-    Stage { name: "read 32×6", page: (32, 6), decode: true, dense_share: 0.9, task_share: 0.0, gate: 0.90 },
-    Stage { name: "read 40×8", page: (40, 8), decode: true, dense_share: 0.9, task_share: 0.1, gate: 0.93 },
-    Stage { name: "tasks", page: (40, 8), decode: true, dense_share: 0.95, task_share: 0.5, gate: 2.0 },
+    Stage {
+        name: "letters",
+        page: (16, 4),
+        decode: false,
+        dense_share: 0.6,
+        task_share: 0.0,
+        gate: 0.97,
+    },
+    Stage {
+        name: "read 16×2",
+        page: (16, 2),
+        decode: true,
+        dense_share: 0.5,
+        task_share: 0.0,
+        gate: 0.80,
+    },
+    Stage {
+        name: "read 24×4",
+        page: (24, 4),
+        decode: true,
+        dense_share: 0.8,
+        task_share: 0.0,
+        gate: 0.86,
+    },
+    Stage {
+        name: "read 32×6",
+        page: (32, 6),
+        decode: true,
+        dense_share: 0.9,
+        task_share: 0.0,
+        gate: 0.90,
+    },
+    Stage {
+        name: "read 40×8",
+        page: (40, 8),
+        decode: true,
+        dense_share: 0.9,
+        task_share: 0.1,
+        gate: 0.93,
+    },
+    Stage {
+        name: "tasks",
+        page: (40, 8),
+        decode: true,
+        dense_share: 0.95,
+        task_share: 0.5,
+        gate: 2.0,
+    },
 ];
 
 /// What one worker's batch of one step holds.
@@ -59,7 +101,11 @@ pub enum BatchFamily {
 pub fn plan(stage_index: usize, rng: &mut ChaCha8Rng) -> BatchPlan {
     let stage = &STAGES[stage_index];
     let family = if rng.random_bool(stage.task_share) {
-        if rng.random_bool(0.5) { BatchFamily::Needle } else { BatchFamily::Lookup }
+        if rng.random_bool(0.5) {
+            BatchFamily::Needle
+        } else {
+            BatchFamily::Lookup
+        }
     } else {
         BatchFamily::Read
     };
@@ -70,13 +116,25 @@ pub fn plan(stage_index: usize, rng: &mut ChaCha8Rng) -> BatchPlan {
         }
         _ => stage.page,
     };
-    let line_px = if rng.random_bool(stage.dense_share) { 14 } else { 28 };
+    let line_px = if rng.random_bool(stage.dense_share) {
+        14
+    } else {
+        28
+    };
     let n_pages = match family {
         BatchFamily::Read => 1,
         BatchFamily::Needle => *pick(rng, &[1, 1, 2, 3, 4, 6, 8]),
         BatchFamily::Lookup => *pick(rng, &[1, 1, 1, 2, 3, 4]),
     };
-    BatchPlan { shape: PageShape { columns, lines, line_px }, n_pages, family }
+    BatchPlan {
+        shape: PageShape {
+            columns,
+            lines,
+            line_px,
+        },
+        n_pages,
+        family,
+    }
 }
 
 /// Draws the task of one sample.
@@ -100,15 +158,26 @@ pub fn task(family: BatchFamily, rng: &mut ChaCha8Rng) -> Task {
             let kind = *pick(rng, &[NeedleKind::Numbers, NeedleKind::Words]);
             let haystack = *pick(
                 rng,
-                &[Haystack::Noise, Haystack::Prose, Haystack::Prose, Haystack::Needles],
+                &[
+                    Haystack::Noise,
+                    Haystack::Prose,
+                    Haystack::Prose,
+                    Haystack::Needles,
+                ],
             );
-            let wording =
-                *pick(rng, &[Wording::Official, Wording::Official, Wording::QuestionOnly]);
+            let wording = *pick(
+                rng,
+                &[Wording::Official, Wording::Official, Wording::QuestionOnly],
+            );
             let spec = NeedleSpec::single(kind, haystack)
                 .with_distractors(rng.random_range(0..4))
                 .with_values(*pick(rng, &[1, 1, 1, 2]))
                 .with_wording(wording);
-            if rng.random_bool(0.15) { Task::NeedleAbsent(spec) } else { Task::Needle(spec) }
+            if rng.random_bool(0.15) {
+                Task::NeedleAbsent(spec)
+            } else {
+                Task::Needle(spec)
+            }
         }
         BatchFamily::Lookup => {
             let document = *pick(
@@ -121,7 +190,11 @@ pub fn task(family: BatchFamily, rng: &mut ChaCha8Rng) -> Task {
                     Document::Table,
                 ],
             );
-            if rng.random_bool(0.2) { Task::LookupAbsent(document) } else { Task::Lookup(document) }
+            if rng.random_bool(0.2) {
+                Task::LookupAbsent(document)
+            } else {
+                Task::Lookup(document)
+            }
         }
     }
 }

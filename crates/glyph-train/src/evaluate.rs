@@ -56,8 +56,20 @@ struct Exam {
 
 const EXAMS: [Exam; 12] = [
     exam("read prose", Family::Read, Some(Reading::Prose), 1, 0.01),
-    exam("read random strings", Family::Read, Some(Reading::Random), 1, 0.02),
-    exam("read word salad", Family::Read, Some(Reading::Salad), 1, 0.01),
+    exam(
+        "read random strings",
+        Family::Read,
+        Some(Reading::Random),
+        1,
+        0.02,
+    ),
+    exam(
+        "read word salad",
+        Family::Read,
+        Some(Reading::Salad),
+        1,
+        0.01,
+    ),
     exam("read code", Family::Read, Some(Reading::Code), 1, 0.02),
     exam("needle", Family::Needle, None, 1, 0.98),
     exam("needle", Family::Needle, None, 2, 0.90),
@@ -76,13 +88,25 @@ const fn exam(
     n_pages: usize,
     bar: f64,
 ) -> Exam {
-    Exam { name, family, reading, n_pages, bar }
+    Exam {
+        name,
+        family,
+        reading,
+        n_pages,
+        bar,
+    }
 }
 
 const MISSES_SHOWN: usize = 5;
 
 /// Runs every exam with `n_samples` samples each, on `n_threads` threads.
-pub fn evaluate(dir: &Path, seed: u64, n_samples: usize, n_threads: usize, device: &Device) -> Result<Vec<Score>> {
+pub fn evaluate(
+    dir: &Path,
+    seed: u64,
+    n_samples: usize,
+    n_threads: usize,
+    device: &Device,
+) -> Result<Vec<Score>> {
     let checkpoint = Checkpoint::open(dir, device, DType::F32, |_| {})?;
     let style_path = dir.join("render.json");
     let style = std::fs::read_to_string(&style_path)
@@ -126,8 +150,13 @@ fn answer_all(
         let mut answers = Vec::new();
         loop {
             let i = next.fetch_add(1, Ordering::Relaxed);
-            let Some(sample) = samples.get(i) else { return Ok(answers) };
-            answers.push((i, answer(checkpoint, renderer, &sample.text, &sample.question)?));
+            let Some(sample) = samples.get(i) else {
+                return Ok(answers);
+            };
+            answers.push((
+                i,
+                answer(checkpoint, renderer, &sample.text, &sample.question)?,
+            ));
             bar.inc(1);
         }
     };
@@ -143,7 +172,12 @@ fn answer_all(
 }
 
 /// Renders, asks and returns the whole answer.
-fn answer(checkpoint: &Checkpoint, renderer: &Renderer, text: &str, question: &str) -> Result<String> {
+fn answer(
+    checkpoint: &Checkpoint,
+    renderer: &Renderer,
+    text: &str,
+    question: &str,
+) -> Result<String> {
     let images = renderer
         .pages(text)
         .map(|page| RgbImage::new(page.width_px as usize, page.height_px as usize, page.rgb))
@@ -152,25 +186,39 @@ fn answer(checkpoint: &Checkpoint, renderer: &Renderer, text: &str, question: &s
     let grids: Vec<PatchGrid> = images.iter().map(|image| image.grid).collect();
     let messages = [Message::pages_and_question(images.len(), question)];
     let prompt = checkpoint.encoder.encode(&messages, &grids)?;
-    let options = Generation { max_new_tokens: 1400, ..Generation::from_checkpoint(checkpoint) };
+    let options = Generation {
+        max_new_tokens: 1400,
+        ..Generation::from_checkpoint(checkpoint)
+    };
     Ok(block_on(generate(checkpoint, &prompt, &images, &options, |_| true))?.text)
 }
 
 fn score(exam: &Exam, samples: &[Sample], answers: &[String]) -> Score {
     let pairs = || samples.iter().zip(answers);
-    let n_right =
-        pairs().filter(|(sample, answer)| canonical_answer_matches(&sample.answer, answer)).count();
+    let n_right = pairs()
+        .filter(|(sample, answer)| canonical_answer_matches(&sample.answer, answer))
+        .count();
     let exact = n_right as f64 / samples.len().max(1) as f64;
-    let (errors, characters) = pairs().fold((0.0, 0.0), |(errors, characters), (sample, answer)| {
-        let n = sample.answer.chars().count() as f64;
-        (errors + character_error_rate(&sample.answer, answer) * n, characters + n)
-    });
+    let (errors, characters) =
+        pairs().fold((0.0, 0.0), |(errors, characters), (sample, answer)| {
+            let n = sample.answer.chars().count() as f64;
+            (
+                errors + character_error_rate(&sample.answer, answer) * n,
+                characters + n,
+            )
+        });
     let error_rate = errors / f64::max(characters, 1.0);
     let reads = exam.family == Family::Read;
     let misses = pairs()
         .filter(|(sample, answer)| !canonical_answer_matches(&sample.answer, answer))
         .take(if reads { 1 } else { MISSES_SHOWN })
-        .map(|(sample, answer)| (sample.question.clone(), sample.answer.clone(), answer.clone()))
+        .map(|(sample, answer)| {
+            (
+                sample.question.clone(),
+                sample.answer.clone(),
+                answer.clone(),
+            )
+        })
         .collect();
     Score {
         task: exam.name.to_owned(),
@@ -179,7 +227,11 @@ fn score(exam: &Exam, samples: &[Sample], answers: &[String]) -> Score {
         character_error_rate: reads.then_some(error_rate),
         exact,
         bar: exam.bar,
-        held: if reads { error_rate <= exam.bar } else { exact >= exam.bar },
+        held: if reads {
+            error_rate <= exam.bar
+        } else {
+            exact >= exam.bar
+        },
         misses,
     }
 }
@@ -187,9 +239,15 @@ fn score(exam: &Exam, samples: &[Sample], answers: &[String]) -> Score {
 /// Columns and lines of a page by a checkpoint's `render.json`.
 pub fn page_grid(style_path: &Path) -> Result<PageGrid> {
     let json: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(style_path)?)?;
-    let size = json["page-size"].as_str().context("render.json has no page-size")?;
-    let (width, height) = size.split_once(',').context("page-size is not width,height")?;
-    let line_px = json["line-height"].as_u64().context("render.json has no line-height")?;
+    let size = json["page-size"]
+        .as_str()
+        .context("render.json has no page-size")?;
+    let (width, height) = size
+        .split_once(',')
+        .context("page-size is not width,height")?;
+    let line_px = json["line-height"]
+        .as_u64()
+        .context("render.json has no line-height")?;
     let columns = width.trim().parse::<usize>()? / crate::mini::COLUMN_PX;
     let lines = height.trim().parse::<usize>()? / (line_px as usize).max(1);
     Ok(PageGrid::new(columns, lines))

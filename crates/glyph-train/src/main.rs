@@ -169,12 +169,23 @@ fn main() -> Result<()> {
             positions_per_batch: args.positions,
             n_workers: args.workers.max(1),
         }),
-        Command::Export { run, out, lines, line_px } => {
+        Command::Export {
+            run,
+            out,
+            lines,
+            line_px,
+        } => {
             let config = ModelConfig::from_json(&mini::config().to_string())?;
             let trainee = RunDir(run).load_trainee(&config, &device("cpu")?)?;
             export(&trainee, &out, &mini::render_style(40, lines, line_px))
         }
-        Command::Evaluate { model, seed, samples, threads, json } => {
+        Command::Evaluate {
+            model,
+            seed,
+            samples,
+            threads,
+            json,
+        } => {
             let scores = evaluate(&model, seed, samples, threads, &device("cpu")?)?;
             print_scores(&scores);
             write_json(json, &scores)
@@ -183,16 +194,31 @@ fn main() -> Result<()> {
             let grid = page_grid(&model.join("render.json"))?;
             save_samples(&model, grid, seed, &out)
         }
-        Command::Bench { model, samples, python, threads, repeat, json } => {
+        Command::Bench {
+            model,
+            samples,
+            python,
+            threads,
+            repeat,
+            json,
+        } => {
             let script = default_script();
-            let options = BenchOptions { model, samples, python, script, threads, repeat };
+            let options = BenchOptions {
+                model,
+                samples,
+                python,
+                script,
+                threads,
+                repeat,
+            };
             let rows = compare(&options, &device("cpu")?)?;
             print_comparison(&rows);
             write_json(json, &rows)
         }
-        Command::Plot { run, out } => {
-            Ok(std::fs::write(out, svg(&read_log(&RunDir(run).log_path())?)?)?)
-        }
+        Command::Plot { run, out } => Ok(std::fs::write(
+            out,
+            svg(&read_log(&RunDir(run).log_path())?)?,
+        )?),
     }
 }
 
@@ -205,16 +231,23 @@ fn device(name: &str) -> Result<Device> {
 
 fn write_json<T: serde::Serialize>(path: Option<PathBuf>, value: &T) -> Result<()> {
     match path {
-        Some(path) => Ok(std::fs::write(path, serde_json::to_string_pretty(value)? + "\n")?),
+        Some(path) => Ok(std::fs::write(
+            path,
+            serde_json::to_string_pretty(value)? + "\n",
+        )?),
         None => Ok(()),
     }
 }
 
 fn print_scores(scores: &[Score]) {
-    println!("{:<22}{:>6}{:>9}{:>10}{:>9}{:>8}  held", "task", "pages", "samples", "CER", "exact", "bar");
+    println!(
+        "{:<22}{:>6}{:>9}{:>10}{:>9}{:>8}  held",
+        "task", "pages", "samples", "CER", "exact", "bar"
+    );
     for score in scores {
-        let error_rate =
-            score.character_error_rate.map_or(String::new(), |rate| format!("{:.2} %", 100.0 * rate));
+        let error_rate = score
+            .character_error_rate
+            .map_or(String::new(), |rate| format!("{:.2} %", 100.0 * rate));
         println!(
             "{:<22}{:>6}{:>9}{:>10}{:>8.1}%{:>7.0}%  {}",
             score.task,

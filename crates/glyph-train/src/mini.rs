@@ -27,7 +27,10 @@ pub const VOCAB_SIZE: usize = 256 + SPECIAL_TOKENS.len();
 
 /// Id of a special token.
 pub fn special_id(token: &str) -> Option<u32> {
-    SPECIAL_TOKENS.iter().position(|special| *special == token).map(|i| 256 + i as u32)
+    SPECIAL_TOKENS
+        .iter()
+        .position(|special| *special == token)
+        .map(|i| 256 + i as u32)
 }
 
 /// `config.json`. The decoder is 4 layers of 256, the vision tower 2 blocks of 128: what a tower needs that
@@ -115,8 +118,9 @@ pub fn preprocessor_config() -> Value {
 
 /// `tokenizer.json`: one token per byte, so that every text has an encoding, and the special tokens.
 pub fn tokenizer() -> Value {
-    let vocab: serde_json::Map<String, Value> =
-        (0..=255_u8).map(|byte| (byte_char(byte).to_string(), json!(byte))).collect();
+    let vocab: serde_json::Map<String, Value> = (0..=255_u8)
+        .map(|byte| (byte_char(byte).to_string(), json!(byte)))
+        .collect();
     let added: Vec<Value> = SPECIAL_TOKENS
         .iter()
         .enumerate()

@@ -37,8 +37,15 @@ pub fn clip_by_global_norm<M: Module>(
     let mut square_sum = SquareSum { grads, sum: 0.0 };
     module.visit(&mut square_sum);
     let norm = square_sum.sum.sqrt() * scale;
-    let clip = if norm > max_norm { max_norm / norm } else { 1.0 };
-    module.visit(&mut Scale { grads, factor: scale * clip });
+    let clip = if norm > max_norm {
+        max_norm / norm
+    } else {
+        1.0
+    };
+    module.visit(&mut Scale {
+        grads,
+        factor: scale * clip,
+    });
     norm
 }
 
@@ -93,7 +100,12 @@ mod tests {
 
     #[test]
     fn the_rate_rises_holds_and_falls() {
-        let rate = LearningRate { peak: 1.0, warmup_steps: 10, decay_start: 50, n_steps: 100 };
+        let rate = LearningRate {
+            peak: 1.0,
+            warmup_steps: 10,
+            decay_start: 50,
+            n_steps: 100,
+        };
         assert!((rate.at(0) - 0.1).abs() < 1e-9);
         assert!((rate.at(30) - 1.0).abs() < 1e-9);
         assert!((rate.at(75) - 0.5).abs() < 1e-9);

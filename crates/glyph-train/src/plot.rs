@@ -15,21 +15,34 @@ const BOTTOM: f64 = 50.0;
 type Curve = (&'static str, &'static str, fn(&LogLine) -> Option<f64>);
 
 const CURVES: [Curve; 5] = [
-    ("held-out random strings, next character", "#c0392b", |line| line.held_out_random_dense),
-    ("held-out prose, next character", "#2471a3", |line| line.held_out_prose_dense),
-    ("held-out random strings, characters known by the tower", "#7d3c98", |line| {
-        line.held_out_cells_dense
+    (
+        "held-out random strings, next character",
+        "#c0392b",
+        |line| line.held_out_random_dense,
+    ),
+    ("held-out prose, next character", "#2471a3", |line| {
+        line.held_out_prose_dense
     }),
+    (
+        "held-out random strings, characters known by the tower",
+        "#7d3c98",
+        |line| line.held_out_cells_dense,
+    ),
     ("training, next token", "#aab7b8", |line| {
         (line.answer_loss > 0.0).then_some(line.answer_accuracy)
     }),
-    ("learning rate, relative", "#d4ac0d", |line| Some(line.learning_rate * 300.0)),
+    ("learning rate, relative", "#d4ac0d", |line| {
+        Some(line.learning_rate * 300.0)
+    }),
 ];
 
 /// Accuracies over hours, with a line where each curriculum stage begins.
 pub fn svg(log: &[LogLine]) -> Result<String> {
     let last = log.last().map_or(0.0, |line| line.seconds);
-    ensure!(last > 0.0, "the log holds no training; run `glyph-train run` first");
+    ensure!(
+        last > 0.0,
+        "the log holds no training; run `glyph-train run` first"
+    );
     let x = |seconds: f64| LEFT + (WIDTH - LEFT - RIGHT) * seconds / last;
     let y = |value: f64| TOP + (HEIGHT - TOP - BOTTOM) * (1.0 - value.clamp(0.0, 1.0));
     let mut out = format!(

@@ -69,11 +69,20 @@ pub fn train(options: &RunOptions) -> Result<()> {
             (run.load_trainee(&config, &device)?, progress)
         }
         (None, Some(init)) => {
-            let progress = Progress { stage: options.first_stage, ..Progress::default() };
-            (RunDir(init.clone()).load_trainee(&config, &device)?, progress)
+            let progress = Progress {
+                stage: options.first_stage,
+                ..Progress::default()
+            };
+            (
+                RunDir(init.clone()).load_trainee(&config, &device)?,
+                progress,
+            )
         }
         (None, None) => {
-            let progress = Progress { stage: options.first_stage, ..Progress::default() };
+            let progress = Progress {
+                stage: options.first_stage,
+                ..Progress::default()
+            };
             (number_parameters(Trainee::new(&config, &device)), progress)
         }
     };
@@ -85,12 +94,17 @@ pub fn train(options: &RunOptions) -> Result<()> {
     };
     let mut log = Log::open(&run.log_path())?;
     let mut workers: Vec<Worker> = (0..options.n_workers)
-        .map(|_| Worker { makers: BatchMakers::default(), device: device.clone() })
+        .map(|_| Worker {
+            makers: BatchMakers::default(),
+            device: device.clone(),
+        })
         .collect();
     let mut window = Window::new(progress.seconds);
     let mut last_save = Instant::now();
     let bar = ProgressBar::new(options.n_steps as u64).with_position(progress.step as u64);
-    bar.set_style(ProgressStyle::with_template("{wide_bar} {pos}/{len} {eta} {msg}")?);
+    bar.set_style(ProgressStyle::with_template(
+        "{wide_bar} {pos}/{len} {eta} {msg}",
+    )?);
 
     while progress.step < options.n_steps {
         let step = progress.step;
@@ -108,7 +122,11 @@ pub fn train(options: &RunOptions) -> Result<()> {
                 .collect();
             running
                 .into_iter()
-                .map(|worker| worker.join().unwrap_or_else(|_| Err(anyhow!("a worker died"))))
+                .map(|worker| {
+                    worker
+                        .join()
+                        .unwrap_or_else(|_| Err(anyhow!("a worker died")))
+                })
                 .collect()
         });
         let mut accumulator = GradientsAccumulator::new();
@@ -202,8 +220,11 @@ impl Worker {
             let sample = generator.sample_at(index, task, grid, plan.n_pages)?;
             // The tower's work on a page counts about as much as the decoder's on its tokens.
             let page_positions = columns * lines * plan.shape.line_px / (28 * 4);
-            let text_positions =
-                if decode { sample.question.len() + sample.answer.len() + 8 } else { 0 };
+            let text_positions = if decode {
+                sample.question.len() + sample.answer.len() + 8
+            } else {
+                0
+            };
             // Letters are learned from few pages at a time: steps count there, not pages.
             let tower_weight = if decode { 2 } else { 8 };
             let row = tower_weight * plan.n_pages * page_positions + text_positions;
@@ -216,7 +237,12 @@ impl Worker {
         let batch = self.makers.batch(plan.shape, &samples)?;
         let losses = trainee.losses(&batch, decode, &self.device);
         let scalar = |tensor: &burn::tensor::Tensor<1>| {
-            tensor.clone().into_data().iter::<f64>().next().unwrap_or(f64::NAN)
+            tensor
+                .clone()
+                .into_data()
+                .iter::<f64>()
+                .next()
+                .unwrap_or(f64::NAN)
         };
         let (answer_loss, cell_loss) = (scalar(&losses.answer), scalar(&losses.cells));
         let grads = GradientsParams::from_grads(losses.total.backward(), trainee);
@@ -226,14 +252,21 @@ impl Worker {
             cell_loss,
             answer_hits: losses.answer_hits,
             cell_hits: losses.cell_hits,
-            n_positions: if decode { batch.n_rows * batch.seq } else { batch.n_images * batch.grid.n_tokens(2) },
+            n_positions: if decode {
+                batch.n_rows * batch.seq
+            } else {
+                batch.n_images * batch.grid.n_tokens(2)
+            },
             n_samples: batch.n_rows,
         })
     }
 }
 
 fn page_grid(shape: PageShape) -> PageGrid {
-    PageGrid { columns: shape.columns, lines: shape.lines }
+    PageGrid {
+        columns: shape.columns,
+        lines: shape.lines,
+    }
 }
 
 /// Teacher-forced accuracies on held-out pages of the stage; returns the one that its gate watches.
@@ -250,7 +283,11 @@ fn measure(
     let (columns, lines) = STAGES[stage].page;
     let decode = STAGES[stage].decode;
     let mut accuracy = |reading: Reading, line_px: usize| -> Result<(f64, f64)> {
-        let shape = PageShape { columns, lines, line_px };
+        let shape = PageShape {
+            columns,
+            lines,
+            line_px,
+        };
         let mut generator = Generator::new(options.seed, Split::HeldOut);
         let samples = (0..24)
             .map(|_| generator.sample(Task::Read(reading), page_grid(shape), 1))
@@ -337,7 +374,9 @@ impl Window {
     }
 
     fn reset(&mut self) {
-        *self = Self { started: self.started, ..Self::new(self.seconds_before) };
+        *self = Self {
+            started: self.started,
+            ..Self::new(self.seconds_before)
+        };
     }
 }
-

@@ -35,7 +35,10 @@ pub fn save_samples(model: &Path, grid: PageGrid, seed: u64, out: &Path) -> Resu
         (Task::Read(Reading::Prose), 1),
         (Task::Read(Reading::Random), 1),
         (Task::Read(Reading::Code), 1),
-        (Task::Needle(needle(NeedleKind::Numbers, Haystack::Noise)), 1),
+        (
+            Task::Needle(needle(NeedleKind::Numbers, Haystack::Noise)),
+            1,
+        ),
         (Task::Needle(needle(NeedleKind::Words, Haystack::Prose)), 3),
         (Task::Lookup(Document::Form), 1),
         (Task::Lookup(Document::Settings), 2),
@@ -44,14 +47,23 @@ pub fn save_samples(model: &Path, grid: PageGrid, seed: u64, out: &Path) -> Resu
     .into_iter()
     .enumerate()
     {
-        let Sample { text, question, answer, .. } = generator.sample(task, grid, n_pages)?;
+        let Sample {
+            text,
+            question,
+            answer,
+            ..
+        } = generator.sample(task, grid, n_pages)?;
         let mut pages = Vec::new();
         for page in renderer.pages(&text) {
             let name = format!("sample{i}-page{}.png", page.index + 1);
             std::fs::write(out.join(&name), page.to_png()?)?;
             pages.push(name);
         }
-        saved.push(SavedSample { pages, question, answer });
+        saved.push(SavedSample {
+            pages,
+            question,
+            answer,
+        });
     }
     let json = serde_json::to_string_pretty(&saved)? + "\n";
     Ok(std::fs::write(out.join("samples.json"), json)?)

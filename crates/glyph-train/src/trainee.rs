@@ -60,21 +60,41 @@ impl Trainee {
         let (cells, cell_hits) = cross_entropy(cell_scores, &batch.cells, |class| class != 0);
         if !decode {
             let answer = Tensor::zeros([1], device);
-            return Losses { total: cells.clone(), answer, cells, answer_hits: (0, 0), cell_hits };
+            return Losses {
+                total: cells.clone(),
+                answer,
+                cells,
+                answer_hits: (0, 0),
+                cell_hits,
+            };
         }
 
         let shape = [batch.n_rows, batch.seq];
-        let x = self.glm.embed(&batch.ids, shape, Some(features), &batch.feature_index);
-        let hidden = self.glm.model.language_model.forward(x, Positions(&batch.positions));
+        let x = self
+            .glm
+            .embed(&batch.ids, shape, Some(features), &batch.feature_index);
+        let hidden = self
+            .glm
+            .model
+            .language_model
+            .forward(x, Positions(&batch.positions));
         // The head runs only where an answer is to be predicted.
         let wanted: Vec<i32> = batch.targets.iter().map(|(at, _)| *at as i32).collect();
         let n_wanted = wanted.len();
         let wanted = Tensor::<1, Int>::from_data(TensorData::new(wanted, [n_wanted]), device);
-        let hidden = hidden.reshape([batch.n_rows * batch.seq, d]).select(0, wanted);
+        let hidden = hidden
+            .reshape([batch.n_rows * batch.seq, d])
+            .select(0, wanted);
         let labels: Vec<u32> = batch.targets.iter().map(|(_, id)| *id).collect();
         let (answer, answer_hits) = cross_entropy(self.glm.logits(hidden), &labels, |_| true);
         let total = answer.clone() + cells.clone();
-        Losses { total, answer, cells, answer_hits, cell_hits }
+        Losses {
+            total,
+            answer,
+            cells,
+            answer_hits,
+            cell_hits,
+        }
     }
 }
 
@@ -89,7 +109,10 @@ fn cross_entropy(
     let indices =
         Tensor::<2, Int>::from_data(TensorData::new(label_data, [labels.len(), 1]), &device);
     let guesses = scores.clone().inner().argmax(1).into_data();
-    let guessed_right = guesses.iter::<i64>().zip(labels).filter(|(_, label)| counts(**label));
+    let guessed_right = guesses
+        .iter::<i64>()
+        .zip(labels)
+        .filter(|(_, label)| counts(**label));
     let (mut right, mut all) = (0, 0);
     for (guess, label) in guessed_right {
         all += 1;

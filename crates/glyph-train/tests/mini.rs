@@ -41,22 +41,43 @@ fn the_trained_model_writes_the_tokens_that_transformers_writes() {
         let messages = [Message::pages_and_question(images.len(), &row.question)];
         let prompt = checkpoint.encoder.encode(&messages, &grids).unwrap();
         assert_eq!(prompt.ids, row.prompt_ids, "prompt of {:?}", row.question);
-        let options =
-            Generation { max_new_tokens: 400, ..Generation::from_checkpoint(&checkpoint) };
+        let options = Generation {
+            max_new_tokens: 400,
+            ..Generation::from_checkpoint(&checkpoint)
+        };
         let generated =
             block_on(generate(&checkpoint, &prompt, &images, &options, |_| true)).unwrap();
-        assert_eq!(generated.ids, row.greedy_ids, "answer to {:?}", row.question);
+        assert_eq!(
+            generated.ids, row.greedy_ids,
+            "answer to {:?}",
+            row.question
+        );
     }
 }
 
 #[test]
 fn the_checkpoint_is_small_and_complete() {
     let model = root().join("models/glyph-mini");
-    let weights = std::fs::metadata(model.join("model.safetensors")).unwrap().len();
+    let weights = std::fs::metadata(model.join("model.safetensors"))
+        .unwrap()
+        .len();
     assert!(weights <= 12 << 20, "{weights} bytes");
     let checkpoint = Checkpoint::open(&model, &Device::flex(), DType::F32, |_| {}).unwrap();
-    assert!(checkpoint.report.unexpected.is_empty(), "{:?}", checkpoint.report.unexpected);
-    for file in ["render.json", "README.md", "training.svg", "log.jsonl", "evaluation.json"] {
-        assert!(model.join(file).exists(), "{file} is not in models/glyph-mini");
+    assert!(
+        checkpoint.report.unexpected.is_empty(),
+        "{:?}",
+        checkpoint.report.unexpected
+    );
+    for file in [
+        "render.json",
+        "README.md",
+        "training.svg",
+        "log.jsonl",
+        "evaluation.json",
+    ] {
+        assert!(
+            model.join(file).exists(),
+            "{file} is not in models/glyph-mini"
+        );
     }
 }
