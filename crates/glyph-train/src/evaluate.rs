@@ -99,13 +99,14 @@ const fn exam(
 
 const MISSES_SHOWN: usize = 5;
 
-/// Runs every exam with `n_samples` samples each, on `n_threads` threads.
+/// Runs every exam with `n_samples` samples each, on `n_threads` threads; `on_score` sees each score as it comes.
 pub fn evaluate(
     dir: &Path,
     seed: u64,
     n_samples: usize,
     n_threads: usize,
     device: &Device,
+    mut on_score: impl FnMut(&Score),
 ) -> Result<Vec<Score>> {
     let checkpoint = Checkpoint::open(dir, device, DType::F32, |_| {})?;
     let style_path = dir.join("render.json");
@@ -120,7 +121,9 @@ pub fn evaluate(
         .map(|exam| {
             let samples = draw_samples(exam, seed, n_samples, grid)?;
             let answers = answer_all(&checkpoint, &renderer, &samples, n_threads, &bar)?;
-            Ok(score(exam, &samples, &answers))
+            let score = score(exam, &samples, &answers);
+            bar.suspend(|| on_score(&score));
+            Ok(score)
         })
         .collect();
     bar.finish_and_clear();

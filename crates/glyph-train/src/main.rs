@@ -186,8 +186,8 @@ fn main() -> Result<()> {
             threads,
             json,
         } => {
-            let scores = evaluate(&model, seed, samples, threads, &device("cpu")?)?;
-            print_scores(&scores);
+            print_score_head();
+            let scores = evaluate(&model, seed, samples, threads, &device("cpu")?, print_score)?;
             write_json(json, &scores)
         }
         Command::Samples { model, seed, out } => {
@@ -239,27 +239,28 @@ fn write_json<T: serde::Serialize>(path: Option<PathBuf>, value: &T) -> Result<(
     }
 }
 
-fn print_scores(scores: &[Score]) {
+fn print_score_head() {
     println!(
         "{:<22}{:>6}{:>9}{:>10}{:>9}{:>8}  held",
         "task", "pages", "samples", "CER", "exact", "bar"
     );
-    for score in scores {
-        let error_rate = score
-            .character_error_rate
-            .map_or(String::new(), |rate| format!("{:.2} %", 100.0 * rate));
-        println!(
-            "{:<22}{:>6}{:>9}{:>10}{:>8.1}%{:>7.0}%  {}",
-            score.task,
-            score.n_pages,
-            score.n_samples,
-            error_rate,
-            100.0 * score.exact,
-            100.0 * score.bar,
-            if score.held { "yes" } else { "NO" },
-        );
-        for (question, expected, given) in &score.misses {
-            eprintln!("    {question:?}\n      expected {expected:?}\n      given    {given:?}");
-        }
+}
+
+fn print_score(score: &Score) {
+    let error_rate = score
+        .character_error_rate
+        .map_or(String::new(), |rate| format!("{:.2} %", 100.0 * rate));
+    println!(
+        "{:<22}{:>6}{:>9}{:>10}{:>8.1}%{:>7.0}%  {}",
+        score.task,
+        score.n_pages,
+        score.n_samples,
+        error_rate,
+        100.0 * score.exact,
+        100.0 * score.bar,
+        if score.held { "yes" } else { "NO" },
+    );
+    for (question, expected, given) in &score.misses {
+        eprintln!("    {question:?}\n      expected {expected:?}\n      given    {given:?}");
     }
 }
