@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Times the official steps on one text; prints seconds and pages as JSON.
+"""Times the official steps on one text; prints seconds, processor time and pages as JSON.
 
 With several cores the same text is rendered by as many processes at once, and the pages of all of
 them are counted: the official batch script spreads texts over processes in the same way.
@@ -10,6 +10,7 @@ import io
 import json
 import multiprocessing
 import pathlib
+import resource
 import time
 
 import render_official
@@ -28,6 +29,12 @@ def render_to_png(job):
     return pages
 
 
+def cpu_seconds():
+    """Processor time of this process and of those that it waited for, poppler's among them."""
+    own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--style", type=pathlib.Path, required=True)
@@ -38,16 +45,20 @@ def main():
     text = arguments.text.read_bytes().decode("utf-8")
     render_official.register_font(style, FONTS)
     if arguments.cores == 1:
-        start = time.perf_counter()
+        start, cpu_start = time.perf_counter(), cpu_seconds()
         pages = render_to_png((text, style))
         seconds = time.perf_counter() - start
     else:
         with multiprocessing.Pool(arguments.cores) as pool:
             pool.map(render_to_png, [("warm up", style)] * arguments.cores, chunksize=1)
-            start = time.perf_counter()
+            start, cpu_start = time.perf_counter(), cpu_seconds()
             pages = sum(pool.map(render_to_png, [(text, style)] * arguments.cores, chunksize=1))
             seconds = time.perf_counter() - start
-    print(json.dumps({"seconds": seconds, "pages": pages}))
+            # The time of the pool's processes is counted when they end.
+            pool.close()
+            pool.join()
+    cpu = cpu_seconds() - cpu_start
+    print(json.dumps({"seconds": seconds, "cpu_seconds": cpu, "pages": pages}))
 
 
 if __name__ == "__main__":

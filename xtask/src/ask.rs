@@ -2,9 +2,8 @@
 
 use crate::command::{Result, cargo, root, run};
 
-/// A short document to ask about, and a question about it.
+/// A short document to read.
 const SAMPLE: &str = "crates/glyph-cli/samples/order.txt";
-const QUESTION: &str = "What is the delivery date?";
 
 /// Builds `glyph` and runs it in the caller's directory, so that relative paths mean what they say.
 ///
@@ -32,7 +31,7 @@ pub fn serve() -> Result<()> {
     let sample = root().join(SAMPLE);
     let text = std::fs::read_to_string(&sample)
         .map_err(|error| format!("cannot read {}: {error}", sample.display()))?;
-    println!("{text}\n$ cargo xtask ask --text {SAMPLE} \"{QUESTION}\"");
+    println!("{text}\n$ cargo xtask glyph read --text {SAMPLE}");
     let mut command = cargo();
     let glyph = [
         "run",
@@ -40,8 +39,7 @@ pub fn serve() -> Result<()> {
         "--bin",
         "glyph",
         "--",
-        "ask",
-        QUESTION,
+        "read",
         "--text",
         SAMPLE,
     ];

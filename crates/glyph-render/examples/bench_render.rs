@@ -1,5 +1,6 @@
 //! Times this renderer beside the official steps (reportlab, poppler, cropping, PNG) on the same
-//! text and the same cores, in turns, and prints how many times faster it is.
+//! text and the same cores, in turns, and prints how many times faster it is: by the clock, and by
+//! the processor time of both, which other work on the machine disturbs less (Linux only).
 //!
 //! ```text
 //! cargo run --release -p glyph-render --example bench_render -- --python venv/bin/python
@@ -42,17 +43,24 @@ const OURS_PER_ROUND: usize = 20;
 #[derive(Default)]
 struct Run {
     seconds: f64,
+    /// Processor time of all threads and processes; 0 where it cannot be read.
+    cpu_seconds: f64,
     pages: usize,
 }
 
 impl Run {
     fn add(&mut self, run: Run) {
         self.seconds += run.seconds;
+        self.cpu_seconds += run.cpu_seconds;
         self.pages += run.pages;
     }
 
     fn pages_per_second(&self) -> f64 {
         self.pages as f64 / self.seconds
+    }
+
+    fn pages_per_cpu_second(&self) -> f64 {
+        self.pages as f64 / self.cpu_seconds
     }
 }
 
@@ -76,8 +84,10 @@ fn main() -> Result<(), Box<dyn Error>> {
             }
         }
         let ratio = ours.pages_per_second() / official.pages_per_second();
+        let cpu_ratio = ours.pages_per_cpu_second() / official.pages_per_cpu_second();
         println!(
-            "{case}: {} pages, official {:.2} pages/s, ours {:.0} pages/s, {ratio:.0} times",
+            "{case}: {} pages, official {:.2} pages/s, ours {:.0} pages/s, {ratio:.0} times \
+             ({cpu_ratio:.0} times by processor time)",
             ours.pages / OURS_PER_ROUND / options.rounds,
             official.pages_per_second(),
             ours.pages_per_second(),
@@ -91,6 +101,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             "official_pages_per_second": official.pages_per_second(),
             "pages_per_second": ours.pages_per_second(),
             "ratio": ratio,
+            "official_pages_per_cpu_second": official.pages_per_cpu_second(),
+            "pages_per_cpu_second": ours.pages_per_cpu_second(),
+            "cpu_ratio": cpu_ratio,
         }));
     }
     println!("{}", Value::Array(results));
@@ -99,12 +112,14 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn rayon_threads(cores: usize) -> Result<(), Box<dyn Error>> {
     // rayon reads this once, when its first job starts; nothing else runs yet.
-    rayon::ThreadPoolBuilder::new().num_threads(cores).build_global()?;
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(cores)
+        .build_global()?;
     Ok(())
 }
 
 fn run_ours(renderer: &Renderer, text: &str, cores: usize) -> Result<Run, Box<dyn Error>> {
-    let start = Instant::now();
+    let (start, cpu_start) = (Instant::now(), cpu_seconds());
     let mut pages = 0;
     if cores == 1 {
         for page in renderer.png_pages(text) {
@@ -117,7 +132,25 @@ fn run_ours(renderer: &Renderer, text: &str, cores: usize) -> Result<Run, Box<dy
             pages += 1;
         }
     }
-    Ok(Run { seconds: start.elapsed().as_secs_f64(), pages })
+    let cpu_seconds = cpu_seconds() - cpu_start;
+    Ok(Run {
+        seconds: start.elapsed().as_secs_f64(),
+        cpu_seconds,
+        pages,
+    })
+}
+
+/// Processor time that this process has used, from Linux's process table.
+fn cpu_seconds() -> f64 {
+    const TICKS_PER_SECOND: f64 = 100.0;
+    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The fields after the process's name, which ends in a bracket; times are fields 14 and 15.
+    let fields = stat.rsplit(')').next().unwrap_or_default();
+    let times = fields.split_whitespace().skip(11).take(2);
+    times
+        .filter_map(|ticks| ticks.parse::<f64>().ok())
+        .sum::<f64>()
+        / TICKS_PER_SECOND
 }
 
 /// Runs tests/reference/render_bench.py, which times itself without the start of Python.
@@ -142,6 +175,14 @@ fn run_official(
         return Err(String::from_utf8_lossy(&output.stderr).into_owned().into());
     }
     let result: Value = serde_json::from_slice(&output.stdout)?;
-    let number = |key: &str| result[key].as_f64().ok_or(format!("no {key} from render_bench.py"));
-    Ok(Run { seconds: number("seconds")?, pages: number("pages")? as usize })
+    let number = |key: &str| {
+        result[key]
+            .as_f64()
+            .ok_or(format!("no {key} from render_bench.py"))
+    };
+    Ok(Run {
+        seconds: number("seconds")?,
+        cpu_seconds: number("cpu_seconds")?,
+        pages: number("pages")? as usize,
+    })
 }

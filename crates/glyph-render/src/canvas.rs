@@ -29,15 +29,25 @@ pub(crate) struct Coverage {
     top: i32,
     width_px: u32,
     height_px: u32,
-    /// On gray canvases, what black ink leaves of white paper, in runs of 4, then 2, then 1 pixels:
-    /// byte offset in the canvas from the top left pixel, and the pixels. Nearly all glyphs are
-    /// drawn black on paper that is still white, with one store for each run.
-    runs: Box<[(u32, u32)]>,
-    /// Number of runs of 4 and of 2 pixels.
-    long_runs: (u32, u32),
+    /// On gray canvases, what black ink leaves of white paper. Nearly all glyphs are drawn black on
+    /// paper that is still white, with one store for each run.
+    runs: Box<[Run]>,
     /// The covered pixels: byte offset as above, and coverage.
     dots: Box<[(u32, u8)]>,
 }
+
+/// Neighbouring pixels of which some are covered.
+struct Run {
+    /// The pixels when black has been drawn on white; white where they are not covered.
+    left: [u8; RUN],
+    /// White where the pixels are covered.
+    covered: [u8; RUN],
+    /// Byte offset in the canvas from the glyph's top left pixel.
+    offset: u32,
+}
+
+/// Pixels in a [`Run`].
+const RUN: usize = 8;
 
 impl Coverage {
     /// Takes one byte a pixel, rows from the top, for a canvas of `canvas_width_px`.
@@ -49,63 +59,45 @@ impl Coverage {
         channels: usize,
     ) -> Coverage {
         let mut dots = Vec::new();
-        let mut runs: [Vec<(u32, u32)>; 3] = Default::default();
+        let mut runs = Vec::new();
         for (row, mask) in mask.chunks_exact(width_px.max(1) as usize).enumerate() {
             let row_start = row * canvas_width_px as usize;
             let covered = mask.iter().enumerate().filter(|(_, alpha)| **alpha > 0);
-            dots.extend(covered.map(|(column, alpha)| {
-                (((row_start + column) * channels) as u32, *alpha)
-            }));
-            let mut column = row_start;
-            for span in mask.split(|alpha| *alpha == 0) {
-                push_runs(&mut runs, column as u32, span);
-                column += span.len() + 1;
+            dots.extend(
+                covered.map(|(column, alpha)| (((row_start + column) * channels) as u32, *alpha)),
+            );
+            let mut column = 0;
+            while let Some(skipped) = mask[column..].iter().position(|alpha| *alpha > 0) {
+                column += skipped;
+                let alpha = |place: usize| mask.get(column + place).copied().unwrap_or(0);
+                runs.push(Run {
+                    offset: (row_start + column) as u32,
+                    left: std::array::from_fn(|place| 255 - alpha(place)),
+                    covered: std::array::from_fn(|place| if alpha(place) > 0 { 255 } else { 0 }),
+                });
+                column = (column + RUN).min(mask.len());
             }
         }
-        let long_runs = (runs[0].len() as u32, runs[1].len() as u32);
-        let (runs, dots) = (runs.concat().into(), dots.into());
-        Coverage { left, top, width_px, height_px, runs, long_runs, dots }
-    }
-}
-
-/// Adds a span of covered pixels in as few runs of 4, 2 and 1 as possible.
-fn push_runs(runs: &mut [Vec<(u32, u32)>; 3], mut offset: u32, mut span: &[u8]) {
-    let [fours, twos, ones] = runs;
-    let left = |alpha: u8| 255 - alpha;
-    while let Some((run, rest)) = span.split_first_chunk::<4>() {
-        fours.push((offset, u32::from_ne_bytes(run.map(left))));
-        (offset, span) = (offset + 4, rest);
-    }
-    if let Some((run, rest)) = span.split_first_chunk::<2>() {
-        twos.push((offset, u32::from(u16::from_ne_bytes(run.map(left)))));
-        (offset, span) = (offset + 2, rest);
-    }
-    ones.extend(span.first().map(|alpha| (offset, u32::from(left(*alpha)))));
-}
-
-/// Draws runs of black coverage: `target` becomes what is left of white where it is white, and is
-/// blended where it is not.
-macro_rules! draw_runs {
-    ($target:expr, $runs:expr, $word:ty) => {
-        for (offset, left) in $runs {
-            let target = &mut $target[*offset as usize..];
-            let Some(under) = target.first_chunk_mut::<{ size_of::<$word>() }>() else { continue };
-            let left = (*left as $word).to_ne_bytes();
-            if <$word>::from_ne_bytes(*under) == <$word>::MAX {
-                *under = left;
-            } else {
-                for (under, left) in under.iter_mut().zip(left) {
-                    *under = blend(*under, 0, 255 - left);
-                }
-            }
+        Coverage {
+            left,
+            top,
+            width_px,
+            height_px,
+            runs: runs.into(),
+            dots: dots.into(),
         }
-    };
+    }
 }
 
 impl Canvas {
     pub(crate) fn new(width_px: u32, height_px: u32, channels: usize) -> Canvas {
         let (width_px, height_px) = (width_px as usize, height_px as usize);
-        Canvas { width_px, height_px, channels, data: vec![255; width_px * height_px * channels] }
+        Canvas {
+            width_px,
+            height_px,
+            channels,
+            data: vec![255; width_px * height_px * channels],
+        }
     }
 
     /// Bytes of a row.
@@ -127,8 +119,14 @@ impl Canvas {
     /// Fills a rectangle, cut to the page.
     pub(crate) fn fill(&mut self, rect: PixelRect, color: Rgb) {
         let clamp = |value: i64, limit: usize| value.clamp(0, limit as i64) as usize;
-        let (left, right) = (clamp(rect.left, self.width_px), clamp(rect.right, self.width_px));
-        let (top, bottom) = (clamp(rect.top, self.height_px), clamp(rect.bottom, self.height_px));
+        let (left, right) = (
+            clamp(rect.left, self.width_px),
+            clamp(rect.right, self.width_px),
+        );
+        let (top, bottom) = (
+            clamp(rect.top, self.height_px),
+            clamp(rect.bottom, self.height_px),
+        );
         if left >= right {
             return;
         }
@@ -156,11 +154,22 @@ impl Canvas {
         let start = top as usize * self.stride() + left as usize * self.channels;
         let target = &mut self.data[start..];
         if self.channels == 1 && color == Rgb::BLACK {
-            let (fours, rest) = glyph.runs.split_at(glyph.long_runs.0 as usize);
-            let (twos, ones) = rest.split_at(glyph.long_runs.1 as usize);
-            draw_runs!(target, fours, u32);
-            draw_runs!(target, twos, u16);
-            draw_runs!(target, ones, u8);
+            for run in &glyph.runs {
+                let start = run.offset as usize;
+                let under = target.get_mut(start..start + RUN);
+                let Some(under) = under.and_then(|under| under.first_chunk_mut()) else {
+                    continue;
+                };
+                let word = u64::from_ne_bytes(*under);
+                let covered = u64::from_ne_bytes(run.covered);
+                if word & covered == covered {
+                    *under = (word & u64::from_ne_bytes(run.left)).to_ne_bytes();
+                } else {
+                    for (under, left) in under.iter_mut().zip(run.left) {
+                        *under = blend(*under, 0, 255 - left);
+                    }
+                }
+            }
         } else if self.channels == 1 {
             for (offset, alpha) in &glyph.dots {
                 let under = &mut target[*offset as usize];
@@ -177,7 +186,10 @@ impl Canvas {
     fn draw_cut(&mut self, glyph: &Coverage, left: i64, top: i64, color: Rgb) {
         let stride = self.stride();
         for (offset, alpha) in &glyph.dots {
-            let (row, column) = (*offset as usize / stride, *offset as usize % stride / self.channels);
+            let (row, column) = (
+                *offset as usize / stride,
+                *offset as usize % stride / self.channels,
+            );
             let (x, y) = (left + column as i64, top + row as i64);
             if x < 0 || y < 0 || x >= self.width_px as i64 || y >= self.height_px as i64 {
                 continue;

@@ -22,7 +22,10 @@ impl Finished {
     /// The pixels of each row, from the top.
     pub(crate) fn rows(&self) -> impl Iterator<Item = &[u8]> {
         let width = self.width_px as usize * self.canvas.channels;
-        self.canvas.rows().take(self.height_px as usize).map(move |row| &row[..width])
+        self.canvas
+            .rows()
+            .take(self.height_px as usize)
+            .map(move |row| &row[..width])
     }
 
     /// Red, green and blue of all pixels.
@@ -31,7 +34,10 @@ impl Finished {
             return self.rows().flatten().copied().collect();
         }
         let mut rgb = vec![0; self.width_px as usize * self.height_px as usize * 3];
-        for (target, row) in rgb.chunks_exact_mut(self.width_px as usize * 3).zip(self.rows()) {
+        for (target, row) in rgb
+            .chunks_exact_mut(self.width_px as usize * 3)
+            .zip(self.rows())
+        {
             for (pixel, gray) in target.chunks_exact_mut(3).zip(row) {
                 pixel.fill(*gray);
             }
@@ -47,7 +53,11 @@ pub(crate) fn finish(mut canvas: Canvas, style: &RenderStyle, is_last: bool) -> 
         canvas = scale_width(&canvas, width_px.max(1));
     }
     let crops_height = style.auto_crop_last_page && is_last;
-    let ink = if style.auto_crop_width || crops_height { find_ink(&canvas) } else { None };
+    let ink = if style.auto_crop_width || crops_height {
+        find_ink(&canvas)
+    } else {
+        None
+    };
     let (mut width_px, mut height_px) = (canvas.width_px, canvas.height_px);
     if let Some(ink) = ink {
         if style.auto_crop_width {
@@ -57,7 +67,11 @@ pub(crate) fn finish(mut canvas: Canvas, style: &RenderStyle, is_last: bool) -> 
             height_px = cut(ink.last_row as f64 + style.margin_y_pt, height_px);
         }
     }
-    Finished { canvas, width_px: width_px as u32, height_px: height_px as u32 }
+    Finished {
+        canvas,
+        width_px: width_px as u32,
+        height_px: height_px as u32,
+    }
 }
 
 /// A cut edge: rounded half to even, within the page, and at least one pixel.
@@ -91,11 +105,12 @@ fn find_ink(canvas: &Canvas) -> Option<Ink> {
         0 => (f64::from(corner[middle - 1]) + f64::from(corner[middle])) / 2.0,
         _ => f64::from(corner[middle]),
     };
-    let is_ink: [bool; 256] = std::array::from_fn(|value| {
-        (value as f64 - background).abs() > INK_TOLERANCE
-    });
+    let is_ink: [bool; 256] =
+        std::array::from_fn(|value| (value as f64 - background).abs() > INK_TOLERANCE);
     let has_ink = |pixels: &[u8]| {
-        pixels.chunks_exact(canvas.channels).any(|pixel| is_ink[usize::from(gray(pixel))])
+        pixels
+            .chunks_exact(canvas.channels)
+            .any(|pixel| is_ink[usize::from(gray(pixel))])
     };
     let last_row = canvas.rows().rposition(has_ink)?;
     let paper = canvas.rows().next()?[0];
@@ -111,7 +126,10 @@ fn find_ink(canvas: &Canvas) -> Option<Ink> {
             .rposition(|pixel| is_ink[usize::from(gray(pixel))]);
         last_column += last.map_or(0, |last| last + 1);
     }
-    Some(Ink { last_column, last_row })
+    Some(Ink {
+        last_column,
+        last_row,
+    })
 }
 
 /// Resizes the width with Pillow's bicubic filter.

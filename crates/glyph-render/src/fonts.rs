@@ -70,7 +70,10 @@ impl FontLibrary {
                 font(SANS_FONT, include_bytes!("../fonts/DejaVuSans.ttf")),
                 font(MONO_FONT, include_bytes!("../fonts/DejaVuSansMono.ttf")),
                 #[cfg(feature = "cjk-font")]
-                font(CJK_FONT, include_bytes!("../fonts/NotoSansMonoCJKsc-Subset.ttf")),
+                font(
+                    CJK_FONT,
+                    include_bytes!("../fonts/NotoSansMonoCJKsc-Subset.ttf"),
+                ),
             ],
         }
     }
@@ -85,11 +88,19 @@ impl FontLibrary {
     pub fn add_font(&mut self, name: &str, bytes: Vec<u8>) -> Result<(), FontError> {
         let bytes: FontBytes = Arc::new(bytes);
         let mut database = fontdb::Database::new();
-        if database.load_font_source(fontdb::Source::Binary(Arc::clone(&bytes))).is_empty() {
-            return Err(FontError::Unreadable { name: name.to_owned() });
+        if database
+            .load_font_source(fontdb::Source::Binary(Arc::clone(&bytes)))
+            .is_empty()
+        {
+            return Err(FontError::Unreadable {
+                name: name.to_owned(),
+            });
         }
         self.fonts.retain(|font| font.name != name);
-        self.fonts.push(NamedFont { name: name.to_owned(), bytes });
+        self.fonts.push(NamedFont {
+            name: name.to_owned(),
+            bytes,
+        });
         Ok(())
     }
 
@@ -111,8 +122,11 @@ impl FontLibrary {
     ) -> Result<(Vec<NamedFont>, Option<FontSubstitution>), FontError> {
         let file_name = file_name(font_path);
         let by_name = |wanted: &str| self.fonts.iter().position(|font| font.name == wanted);
-        let by_file_name =
-            || self.fonts.iter().position(|font| self::file_name(&font.name) == file_name);
+        let by_file_name = || {
+            self.fonts
+                .iter()
+                .position(|font| self::file_name(&font.name) == file_name)
+        };
         let exact = by_name(font_path).or_else(by_file_name);
         let stand_in = || stand_in(file_name).and_then(by_name);
         let Some(main) = exact.or_else(stand_in) else {

@@ -1,8 +1,10 @@
 //! A PNG encoder for gray text pages, several times faster than a general one.
 //!
 //! A page is mostly paper, and the grays of its ink are spread evenly. So one fixed code serves
-//! every page: a pixel of paper takes one bit, any other pixel nine or ten, and long stretches of
+//! every page: a pixel of paper takes one bit, any other pixel nine, and long stretches of
 //! paper are repeats.
+
+use std::sync::OnceLock;
 
 use simd_adler32::Adler32;
 
@@ -23,36 +25,73 @@ const MAX_PUSH: u32 = 56;
 /// Symbols of the literal and length alphabet.
 const SYMBOLS: usize = 286;
 
-/// The code of a page with paper of one value.
+/// Pairs of literals.
+const PAIRS: usize = 1 << 16;
+/// Position of the length in a word of code.
+const LENGTH_SHIFT: u32 = 24;
+/// The code in a word, without its length.
+const CODE_MASK: u32 = (1 << LENGTH_SHIFT) - 1;
+
+/// The code of pages with paper of one value.
 struct Code {
     paper: u8,
     lengths: [u8; SYMBOLS],
-    /// Codes with their bits reversed, as deflate writes them, and their lengths from bit 16 on.
+    /// Codes with their bits reversed, as deflate writes them, and their lengths above.
     words: [u32; SYMBOLS],
+    /// The codes of two literals in a row, the first one in the low byte of the index.
+    pairs: Box<[u32; PAIRS]>,
 }
 
 impl Code {
+    /// The code for paper of a value; made once.
+    fn of_paper(paper: u8) -> &'static Code {
+        static CODES: [OnceLock<Code>; 256] = [const { OnceLock::new() }; 256];
+        CODES[usize::from(paper)].get_or_init(|| Code::new(paper))
+    }
+
     fn new(paper: u8) -> Code {
         let mut lengths = [0; SYMBOLS];
+        // The code is complete: 1/2 + 255/512 + 2/1024 = 1.
         lengths[..256].fill(9);
         lengths[usize::from(paper)] = 1;
-        // One literal and one length code besides those in use are ten bits long, which makes the
-        // code complete: 1/2 + 254/512 + 4/1024 = 1.
-        lengths[usize::from(paper ^ 0x80)] = 10;
         lengths[END_OF_BLOCK] = 10;
-        lengths[LONGEST_REPEAT - 1] = 10;
         lengths[LONGEST_REPEAT] = 10;
         let mut words = [0; SYMBOLS];
         let mut next = 0_u16;
         for length in 1..=10_u8 {
             for symbol in (0..SYMBOLS).filter(|symbol| lengths[*symbol] == length) {
                 let reversed = next.reverse_bits() >> (16 - u32::from(length));
-                words[symbol] = u32::from(reversed) | (u32::from(length) << 16);
+                words[symbol] = u32::from(reversed) | (u32::from(length) << LENGTH_SHIFT);
                 next += 1;
             }
             next <<= 1;
         }
-        Code { paper, lengths, words }
+        let pair = |index: usize| {
+            let (first, second) = (words[index % 256], words[index / 256]);
+            // The lengths add up in the bits above the codes.
+            let shifted = (second & CODE_MASK) << (first >> LENGTH_SHIFT);
+            (first | shifted) + (second & !CODE_MASK)
+        };
+        let pairs: Vec<u32> = (0..PAIRS).map(pair).collect();
+        // The length is right; the other branch only spares a panic.
+        let pairs = pairs.try_into().unwrap_or_else(|_| Box::new([0; PAIRS]));
+        Code {
+            paper,
+            lengths,
+            words,
+            pairs,
+        }
+    }
+
+    /// The code of four literals and its length, at most 36 bits.
+    #[inline(always)]
+    fn four(&self, literals: [u8; 4]) -> (u64, u32) {
+        let [a, b, c, d] = literals;
+        let pair = |pair: [u8; 2]| self.pairs[usize::from(u16::from_le_bytes(pair))];
+        let (ab, cd) = (pair([a, b]), pair([c, d]));
+        let bits = |word: u32| u64::from(word & CODE_MASK);
+        let count = ab >> LENGTH_SHIFT;
+        (bits(ab) | (bits(cd) << count), count + (cd >> LENGTH_SHIFT))
     }
 }
 
@@ -76,8 +115,12 @@ pub(crate) fn encode<'a>(
         out.extend_from_slice(&ZLIB_HEADER);
         let mut checksum = Adler32::new();
         let mut rows = rows.peekable();
-        let paper = rows.peek().and_then(|row| row.first()).copied().unwrap_or(u8::MAX);
-        let mut bits = BitWriter::new(std::mem::take(out), Code::new(paper));
+        let paper = rows
+            .peek()
+            .and_then(|row| row.first())
+            .copied()
+            .unwrap_or(u8::MAX);
+        let mut bits = BitWriter::new(std::mem::take(out), Code::of_paper(paper));
         bits.write_block_header();
         for row in rows {
             checksum.write(&[NO_FILTER]);
@@ -107,42 +150,85 @@ fn write_chunk(png: &mut Vec<u8>, kind: &[u8; 4], content: impl FnOnce(&mut Vec<
 struct BitWriter {
     /// Bytes written, followed by room for more.
     out: Vec<u8>,
-    length: usize,
+    code: &'static Code,
+    cursor: Cursor,
+}
+
+/// The place of the next bit; small and copied, so that it stays in registers while a row is
+/// encoded.
+#[derive(Clone, Copy, Default)]
+struct Cursor {
+    /// Whole bytes written; 32 bits, so that the end of a word cannot overflow.
+    length: u32,
     /// Bits that are not written yet, the next one lowest.
     buffer: u64,
-    /// How many; below 8 after [`BitWriter::push`].
+    /// How many; below 8 after [`Cursor::push`].
     count: u32,
-    code: Code,
     /// Bytes of paper that are not encoded yet.
     paper: usize,
 }
 
+impl Cursor {
+    /// Adds up to [`MAX_PUSH`] bits and writes whole bytes to `out`, which has room for a word.
+    #[inline(always)]
+    fn push(&mut self, out: &mut [u8], bits: u64, count: u32) {
+        self.buffer |= bits << self.count;
+        self.count += count;
+        // A whole word is written and the length set to the bytes of it that are complete.
+        let start = self.length as usize;
+        let word = out.get_mut(start..start + size_of::<u64>());
+        if let Some(word) = word.and_then(|word| word.first_chunk_mut()) {
+            *word = self.buffer.to_le_bytes();
+        }
+        self.length += self.count / 8;
+        // At most 63 bits are written: `count` was below 8 before.
+        self.buffer >>= self.count & !7;
+        self.count &= 7;
+    }
+
+    #[inline(always)]
+    fn push_word(&mut self, out: &mut [u8], word: u32) {
+        self.push(out, u64::from(word & CODE_MASK), word >> LENGTH_SHIFT);
+    }
+
+    /// Encodes the pending paper: repeats of the byte before, then single bytes, which are zero
+    /// bits.
+    #[inline(always)]
+    fn push_paper(&mut self, out: &mut [u8], code: &Code) {
+        if self.paper > REPEAT_LENGTH {
+            self.push(out, 0, 1);
+            self.paper -= 1;
+            while self.paper >= REPEAT_LENGTH {
+                self.push_word(out, code.words[LONGEST_REPEAT]);
+                // The distance code, a zero bit.
+                self.push(out, 0, 1);
+                self.paper -= REPEAT_LENGTH;
+            }
+        }
+        while self.paper > 0 {
+            let count = self.paper.min(MAX_PUSH as usize);
+            self.push(out, 0, count as u32);
+            self.paper -= count;
+        }
+    }
+}
+
 impl BitWriter {
-    fn new(out: Vec<u8>, code: Code) -> BitWriter {
-        BitWriter { length: out.len(), out, buffer: 0, count: 0, code, paper: 0 }
+    fn new(out: Vec<u8>, code: &'static Code) -> BitWriter {
+        let cursor = Cursor {
+            length: out.len() as u32,
+            ..Cursor::default()
+        };
+        BitWriter { out, code, cursor }
     }
 
     /// Makes room for `bytes` more and a word beyond.
     fn reserve(&mut self, bytes: usize) {
-        let needed = self.length + bytes + size_of::<u64>();
+        let needed = self.cursor.length as usize + bytes + size_of::<u64>();
         if self.out.len() < needed {
             // Doubling keeps the number of copies low.
             self.out.resize(needed.max(self.out.len() * 2), 0);
         }
-    }
-
-    /// Adds up to [`MAX_PUSH`] bits and writes whole bytes; [`BitWriter::reserve`] has made room for them.
-    #[inline]
-    fn push(&mut self, bits: u64, count: u32) {
-        self.buffer |= bits << self.count;
-        self.count += count;
-        // A whole word is written and the length set to the bytes of it that are complete.
-        if let Some(word) = self.out[self.length..].first_chunk_mut() {
-            *word = self.buffer.to_le_bytes();
-        }
-        self.length += (self.count / 8) as usize;
-        self.buffer = self.buffer.checked_shr(self.count & !7).unwrap_or(0);
-        self.count &= 7;
     }
 
     /// The only block, with its own codes: their lengths are 0, 1, 9 and 10, two bits each.
@@ -152,99 +238,80 @@ impl BitWriter {
         const ORDER: [u8; 18] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1];
         const IS_LAST: u64 = 1;
         const OWN_CODES: u64 = 2;
-        // Three bits for each length of a length and two for each length, at most.
+        // Three bits for each length of a length and two for each length.
         self.reserve(SYMBOLS);
-        self.push(IS_LAST | (OWN_CODES << 1), 3);
-        self.push(SYMBOLS as u64 - 257, 5);
+        let (cursor, out) = (&mut self.cursor, &mut self.out);
+        cursor.push(out, IS_LAST | (OWN_CODES << 1), 3);
+        cursor.push(out, SYMBOLS as u64 - 257, 5);
         // One distance code: the byte before.
-        self.push(0, 5);
-        self.push(ORDER.len() as u64 - 4, 4);
+        cursor.push(out, 0, 5);
+        cursor.push(out, ORDER.len() as u64 - 4, 4);
         for length in ORDER {
-            self.push(if LENGTHS_IN_USE.contains(&length) { 2 } else { 0 }, 3);
+            cursor.push(
+                out,
+                if LENGTHS_IN_USE.contains(&length) {
+                    2
+                } else {
+                    0
+                },
+                3,
+            );
         }
         let distance_code_length = 1;
         for length in self.code.lengths.into_iter().chain([distance_code_length]) {
-            let place = LENGTHS_IN_USE.iter().position(|used| *used == length).unwrap_or(0) as u8;
-            self.push(u64::from(place.reverse_bits() >> 6), 2);
+            let place = LENGTHS_IN_USE
+                .iter()
+                .position(|used| *used == length)
+                .unwrap_or(0) as u8;
+            cursor.push(out, u64::from(place.reverse_bits() >> 6), 2);
         }
     }
 
     /// Encodes a row with its filter; paper at its end stays pending.
     fn write_row(&mut self, row: &[u8]) {
-        // Ten bits for each byte; pending paper takes at most a bit for each byte.
-        self.reserve((row.len() * 10 + self.paper + REPEAT_LENGTH) / 8 + 16);
-        let paper = u64::from_ne_bytes([self.code.paper; 8]);
-        self.write_symbol(usize::from(NO_FILTER));
+        // Nine bits for each byte; pending paper takes at most a bit for each byte.
+        self.reserve((row.len() * 9 + self.cursor.paper + REPEAT_LENGTH) / 8 + 16);
+        let mut cursor = self.cursor;
+        let (code, out) = (self.code, &mut self.out[..]);
+        cursor.push_paper(out, code);
+        cursor.push_word(out, code.words[usize::from(NO_FILTER)]);
+        let paper = u64::from_ne_bytes([code.paper; 8]);
         let (chunks, rest) = row.as_chunks::<8>();
         for chunk in chunks {
             if u64::from_ne_bytes(*chunk) == paper {
-                self.paper += 8;
+                cursor.paper += 8;
                 continue;
             }
-            self.write_paper();
+            cursor.push_paper(out, code);
             let [a, b, c, d, e, f, g, h] = *chunk;
-            let (head, head_count) = self.four([a, b, c, d]);
-            let (tail, tail_count) = self.four([e, f, g, h]);
+            let (head, head_count) = code.four([a, b, c, d]);
+            let (tail, tail_count) = code.four([e, f, g, h]);
             if head_count + tail_count <= MAX_PUSH {
-                self.push(head | (tail << head_count), head_count + tail_count);
+                cursor.push(out, head | (tail << head_count), head_count + tail_count);
             } else {
-                self.push(head, head_count);
-                self.push(tail, tail_count);
+                cursor.push(out, head, head_count);
+                cursor.push(out, tail, tail_count);
             }
         }
         for byte in rest {
-            if *byte == self.code.paper {
-                self.paper += 1;
+            if *byte == code.paper {
+                cursor.paper += 1;
             } else {
-                self.write_symbol(usize::from(*byte));
+                cursor.push_paper(out, code);
+                cursor.push_word(out, code.words[usize::from(*byte)]);
             }
         }
-    }
-
-    /// The code of four literals and its length, at most 40 bits.
-    #[inline]
-    fn four(&self, literals: [u8; 4]) -> (u64, u32) {
-        let [a, b, c, d] = literals.map(|literal| self.code.words[usize::from(literal)]);
-        let bits = |word: u32| u64::from(word & 0xFFFF);
-        let (ab, ab_count) = (bits(a) | (bits(b) << (a >> 16)), (a >> 16) + (b >> 16));
-        let (cd, cd_count) = (bits(c) | (bits(d) << (c >> 16)), (c >> 16) + (d >> 16));
-        (ab | (cd << ab_count), ab_count + cd_count)
-    }
-
-    fn write_symbol(&mut self, symbol: usize) {
-        self.write_paper();
-        let word = self.code.words[symbol];
-        self.push(u64::from(word & 0xFFFF), word >> 16);
-    }
-
-    /// Encodes the pending paper: repeats of the byte before, then single bytes, which are zero
-    /// bits.
-    #[inline]
-    fn write_paper(&mut self) {
-        let mut paper = std::mem::take(&mut self.paper);
-        if paper > REPEAT_LENGTH {
-            self.push(0, 1);
-            paper -= 1;
-            while paper >= REPEAT_LENGTH {
-                self.write_symbol(LONGEST_REPEAT);
-                // The distance code, a zero bit.
-                self.push(0, 1);
-                paper -= REPEAT_LENGTH;
-            }
-        }
-        while paper > 0 {
-            let count = paper.min(MAX_PUSH as usize);
-            self.push(0, count as u32);
-            paper -= count;
-        }
+        self.cursor = cursor;
     }
 
     fn finish(mut self) -> Vec<u8> {
-        self.reserve((self.paper + REPEAT_LENGTH) / 8 + 16);
-        self.write_symbol(END_OF_BLOCK);
+        self.reserve((self.cursor.paper + REPEAT_LENGTH) / 8 + 16);
+        let (cursor, out) = (&mut self.cursor, &mut self.out);
+        cursor.push_paper(out, self.code);
+        cursor.push_word(out, self.code.words[END_OF_BLOCK]);
         // Fill the last byte.
-        self.push(0, 7);
-        self.out.truncate(self.length);
+        cursor.push(out, 0, 7);
+        self.out.truncate(self.cursor.length as usize);
         self.out
     }
 }
@@ -256,7 +323,7 @@ mod tests {
     #[test]
     fn the_code_is_complete() {
         for paper in 0..=255 {
-            let lengths = Code::new(paper).lengths;
+            let lengths = Code::of_paper(paper).lengths;
             let used = lengths.iter().filter(|length| **length > 0);
             let sum: f64 = used.map(|length| 0.5_f64.powi(i32::from(*length))).sum();
             assert_eq!(sum, 1.0, "paper {paper}");
@@ -272,8 +339,15 @@ mod tests {
         };
         for (width, height) in [(1, 1), (1, 300), (7, 3), (256, 2), (595, 842), (1000, 40)] {
             let noise: Vec<u8> = (0..width * height).map(|_| random()).collect();
-            let steps: Vec<u8> = (0..width * height).map(|place| (place / 300) as u8).collect();
-            for pixels in [noise, steps, vec![255; width * height], vec![0; width * height]] {
+            let steps: Vec<u8> = (0..width * height)
+                .map(|place| (place / 300) as u8)
+                .collect();
+            for pixels in [
+                noise,
+                steps,
+                vec![255; width * height],
+                vec![0; width * height],
+            ] {
                 let png = encode(pixels.chunks(width), width as u32, height as u32);
                 let decoded = image::load_from_memory(&png).unwrap().to_luma8();
                 assert_eq!(decoded.dimensions(), (width as u32, height as u32));

@@ -121,13 +121,18 @@ impl<'a> PageFlow<'a> {
         } else {
             Box::new(LatinLines::new(paragraph, self.measure))
         };
-        Some(Flowing { lines, is_continued: false })
+        Some(Flowing {
+            lines,
+            is_continued: false,
+        })
     }
 
     /// Puts the current paragraph, or as much of it as fits, on the page. Returns whether the page
     /// takes more.
     fn place_current(&mut self, frame: &mut Frame) -> bool {
-        let Some(mut paragraph) = self.current.take() else { return false };
+        let Some(mut paragraph) = self.current.take() else {
+            return false;
+        };
         let style = self.style;
         let leading_pt = style.line_height_pt;
         let space_pt = if frame.is_at_top {
@@ -159,7 +164,10 @@ impl<'a> PageFlow<'a> {
         }
         let lines = paragraph.lines.split(fitting);
         self.place(lines, space_pt, paragraph.is_continued, frame);
-        self.current = Some(Flowing { lines: paragraph.lines, is_continued: true });
+        self.current = Some(Flowing {
+            lines: paragraph.lines,
+            is_continued: true,
+        });
         true
     }
 
@@ -173,8 +181,10 @@ impl<'a> PageFlow<'a> {
         let style = self.style;
         let height_pt = lines.len() as f64 * style.line_height_pt;
         let y_pt = frame.y_pt - (height_pt + space_pt);
-        let origin_pt =
-            (pdf_number(style.margin_x_pt + FRAME_PADDING_PT), pdf_number(y_pt));
+        let origin_pt = (
+            pdf_number(style.margin_x_pt + FRAME_PADDING_PT),
+            pdf_number(y_pt),
+        );
         if let Some(paragraph_box) = self.paragraph_box(origin_pt, height_pt) {
             frame.items.push(PageItem::Box(paragraph_box));
         }
@@ -184,8 +194,11 @@ impl<'a> PageFlow<'a> {
         let mut down_pt = 0.0;
         let mut shift = LineShift::default();
         for (place, line) in lines.into_iter().enumerate() {
-            let indent_pt =
-                if place == 0 && !is_continued { style.first_line_indent_pt } else { 0.0 };
+            let indent_pt = if place == 0 && !is_continued {
+                style.first_line_indent_pt
+            } else {
+                0.0
+            };
             self.count_glyphs(&line.text);
             let (offset_pt, word_space_pt) = align(&line, style.alignment);
             frame.items.push(PageItem::Line(PlacedLine {
@@ -254,7 +267,11 @@ impl Iterator for PageFlow<'_> {
         self.is_done = self.current.is_none();
         let index = self.next_index;
         self.next_index += 1;
-        Some(PageLayout { index, is_last: self.is_done, items: frame.items })
+        Some(PageLayout {
+            index,
+            is_last: self.is_done,
+            items: frame.items,
+        })
     }
 }
 
@@ -278,7 +295,11 @@ impl LineShift {
             self.x_pt += self.back_pt;
             self.x_pt += if is_moved { pdf_number(offset_pt) } else { 0.0 };
         }
-        self.back_pt = if is_moved { -pdf_number(offset_pt) } else { 0.0 };
+        self.back_pt = if is_moved {
+            -pdf_number(offset_pt)
+        } else {
+            0.0
+        };
         self.x_pt
     }
 }

@@ -22,15 +22,25 @@ pub(crate) enum MarkupPiece {
 impl NewlineMarkup {
     /// `<br/>`: each newline of the text ends a line. The official default.
     pub fn line_break() -> NewlineMarkup {
-        NewlineMarkup { source: "<br/>".to_owned(), pieces: vec![MarkupPiece::Break] }
+        NewlineMarkup {
+            source: "<br/>".to_owned(),
+            pieces: vec![MarkupPiece::Break],
+        }
     }
 
     /// The official visible marker: a red backslash-n between spaces.
     pub fn red_marker() -> NewlineMarkup {
-        let color = Rgb { red: 255, green: 0, blue: 0 };
+        let color = Rgb {
+            red: 255,
+            green: 0,
+            blue: 0,
+        };
         NewlineMarkup {
             source: "<font color=\"#FF0000\"> \\n </font>".to_owned(),
-            pieces: vec![MarkupPiece::Text { text: " \\n ".to_owned(), color: Some(color) }],
+            pieces: vec![MarkupPiece::Text {
+                text: " \\n ".to_owned(),
+                color: Some(color),
+            }],
         }
     }
 
@@ -44,7 +54,10 @@ impl NewlineMarkup {
             if tag > 0 {
                 pieces.push(plain(&rest[..tag], None)?);
                 rest = &rest[tag..];
-            } else if let Some(after) = ["<br/>", "<br />"].iter().find_map(|b| rest.strip_prefix(b)) {
+            } else if let Some(after) = ["<br/>", "<br />"]
+                .iter()
+                .find_map(|b| rest.strip_prefix(b))
+            {
                 pieces.push(MarkupPiece::Break);
                 rest = after;
             } else {
@@ -53,13 +66,19 @@ impl NewlineMarkup {
                 let color = tag
                     .strip_prefix('"')
                     .and_then(|tag| tag.strip_suffix('"'))
-                    .or_else(|| tag.strip_prefix('\'').and_then(|tag| tag.strip_suffix('\'')))?;
+                    .or_else(|| {
+                        tag.strip_prefix('\'')
+                            .and_then(|tag| tag.strip_suffix('\''))
+                    })?;
                 let (text, after) = after.split_once("</font>")?;
                 pieces.push(plain(text, Some(Rgb::from_hex(color)?))?);
                 rest = after;
             }
         }
-        Some(NewlineMarkup { source: source.to_owned(), pieces })
+        Some(NewlineMarkup {
+            source: source.to_owned(),
+            pieces,
+        })
     }
 
     /// The markup as written.
@@ -83,5 +102,8 @@ impl NewlineMarkup {
 /// Text without tags and entities.
 fn plain(text: &str, color: Option<Rgb>) -> Option<MarkupPiece> {
     let is_plain = !text.contains(['<', '>', '&']);
-    is_plain.then(|| MarkupPiece::Text { text: text.to_owned(), color })
+    is_plain.then(|| MarkupPiece::Text {
+        text: text.to_owned(),
+        color,
+    })
 }

@@ -63,11 +63,19 @@ impl FaceSet {
             let id = loaded
                 .first()
                 .copied()
-                .ok_or_else(|| FontError::Unreadable { name: font.name.clone() })?;
+                .ok_or_else(|| FontError::Unreadable {
+                    name: font.name.clone(),
+                })?;
             ids.push(id);
         }
         let mut system = font_system(&database);
-        let missing = CharInfo { milli_em: 0.0, drawn_em: 0.0, glyph: 0, face: 0, covered: false };
+        let missing = CharInfo {
+            milli_em: 0.0,
+            drawn_em: 0.0,
+            glyph: 0,
+            face: 0,
+            covered: false,
+        };
         let mut set = FaceSet {
             database,
             faces: Vec::new(),
@@ -75,13 +83,16 @@ impl FaceSet {
             infos: vec![[missing; BLOCK]],
         };
         for (font, id) in fonts.iter().zip(ids) {
-            let unreadable = || FontError::Unreadable { name: font.name.clone() };
+            let unreadable = || FontError::Unreadable {
+                name: font.name.clone(),
+            };
             let weight = fontdb::Weight::NORMAL;
             let loaded = system.get_font(id, weight).ok_or_else(unreadable)?;
             let swash = loaded.as_swash();
             let weight_axis = swash.variations().find_by_tag(u32::from_be_bytes(*b"wght"));
-            let weight = weight_axis
-                .map_or(weight, |axis| fontdb::Weight(axis.default_value().round() as u16));
+            let weight = weight_axis.map_or(weight, |axis| {
+                fontdb::Weight(axis.default_value().round() as u16)
+            });
             let metrics = swash.metrics(&[]);
             let advances = swash.glyph_metrics(&[]);
             let units_per_em = f64::from(metrics.units_per_em).max(1.0);
@@ -92,19 +103,36 @@ impl FaceSet {
                 let units = advances.advance_width(glyph);
                 *widths.entry(units.to_bits()).or_insert_with(|| {
                     let units = f64::from(units);
-                    let milli_em = if units_per_em == 1000.0 { units } else { units * per_unit };
+                    let milli_em = if units_per_em == 1000.0 {
+                        units
+                    } else {
+                        units * per_unit
+                    };
                     (milli_em, pdf_number(milli_em) * 0.001)
                 })
             };
             let face = set.faces.len() as u8;
             if face == 0 {
                 let (milli_em, drawn_em) = width(0);
-                set.infos[0] = [CharInfo { milli_em, drawn_em, ..missing }; BLOCK];
+                set.infos[0] = [CharInfo {
+                    milli_em,
+                    drawn_em,
+                    ..missing
+                }; BLOCK];
             }
             swash.charmap().enumerate(|code, glyph| {
                 if glyph != 0 && code < 0x11_0000 {
                     let (milli_em, drawn_em) = width(glyph);
-                    set.insert(code, CharInfo { milli_em, drawn_em, glyph, face, covered: true });
+                    set.insert(
+                        code,
+                        CharInfo {
+                            milli_em,
+                            drawn_em,
+                            glyph,
+                            face,
+                            covered: true,
+                        },
+                    );
                 }
             });
             set.faces.push(Face {
@@ -168,6 +196,8 @@ pub(crate) fn font_system(database: &fontdb::Database) -> FontSystem {
 /// Height of the face's bounding box in ems.
 fn box_height_em(font: &cosmic_text::Font) -> f64 {
     let metrics = font.metrics();
-    let height = metrics.bounds.map_or(0.0, |bounds| bounds.y_max - bounds.y_min);
+    let height = metrics
+        .bounds
+        .map_or(0.0, |bounds| bounds.y_max - bounds.y_min);
     f64::from(height) / f64::from(metrics.units_per_em).max(1.0)
 }

@@ -53,8 +53,19 @@ pub struct PageLine {
 
 impl Page {
     pub(crate) fn new(index: usize, page: &Finished, lines: Vec<PageLine>) -> Page {
-        let Finished { width_px, height_px, .. } = *page;
-        Page { index, width_px, height_px, rgb: page.to_rgb(), lines, is_gray: page.is_gray() }
+        let Finished {
+            width_px,
+            height_px,
+            ..
+        } = *page;
+        Page {
+            index,
+            width_px,
+            height_px,
+            rgb: page.to_rgb(),
+            lines,
+            is_gray: page.is_gray(),
+        }
     }
 
     /// Encodes the page as a PNG file: gray where every colour of the style is a gray, else RGB.
@@ -75,13 +86,23 @@ impl PngPage {
         page: &Finished,
         lines: Vec<PageLine>,
     ) -> Result<PngPage, ImageError> {
-        let Finished { width_px, height_px, .. } = *page;
+        let Finished {
+            width_px,
+            height_px,
+            ..
+        } = *page;
         let png = if page.is_gray() {
             gray_png::encode(page.rows(), width_px, height_px)
         } else {
             encode_rgb(&page.to_rgb(), width_px, height_px)?
         };
-        Ok(PngPage { index, width_px, height_px, png, lines })
+        Ok(PngPage {
+            index,
+            width_px,
+            height_px,
+            png,
+            lines,
+        })
     }
 }
 

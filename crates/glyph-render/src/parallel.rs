@@ -28,7 +28,11 @@ impl Renderer {
         self.pages_parallel_as(text, Shared::png_page)
     }
 
-    fn pages_parallel_as<'a, T>(&'a self, text: &'a str, make: MakePage<T>) -> ParallelPages<'a, T> {
+    fn pages_parallel_as<'a, T>(
+        &'a self,
+        text: &'a str,
+        make: MakePage<T>,
+    ) -> ParallelPages<'a, T> {
         ParallelPages {
             shared: self.shared(),
             flow: self.flow(text),
@@ -75,7 +79,9 @@ impl<T: Send + 'static> Iterator for ParallelPages<'_, T> {
 
     fn next(&mut self) -> Option<T> {
         while self.under_way.len() < self.limit {
-            let Some(layout) = self.flow.next() else { break };
+            let Some(layout) = self.flow.next() else {
+                break;
+            };
             self.start(layout);
         }
         let (layout, receiver) = self.under_way.pop_front()?;

@@ -10,8 +10,12 @@ use crate::style::{RenderStyle, Rgb, pdf_number};
 use crate::text::NO_BREAK_SPACE;
 
 /// Horizontal positions of a glyph within a pixel that are told apart, as in poppler.
-const BINS: [SubpixelBin; 4] =
-    [SubpixelBin::Zero, SubpixelBin::One, SubpixelBin::Two, SubpixelBin::Three];
+const BINS: [SubpixelBin; 4] = [
+    SubpixelBin::Zero,
+    SubpixelBin::One,
+    SubpixelBin::Two,
+    SubpixelBin::Three,
+];
 
 /// Faces whose bounding box is taller than this many pixels are placed on whole pixels, as in
 /// poppler.
@@ -102,7 +106,9 @@ impl Rasterizer {
         let (mut run_end, mut color) = (0, Rgb::BLACK);
         for (at, character) in line.text.char_indices() {
             while at >= run_end {
-                let Some((end, number)) = runs.next() else { break };
+                let Some((end, number)) = runs.next() else {
+                    break;
+                };
                 (run_end, color) = (end, paint.colors[usize::from(number)]);
             }
             let info = paint.faces.info(character);
@@ -188,21 +194,49 @@ fn draw_box(canvas: &mut Canvas, paragraph: ParagraphBox, style: &RenderStyle) {
     let rect = |left_pt: f64, bottom_pt: f64, right_pt: f64, top_pt: f64| {
         let (left, top) = (edge(left_pt), row(top_pt));
         let (right, bottom) = (edge(right_pt).max(left + 1), row(bottom_pt).max(top + 1));
-        PixelRect { left, top, right, bottom }
+        PixelRect {
+            left,
+            top,
+            right,
+            bottom,
+        }
     };
     let (left_pt, bottom_pt) = (paragraph.left_pt, paragraph.bottom_pt);
     let right_pt = left_pt + paragraph.width_pt;
     let top_pt = bottom_pt + paragraph.height_pt;
-    canvas.fill(rect(left_pt, bottom_pt, right_pt, top_pt), style.para_bg_color);
+    canvas.fill(
+        rect(left_pt, bottom_pt, right_pt, top_pt),
+        style.para_bg_color,
+    );
     if style.border_width_pt > 0.0 {
         let half_pt = style.border_width_pt / 2.0;
         let (outer_left_pt, outer_right_pt) = (left_pt - half_pt, right_pt + half_pt);
         let (outer_bottom_pt, outer_top_pt) = (bottom_pt - half_pt, top_pt + half_pt);
         let sides = [
-            rect(outer_left_pt, outer_bottom_pt, left_pt + half_pt, outer_top_pt),
-            rect(right_pt - half_pt, outer_bottom_pt, outer_right_pt, outer_top_pt),
-            rect(outer_left_pt, outer_bottom_pt, outer_right_pt, bottom_pt + half_pt),
-            rect(outer_left_pt, top_pt - half_pt, outer_right_pt, outer_top_pt),
+            rect(
+                outer_left_pt,
+                outer_bottom_pt,
+                left_pt + half_pt,
+                outer_top_pt,
+            ),
+            rect(
+                right_pt - half_pt,
+                outer_bottom_pt,
+                outer_right_pt,
+                outer_top_pt,
+            ),
+            rect(
+                outer_left_pt,
+                outer_bottom_pt,
+                outer_right_pt,
+                bottom_pt + half_pt,
+            ),
+            rect(
+                outer_left_pt,
+                top_pt - half_pt,
+                outer_right_pt,
+                outer_top_pt,
+            ),
         ];
         for side in sides {
             canvas.fill(side, style.para_border_color);

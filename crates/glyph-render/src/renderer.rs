@@ -67,14 +67,31 @@ impl Renderer {
         style.validate()?;
         let (fonts, substitution) = fonts.resolve(&style.font_path)?;
         let faces = FaceSet::new(&fonts)?;
-        let colors: Vec<Rgb> =
-            std::iter::once(style.font_color).chain(style.newline_markup.colors()).collect();
-        let backgrounds = [style.page_bg_color, style.para_bg_color, style.para_border_color];
-        let is_gray = colors.iter().chain(&backgrounds).all(|color| color.is_gray());
+        let colors: Vec<Rgb> = std::iter::once(style.font_color)
+            .chain(style.newline_markup.colors())
+            .collect();
+        let backgrounds = [
+            style.page_bg_color,
+            style.para_bg_color,
+            style.para_border_color,
+        ];
+        let is_gray = colors
+            .iter()
+            .chain(&backgrounds)
+            .all(|color| color.is_gray());
         let channels = if is_gray { 1 } else { 3 };
         let idle = Mutex::new(Vec::new());
-        let shared = Shared { style, faces, colors, channels, substitution, idle };
-        Ok(Renderer { shared: Arc::new(shared) })
+        let shared = Shared {
+            style,
+            faces,
+            colors,
+            channels,
+            substitution,
+            idle,
+        };
+        Ok(Renderer {
+            shared: Arc::new(shared),
+        })
     }
 
     /// The style this renderer was made with.
@@ -108,7 +125,9 @@ impl Renderer {
     }
 
     #[doc(hidden)]
-    pub fn bench_layout(&self, text: &str) -> usize { self.flow(text).count() }
+    pub fn bench_layout(&self, text: &str) -> usize {
+        self.flow(text).count()
+    }
 
     pub(crate) fn flow<'a>(&'a self, text: &'a str) -> PageFlow<'a> {
         PageFlow::new(text, &self.shared.style, &self.shared.faces)
@@ -122,12 +141,19 @@ impl Renderer {
 
 impl Shared {
     pub(crate) fn take_rasterizer(&self) -> Rasterizer {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let idle = self
+            .idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
         idle.unwrap_or_else(|| Rasterizer::new(&self.faces, &self.style))
     }
 
     pub(crate) fn return_rasterizer(&self, rasterizer: Rasterizer) {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(rasterizer);
+        self.idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(rasterizer);
     }
 
     /// Draws, scales and crops one page.

@@ -95,9 +95,17 @@ pub struct Rgb {
 
 impl Rgb {
     /// Black, the official text colour.
-    pub const BLACK: Rgb = Rgb { red: 0, green: 0, blue: 0 };
+    pub const BLACK: Rgb = Rgb {
+        red: 0,
+        green: 0,
+        blue: 0,
+    };
     /// White, the official page colour.
-    pub const WHITE: Rgb = Rgb { red: 255, green: 255, blue: 255 };
+    pub const WHITE: Rgb = Rgb {
+        red: 255,
+        green: 255,
+        blue: 255,
+    };
 
     /// Reads `#RRGGBB` (or `0xRRGGBB`).
     pub fn from_hex(text: &str) -> Option<Rgb> {
@@ -118,7 +126,11 @@ impl Rgb {
 
 impl fmt::Display for Rgb {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "#{:02X}{:02X}{:02X}", self.red, self.green, self.blue)
+        write!(
+            formatter,
+            "#{:02X}{:02X}{:02X}",
+            self.red, self.green, self.blue
+        )
     }
 }
 
@@ -321,23 +333,38 @@ impl RenderStyle {
             if value.is_finite() && valid {
                 return Ok(());
             }
-            Err(StyleError::BadValue { key, value: value.to_string(), expected })
+            Err(StyleError::BadValue {
+                key,
+                value: value.to_string(),
+                expected,
+            })
         };
         const POSITIVE: &str = "a number above 0 and at most 14400 (points)";
         const NOT_NEGATIVE: &str = "a number from 0 to 14400 (points)";
         const MARGIN: &str = "a number from -6 (which cancels the frame padding) to 14400 (points)";
         const ANY: &str = "a number from -14400 to 14400 (points)";
         const MAX_PT: f64 = 14400.0;
-        let positive = |key, value: f64| number(key, value, value > 0.0 && value <= MAX_PT, POSITIVE);
+        let positive =
+            |key, value: f64| number(key, value, value > 0.0 && value <= MAX_PT, POSITIVE);
         let not_negative =
             |key, value: f64| number(key, value, (0.0..=MAX_PT).contains(&value), NOT_NEGATIVE);
         let margin = |key, value: f64| {
-            number(key, value, (-FRAME_PADDING_PT..=MAX_PT).contains(&value), MARGIN)
+            number(
+                key,
+                value,
+                (-FRAME_PADDING_PT..=MAX_PT).contains(&value),
+                MARGIN,
+            )
         };
         let any = |key, value: f64| number(key, value, value.abs() <= MAX_PT, ANY);
         positive("page-size", self.page_width_pt)?;
         positive("page-size", self.page_height_pt)?;
-        number("dpi", self.dpi, self.dpi >= 1.0 && self.dpi <= 2400.0, "a number from 1 to 2400")?;
+        number(
+            "dpi",
+            self.dpi,
+            self.dpi >= 1.0 && self.dpi <= 2400.0,
+            "a number from 1 to 2400",
+        )?;
         margin("margin-x", self.margin_x_pt)?;
         margin("margin-y", self.margin_y_pt)?;
         positive("font-size", self.font_size_pt)?;
@@ -404,8 +431,9 @@ impl TryFrom<Map<String, Value>> for RenderStyle {
             });
         };
         let default = RenderStyle::with_font(font_path);
-        let (page_width_pt, page_height_pt) =
-            keys.page_size()?.unwrap_or((default.page_width_pt, default.page_height_pt));
+        let (page_width_pt, page_height_pt) = keys
+            .page_size()?
+            .unwrap_or((default.page_width_pt, default.page_height_pt));
         let font_size_pt = keys.number("font-size")?.unwrap_or(default.font_size_pt);
         let number = |key, default| Ok::<f64, StyleError>(keys.number(key)?.unwrap_or(default));
         let color = |key, default| Ok::<Rgb, StyleError>(keys.color(key)?.unwrap_or(default));
@@ -434,7 +462,9 @@ impl TryFrom<Map<String, Value>> for RenderStyle {
             page_bg_color: color("page-bg-color", default.page_bg_color)?,
             para_bg_color: color("para-bg-color", default.para_bg_color)?,
             para_border_color: color("para-border-color", default.para_border_color)?,
-            auto_crop_width: keys.flag("auto-crop-width")?.unwrap_or(default.auto_crop_width),
+            auto_crop_width: keys
+                .flag("auto-crop-width")?
+                .unwrap_or(default.auto_crop_width),
             auto_crop_last_page: keys
                 .flag("auto-crop-last-page")?
                 .unwrap_or(default.auto_crop_last_page),
@@ -458,7 +488,10 @@ impl From<RenderStyle> for Map<String, Value> {
         };
         let mut map = Map::new();
         let mut put = |key: &str, value: Value| map.insert(key.to_owned(), value);
-        put("page-size", format!("{},{}", style.page_width_pt, style.page_height_pt).into());
+        put(
+            "page-size",
+            format!("{},{}", style.page_width_pt, style.page_height_pt).into(),
+        );
         put("dpi", number(style.dpi));
         put("margin-x", number(style.margin_x_pt));
         put("margin-y", number(style.margin_y_pt));
@@ -477,7 +510,10 @@ impl From<RenderStyle> for Map<String, Value> {
         put("border-padding", number(style.border_padding_pt));
         put("page-bg-color", style.page_bg_color.to_string().into());
         put("para-bg-color", style.para_bg_color.to_string().into());
-        put("para-border-color", style.para_border_color.to_string().into());
+        put(
+            "para-border-color",
+            style.para_border_color.to_string().into(),
+        );
         put("auto-crop-width", style.auto_crop_width.into());
         put("auto-crop-last-page", style.auto_crop_last_page.into());
         put("newline-markup", style.newline_markup.as_str().into());
@@ -493,7 +529,11 @@ pub(crate) fn pdf_number(value: f64) -> f64 {
     if size <= 1e-7 {
         return 0.0;
     }
-    let decimals = if size <= 1.0 { 6 } else { (6 - size.log10() as i32).clamp(0, 6) };
+    let decimals = if size <= 1.0 {
+        6
+    } else {
+        (6 - size.log10() as i32).clamp(0, 6)
+    };
     let scale = 10_u64.pow(decimals as u32);
     let written = (size * scale as f64).round() as u64;
     let mut read = (written / scale) as f64;
@@ -517,10 +557,16 @@ impl<'a> Keys<'a> {
         expected: &'static str,
         read: impl FnOnce(&'a Value) -> Option<T>,
     ) -> Result<Option<T>, StyleError> {
-        let Some(value) = self.0.get(key) else { return Ok(None) };
+        let Some(value) = self.0.get(key) else {
+            return Ok(None);
+        };
         match read(value) {
             Some(read) => Ok(Some(read)),
-            None => Err(StyleError::BadValue { key, value: value.to_string(), expected }),
+            None => Err(StyleError::BadValue {
+                key,
+                value: value.to_string(),
+                expected,
+            }),
         }
     }
 
@@ -538,7 +584,9 @@ impl<'a> Keys<'a> {
     }
 
     fn color(&self, key: &'static str) -> Result<Option<Rgb>, StyleError> {
-        self.read(key, "a color such as \"#1A2B3C\"", |value| Rgb::from_hex(value.as_str()?))
+        self.read(key, "a color such as \"#1A2B3C\"", |value| {
+            Rgb::from_hex(value.as_str()?)
+        })
     }
 
     fn alignment(&self) -> Result<Option<Alignment>, StyleError> {
@@ -556,21 +604,26 @@ impl<'a> Keys<'a> {
     }
 
     fn page_size(&self) -> Result<Option<(f64, f64)>, StyleError> {
-        self.read("page-size", "width and height in points, such as \"595,842\"", |value| {
-            let sides: Vec<f64> = match value {
-                Value::String(text) => text
-                    .split(',')
-                    .map(|side| side.trim().parse().ok())
-                    .collect::<Option<Vec<f64>>>()?,
-                Value::Array(sides) => {
-                    sides.iter().map(Value::as_f64).collect::<Option<Vec<f64>>>()?
+        self.read(
+            "page-size",
+            "width and height in points, such as \"595,842\"",
+            |value| {
+                let sides: Vec<f64> = match value {
+                    Value::String(text) => text
+                        .split(',')
+                        .map(|side| side.trim().parse().ok())
+                        .collect::<Option<Vec<f64>>>()?,
+                    Value::Array(sides) => sides
+                        .iter()
+                        .map(Value::as_f64)
+                        .collect::<Option<Vec<f64>>>()?,
+                    _ => return None,
+                };
+                match sides[..] {
+                    [width_pt, height_pt] => Some((width_pt, height_pt)),
+                    _ => None,
                 }
-                _ => return None,
-            };
-            match sides[..] {
-                [width_pt, height_pt] => Some((width_pt, height_pt)),
-                _ => None,
-            }
-        })
+            },
+        )
     }
 }

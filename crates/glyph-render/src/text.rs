@@ -69,7 +69,11 @@ pub(crate) struct Paragraphs<'a> {
 
 impl<'a> Paragraphs<'a> {
     pub(crate) fn new(text: &'a str, markup: &'a NewlineMarkup) -> Paragraphs<'a> {
-        Paragraphs { rest: Some(text), markup, characters_read: 0 }
+        Paragraphs {
+            rest: Some(text),
+            markup,
+            characters_read: 0,
+        }
     }
 }
 
@@ -118,23 +122,50 @@ struct Cleaner {
 impl Cleaner {
     /// Writes a source line.
     fn line(&mut self, line: &str) {
-        let mut characters = line.chars().filter(|c| !is_dropped(*c)).peekable();
-        while let Some(character) = characters.next() {
-            if character == ' ' {
-                let mut run = 1_usize;
-                while characters.next_if_eq(&' ').is_some() {
-                    run += 1;
+        if !line.is_ascii() && line.contains(is_dropped) {
+            let kept: String = line
+                .chars()
+                .filter(|character| !is_dropped(*character))
+                .collect();
+            return self.kept_line(&kept);
+        }
+        self.kept_line(line);
+    }
+
+    /// Writes a source line without characters that are removed.
+    fn kept_line(&mut self, line: &str) {
+        let mut rest = line;
+        while let Some(first) = rest.chars().next() {
+            let length = |is_same: fn(u8) -> bool| {
+                rest.bytes()
+                    .position(|byte| !is_same(byte))
+                    .unwrap_or(rest.len())
+            };
+            let end = match first {
+                ' ' => {
+                    let run = length(|byte| byte == b' ');
+                    if run == 1 {
+                        self.pending_space |= self.started;
+                    } else {
+                        (0..run).for_each(|_| self.entity(NO_BREAK_SPACE));
+                    }
+                    run
                 }
-                if run == 1 {
-                    self.pending_space |= self.started;
-                } else {
-                    (0..run).for_each(|_| self.entity(NO_BREAK_SPACE));
+                '&' | '<' | '>' => {
+                    self.entity(first);
+                    1
                 }
-            } else if matches!(character, '&' | '<' | '>') {
-                self.entity(character);
-            } else {
-                self.character(character);
-            }
+                '!'..='~' => {
+                    let word = length(is_plain);
+                    self.word(&rest[..word]);
+                    word
+                }
+                _ => {
+                    self.character(first);
+                    first.len_utf8()
+                }
+            };
+            rest = &rest[end..];
         }
     }
 
@@ -147,14 +178,22 @@ impl Cleaner {
                     self.close();
                     let at = self.paragraph.text.len();
                     let color = TEXT_COLOR;
-                    let fragment = Fragment { start: at, end: at, color, is_break: true };
+                    let fragment = Fragment {
+                        start: at,
+                        end: at,
+                        color,
+                        is_break: true,
+                    };
                     self.paragraph.fragments.push(fragment);
                     self.started = true;
                 }
                 MarkupPiece::Text { text, color: None } => {
                     text.chars().for_each(|character| self.character(character));
                 }
-                MarkupPiece::Text { text, color: Some(_) } => {
+                MarkupPiece::Text {
+                    text,
+                    color: Some(_),
+                } => {
                     marker += 1;
                     self.close();
                     self.started = true;
@@ -170,11 +209,16 @@ impl Cleaner {
     fn character(&mut self, character: char) {
         if is_space(character) {
             self.pending_space |= self.started;
-            return;
+        } else {
+            self.word(character.encode_utf8(&mut [0; 4]));
         }
+    }
+
+    /// Writes text without whitespace and markup.
+    fn word(&mut self, word: &str) {
         self.flush_space();
         self.open.get_or_insert(self.paragraph.text.len());
-        self.paragraph.text.push(character);
+        self.paragraph.text.push_str(word);
         self.started = true;
     }
 
@@ -200,7 +244,12 @@ impl Cleaner {
         self.flush_space();
         if let Some(start) = self.open.take() {
             let (end, color) = (self.paragraph.text.len(), self.color);
-            self.paragraph.fragments.push(Fragment { start, end, color, is_break: false });
+            self.paragraph.fragments.push(Fragment {
+                start,
+                end,
+                color,
+                is_break: false,
+            });
         }
     }
 
@@ -209,6 +258,11 @@ impl Cleaner {
         self.close();
         self.paragraph
     }
+}
+
+/// Whether a byte is a visible ASCII character that is not markup.
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !matches!(byte, b'&' | b'<' | b'>')
 }
 
 /// Characters that the official renderer removes first: soft hyphen and zero-width space.

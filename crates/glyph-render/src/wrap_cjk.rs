@@ -32,7 +32,8 @@ fn cannot_start(character: char) -> bool {
 fn is_space_separator(character: char) -> bool {
     matches!(
         character,
-        ' ' | '\u{A0}' | '\u{1680}' | '\u{2000}'..='\u{200A}' | '\u{202F}' | '\u{205F}' | '\u{3000}'
+        ' ' | '\u{A0}' | '\u{1680}' | '\u{2000}'
+            ..='\u{200A}' | '\u{202F}' | '\u{205F}' | '\u{3000}'
     )
 }
 
@@ -85,7 +86,11 @@ impl<'a> CjkLines<'a> {
     fn push_units(&mut self, text: &str, fragment: usize) {
         let fragment = fragment as u32;
         if text.is_empty() {
-            self.units.push(Unit { character: None, width_pt: 0.0, fragment });
+            self.units.push(Unit {
+                character: None,
+                width_pt: 0.0,
+                fragment,
+            });
         }
         let measure = self.measure;
         self.units.extend(text.chars().map(|character| Unit {
@@ -119,7 +124,9 @@ impl<'a> CjkLines<'a> {
             }
             let mut extra_pt = line_pt - used_pt;
             if !ends_in_break {
-                if unit.character.is_some_and(|character| character < FIRST_WIDE)
+                if unit
+                    .character
+                    .is_some_and(|character| character < FIRST_WIDE)
                     && let Some(place) = self.break_inside_latin(start, at)
                 {
                     let skipped = &self.units[place + 1..at];
@@ -134,7 +141,13 @@ impl<'a> CjkLines<'a> {
                 }
             }
             let is_stripped = self.is_single;
-            self.lines.push(CjkLine { start, end: at, extra_pt, ends_in_break, is_stripped });
+            self.lines.push(CjkLine {
+                start,
+                end: at,
+                extra_pt,
+                ends_in_break,
+                is_stripped,
+            });
             line_pt = self.measure.other_line_pt;
             start = at;
             used_pt = 0.0;
@@ -142,7 +155,13 @@ impl<'a> CjkLines<'a> {
         if used_pt > 0.0 {
             let extra_pt = line_pt - used_pt;
             let (ends_in_break, is_stripped) = (false, false);
-            self.lines.push(CjkLine { start, end: at, extra_pt, ends_in_break, is_stripped });
+            self.lines.push(CjkLine {
+                start,
+                end: at,
+                extra_pt,
+                ends_in_break,
+                is_stripped,
+            });
         }
     }
 
@@ -159,22 +178,36 @@ impl<'a> CjkLines<'a> {
 
     /// Units of a line that are drawn.
     fn drawn(&self, line: usize) -> &[Unit] {
-        let CjkLine { start, end, is_stripped, .. } = self.lines[line];
+        let CjkLine {
+            start,
+            end,
+            is_stripped,
+            ..
+        } = self.lines[line];
         let units = &self.units[start..end];
         if !is_stripped {
             return units;
         }
         let is_kept = |unit: &Unit| {
-            !unit.character.is_some_and(|character| is_space(character) || character == '\u{A0}')
+            !unit
+                .character
+                .is_some_and(|character| is_space(character) || character == '\u{A0}')
         };
-        match (units.iter().position(is_kept), units.iter().rposition(is_kept)) {
+        match (
+            units.iter().position(is_kept),
+            units.iter().rposition(is_kept),
+        ) {
             (Some(first), Some(last)) => &units[first..=last],
             _ => &[],
         }
     }
 
     fn line(&self, place: usize) -> Line {
-        let CjkLine { extra_pt, ends_in_break, .. } = self.lines[place];
+        let CjkLine {
+            extra_pt,
+            ends_in_break,
+            ..
+        } = self.lines[place];
         let mut line = Line {
             extra_pt,
             ends_in_break,
@@ -216,7 +249,11 @@ impl<'a> CjkLines<'a> {
                 };
                 match rest.fragments.last_mut() {
                     Some(last) if !starts_new => last.end = end,
-                    _ => rest.fragments.push(Fragment { start, end, ..fragment }),
+                    _ => rest.fragments.push(Fragment {
+                        start,
+                        end,
+                        ..fragment
+                    }),
                 }
                 previous = Some(fragment);
             }
@@ -246,13 +283,19 @@ impl LineSource for CjkLines<'_> {
         let mut taken: VecDeque<Line> = (0..count).map(|line| self.line(line)).collect();
         for (place, line) in taken.iter_mut().enumerate().take(count - 1) {
             if self.is_padded_by_split(place) {
-                line.push(" ", line.colors.last().map_or(TEXT_COLOR, |(_, color)| *color));
+                line.push(
+                    " ",
+                    line.colors.last().map_or(TEXT_COLOR, |(_, color)| *color),
+                );
             }
         }
         if let Some(last) = taken.back_mut() {
             last.is_last = last.ends_in_break;
         }
-        let measure = Measure { first_line_pt: self.measure.other_line_pt, ..self.measure };
+        let measure = Measure {
+            first_line_pt: self.measure.other_line_pt,
+            ..self.measure
+        };
         *self = CjkLines::new(&self.rest_after(count), measure);
         taken
     }

@@ -35,7 +35,11 @@ impl Measure<'_> {
     }
 
     fn line_pt(&self, line: usize) -> f64 {
-        if line == 0 { self.first_line_pt } else { self.other_line_pt }
+        if line == 0 {
+            self.first_line_pt
+        } else {
+            self.other_line_pt
+        }
     }
 }
 
@@ -138,7 +142,11 @@ impl<'a> LatinLines<'a> {
     }
 
     fn next_line(&mut self) -> Option<Line> {
-        let mut line = if self.is_single { self.next_single() } else { self.next_mixed() }?;
+        let mut line = if self.is_single {
+            self.next_single()
+        } else {
+            self.next_mixed()
+        }?;
         self.lines_made += 1;
         line.is_last = !self.has_more();
         Some(line)
@@ -221,14 +229,19 @@ impl<'a> LatinLines<'a> {
                 self.carried = Some(word);
                 return Some(line.finish(line_pt - width_pt, word_count));
             }
-            if word.parts.clone().any(|part| self.parts[part].start < self.parts[part].end) {
+            if word
+                .parts
+                .clone()
+                .any(|part| self.parts[part].start < self.parts[part].end)
+            {
                 word_count += 1;
             }
             line.add(&word, &self.parts, &self.text, pending_space_pt > 0.0);
             pending_space_pt = if word.spaced { self.space_pt } else { 0.0 };
             width_pt = new_width_pt;
         }
-        line.started.then(|| line.finish(line_pt - width_pt, word_count))
+        line.started
+            .then(|| line.finish(line_pt - width_pt, word_count))
     }
 
     /// Cuts a word that is longer than a line into pieces. The first piece is measured from
@@ -236,7 +249,10 @@ impl<'a> LatinLines<'a> {
     fn cut(&mut self, word: &Word, mut used_pt: f64, mut line_pt: f64) {
         let mut line = self.lines_made;
         let mut pieces = Vec::new();
-        let mut piece = PieceStart { part: self.parts.len(), width_pt: 0.0 };
+        let mut piece = PieceStart {
+            part: self.parts.len(),
+            width_pt: 0.0,
+        };
         for part in word.parts.clone() {
             let Part { start, end, color } = self.parts[part];
             let mut piece_start = start;
@@ -254,10 +270,17 @@ impl<'a> LatinLines<'a> {
                     // The piece before a word's first character is empty; in a paragraph of several
                     // fragments it still draws the space before it.
                     if piece_start < at || (is_empty && !self.is_single) {
-                        self.parts.push(Part { start: piece_start, end: at, color });
+                        self.parts.push(Part {
+                            start: piece_start,
+                            end: at,
+                            color,
+                        });
                     }
                     pieces.push(self.piece(piece, false));
-                    piece = PieceStart { part: self.parts.len(), width_pt: 0.0 };
+                    piece = PieceStart {
+                        part: self.parts.len(),
+                        width_pt: 0.0,
+                    };
                     piece_start = at;
                     line += 1;
                     line_pt = next_line_pt;
@@ -266,13 +289,25 @@ impl<'a> LatinLines<'a> {
                 piece.width_pt += char_pt;
                 used_pt = new_used_pt;
             }
-            self.parts.push(Part { start: piece_start, end, color });
+            self.parts.push(Part {
+                start: piece_start,
+                end,
+                color,
+            });
         }
         pieces.push(self.piece(piece, word.spaced));
         if !self.is_single {
             let parts = self.parts.len()..self.parts.len();
             let kind = WordKind::CutBreak;
-            pieces.insert(1, Word { width_pt: 0.0, parts, spaced: false, kind });
+            pieces.insert(
+                1,
+                Word {
+                    width_pt: 0.0,
+                    parts,
+                    spaced: false,
+                    kind,
+                },
+            );
         }
         for piece in pieces.into_iter().rev() {
             self.pieces.push_front(piece);
@@ -287,7 +322,12 @@ impl<'a> LatinLines<'a> {
             [part] if self.is_single => self.measure.width_pt(&self.text[part.start..part.end]),
             _ => piece.width_pt,
         };
-        Word { width_pt, parts, spaced, kind: WordKind::Piece }
+        Word {
+            width_pt,
+            parts,
+            spaced,
+            kind: WordKind::Piece,
+        }
     }
 }
 
@@ -370,7 +410,11 @@ impl LineBuilder {
     }
 
     fn finish(self, extra_pt: f64, word_count: usize) -> Line {
-        Line { extra_pt, word_count, ..self.line }
+        Line {
+            extra_pt,
+            word_count,
+            ..self.line
+        }
     }
 }
 
@@ -456,7 +500,11 @@ impl WordSplitter<'_> {
             Some(last) if !is_new && last.color == color && last.end == range.start => {
                 last.end = range.end;
             }
-            _ => self.parts.push(Part { start: range.start, end: range.end, color }),
+            _ => self.parts.push(Part {
+                start: range.start,
+                end: range.end,
+                color,
+            }),
         }
         self.open = Some((first, open_pt + width_pt));
     }
@@ -464,12 +512,22 @@ impl WordSplitter<'_> {
     fn close(&mut self, spaced: bool) {
         if let Some((first, width_pt)) = self.open.take() {
             let parts = first..self.parts.len();
-            self.words.push(Word { width_pt, parts, spaced, kind: WordKind::Whole });
+            self.words.push(Word {
+                width_pt,
+                parts,
+                spaced,
+                kind: WordKind::Whole,
+            });
         }
     }
 
     fn push_break(&mut self) {
         let parts = self.parts.len()..self.parts.len();
-        self.words.push(Word { width_pt: 0.0, parts, spaced: false, kind: WordKind::Break });
+        self.words.push(Word {
+            width_pt: 0.0,
+            parts,
+            spaced: false,
+            kind: WordKind::Break,
+        });
     }
 }

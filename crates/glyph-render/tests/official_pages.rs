@@ -1,6 +1,13 @@
 //! Compares pages with those of reportlab and poppler (tests/fixtures/render, written by
 //! tests/reference/render_fixtures.py with the same font files).
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails, in its helpers too"
+)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -30,13 +37,20 @@ impl Case {
         if let Some(repeat) = expected["repeat"].as_u64() {
             text = expand(&text, repeat as usize);
         }
-        Case { style: RenderStyle::from_json(&read("style.json")).unwrap(), text, expected, folder }
+        Case {
+            style: RenderStyle::from_json(&read("style.json")).unwrap(),
+            text,
+            expected,
+            folder,
+        }
     }
 
     /// Pages drawn with the style's font alone, as the official renderer draws them.
     fn pages(&self) -> Vec<Page> {
         let name = self.style.font_path.clone();
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fonts").join(&name);
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("fonts")
+            .join(&name);
         let mut fonts = FontLibrary::empty();
         fonts.add_font(&name, fs::read(path).unwrap()).unwrap();
         let renderer = Renderer::new(self.style.clone(), fonts).unwrap();
@@ -70,14 +84,29 @@ fn digest(pages: &[Page]) -> String {
 }
 
 fn check_lines(name: &str, pages: &[Page], expected: &Value) {
-    let Some(expected_pages) = expected["page_lines"].as_array() else { return };
+    let Some(expected_pages) = expected["page_lines"].as_array() else {
+        return;
+    };
     for (page, expected) in pages.iter().zip(expected_pages) {
-        let expected: Vec<&str> =
-            expected.as_array().unwrap().iter().map(|line| line.as_str().unwrap()).collect();
+        let expected: Vec<&str> = expected
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|line| line.as_str().unwrap())
+            .collect();
         for (number, (line, expected)) in page.lines.iter().zip(&expected).enumerate() {
-            assert_eq!(&line.text, expected, "{name}: page {}, line {number}", page.index);
+            assert_eq!(
+                &line.text, expected,
+                "{name}: page {}, line {number}",
+                page.index
+            );
         }
-        assert_eq!(page.lines.len(), expected.len(), "{name}: lines on page {}", page.index);
+        assert_eq!(
+            page.lines.len(),
+            expected.len(),
+            "{name}: lines on page {}",
+            page.index
+        );
     }
 }
 
@@ -106,7 +135,9 @@ fn ink_correlation(page: &Page, official: &image::RgbImage) -> f64 {
                 let ours = 255.0 - f64::from(page.rgb[place]);
                 let theirs = 255.0 - f64::from(official.get_pixel(x as u32, y as u32)[channel]);
                 let terms = [ours, theirs, ours * ours, theirs * theirs, ours * theirs];
-                sums.iter_mut().zip(terms).for_each(|(sum, term)| *sum += term);
+                sums.iter_mut()
+                    .zip(terms)
+                    .for_each(|(sum, term)| *sum += term);
                 count += 1.0;
             }
         }
@@ -123,7 +154,11 @@ fn check(name: &str) {
     let case = Case::read(name);
     let pages = case.pages();
     check_lines(name, &pages, &case.expected);
-    assert_eq!(case.expected["lines_fnv1a"], digest(&pages), "{name}: a line differs");
+    assert_eq!(
+        case.expected["lines_fnv1a"],
+        digest(&pages),
+        "{name}: a line differs"
+    );
     check_sizes(name, &pages, &case.expected);
     for page in [&pages[0], &pages[pages.len() - 1]] {
         let path = case.folder.join(format!("page_{:03}.png", page.index));
@@ -187,6 +222,9 @@ cases!(
 fn every_fixture_is_checked() {
     for entry in fs::read_dir(fixtures()).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
-        assert!(NAMES.contains(&name.as_str()), "no test reads the fixture {name}");
+        assert!(
+            NAMES.contains(&name.as_str()),
+            "no test reads the fixture {name}"
+        );
     }
 }

@@ -1,5 +1,12 @@
 //! The renderer's own promises: laziness, order, reports, fonts, exact columns.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails, in its helpers too"
+)]
+
 use std::collections::BTreeSet;
 
 use glyph_render::{
@@ -26,7 +33,10 @@ fn forty_columns_fit_and_the_next_one_breaks() {
     let renderer = renderer(mini(28.0));
     let lines = |text: &str| {
         let page = renderer.pages(text).next().unwrap();
-        page.lines.into_iter().map(|line| line.text).collect::<Vec<_>>()
+        page.lines
+            .into_iter()
+            .map(|line| line.text)
+            .collect::<Vec<_>>()
     };
     let forty = "x".repeat(40);
     assert_eq!(lines(&forty), [forty.as_str()]);
@@ -34,7 +44,10 @@ fn forty_columns_fit_and_the_next_one_breaks() {
     let words = "abcdefghi abcdefghi abcdefghi abcdefghij";
     assert_eq!(lines(words), [words]);
     // Spaces may shrink by a twentieth, which three spaces cannot turn into a column.
-    assert_eq!(lines(&format!("{words}k")), ["abcdefghi abcdefghi abcdefghi", "abcdefghijk"]);
+    assert_eq!(
+        lines(&format!("{words}k")),
+        ["abcdefghi abcdefghi abcdefghi", "abcdefghijk"]
+    );
 }
 
 #[test]
@@ -47,7 +60,10 @@ fn eight_and_sixteen_lines_fill_a_page() {
         assert_eq!(full[0].lines.len(), rows);
         assert_eq!((full[0].width_px, full[0].height_px), (280, 224));
         let over: Vec<_> = renderer.pages(&words.join(" ")).collect();
-        assert_eq!(over.iter().map(|page| page.lines.len()).collect::<Vec<_>>(), [rows, 1]);
+        assert_eq!(
+            over.iter().map(|page| page.lines.len()).collect::<Vec<_>>(),
+            [rows, 1]
+        );
     }
 }
 
@@ -55,13 +71,27 @@ fn eight_and_sixteen_lines_fill_a_page() {
 fn lines_say_where_they_are() {
     let renderer = renderer(mini(28.0));
     let page = renderer.pages("ab\n  cd").next().unwrap();
-    let [first, second] = &page.lines[..] else { panic!("two lines") };
+    let [first, second] = &page.lines[..] else {
+        panic!("two lines")
+    };
     assert_eq!(second.text, "\u{A0}\u{A0}cd");
-    assert!((first.baseline_px - 11.626).abs() < 0.01, "{}", first.baseline_px);
+    assert!(
+        (first.baseline_px - 11.626).abs() < 0.01,
+        "{}",
+        first.baseline_px
+    );
     assert!((second.baseline_px - first.baseline_px - 28.0).abs() < 0.01);
-    assert!((second.width_px - 4.0 * 6.9994).abs() < 0.01, "{}", second.width_px);
+    assert!(
+        (second.width_px - 4.0 * 6.9994).abs() < 0.01,
+        "{}",
+        second.width_px
+    );
     assert_eq!(first.x_px, 0.0);
-    let ink_in_row = |row: usize| page.rgb[row * 280 * 3..][..280 * 3].iter().any(|v| *v < 128);
+    let ink_in_row = |row: usize| {
+        page.rgb[row * 280 * 3..][..280 * 3]
+            .iter()
+            .any(|v| *v < 128)
+    };
     assert!(ink_in_row(10) && !ink_in_row(20) && ink_in_row(38));
 }
 
@@ -73,13 +103,19 @@ fn pages_are_made_when_they_are_asked_for() {
     pages.next().unwrap();
     let report = pages.report();
     assert_eq!(report.pages, 1);
-    assert!(report.characters < 10_000, "{} characters for one page", report.characters);
+    assert!(
+        report.characters < 10_000,
+        "{} characters for one page",
+        report.characters
+    );
 }
 
 #[test]
 fn parallel_pages_are_the_same_in_the_same_order() {
     let renderer = renderer(RenderStyle::official_en());
-    let text = (0..3000).map(|i| format!("{i} some words to draw\n")).collect::<String>();
+    let text = (0..3000)
+        .map(|i| format!("{i} some words to draw\n"))
+        .collect::<String>();
     let in_turn: Vec<_> = renderer.pages(&text).collect();
     let mut parallel = renderer.pages_parallel(&text);
     let together: Vec<_> = parallel.by_ref().collect();
@@ -94,7 +130,10 @@ fn parallel_pages_are_the_same_in_the_same_order() {
 #[test]
 fn parallel_pages_do_not_block_the_only_thread() {
     let renderer = renderer(mini(14.0));
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(1)
+        .build()
+        .unwrap();
     let text = "words ".repeat(5000);
     assert!(pool.install(|| renderer.pages_parallel(&text).count()) > 40);
 }
@@ -146,7 +185,10 @@ fn missing_characters_are_counted() {
     let mut pages = renderer.pages("rocket \u{1F680}\u{1F680} and bell \u{7}");
     pages.by_ref().for_each(drop);
     let missing = pages.report().missing_glyphs;
-    assert_eq!(missing.into_iter().collect::<Vec<_>>(), [('\u{7}', 1), ('\u{1F680}', 2)]);
+    assert_eq!(
+        missing.into_iter().collect::<Vec<_>>(),
+        [('\u{7}', 1), ('\u{1F680}', 2)]
+    );
 }
 
 #[test]
@@ -161,26 +203,47 @@ fn other_fonts_draw_what_the_style_s_font_lacks() {
 
 #[test]
 fn substitutions_are_reported() {
-    for (style, used) in
-        [(RenderStyle::official_en(), SANS_FONT), (RenderStyle::official_zh(), CJK_FONT)]
-    {
+    for (style, used) in [
+        (RenderStyle::official_en(), SANS_FONT),
+        (RenderStyle::official_zh(), CJK_FONT),
+    ] {
         let requested = style.font_path.clone();
         let renderer = renderer(style);
         let substitutions = renderer.pages("").report().font_substitutions;
         assert_eq!(substitutions.len(), 1);
-        assert_eq!((&substitutions[0].requested, substitutions[0].used.as_str()), (&requested, used));
+        assert_eq!(
+            (&substitutions[0].requested, substitutions[0].used.as_str()),
+            (&requested, used)
+        );
     }
-    let style = RenderStyle { font_path: format!("/fonts/{MONO_FONT}"), ..mini(28.0) };
-    assert!(renderer(style).pages("").report().font_substitutions.is_empty());
+    let style = RenderStyle {
+        font_path: format!("/fonts/{MONO_FONT}"),
+        ..mini(28.0)
+    };
+    assert!(
+        renderer(style)
+            .pages("")
+            .report()
+            .font_substitutions
+            .is_empty()
+    );
 }
 
 #[test]
 fn unknown_and_unreadable_fonts_are_errors() {
-    let style = RenderStyle { font_path: "Missing.ttf".to_owned(), ..mini(28.0) };
+    let style = RenderStyle {
+        font_path: "Missing.ttf".to_owned(),
+        ..mini(28.0)
+    };
     let error = Renderer::new(style, FontLibrary::bundled()).err().unwrap();
-    assert!(matches!(error, RenderError::Font(FontError::NotFound { .. })));
+    assert!(matches!(
+        error,
+        RenderError::Font(FontError::NotFound { .. })
+    ));
     assert!(error.to_string().contains("Missing.ttf") && error.to_string().contains(MONO_FONT));
-    let error = FontLibrary::bundled().add_font("broken.ttf", vec![1, 2, 3]).unwrap_err();
+    let error = FontLibrary::bundled()
+        .add_font("broken.ttf", vec![1, 2, 3])
+        .unwrap_err();
     assert!(error.to_string().contains("broken.ttf"));
 }
 
@@ -190,8 +253,15 @@ fn an_added_font_is_found_by_its_file_name() {
     let mut fonts = FontLibrary::empty();
     fonts.add_font("/somewhere/Own.ttf", bytes).unwrap();
     assert!(fonts.resolves("Own.ttf") && !fonts.resolves("Verdana.ttf"));
-    let style = RenderStyle { font_path: "other/Own.ttf".to_owned(), ..mini(28.0) };
-    let own = Renderer::new(style, fonts).unwrap().pages("abc").next().unwrap();
+    let style = RenderStyle {
+        font_path: "other/Own.ttf".to_owned(),
+        ..mini(28.0)
+    };
+    let own = Renderer::new(style, fonts)
+        .unwrap()
+        .pages("abc")
+        .next()
+        .unwrap();
     let bundled = renderer(mini(28.0)).pages("abc").next().unwrap();
     assert!(own == bundled);
 }

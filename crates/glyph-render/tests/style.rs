@@ -1,5 +1,12 @@
 //! The render configuration: every official key, and errors that name what is wrong.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails, in its helpers too"
+)]
+
 use glyph_render::{Alignment, NewlineMarkup, RenderStyle, Rgb, StyleError};
 
 const CONFIG: &str = r##"{
@@ -23,12 +30,25 @@ fn bad_value(json: &str) -> (&'static str, String) {
 fn every_official_key_is_read() {
     let style = RenderStyle::from_json(CONFIG).unwrap();
     assert_eq!((style.page_width_pt, style.page_height_pt), (595.0, 842.0));
-    assert_eq!((style.dpi, style.margin_x_pt, style.margin_y_pt), (96.0, 10.0, 12.5));
+    assert_eq!(
+        (style.dpi, style.margin_x_pt, style.margin_y_pt),
+        (96.0, 10.0, 12.5)
+    );
     assert_eq!(style.font_path, "../config/Verdana.ttf");
-    assert_eq!(style.font_color, Rgb { red: 0x10, green: 0x20, blue: 0x30 });
+    assert_eq!(
+        style.font_color,
+        Rgb {
+            red: 0x10,
+            green: 0x20,
+            blue: 0x30
+        }
+    );
     assert_eq!(style.alignment, Alignment::Center);
     assert_eq!(style.horizontal_scale, 0.9);
-    assert_eq!((style.first_line_indent_pt, style.left_indent_pt), (1.0, 2.0));
+    assert_eq!(
+        (style.first_line_indent_pt, style.left_indent_pt),
+        (1.0, 2.0)
+    );
     assert_eq!((style.right_indent_pt, style.space_before_pt), (3.0, 4.0));
     assert_eq!((style.space_after_pt, style.border_width_pt), (5.0, 0.5));
     assert_eq!(style.border_padding_pt, 1.5);
@@ -46,7 +66,8 @@ fn a_style_survives_writing_and_reading() {
 
 #[test]
 fn missing_keys_take_the_official_function_s_defaults() {
-    let style = RenderStyle::from_json(r#"{"font-path": "DejaVuSans.ttf", "font-size": 12}"#).unwrap();
+    let style =
+        RenderStyle::from_json(r#"{"font-path": "DejaVuSans.ttf", "font-size": 12}"#).unwrap();
     assert_eq!(style.line_height_pt, 13.0);
     assert_eq!(style.alignment, Alignment::Justify);
     assert_eq!(style.margin_x_pt, 20.0);
@@ -59,7 +80,12 @@ fn missing_keys_take_the_official_function_s_defaults() {
 #[test]
 fn an_unknown_key_is_named() {
     let error = RenderStyle::from_json(r#"{"font-path": "x.ttf", "font_size": 9}"#).unwrap_err();
-    assert_eq!(error, StyleError::UnknownKey { key: "font_size".to_owned() });
+    assert_eq!(
+        error,
+        StyleError::UnknownKey {
+            key: "font_size".to_owned()
+        }
+    );
     assert!(error.to_string().contains("`font_size`") && error.to_string().contains("font-size"));
 }
 
@@ -93,15 +119,24 @@ fn bad_values_are_named() {
         assert_eq!(bad_value(&with(key, value)).0, key, "{key}: {value}");
     }
     assert_eq!(bad_value(&with("dpi", "0")).1, "0");
-    assert!(matches!(RenderStyle::from_json("[1]"), Err(StyleError::NotJson(_))));
+    assert!(matches!(
+        RenderStyle::from_json("[1]"),
+        Err(StyleError::NotJson(_))
+    ));
 }
 
 #[test]
 fn styles_without_room_for_text_are_refused() {
     let narrow = r#"{"font-path": "x.ttf", "page-size": "60,842", "margin-x": 24}"#;
-    assert!(matches!(RenderStyle::from_json(narrow), Err(StyleError::Impossible(_))));
+    assert!(matches!(
+        RenderStyle::from_json(narrow),
+        Err(StyleError::Impossible(_))
+    ));
     let low = r#"{"font-path": "x.ttf", "page-size": "595,71"}"#;
-    assert!(matches!(RenderStyle::from_json(low), Err(StyleError::Impossible(_))));
+    assert!(matches!(
+        RenderStyle::from_json(low),
+        Err(StyleError::Impossible(_))
+    ));
 }
 
 #[test]
@@ -109,5 +144,8 @@ fn the_shipped_configurations_are_built_in() {
     let style = RenderStyle::official_en();
     assert_eq!(style.page_px(), (595, 842));
     assert_eq!((style.font_size_pt, style.line_height_pt), (9.0, 10.0));
-    assert_eq!(RenderStyle::official_zh().font_path, "SourceHanSansHWSC-VF.ttf");
+    assert_eq!(
+        RenderStyle::official_zh().font_path,
+        "SourceHanSansHWSC-VF.ttf"
+    );
 }
