@@ -31,6 +31,24 @@ pub(crate) fn param<const D: usize>(
 /// Standard deviation of untrained weights, as the reference implementation initialises them.
 pub(crate) const INIT_STD: f64 = 0.02;
 
+/// `x · Wᵀ + b` with all leading axes folded into rows: a product of two matrices reads the transposed weight
+/// where it lies, a batched one copies it first, which at one row a token costs more than the product.
+///
+/// # Shapes
+/// x `[..., d_in]`, weight `[d_out, d_in]`, bias `[d_out]` → `[..., d_out]`.
+pub(crate) fn linear<const D: usize>(
+    x: Tensor<D>,
+    weight: Tensor<2>,
+    bias: Option<Tensor<1>>,
+) -> Tensor<D> {
+    let mut shape = x.dims();
+    let [d_out, d_in] = weight.dims();
+    let n_rows = shape[..D - 1].iter().product();
+    shape[D - 1] = d_out;
+    let x: Tensor<2> = x.reshape([n_rows, d_in]);
+    module::linear(x, weight.transpose(), bias).reshape(shape)
+}
+
 /// `y = x · Wᵀ + b`, `W` `[d_out, d_in]` row-major as published, so that loading copies nothing around.
 #[derive(Module, Debug)]
 pub struct Linear {
@@ -52,11 +70,7 @@ impl Linear {
     /// # Shapes
     /// `[..., d_in]` → `[..., d_out]`.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        module::linear(
-            x,
-            self.weight.val().transpose(),
-            self.bias.as_ref().map(Param::val),
-        )
+        linear(x, self.weight.val(), self.bias.as_ref().map(Param::val))
     }
 }
 

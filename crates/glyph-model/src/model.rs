@@ -1,10 +1,10 @@
 //! The model as the checkpoint nests it: vision tower, decoder, output head.
 
 use burn::module::Module;
-use burn::tensor::{Device, Int, Tensor, TensorData, module};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::config::ModelConfig;
-use crate::layers::Linear;
+use crate::layers::{Linear, linear};
 use crate::text::TextDecoder;
 use crate::vision::VisionTower;
 
@@ -87,7 +87,7 @@ impl Glm4v {
             Some(head) => head.forward(hidden),
             None => {
                 let table = self.model.language_model.embed_tokens.weight.val();
-                module::linear(hidden, table.transpose(), None)
+                linear(hidden, table, None)
             }
         }
     }

@@ -2,7 +2,9 @@
 //! in the vision tower) and the pass-through channels live in one signed permutation matrix, so that applying
 //! it is the same three operations everywhere: `x·cos + (x·P)·sin`.
 
-use burn::tensor::{Device, Tensor, TensorData, module};
+use burn::tensor::{Device, Tensor, TensorData};
+
+use crate::layers::linear;
 
 /// cos and sin for a run of positions, and the permutation that pairs channels.
 #[derive(Debug, Clone)]
@@ -11,7 +13,7 @@ pub struct Rotary {
     cos: Tensor<4>,
     /// `[batch or 1, positions, 1, head_dim]`.
     sin: Tensor<4>,
-    /// `[head_dim, head_dim]`, one ±1 per rotated column.
+    /// `[head_dim, head_dim]`, laid out as a weight: one ±1 in the row of each rotated channel.
     pairing: Tensor<2>,
 }
 
@@ -60,8 +62,8 @@ impl Rotary {
         let mut matrix = vec![0.0_f32; head_dim * head_dim];
         for i in 0..n_pairs {
             let (first, second) = pairing.channels(i, n_pairs);
-            matrix[second * head_dim + first] = -1.0;
-            matrix[first * head_dim + second] = 1.0;
+            matrix[first * head_dim + second] = -1.0;
+            matrix[second * head_dim + first] = 1.0;
         }
         let shape = [batch, positions, 1, head_dim];
         Self {
@@ -76,7 +78,7 @@ impl Rotary {
     pub fn apply(&self, x: Tensor<4>) -> Tensor<4> {
         let dtype = x.dtype();
         let x = x.cast(self.cos.dtype());
-        let paired = module::linear(x.clone(), self.pairing.clone(), None);
+        let paired = linear(x.clone(), self.pairing.clone(), None);
         (x * self.cos.clone() + paired * self.sin.clone()).cast(dtype)
     }
 }

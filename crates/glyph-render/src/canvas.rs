@@ -90,14 +90,28 @@ impl Coverage {
 }
 
 impl Canvas {
-    pub(crate) fn new(width_px: u32, height_px: u32, channels: usize) -> Canvas {
+    /// White paper, in `memory` of an earlier canvas.
+    pub(crate) fn new(
+        width_px: u32,
+        height_px: u32,
+        channels: usize,
+        mut memory: Vec<u8>,
+    ) -> Canvas {
         let (width_px, height_px) = (width_px as usize, height_px as usize);
+        memory.clear();
+        // The run of the last pixel reaches beyond it.
+        memory.resize(width_px * height_px * channels + RUN, u8::MAX);
         Canvas {
             width_px,
             height_px,
             channels,
-            data: vec![255; width_px * height_px * channels],
+            data: memory,
         }
+    }
+
+    /// The memory, for the next canvas.
+    pub(crate) fn into_memory(self) -> Vec<u8> {
+        self.data
     }
 
     /// Bytes of a row.

@@ -28,6 +28,11 @@ impl Finished {
             .map(move |row| &row[..width])
     }
 
+    /// The memory of the canvas, for the next page.
+    pub(crate) fn into_memory(self) -> Vec<u8> {
+        self.canvas.into_memory()
+    }
+
     /// Red, green and blue of all pixels.
     pub(crate) fn to_rgb(&self) -> Vec<u8> {
         if !self.is_gray() {
@@ -156,7 +161,12 @@ fn scale_width(canvas: &Canvas, width_px: usize) -> Canvas {
             (first, fixed.collect())
         })
         .collect();
-    let mut scaled = Canvas::new(width_px as u32, canvas.height_px as u32, canvas.channels);
+    let mut scaled = Canvas::new(
+        width_px as u32,
+        canvas.height_px as u32,
+        canvas.channels,
+        Vec::new(),
+    );
     for (source, target) in canvas.rows().zip(scaled.rows_mut()) {
         for (pixel, (first, weights)) in target.chunks_mut(canvas.channels).zip(&columns) {
             for (channel, value) in pixel.iter_mut().enumerate() {

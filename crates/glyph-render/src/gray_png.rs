@@ -95,62 +95,50 @@ impl Code {
     }
 }
 
-/// Encodes rows of one byte a pixel, from the top.
+/// Encodes rows of one byte a pixel, from the top. The file is put together in `memory`, which an
+/// earlier call may have left.
 pub(crate) fn encode<'a>(
     rows: impl Iterator<Item = &'a [u8]>,
     width_px: u32,
     height_px: u32,
+    memory: &mut Vec<u8>,
 ) -> Vec<u8> {
-    let width = width_px as usize;
-    // A text page takes four or five bits a pixel.
-    let mut png = Vec::with_capacity(width * height_px as usize / 8 * 5 + 1024);
-    png.extend_from_slice(&SIGNATURE);
-    let mut header = Vec::with_capacity(13);
-    header.extend_from_slice(&width_px.to_be_bytes());
-    header.extend_from_slice(&height_px.to_be_bytes());
+    let mut writer = BitWriter::new(std::mem::take(memory));
+    writer.write_bytes(&SIGNATURE);
+    let header = writer.start_chunk(b"IHDR");
+    writer.write_bytes(&width_px.to_be_bytes());
+    writer.write_bytes(&height_px.to_be_bytes());
     // Bit depth, gray, and the only compression, filter set and order of rows.
-    header.extend_from_slice(&[8, 0, 0, 0, 0]);
-    write_chunk(&mut png, b"IHDR", |out| out.extend_from_slice(&header));
-    write_chunk(&mut png, b"IDAT", |out| {
-        out.extend_from_slice(&ZLIB_HEADER);
-        let mut checksum = Adler32::new();
-        let mut rows = rows.peekable();
-        let paper = rows
-            .peek()
-            .and_then(|row| row.first())
-            .copied()
-            .unwrap_or(u8::MAX);
-        let mut bits = BitWriter::new(std::mem::take(out), Code::of_paper(paper));
-        bits.write_block_header();
-        for row in rows {
-            checksum.write(&[NO_FILTER]);
-            checksum.write(row);
-            bits.write_row(row);
-        }
-        *out = bits.finish();
-        out.extend_from_slice(&checksum.finish().to_be_bytes());
-    });
-    write_chunk(&mut png, b"IEND", |_| {});
+    writer.write_bytes(&[8, 0, 0, 0, 0]);
+    writer.end_chunk(header);
+
+    let data = writer.start_chunk(b"IDAT");
+    writer.write_bytes(&ZLIB_HEADER);
+    let mut rows = rows.peekable();
+    let paper = rows.peek().and_then(|row| row.first());
+    let code = Code::of_paper(paper.copied().unwrap_or(u8::MAX));
+    writer.write_block_header(code);
+    let mut checksum = Adler32::new();
+    for row in rows {
+        checksum.write(&[NO_FILTER]);
+        checksum.write(row);
+        writer.write_row(row, code);
+    }
+    writer.write_block_end(code);
+    writer.write_bytes(&checksum.finish().to_be_bytes());
+    writer.end_chunk(data);
+
+    let end = writer.start_chunk(b"IEND");
+    writer.end_chunk(end);
+    let png = writer.written().to_vec();
+    *memory = writer.out;
     png
 }
 
-/// Writes a chunk with its length and checksum around what `content` appends.
-fn write_chunk(png: &mut Vec<u8>, kind: &[u8; 4], content: impl FnOnce(&mut Vec<u8>)) {
-    let start = png.len();
-    png.extend_from_slice(&[0; 4]);
-    png.extend_from_slice(kind);
-    content(png);
-    let length = (png.len() - start - 8) as u32;
-    png[start..start + 4].copy_from_slice(&length.to_be_bytes());
-    let checksum = crc32fast::hash(&png[start + 4..]);
-    png.extend_from_slice(&checksum.to_be_bytes());
-}
-
-/// Writes deflate's bits.
+/// Writes PNG's bytes and deflate's bits.
 struct BitWriter {
     /// Bytes written, followed by room for more.
     out: Vec<u8>,
-    code: &'static Code,
     cursor: Cursor,
 }
 
@@ -214,12 +202,41 @@ impl Cursor {
 }
 
 impl BitWriter {
-    fn new(out: Vec<u8>, code: &'static Code) -> BitWriter {
-        let cursor = Cursor {
-            length: out.len() as u32,
-            ..Cursor::default()
-        };
-        BitWriter { out, code, cursor }
+    /// Starts anew in `out`, whatever it holds.
+    fn new(out: Vec<u8>) -> BitWriter {
+        BitWriter {
+            out,
+            cursor: Cursor::default(),
+        }
+    }
+
+    fn written(&self) -> &[u8] {
+        &self.out[..self.cursor.length as usize]
+    }
+
+    /// Writes whole bytes; no bits may be waiting.
+    fn write_bytes(&mut self, bytes: &[u8]) {
+        self.reserve(bytes.len());
+        let start = self.cursor.length as usize;
+        self.out[start..start + bytes.len()].copy_from_slice(bytes);
+        self.cursor.length += bytes.len() as u32;
+    }
+
+    /// Starts a chunk and says where.
+    fn start_chunk(&mut self, kind: &[u8; 4]) -> usize {
+        let start = self.cursor.length as usize;
+        self.write_bytes(&[0; 4]);
+        self.write_bytes(kind);
+        start
+    }
+
+    /// Puts a chunk's length before it and its checksum behind it.
+    fn end_chunk(&mut self, start: usize) {
+        const LENGTH_AND_KIND: usize = 8;
+        let length = (self.written().len() - start - LENGTH_AND_KIND) as u32;
+        self.out[start..start + 4].copy_from_slice(&length.to_be_bytes());
+        let checksum = crc32fast::hash(&self.written()[start + 4..]);
+        self.write_bytes(&checksum.to_be_bytes());
     }
 
     /// Makes room for `bytes` more and a word beyond.
@@ -232,7 +249,7 @@ impl BitWriter {
     }
 
     /// The only block, with its own codes: their lengths are 0, 1, 9 and 10, two bits each.
-    fn write_block_header(&mut self) {
+    fn write_block_header(&mut self, code: &Code) {
         const LENGTHS_IN_USE: [u8; 4] = [0, 1, 9, 10];
         /// Order in which deflate lists the code lengths of code lengths, up to the last in use.
         const ORDER: [u8; 18] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1];
@@ -258,7 +275,7 @@ impl BitWriter {
             );
         }
         let distance_code_length = 1;
-        for length in self.code.lengths.into_iter().chain([distance_code_length]) {
+        for length in code.lengths.into_iter().chain([distance_code_length]) {
             let place = LENGTHS_IN_USE
                 .iter()
                 .position(|used| *used == length)
@@ -268,11 +285,11 @@ impl BitWriter {
     }
 
     /// Encodes a row with its filter; paper at its end stays pending.
-    fn write_row(&mut self, row: &[u8]) {
+    fn write_row(&mut self, row: &[u8], code: &Code) {
         // Nine bits for each byte; pending paper takes at most a bit for each byte.
         self.reserve((row.len() * 9 + self.cursor.paper + REPEAT_LENGTH) / 8 + 16);
         let mut cursor = self.cursor;
-        let (code, out) = (self.code, &mut self.out[..]);
+        let out = &mut self.out[..];
         cursor.push_paper(out, code);
         cursor.push_word(out, code.words[usize::from(NO_FILTER)]);
         let paper = u64::from_ne_bytes([code.paper; 8]);
@@ -304,15 +321,14 @@ impl BitWriter {
         self.cursor = cursor;
     }
 
-    fn finish(mut self) -> Vec<u8> {
+    /// Ends the block and fills its last byte.
+    fn write_block_end(&mut self, code: &Code) {
         self.reserve((self.cursor.paper + REPEAT_LENGTH) / 8 + 16);
         let (cursor, out) = (&mut self.cursor, &mut self.out);
-        cursor.push_paper(out, self.code);
-        cursor.push_word(out, self.code.words[END_OF_BLOCK]);
-        // Fill the last byte.
+        cursor.push_paper(out, code);
+        cursor.push_word(out, code.words[END_OF_BLOCK]);
         cursor.push(out, 0, 7);
-        self.out.truncate(self.cursor.length as usize);
-        self.out
+        (cursor.buffer, cursor.count) = (0, 0);
     }
 }
 
@@ -332,6 +348,8 @@ mod tests {
 
     #[test]
     fn other_decoders_read_every_value_and_run() {
+        // What an earlier file left must not matter.
+        let mut memory = vec![0xA5; 3];
         let mut seed = 1_u32;
         let mut random = || {
             seed = seed.wrapping_mul(1_103_515_245).wrapping_add(12345);
@@ -348,7 +366,12 @@ mod tests {
                 vec![255; width * height],
                 vec![0; width * height],
             ] {
-                let png = encode(pixels.chunks(width), width as u32, height as u32);
+                let png = encode(
+                    pixels.chunks(width),
+                    width as u32,
+                    height as u32,
+                    &mut memory,
+                );
                 let decoded = image::load_from_memory(&png).unwrap().to_luma8();
                 assert_eq!(decoded.dimensions(), (width as u32, height as u32));
                 assert!(decoded.into_raw() == pixels, "{width}×{height}");

@@ -76,7 +76,12 @@ impl Page {
         }
         let gray: Vec<u8> = self.rgb.chunks_exact(3).map(|pixel| pixel[0]).collect();
         let rows = gray.chunks_exact(self.width_px as usize);
-        Ok(gray_png::encode(rows, self.width_px, self.height_px))
+        Ok(gray_png::encode(
+            rows,
+            self.width_px,
+            self.height_px,
+            &mut Vec::new(),
+        ))
     }
 }
 
@@ -85,6 +90,7 @@ impl PngPage {
         index: usize,
         page: &Finished,
         lines: Vec<PageLine>,
+        memory: &mut Vec<u8>,
     ) -> Result<PngPage, ImageError> {
         let Finished {
             width_px,
@@ -92,7 +98,7 @@ impl PngPage {
             ..
         } = *page;
         let png = if page.is_gray() {
-            gray_png::encode(page.rows(), width_px, height_px)
+            gray_png::encode(page.rows(), width_px, height_px, memory)
         } else {
             encode_rgb(&page.to_rgb(), width_px, height_px)?
         };

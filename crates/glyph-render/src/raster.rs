@@ -32,6 +32,14 @@ pub(crate) struct Rasterizer {
     cache: SwashCache,
     faces: Vec<FaceImages>,
     images: Vec<Coverage>,
+    pub(crate) memory: Memory,
+}
+
+/// Large buffers, kept from page to page so that the system need not map and clear them anew.
+#[derive(Default)]
+pub(crate) struct Memory {
+    pub(crate) canvas: Vec<u8>,
+    pub(crate) png: Vec<u8>,
 }
 
 /// The images of one face.
@@ -65,6 +73,7 @@ impl Rasterizer {
             cache: SwashCache::new(),
             faces: images.collect(),
             images: Vec::new(),
+            memory: Memory::default(),
         }
     }
 
@@ -72,7 +81,8 @@ impl Rasterizer {
     pub(crate) fn draw(&mut self, layout: &PageLayout, paint: Paint) -> (Canvas, Vec<PageLine>) {
         let style = paint.style;
         let (width_px, height_px) = style.page_px();
-        let mut canvas = Canvas::new(width_px, height_px, paint.channels);
+        let memory = std::mem::take(&mut self.memory.canvas);
+        let mut canvas = Canvas::new(width_px, height_px, paint.channels, memory);
         let scale = style.px_per_pt();
         if style.page_bg_color != Rgb::WHITE {
             let page = PixelRect {

@@ -124,11 +124,6 @@ impl Renderer {
         self.flow(text).count()
     }
 
-    #[doc(hidden)]
-    pub fn bench_layout(&self, text: &str) -> usize {
-        self.flow(text).count()
-    }
-
     pub(crate) fn flow<'a>(&'a self, text: &'a str) -> PageFlow<'a> {
         PageFlow::new(text, &self.shared.style, &self.shared.faces)
     }
@@ -170,7 +165,9 @@ impl Shared {
 
     pub(crate) fn page(&self, layout: &PageLayout, rasterizer: &mut Rasterizer) -> Page {
         let (page, lines) = self.draw(layout, rasterizer);
-        Page::new(layout.index, &page, lines)
+        let made = Page::new(layout.index, &page, lines);
+        rasterizer.memory.canvas = page.into_memory();
+        made
     }
 
     pub(crate) fn png_page(
@@ -179,7 +176,9 @@ impl Shared {
         rasterizer: &mut Rasterizer,
     ) -> Result<PngPage, ImageError> {
         let (page, lines) = self.draw(layout, rasterizer);
-        PngPage::new(layout.index, &page, lines)
+        let made = PngPage::new(layout.index, &page, lines, &mut rasterizer.memory.png);
+        rasterizer.memory.canvas = page.into_memory();
+        made
     }
 
     pub(crate) fn report(&self, flow: &PageFlow, pages: u64) -> RenderReport {

@@ -194,6 +194,7 @@ cases!(
     mixed,
     code,
     code_large,
+    large_type,
     long_words,
     long_words_indented,
     empty,

@@ -2,11 +2,11 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::activation::{gelu, silu};
-use burn::tensor::{Device, Tensor, module};
+use burn::tensor::{Device, Tensor};
 
 use super::block::Mlp;
 use crate::config::VisionConfig;
-use crate::layers::{INIT_STD, LayerNorm, Linear, param};
+use crate::layers::{INIT_STD, LayerNorm, Linear, linear, param};
 
 /// `Conv2d` with kernel = stride = merge size, applied to merge windows already gathered.
 #[derive(Module, Debug)]
@@ -42,7 +42,7 @@ impl Downsample {
             .swap_dims(2, 3)
             .reshape([images, patches / window, d * window]);
         let kernel = kernel.reshape([d_out, d * window]);
-        module::linear(x, kernel.transpose(), Some(self.bias.val()))
+        linear(x, kernel, Some(self.bias.val()))
     }
 }
 

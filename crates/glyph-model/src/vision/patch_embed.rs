@@ -1,10 +1,10 @@
 //! Pixels of a patch → a vector.
 
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Tensor, module};
+use burn::tensor::{Device, Tensor};
 
 use crate::config::VisionConfig;
-use crate::layers::{INIT_STD, param};
+use crate::layers::{INIT_STD, linear, param};
 
 /// `Conv3d` with kernel = stride = (frames, side, side), applied to patches already cut out.
 #[derive(Module, Debug)]
@@ -47,6 +47,6 @@ impl PatchEmbed {
         let kernel = self.proj.weight.val();
         let [d, channels, _frames, side, _] = kernel.dims();
         let kernel = kernel.sum_dim(2).reshape([d, channels * side * side]);
-        module::linear(patches, kernel.transpose(), Some(self.proj.bias.val()))
+        linear(patches, kernel, Some(self.proj.bias.val()))
     }
 }
