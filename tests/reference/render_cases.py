@@ -141,7 +141,7 @@ CASES = {
     "mixed": (ZH, chinese(7, 700, 0.2), 0),
     "code": (MONO, code(8, 220), 0),
     "code_large": (MONO | {"font-size": 17, "line-height": 19.25, "dpi": 96}, code(9, 60), 0),
-    "large_type": (EN | {"font-size": 36, "line-height": 43.5}, prose(25, 40), 0),
+    "large_type": (EN | {"font-size": 29, "line-height": 33.5}, prose(25, 40), 0),
     "long_words": (EN, long_words(10), 0),
     "long_words_indented": (_indented, long_words(11), 0),
     "empty": (EN, "", 0),

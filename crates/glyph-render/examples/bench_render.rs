@@ -106,8 +106,34 @@ fn main() -> Result<(), Box<dyn Error>> {
             "cpu_ratio": cpu_ratio,
         }));
     }
-    println!("{}", Value::Array(results));
+    let small = small_pages_per_second(&root)?;
+    println!("small pages of 300 to 500 characters: {small:.0} pages/s on one core");
+    println!(
+        "{}",
+        json!({"cases": results, "small_pages_per_second": small})
+    );
     Ok(())
+}
+
+/// Pages per second for many short texts from one renderer, as a trainer renders them.
+fn small_pages_per_second(root: &Path) -> Result<f64, Box<dyn Error>> {
+    const TEXTS: usize = 5000;
+    let folder = root.join("tests/fixtures/render/mini_16_lines");
+    let style = RenderStyle::from_json(&fs::read_to_string(folder.join("style.json"))?)?;
+    let renderer = Renderer::new(style, FontLibrary::bundled())?;
+    let text: Vec<char> = fs::read_to_string(folder.join("text.txt"))?
+        .chars()
+        .collect();
+    let part = |number: usize| {
+        text.iter()
+            .skip(number % 997)
+            .take(300 + number % 200)
+            .collect()
+    };
+    let texts: Vec<String> = (0..TEXTS).map(part).collect();
+    let start = Instant::now();
+    let pages: usize = texts.iter().map(|text| renderer.pages(text).count()).sum();
+    Ok(pages as f64 / start.elapsed().as_secs_f64())
 }
 
 fn rayon_threads(cores: usize) -> Result<(), Box<dyn Error>> {

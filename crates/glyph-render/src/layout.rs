@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use crate::measure::{Measure, pdf_number};
 use crate::metrics::FaceSet;
-use crate::style::{Alignment, FRAME_PADDING_PT, RenderStyle, pdf_number};
+use crate::style::{Alignment, FRAME_PADDING_PT, RenderStyle};
 use crate::text::{Line, LineSource, NO_BREAK_SPACE, Paragraphs};
 use crate::wrap_cjk::CjkLines;
-use crate::wrap_latin::{LatinLines, Measure};
+use crate::wrap_latin::LatinLines;
 
 /// Amount by which a paragraph may be too tall because of rounding, in points.
 const FUZZ_PT: f64 = 1e-6;

@@ -21,6 +21,7 @@ mod fonts;
 mod gray_png;
 mod layout;
 mod markup;
+mod measure;
 mod metrics;
 mod page;
 #[cfg(not(target_family = "wasm"))]
@@ -28,7 +29,9 @@ mod parallel;
 mod raster;
 mod renderer;
 mod style;
+mod style_json;
 mod text;
+mod words;
 mod wrap_cjk;
 mod wrap_latin;
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use cosmic_text::{FontSystem, fontdb};
 
 use crate::fonts::{FontError, NamedFont};
-use crate::style::pdf_number;
+use crate::measure::pdf_number;
 
 /// Characters per block of the lookup table.
 const BLOCK: usize = 256;
@@ -38,8 +38,8 @@ pub(crate) struct Face {
     pub(crate) weight: fontdb::Weight,
     /// Glyphs in the face.
     pub(crate) glyph_count: usize,
-    /// Height of the face's bounding box in ems.
-    pub(crate) box_height_em: f64,
+    /// Lowest and highest point of the face's bounding box in ems above the baseline.
+    pub(crate) box_em: (f64, f64),
 }
 
 /// The faces of a renderer and a table from character to glyph and width.
@@ -140,7 +140,7 @@ impl FaceSet {
                 id,
                 weight,
                 glyph_count: usize::from(metrics.glyph_count),
-                box_height_em: box_height_em(&loaded),
+                box_em: box_em(&loaded),
             });
         }
         // The official renderer draws a no-break space as a space.
@@ -193,11 +193,11 @@ pub(crate) fn font_system(database: &fontdb::Database) -> FontSystem {
     FontSystem::new_with_locale_and_db("en-US".to_owned(), database.clone())
 }
 
-/// Height of the face's bounding box in ems.
-fn box_height_em(font: &cosmic_text::Font) -> f64 {
+/// Lowest and highest point of the face's bounding box in ems above the baseline.
+fn box_em(font: &cosmic_text::Font) -> (f64, f64) {
     let metrics = font.metrics();
-    let height = metrics
+    let em = |units: f32| f64::from(units) / f64::from(metrics.units_per_em).max(1.0);
+    metrics
         .bounds
-        .map_or(0.0, |bounds| bounds.y_max - bounds.y_min);
-    f64::from(height) / f64::from(metrics.units_per_em).max(1.0)
+        .map_or((0.0, 0.0), |bounds| (em(bounds.y_min), em(bounds.y_max)))
 }

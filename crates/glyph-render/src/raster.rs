@@ -4,9 +4,10 @@ use cosmic_text::{CacheKey, CacheKeyFlags, FontSystem, SubpixelBin, SwashCache, 
 
 use crate::canvas::{Canvas, Coverage, PixelRect};
 use crate::layout::{PageItem, PageLayout, ParagraphBox, PlacedLine};
+use crate::measure::pdf_number;
 use crate::metrics::{CharInfo, FaceSet, font_system};
 use crate::page::PageLine;
-use crate::style::{RenderStyle, Rgb, pdf_number};
+use crate::style::{RenderStyle, Rgb};
 use crate::text::NO_BREAK_SPACE;
 
 /// Horizontal positions of a glyph within a pixel that are told apart, as in poppler.
@@ -17,9 +18,11 @@ const BINS: [SubpixelBin; 4] = [
     SubpixelBin::Three,
 ];
 
-/// Faces whose bounding box is taller than this many pixels are placed on whole pixels, as in
+/// Faces whose bounding box, with a margin, is taller than this are placed on whole pixels, as in
 /// poppler.
-const MAX_BINNED_BOX_PX: f64 = 50.0;
+const MAX_BINNED_BOX_PX: i64 = 50;
+/// The margin that poppler adds to a bounding box's height in whole pixels.
+const BOX_MARGIN_PX: i64 = 3;
 
 /// Slot of a glyph that was not drawn yet.
 const UNKNOWN: u32 = u32::MAX;
@@ -66,7 +69,11 @@ impl Rasterizer {
         let font_px = style.font_size_pt * style.px_per_pt();
         let images = faces.faces.iter().map(|face| FaceImages {
             slots: Vec::new(),
-            is_binned: face.box_height_em * font_px <= MAX_BINNED_BOX_PX,
+            is_binned: {
+                let (bottom_em, top_em) = face.box_em;
+                let height_px = (top_em * font_px) as i64 - (bottom_em * font_px) as i64;
+                height_px + BOX_MARGIN_PX <= MAX_BINNED_BOX_PX
+            },
         });
         Rasterizer {
             system: font_system(&faces.database),

@@ -5,8 +5,8 @@
 
 use std::collections::VecDeque;
 
+use crate::measure::Measure;
 use crate::text::{Fragment, Line, LineSource, Paragraph, TEXT_COLOR, is_space};
-use crate::wrap_latin::Measure;
 
 /// Amount by which a line may exceed its width because of rounding, in points.
 const FUZZ_PT: f64 = 1e-6;
