@@ -7,6 +7,7 @@ use glyph_model::prompt::{ChatTemplate, Message, PromptEncoder, TextTokenizer};
 use glyph_render::{FontLibrary, PageLine, RenderStyle, Renderer};
 
 use crate::data::Sample;
+use crate::locate::{Cell, ShownText};
 use crate::mini;
 
 /// Character cells under one vision token: four columns, two lines of 14 px (or one of 28 px).
@@ -41,6 +42,10 @@ pub struct Batch {
     pub positions: Vec<[u32; 3]>,
     /// (flat position whose output predicts, id that it should predict).
     pub targets: Vec<(usize, u32)>,
+    /// Where the characters of the answers stand that stand on the pages.
+    pub pointers: Vec<AnswerPointer>,
+    /// `[n_rows, seq]`, which positions are image tokens.
+    pub is_image: Vec<bool>,
     /// Pages of all rows.
     pub n_images: usize,
     /// Patches of each page.
@@ -51,6 +56,17 @@ pub struct Batch {
     pub patches: Vec<f32>,
     /// `[n_images, tokens, CELLS_PER_TOKEN]`, class of each cell.
     pub cells: Vec<u32>,
+}
+
+/// Where a character of an answer stands.
+#[derive(Debug, Clone, Copy)]
+pub struct AnswerPointer {
+    /// Flat position whose output predicts the character.
+    pub asking: usize,
+    /// Position in its row of the image token that shows the character.
+    pub token: usize,
+    /// Cell of that image token.
+    pub cell: usize,
 }
 
 /// Makes batches for pages of one shape.
@@ -92,6 +108,8 @@ impl BatchMaker {
             feature_index: Vec::new(),
             positions: Vec::new(),
             targets: Vec::new(),
+            pointers: Vec::new(),
+            is_image: Vec::new(),
             n_images: 0,
             grid: PatchGrid {
                 rows: 0,
@@ -103,9 +121,20 @@ impl BatchMaker {
         };
         let mut n_features = 0;
         for sample in samples {
-            let mut grids = Vec::new();
+            let mut grids: Vec<PatchGrid> = Vec::new();
+            let mut shown = ShownText::default();
             for page in self.renderer.pages(&sample.text) {
                 self.cells(&page.lines, &mut batch.cells);
+                for (line, shown_line) in page.lines.iter().enumerate() {
+                    let first = grids.len() * self.tokens_per_page();
+                    shown.push_line(&shown_line.text, |column| {
+                        let Cell { token, cell } = self.cell_of(line, column);
+                        Cell {
+                            token: first + token,
+                            cell,
+                        }
+                    });
+                }
                 let (width_px, height_px) = (page.width_px as usize, page.height_px as usize);
                 let image = RgbImage::new(width_px, height_px, page.rgb)?;
                 let patches = image_patches(&image, &self.preprocessor)
@@ -118,6 +147,17 @@ impl BatchMaker {
             let messages = [Message::pages_and_question(grids.len(), &sample.question)];
             let mut prompt = self.encoder.encode(&messages, &grids)?;
             let features = prompt.n_image_tokens();
+            let places: Vec<usize> = (0..prompt.ids.len())
+                .filter(|place| prompt.feature_index[*place].is_some())
+                .collect();
+            let pointers: Vec<(usize, Cell)> = shown
+                .locate(&sample.answer)
+                .into_iter()
+                .map(|(character, Cell { token, cell })| {
+                    let token = places[token];
+                    (character, Cell { token, cell })
+                })
+                .collect();
             for index in prompt.feature_index.iter_mut().flatten() {
                 *index += n_features;
             }
@@ -125,9 +165,9 @@ impl BatchMaker {
             let mut answer = self.encoder.tokenizer.encode(&sample.answer)?;
             answer.push(self.end_of_answer);
             batch.seq = batch.seq.max(prompt.ids.len() + answer.len());
-            rows.push((prompt, answer));
+            rows.push((prompt, answer, pointers));
         }
-        for (row, (prompt, answer)) in rows.into_iter().enumerate() {
+        for (row, (prompt, answer, pointers)) in rows.into_iter().enumerate() {
             let start = row * batch.seq;
             let n_prompt = prompt.ids.len();
             let n_padding = batch.seq - n_prompt - answer.len();
@@ -137,12 +177,27 @@ impl BatchMaker {
                     .enumerate()
                     .map(|(i, id)| (start + n_prompt - 1 + i, *id)),
             );
+            batch
+                .pointers
+                .extend(
+                    pointers
+                        .iter()
+                        .map(|(character, Cell { token, cell })| AnswerPointer {
+                            asking: start + n_prompt - 1 + character,
+                            token: *token,
+                            cell: *cell,
+                        }),
+                );
             let n_text = answer.len() + n_padding;
             batch.ids.extend(prompt.ids);
             batch.ids.extend(answer);
             batch
                 .ids
                 .extend(std::iter::repeat_n(self.end_of_answer, n_padding));
+            batch
+                .is_image
+                .extend(prompt.feature_index.iter().map(Option::is_some));
+            batch.is_image.extend(std::iter::repeat_n(false, n_text));
             batch.feature_index.extend(prompt.feature_index);
             batch
                 .feature_index
@@ -154,6 +209,20 @@ impl BatchMaker {
                 .extend((next..next + n_text as u32).map(|position| [position; 3]));
         }
         Ok(batch)
+    }
+
+    fn tokens_per_page(&self) -> usize {
+        (self.shape.columns / COLUMNS_PER_TOKEN) * (self.shape.lines * self.shape.line_px / 28)
+    }
+
+    /// The vision token of its page that covers a character, and the cell in it.
+    fn cell_of(&self, line: usize, column: usize) -> Cell {
+        let tokens_per_row = self.shape.columns / COLUMNS_PER_TOKEN;
+        let lines_per_token = 28 / self.shape.line_px;
+        Cell {
+            token: line / lines_per_token * tokens_per_row + column / COLUMNS_PER_TOKEN,
+            cell: line % lines_per_token * COLUMNS_PER_TOKEN + column % COLUMNS_PER_TOKEN,
+        }
     }
 
     /// Appends the class of every cell of a page, in the order of the vision tokens.

@@ -4,75 +4,70 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::batch::PageShape;
-use crate::data::{Document, Haystack, NeedleKind, NeedleSpec, Reading, Task, Wording};
+use crate::data::{Document, Family, Haystack, NeedleKind, NeedleSpec, Reading, Task, Wording};
+use crate::trainee::Parts;
 
-/// One step of the curriculum: the model stays until it reads well enough.
+/// One step of the curriculum: the model stays until it is good enough.
 #[derive(Debug, Clone, Copy)]
 pub struct Stage {
     /// Name in logs.
     pub name: &'static str,
     /// Characters per line and lines per page.
     pub page: (usize, usize),
-    /// Whether the decoder takes part; before the tower knows letters it has nothing to read.
-    pub decode: bool,
+    /// What is asked beside reading.
+    pub level: Level,
     /// Share of pages with two lines under a vision token.
     pub dense_share: f64,
     /// Share of batches that are not reading.
     pub task_share: f64,
-    /// What to reach on held-out random strings to go on: cells known (towers alone) or next characters.
+    /// What to reach on held-out data to go on, see [`Level`].
     pub gate: f64,
 }
 
-/// From letters over short pages to all tasks. Longer pages come almost free once short ones are read.
-pub const STAGES: [Stage; 6] = [
+/// How much is asked of the model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Characters off the vision tokens alone: before the tower knows letters the decoder has nothing to read.
+    /// Its gate is the share of characters known on random strings.
+    Letters,
+    /// Reading aloud. Its gate is the share of next characters known on random strings.
+    Read,
+    /// Reading, and short answers that stand on the one page behind what the question names. Its gate is
+    /// the share of passages, needles and look-ups answered exactly.
+    Find,
+    /// All tasks on one page and several, answers that are not there included. Its gate is that of finding.
+    All,
+}
+
+const fn stage(
+    name: &'static str,
+    page: (usize, usize),
+    level: Level,
+    dense_share: f64,
+    task_share: f64,
+    gate: f64,
+) -> Stage {
     Stage {
-        name: "letters",
-        page: (16, 4),
-        decode: false,
-        dense_share: 0.6,
-        task_share: 0.0,
-        gate: 0.97,
-    },
-    Stage {
-        name: "read 16×2",
-        page: (16, 2),
-        decode: true,
-        dense_share: 0.5,
-        task_share: 0.0,
-        gate: 0.80,
-    },
-    Stage {
-        name: "read 24×4",
-        page: (24, 4),
-        decode: true,
-        dense_share: 0.8,
-        task_share: 0.0,
-        gate: 0.86,
-    },
-    Stage {
-        name: "read 32×6",
-        page: (32, 6),
-        decode: true,
-        dense_share: 0.9,
-        task_share: 0.0,
-        gate: 0.90,
-    },
-    Stage {
-        name: "read 40×8",
-        page: (40, 8),
-        decode: true,
-        dense_share: 0.9,
-        task_share: 0.1,
-        gate: 0.93,
-    },
-    Stage {
-        name: "tasks",
-        page: (40, 8),
-        decode: true,
-        dense_share: 0.95,
-        task_share: 0.5,
-        gate: 2.0,
-    },
+        name,
+        page,
+        level,
+        dense_share,
+        task_share,
+        gate,
+    }
+}
+
+/// From letters over short pages to all tasks. Longer pages come almost free once short ones are read, and
+/// so does finding on long pages once the model finds on short ones, where few places compete.
+pub const STAGES: [Stage; 8] = [
+    stage("letters", (16, 4), Level::Letters, 0.6, 0.0, 0.97),
+    stage("read 16×2", (16, 2), Level::Read, 0.5, 0.0, 0.80),
+    stage("read 24×4", (24, 4), Level::Read, 0.8, 0.0, 0.86),
+    stage("read 32×6", (32, 6), Level::Read, 0.9, 0.0, 0.90),
+    stage("read 40×8", (40, 8), Level::Read, 0.9, 0.0, 0.93),
+    stage("find 24×4", (24, 4), Level::Find, 0.95, 0.7, 0.80),
+    stage("find 40×8", (40, 8), Level::Find, 0.95, 0.7, 0.80),
+    stage("all tasks", (40, 8), Level::All, 0.95, 0.6, 2.0),
 ];
 
 /// What one worker's batch of one step holds.
@@ -83,48 +78,58 @@ pub struct BatchPlan {
     /// Pages of each sample.
     pub n_pages: usize,
     /// Family of tasks; the samples of a batch are alike so that little is padded.
-    pub family: BatchFamily,
-}
-
-/// Tasks that share a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BatchFamily {
-    /// Transcription.
-    Read,
-    /// RULER's needles.
-    Needle,
-    /// Values by their keys.
-    Lookup,
+    pub family: Family,
+    /// How needles are asked for.
+    pub wording: Wording,
+    /// What learns. The tower learns from reading only: the coarse gradients of tasks whose answers are guessed
+    /// at first would make it forget letters.
+    pub parts: Parts,
+    /// Share of needles and look-ups whose answer is not there.
+    pub absent_share: f64,
 }
 
 /// Draws what a batch holds.
 pub fn plan(stage_index: usize, rng: &mut ChaCha8Rng) -> BatchPlan {
     let stage = &STAGES[stage_index];
     let family = if rng.random_bool(stage.task_share) {
-        if rng.random_bool(0.5) {
-            BatchFamily::Needle
-        } else {
-            BatchFamily::Lookup
-        }
+        *pick(
+            rng,
+            &[
+                Family::Passage,
+                Family::Needle,
+                Family::Needle,
+                Family::Lookup,
+                Family::Lookup,
+            ],
+        )
     } else {
-        BatchFamily::Read
+        Family::Read
     };
-    // Earlier, smaller pages stay in the mix.
-    let (columns, lines) = match family {
-        BatchFamily::Read if stage_index > 1 && rng.random_bool(0.2) => {
-            STAGES[rng.random_range(1..stage_index)].page
-        }
-        _ => stage.page,
+    // Earlier, smaller pages stay in the mix; needles and look-ups need those of finding.
+    let smaller = match family {
+        Family::Read | Family::Passage => 1..stage_index,
+        _ => 5..stage_index,
+    };
+    let (columns, lines) = if !smaller.is_empty() && rng.random_bool(0.2) {
+        STAGES[rng.random_range(smaller)].page
+    } else {
+        stage.page
     };
     let line_px = if rng.random_bool(stage.dense_share) {
         14
     } else {
         28
     };
-    let n_pages = match family {
-        BatchFamily::Read => 1,
-        BatchFamily::Needle => *pick(rng, &[1, 1, 2, 3, 4, 6, 8]),
-        BatchFamily::Lookup => *pick(rng, &[1, 1, 1, 2, 3, 4]),
+    let n_pages = match (stage.level, family) {
+        (Level::All, Family::Needle) => *pick(rng, &[1, 1, 1, 2, 3, 4, 6, 8]),
+        (Level::All, Family::Lookup | Family::Passage) => *pick(rng, &[1, 1, 1, 1, 2, 3, 4]),
+        _ => 1,
+    };
+    // The official wording says the same at three times the length.
+    let wording = if rng.random_bool(if stage.level == Level::All { 0.6 } else { 0.1 }) {
+        Wording::Official
+    } else {
+        Wording::QuestionOnly
     };
     BatchPlan {
         shape: PageShape {
@@ -134,52 +139,40 @@ pub fn plan(stage_index: usize, rng: &mut ChaCha8Rng) -> BatchPlan {
         },
         n_pages,
         family,
+        wording,
+        parts: match (stage.level, family) {
+            (Level::Letters, _) => Parts::Tower,
+            (_, Family::Read) => Parts::Both,
+            _ => Parts::Decoder,
+        },
+        absent_share: match stage.level {
+            Level::All => 0.2,
+            _ => 0.08,
+        },
     }
 }
 
 /// Draws the task of one sample.
-pub fn task(family: BatchFamily, rng: &mut ChaCha8Rng) -> Task {
-    match family {
-        // Random strings from the first step: prose can be guessed, random strings must be read.
-        BatchFamily::Read => Task::Read(*pick(
-            rng,
-            &[
-                Reading::Random,
-                Reading::Random,
-                Reading::Random,
-                Reading::Random,
-                Reading::Salad,
-                Reading::Prose,
-                Reading::Prose,
-                Reading::Code,
-            ],
-        )),
-        BatchFamily::Needle => {
-            let kind = *pick(rng, &[NeedleKind::Numbers, NeedleKind::Words]);
-            let haystack = *pick(
-                rng,
-                &[
-                    Haystack::Noise,
-                    Haystack::Prose,
-                    Haystack::Prose,
-                    Haystack::Needles,
-                ],
-            );
-            let wording = *pick(
-                rng,
-                &[Wording::Official, Wording::Official, Wording::QuestionOnly],
-            );
-            let spec = NeedleSpec::single(kind, haystack)
-                .with_distractors(rng.random_range(0..4))
-                .with_values(*pick(rng, &[1, 1, 1, 2]))
-                .with_wording(wording);
-            if rng.random_bool(0.15) {
-                Task::NeedleAbsent(spec)
-            } else {
-                Task::Needle(spec)
-            }
-        }
-        BatchFamily::Lookup => {
+pub fn task(plan: &BatchPlan, rng: &mut ChaCha8Rng) -> Task {
+    // Random strings from the first step: prose can be guessed, random strings must be read.
+    let reading = *pick(
+        rng,
+        &[
+            Reading::Random,
+            Reading::Random,
+            Reading::Random,
+            Reading::Salad,
+            Reading::Prose,
+            Reading::Prose,
+            Reading::Code,
+            Reading::Code,
+        ],
+    );
+    let is_absent = rng.random_bool(plan.absent_share);
+    match plan.family {
+        Family::Read => Task::Read(reading),
+        Family::Passage => Task::Passage(reading),
+        Family::Lookup | Family::NotThere => {
             let document = *pick(
                 rng,
                 &[
@@ -190,10 +183,33 @@ pub fn task(family: BatchFamily, rng: &mut ChaCha8Rng) -> Task {
                     Document::Table,
                 ],
             );
-            if rng.random_bool(0.2) {
+            if is_absent {
                 Task::LookupAbsent(document)
             } else {
                 Task::Lookup(document)
+            }
+        }
+        Family::Needle => {
+            let kind = *pick(rng, &[NeedleKind::Numbers, NeedleKind::Words]);
+            let haystack = *pick(
+                rng,
+                &[
+                    Haystack::Noise,
+                    Haystack::Prose,
+                    Haystack::Prose,
+                    Haystack::Needles,
+                ],
+            );
+            let fits_two = plan.shape.columns >= 40 && plan.shape.lines >= 6;
+            let spec = NeedleSpec::single(kind, haystack)
+                .with_distractors(rng.random_range(0..4))
+                .with_wording(plan.wording);
+            if is_absent {
+                Task::NeedleAbsent(spec)
+            } else if fits_two && rng.random_bool(0.2) {
+                Task::Needle(spec.with_values(2))
+            } else {
+                Task::Needle(spec)
             }
         }
     }

@@ -6,6 +6,7 @@ pub mod checkpoint;
 pub mod curriculum;
 pub mod data;
 pub mod evaluate;
+pub mod locate;
 pub mod log;
 pub mod mini;
 pub mod optimise;

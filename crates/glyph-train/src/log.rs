@@ -26,6 +26,12 @@ pub struct LogLine {
     pub answer_accuracy: f64,
     /// Share of visible cells right in training since the last line.
     pub cell_accuracy: f64,
+    /// Mean pointer loss since the last line.
+    #[serde(default)]
+    pub pointer_loss: f64,
+    /// Share of pointers right in training since the last line.
+    #[serde(default)]
+    pub pointer_accuracy: f64,
     /// Positions through the decoder (or the tower alone) per second.
     pub positions_per_second: f64,
     /// Next characters right on held-out random strings, two lines per token.
@@ -40,6 +46,18 @@ pub struct LogLine {
     /// Visible cells right on held-out random strings, two lines per token.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held_out_cells_dense: Option<f64>,
+    /// Words behind quoted passages of held-out pages that were named exactly.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_out_passages: Option<f64>,
+    /// Held-out needles answered exactly.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_out_needles: Option<f64>,
+    /// Held-out look-ups answered exactly.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_out_lookups: Option<f64>,
+    /// Held-out questions without an answer for which the model said so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_out_not_there: Option<f64>,
 }
 
 /// Appends to `log.jsonl`.

@@ -14,7 +14,7 @@ const BOTTOM: f64 = 50.0;
 /// A curve: its label, colour and value at a log line.
 type Curve = (&'static str, &'static str, fn(&LogLine) -> Option<f64>);
 
-const CURVES: [Curve; 5] = [
+const CURVES: [Curve; 8] = [
     (
         "held-out random strings, next character",
         "#c0392b",
@@ -28,6 +28,15 @@ const CURVES: [Curve; 5] = [
         "#7d3c98",
         |line| line.held_out_cells_dense,
     ),
+    ("held-out needles, exact", "#1e8449", |line| {
+        line.held_out_needles
+    }),
+    ("held-out look-ups, exact", "#e67e22", |line| {
+        line.held_out_lookups
+    }),
+    ("held-out \"not there\", exact", "#17a589", |line| {
+        line.held_out_not_there
+    }),
     ("training, next token", "#aab7b8", |line| {
         (line.answer_loss > 0.0).then_some(line.answer_accuracy)
     }),

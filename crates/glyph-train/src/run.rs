@@ -14,12 +14,12 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::batch::{Batch, BatchMakers, PageShape};
 use crate::checkpoint::{Progress, RunDir};
-use crate::curriculum::{self, STAGES};
-use crate::data::{Generator, PageGrid, Reading, Split, Task};
+use crate::curriculum::{self, Level, STAGES, Stage};
+use crate::data::{Family, Generator, PageGrid, Reading, Split, Task};
 use crate::log::{Log, LogLine};
 use crate::mini;
 use crate::optimise::{LearningRate, clip_by_global_norm, number_parameters};
-use crate::trainee::Trainee;
+use crate::trainee::{Losses, Parts, Trainee};
 
 /// What a run is asked to do.
 #[derive(Debug, Clone)]
@@ -47,9 +47,11 @@ pub struct RunOptions {
 }
 
 const LOG_EVERY: usize = 25;
-const EVALUATE_EVERY: usize = 100;
+const EVALUATE_EVERY: usize = 200;
 const SAVE_EVERY: Duration = Duration::from_secs(120);
 const MAX_ROWS: usize = 64;
+/// Held-out samples of each kind in a measurement during training.
+const HELD_OUT_SAMPLES: usize = 32;
 const MAX_GRADIENT_NORM: f64 = 1.0;
 
 /// Trains until the last step; goes on from what `out` holds.
@@ -186,8 +188,10 @@ struct StepResult {
     grads: GradientsParams,
     answer_loss: f64,
     cell_loss: f64,
+    pointer_loss: f64,
     answer_hits: (usize, usize),
     cell_hits: (usize, usize),
+    pointer_hits: (usize, usize),
     n_positions: usize,
     n_samples: usize,
 }
@@ -211,10 +215,10 @@ impl Worker {
         let first_sample = batch_index * MAX_ROWS as u64;
         let mut samples = Vec::new();
         let mut n_positions = 0;
-        let decode = STAGES[stage].decode;
+        let decode = plan.parts != Parts::Tower;
         let PageGrid { columns, lines } = page_grid(plan.shape);
         while samples.len() < MAX_ROWS {
-            let task = curriculum::task(plan.family, &mut rng);
+            let task = curriculum::task(&plan, &mut rng);
             let index = first_sample + samples.len() as u64;
             let grid = page_grid(plan.shape);
             let sample = generator.sample_at(index, task, grid, plan.n_pages)?;
@@ -235,7 +239,7 @@ impl Worker {
             samples.push(sample);
         }
         let batch = self.makers.batch(plan.shape, &samples)?;
-        let losses = trainee.losses(&batch, decode, &self.device);
+        let losses = trainee.losses(&batch, plan.parts, &self.device);
         let scalar = |tensor: &burn::tensor::Tensor<1>| {
             tensor
                 .clone()
@@ -245,13 +249,16 @@ impl Worker {
                 .unwrap_or(f64::NAN)
         };
         let (answer_loss, cell_loss) = (scalar(&losses.answer), scalar(&losses.cells));
+        let pointer_loss = scalar(&losses.pointers);
         let grads = GradientsParams::from_grads(losses.total.backward(), trainee);
         Ok(StepResult {
             grads,
             answer_loss,
             cell_loss,
+            pointer_loss,
             answer_hits: losses.answer_hits,
             cell_hits: losses.cell_hits,
+            pointer_hits: losses.pointer_hits,
             n_positions: if decode {
                 batch.n_rows * batch.seq
             } else {
@@ -280,33 +287,52 @@ fn measure(
     let worker = workers.first_mut().context("no worker")?;
     let device = options.device.clone();
     let valid = trainee.valid();
-    let (columns, lines) = STAGES[stage].page;
-    let decode = STAGES[stage].decode;
-    let mut accuracy = |reading: Reading, line_px: usize| -> Result<(f64, f64)> {
+    let Stage { page, level, .. } = STAGES[stage];
+    let mut losses = |tasks: &[Task], line_px: usize| -> Result<Losses> {
         let shape = PageShape {
-            columns,
-            lines,
+            columns: page.0,
+            lines: page.1,
             line_px,
         };
         let mut generator = Generator::new(options.seed, Split::HeldOut);
-        let samples = (0..24)
-            .map(|_| generator.sample(Task::Read(reading), page_grid(shape), 1))
+        let samples = (0..HELD_OUT_SAMPLES)
+            .map(|i| generator.sample(tasks[i % tasks.len()], page_grid(shape), 1))
             .collect::<Result<Vec<_>, _>>()?;
         let batch: Batch = worker.makers.batch(shape, &samples)?;
-        let losses = valid.losses(&batch, decode, &device);
-        Ok((share(losses.answer_hits), share(losses.cell_hits)))
+        let parts = if level == Level::Letters {
+            Parts::Tower
+        } else {
+            Parts::Both
+        };
+        Ok(valid.losses(&batch, parts, &device))
     };
-    let (random_dense, cells_dense) = accuracy(Reading::Random, 14)?;
-    let (random_sparse, _) = accuracy(Reading::Random, 28)?;
-    let (prose_dense, _) = accuracy(Reading::Prose, 14)?;
-    line.held_out_cells_dense = Some(cells_dense);
-    if !decode {
-        return Ok(cells_dense);
+    let random = [Task::Read(Reading::Random)];
+    let random_dense = losses(&random, 14)?;
+    line.held_out_cells_dense = Some(share(random_dense.cell_hits));
+    if level == Level::Letters {
+        return Ok(share(random_dense.cell_hits));
     }
-    line.held_out_random_dense = Some(random_dense);
-    line.held_out_random_sparse = Some(random_sparse);
-    line.held_out_prose_dense = Some(prose_dense);
-    Ok(random_dense)
+    let prose_dense = losses(&[Task::Read(Reading::Prose)], 14)?;
+    line.held_out_random_dense = Some(share(random_dense.answer_hits));
+    line.held_out_random_sparse = Some(share(losses(&random, 28)?.answer_hits));
+    line.held_out_prose_dense = Some(share(prose_dense.answer_hits));
+    if level == Level::Read {
+        return Ok(share(random_dense.answer_hits));
+    }
+    // Pages of the first finding stage have no room for two values.
+    let mut needles = Family::Needle.tasks();
+    needles.retain(|task| matches!(task, Task::Needle(spec) if spec.values == 1));
+    let mut exact = |tasks: &[Task]| Ok::<_, anyhow::Error>(share(losses(tasks, 14)?.exact_hits));
+    let found = [
+        exact(&Family::Passage.tasks())?,
+        exact(&needles)?,
+        exact(&Family::Lookup.tasks())?,
+    ];
+    line.held_out_passages = Some(found[0]);
+    line.held_out_needles = Some(found[1]);
+    line.held_out_lookups = Some(found[2]);
+    line.held_out_not_there = Some(exact(&Family::NotThere.tasks())?);
+    Ok(found.iter().sum::<f64>() / found.len() as f64)
 }
 
 fn share((right, all): (usize, usize)) -> f64 {
@@ -321,8 +347,10 @@ struct Window {
     n_results: usize,
     answer_loss: f64,
     cell_loss: f64,
+    pointer_loss: f64,
     answer_hits: (usize, usize),
     cell_hits: (usize, usize),
+    pointer_hits: (usize, usize),
     n_positions: usize,
 }
 
@@ -336,8 +364,10 @@ impl Window {
             n_results: 0,
             answer_loss: 0.0,
             cell_loss: 0.0,
+            pointer_loss: 0.0,
             answer_hits: (0, 0),
             cell_hits: (0, 0),
+            pointer_hits: (0, 0),
             n_positions: 0,
         }
     }
@@ -350,6 +380,9 @@ impl Window {
         self.n_results += 1;
         self.answer_loss += result.answer_loss;
         self.cell_loss += result.cell_loss;
+        self.pointer_loss += result.pointer_loss;
+        self.pointer_hits.0 += result.pointer_hits.0;
+        self.pointer_hits.1 += result.pointer_hits.1;
         self.answer_hits.0 += result.answer_hits.0;
         self.answer_hits.1 += result.answer_hits.1;
         self.cell_hits.0 += result.cell_hits.0;
@@ -368,6 +401,8 @@ impl Window {
             cell_loss: self.cell_loss / n,
             answer_accuracy: share(self.answer_hits),
             cell_accuracy: share(self.cell_hits),
+            pointer_loss: self.pointer_loss / n,
+            pointer_accuracy: share(self.pointer_hits),
             positions_per_second: self.n_positions as f64 / self.reset_at.elapsed().as_secs_f64(),
             ..LogLine::default()
         }

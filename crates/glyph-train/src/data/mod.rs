@@ -1,7 +1,7 @@
 //! Seeded training and test data: pages of text with a question and the expected answer.
 //!
-//! Four families of [`Task`]: read the page aloud, find a needle (RULER), look a value up by
-//! its key, and say that it is not there. [`Generator`] makes any number of samples of each;
+//! Five families of [`Task`]: read the page aloud, find a quoted passage, find a needle (RULER), look
+//! a value up by its key, and say that it is not there. [`Generator`] makes any number of samples of each;
 //! a sample depends only on the seed, the [`Split`], the index and the task asked for. What is
 //! held out is told in [`split`].
 //!
@@ -26,6 +26,7 @@ mod entry;
 mod fact;
 mod fill;
 mod lookup;
+mod passage;
 mod prose;
 mod random;
 mod read;
@@ -51,6 +52,8 @@ pub const NOT_THERE: &str = "Not on these pages.";
 pub enum Task {
     /// Read the page aloud.
     Read(Reading),
+    /// Find a quoted passage and say the word that follows it.
+    Passage(Reading),
     /// Find the values of a key hidden in other text.
     Needle(NeedleSpec),
     /// Look up a value in a document.
@@ -66,6 +69,8 @@ pub enum Task {
 pub enum Family {
     /// Reading aloud.
     Read,
+    /// Words that follow a quoted passage.
+    Passage,
     /// RULER's needles.
     Needle,
     /// Values by their keys.
@@ -79,6 +84,7 @@ impl Task {
     pub fn family(self) -> Family {
         match self {
             Self::Read(_) => Family::Read,
+            Self::Passage(_) => Family::Passage,
             Self::Needle(_) => Family::Needle,
             Self::Lookup(_) => Family::Lookup,
             Self::NeedleAbsent(_) | Self::LookupAbsent(_) => Family::NotThere,
@@ -96,15 +102,15 @@ impl Family {
             Document::Sentences,
             Document::Table,
         ];
+        const READINGS: [Reading; 4] = [
+            Reading::Prose,
+            Reading::Salad,
+            Reading::Random,
+            Reading::Code,
+        ];
         match self {
-            Self::Read => [
-                Reading::Prose,
-                Reading::Salad,
-                Reading::Random,
-                Reading::Code,
-            ]
-            .map(Task::Read)
-            .to_vec(),
+            Self::Read => READINGS.map(Task::Read).to_vec(),
+            Self::Passage => READINGS.map(Task::Passage).to_vec(),
             Self::Needle => needle_specs().into_iter().map(Task::Needle).collect(),
             Self::Lookup => DOCUMENTS.map(Task::Lookup).to_vec(),
             Self::NotThere => needle_specs()
@@ -238,6 +244,7 @@ impl Generator {
         let mut draw = Draw::new(self.seed, self.split, index);
         let made = match task {
             Task::Read(reading) => Some(read_sample(&mut draw, reading, grid, n_pages)),
+            Task::Passage(reading) => passage::generate(&mut draw, reading, grid, n_pages),
             Task::Needle(spec) => needle_sample(&mut draw, spec, false, grid, n_pages),
             Task::NeedleAbsent(spec) => needle_sample(&mut draw, spec, true, grid, n_pages),
             Task::Lookup(document) => lookup_sample(&mut draw, document, false, grid, n_pages),

@@ -1,0 +1,128 @@
+//! Where an answer stands on the pages: which vision token shows each of its characters, and in which cell.
+
+/// A vision token of the pages, counted from 0, and a cell in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cell {
+    /// The vision token.
+    pub token: usize,
+    /// The cell, line by line.
+    pub cell: usize,
+}
+
+/// The characters of all pages in reading order with the cell that shows each; a line's end is shown by none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ShownText(Vec<(char, Option<Cell>)>);
+
+impl ShownText {
+    /// Adds a line below the others; `cell_of` tells where a column is shown.
+    pub fn push_line(&mut self, line: &str, cell_of: impl Fn(usize) -> Cell) {
+        if !self.0.is_empty() {
+            self.0.push(('\n', None));
+        }
+        self.0.extend(
+            line.chars()
+                .enumerate()
+                .map(|(column, character)| (character, Some(cell_of(column)))),
+        );
+    }
+
+    /// Pairs of a character of the answer (counted from 0) and the cell that shows it. Empty when the
+    /// answer is not on the pages, or more than once; several values are looked for one by one.
+    pub fn locate(&self, answer: &str) -> Vec<(usize, Cell)> {
+        let answer: Vec<char> = answer.chars().collect();
+        if let Some(start) = self.only_place(&answer) {
+            return self.cells(start, 0, answer.len());
+        }
+        let mut pairs = Vec::new();
+        let mut begin = 0;
+        for end in separators(&answer).chain([answer.len()]) {
+            if let Some(start) = self.only_place(&answer[begin..end]) {
+                pairs.extend(self.cells(start, begin, end - begin));
+            }
+            begin = (end + SEPARATOR.len()).min(answer.len());
+        }
+        pairs
+    }
+
+    fn cells(&self, start: usize, first: usize, n: usize) -> Vec<(usize, Cell)> {
+        let shown = self.0[start..start + n].iter().enumerate();
+        shown
+            .filter_map(|(i, (_, cell))| cell.map(|cell| (first + i, cell)))
+            .collect()
+    }
+
+    fn only_place(&self, wanted: &[char]) -> Option<usize> {
+        if wanted.is_empty() || wanted.len() > self.0.len() {
+            return None;
+        }
+        let mut places = self
+            .0
+            .windows(wanted.len())
+            .enumerate()
+            .filter(|(_, window)| {
+                window.iter().zip(wanted).all(|((shown, _), wanted)| {
+                    shown == wanted || (*shown == '\n' && *wanted == ' ')
+                })
+            })
+            .map(|(place, _)| place);
+        let first = places.next()?;
+        places.next().is_none().then_some(first)
+    }
+}
+
+/// What stands between several values of an answer.
+const SEPARATOR: [char; 2] = [',', ' '];
+
+fn separators(answer: &[char]) -> impl Iterator<Item = usize> {
+    answer
+        .windows(SEPARATOR.len())
+        .enumerate()
+        .filter(|(_, window)| *window == SEPARATOR)
+        .map(|(place, _)| place)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Cell, ShownText};
+
+    fn shown() -> ShownText {
+        let mut shown = ShownText::default();
+        for (first, line) in [(0, "one two"), (10, "six one ten")] {
+            shown.push_line(line, |column| Cell {
+                token: first + column / 4,
+                cell: column % 4,
+            });
+        }
+        shown
+    }
+
+    /// (character, vision token) of each pair.
+    fn tokens(answer: &str) -> Vec<(usize, usize)> {
+        let pairs = shown().locate(answer);
+        pairs.iter().map(|(i, cell)| (*i, cell.token)).collect()
+    }
+
+    #[test]
+    fn a_whole_page_is_found_without_its_line_ends() {
+        let pairs = shown().locate("one two\nsix one ten");
+        assert_eq!(pairs.len(), 18);
+        assert_eq!(pairs[0], (0, Cell { token: 0, cell: 0 }));
+        assert_eq!(pairs[9], (10, Cell { token: 10, cell: 2 }));
+    }
+
+    #[test]
+    fn a_value_is_found_where_it_stands_alone_even_over_a_line_end() {
+        assert_eq!(tokens("ten"), [(0, 12), (1, 12), (2, 12)]);
+        assert_eq!(tokens("two six").len(), 6);
+        assert!(tokens("one").is_empty(), "stands there twice");
+        assert!(tokens("seven").is_empty());
+    }
+
+    #[test]
+    fn several_values_are_found_one_by_one() {
+        assert_eq!(
+            tokens("ten, one, six"),
+            [(0, 12), (1, 12), (2, 12), (10, 10), (11, 10), (12, 10)]
+        );
+    }
+}
