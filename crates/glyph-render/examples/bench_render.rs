@@ -2,8 +2,12 @@
 //! text and the same cores, in turns, and prints how many times faster it is: by the clock, and by
 //! the processor time of both, which other work on the machine disturbs less (Linux only).
 //!
+//! With `--png` it compares PNG encoders instead: the crate's own, and the one of the crate `image`
+//! with its fast settings, on the same pages in turns.
+//!
 //! ```text
-//! cargo run --release -p glyph-render --example bench_render -- --python venv/bin/python
+//! cargo run --release --workspace --example bench_render -- --python venv/bin/python
+//! cargo run --release --workspace --example bench_render -- --png
 //! ```
 
 use std::error::Error;
@@ -13,7 +17,9 @@ use std::process::Command;
 use std::time::Instant;
 
 use clap::Parser;
-use glyph_render::{FontLibrary, RenderStyle, Renderer};
+use glyph_render::{FontLibrary, NewlineMarkup, Page, RenderStyle, Renderer};
+use image::codecs::png::{CompressionType, FilterType, PngEncoder};
+use image::{ExtendedColorType, ImageEncoder};
 use serde_json::{Value, json};
 
 #[derive(Parser)]
@@ -34,6 +40,9 @@ struct Options {
     /// Processes of the official steps and threads of this renderer
     #[arg(long, default_value_t = 1)]
     cores: usize,
+    /// Compare PNG encoders instead of renderers
+    #[arg(long)]
+    png: bool,
 }
 
 /// Runs of this renderer for each run of the official steps.
@@ -68,13 +77,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::parse();
     rayon_threads(options.cores)?;
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    if options.png {
+        return compare_png_encoders(&options, &root);
+    }
     let mut results = Vec::new();
     for case in &options.case {
+        let (text, style) = read_case(&options, &root, case)?;
         let folder = root.join("tests/fixtures/render").join(case);
-        let text = fs::read_to_string(folder.join("text.txt"))?;
-        let text = vec![text; options.repeat].join("\n");
-        let style = fs::read_to_string(folder.join("style.json"))?;
-        let renderer = Renderer::new(RenderStyle::from_json(&style)?, FontLibrary::bundled())?;
+        let renderer = Renderer::new(style, FontLibrary::bundled())?;
         let (mut official, mut ours) = (Run::default(), Run::default());
         for _ in 0..options.rounds {
             official.add(run_official(&options, &root, &folder, &text)?);
@@ -113,6 +123,87 @@ fn main() -> Result<(), Box<dyn Error>> {
         json!({"cases": results, "small_pages_per_second": small})
     );
     Ok(())
+}
+
+/// A fixture's text, as often as the options want it, and its style.
+fn read_case(
+    options: &Options,
+    root: &Path,
+    case: &str,
+) -> Result<(String, RenderStyle), Box<dyn Error>> {
+    let folder = root.join("tests/fixtures/render").join(case);
+    let text = fs::read_to_string(folder.join("text.txt"))?;
+    let style = RenderStyle::from_json(&fs::read_to_string(folder.join("style.json"))?)?;
+    Ok((vec![text; options.repeat].join("\n"), style))
+}
+
+/// Encodes the pages of every case with both encoders, in gray and, with red markers, in colour.
+fn compare_png_encoders(options: &Options, root: &Path) -> Result<(), Box<dyn Error>> {
+    const FILTERS: [FilterType; 3] = [FilterType::NoFilter, FilterType::Sub, FilterType::Adaptive];
+    for case in &options.case {
+        for markup in [NewlineMarkup::line_break(), NewlineMarkup::red_marker()] {
+            let (text, mut style) = read_case(options, root, case)?;
+            let is_gray = markup == NewlineMarkup::line_break();
+            style.newline_markup = markup;
+            let renderer = Renderer::new(style, FontLibrary::bundled())?;
+            let pages: Vec<Page> = renderer.pages(&text).collect();
+            // Processor time and bytes of all pages: ours, then the others'.
+            let mut results = [(0.0, 0); 1 + FILTERS.len()];
+            for _ in 0..options.rounds {
+                let own = encode_all(&pages, |page| Ok(page.to_png()?))?;
+                let general = FILTERS
+                    .map(|filter| encode_all(&pages, |page| general_png(page, is_gray, filter)));
+                for (sum, run) in results.iter_mut().zip([Ok(own)].into_iter().chain(general)) {
+                    let (seconds, bytes) = run?;
+                    *sum = (sum.0 + seconds, sum.1 + bytes);
+                }
+            }
+            let [(own_seconds, own_bytes), general @ ..] = results;
+            let per_page = |total: f64| total / (pages.len() * options.rounds) as f64;
+            println!(
+                "{case}, {}: {} pages, ours {:.2} ms and {:.0} kB a page",
+                if is_gray { "gray" } else { "RGB" },
+                pages.len(),
+                per_page(own_seconds * 1e3),
+                per_page(own_bytes as f64 / 1e3),
+            );
+            for (filter, (seconds, bytes)) in FILTERS.iter().zip(general) {
+                println!(
+                    "  image, fast, {filter:?}: {:.1} times the time, {:.2} times the bytes",
+                    seconds / own_seconds,
+                    bytes as f64 / own_bytes as f64,
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Processor time and bytes of all files.
+fn encode_all(
+    pages: &[Page],
+    encode: impl Fn(&Page) -> Result<Vec<u8>, Box<dyn Error>>,
+) -> Result<(f64, usize), Box<dyn Error>> {
+    let start = cpu_seconds();
+    let mut bytes = 0;
+    for page in pages {
+        bytes += encode(page)?.len();
+    }
+    Ok((cpu_seconds() - start, bytes))
+}
+
+/// A page as the crate `image` encodes it, from the same pixels and of the same kind.
+fn general_png(page: &Page, is_gray: bool, filter: FilterType) -> Result<Vec<u8>, Box<dyn Error>> {
+    let mut png = Vec::new();
+    let encoder = PngEncoder::new_with_quality(&mut png, CompressionType::Fast, filter);
+    let (width_px, height_px) = (page.width_px, page.height_px);
+    if is_gray {
+        let gray: Vec<u8> = page.rgb.chunks_exact(3).map(|pixel| pixel[0]).collect();
+        encoder.write_image(&gray, width_px, height_px, ExtendedColorType::L8)?;
+    } else {
+        encoder.write_image(&page.rgb, width_px, height_px, ExtendedColorType::Rgb8)?;
+    }
+    Ok(png)
 }
 
 /// Pages per second for many short texts from one renderer, as a trainer renders them.
@@ -166,17 +257,16 @@ fn run_ours(renderer: &Renderer, text: &str, cores: usize) -> Result<Run, Box<dy
     })
 }
 
-/// Processor time that this process has used, from Linux's process table.
+/// Processor time of this process's threads, from Linux's process table, in steps of a few
+/// milliseconds; 0 elsewhere.
 fn cpu_seconds() -> f64 {
-    const TICKS_PER_SECOND: f64 = 100.0;
-    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // The fields after the process's name, which ends in a bracket; times are fields 14 and 15.
-    let fields = stat.rsplit(')').next().unwrap_or_default();
-    let times = fields.split_whitespace().skip(11).take(2);
-    times
-        .filter_map(|ticks| ticks.parse::<f64>().ok())
-        .sum::<f64>()
-        / TICKS_PER_SECOND
+    const NANOSECONDS: f64 = 1e9;
+    let threads = fs::read_dir("/proc/self/task").into_iter().flatten();
+    let nanoseconds = threads.filter_map(|thread| {
+        let stat = fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
+        stat.split(' ').next()?.parse::<f64>().ok()
+    });
+    nanoseconds.sum::<f64>() / NANOSECONDS
 }
 
 /// Runs tests/reference/render_bench.py, which times itself without the start of Python.

@@ -29,24 +29,24 @@ pub(crate) struct Coverage {
     top: i32,
     width_px: u32,
     height_px: u32,
-    /// On gray canvases, what black ink leaves of white paper. Nearly all glyphs are drawn black on
-    /// paper that is still white, with one store for each run.
+    /// What black ink leaves of white paper. Nearly all glyphs are drawn black on paper that is
+    /// still white, with one store for each run.
     runs: Box<[Run]>,
     /// The covered pixels: byte offset as above, and coverage.
     dots: Box<[(u32, u8)]>,
 }
 
-/// Neighbouring pixels of which some are covered.
+/// Neighbouring bytes of which some are covered.
 struct Run {
-    /// The pixels when black has been drawn on white; white where they are not covered.
+    /// The bytes when black has been drawn on white; white where they are not covered.
     left: [u8; RUN],
-    /// White where the pixels are covered.
+    /// White where the bytes are covered.
     covered: [u8; RUN],
     /// Byte offset in the canvas from the glyph's top left pixel.
     offset: u32,
 }
 
-/// Pixels in a [`Run`].
+/// Bytes in a [`Run`].
 const RUN: usize = 8;
 
 impl Coverage {
@@ -61,21 +61,25 @@ impl Coverage {
         let mut dots = Vec::new();
         let mut runs = Vec::new();
         for (row, mask) in mask.chunks_exact(width_px.max(1) as usize).enumerate() {
-            let row_start = row * canvas_width_px as usize;
+            let row_start = row * canvas_width_px as usize * channels;
             let covered = mask.iter().enumerate().filter(|(_, alpha)| **alpha > 0);
             dots.extend(
-                covered.map(|(column, alpha)| (((row_start + column) * channels) as u32, *alpha)),
+                covered.map(|(column, alpha)| ((row_start + column * channels) as u32, *alpha)),
             );
-            let mut column = 0;
-            while let Some(skipped) = mask[column..].iter().position(|alpha| *alpha > 0) {
-                column += skipped;
-                let alpha = |place: usize| mask.get(column + place).copied().unwrap_or(0);
+            let mask: Vec<u8> = mask
+                .iter()
+                .flat_map(|alpha| std::iter::repeat_n(*alpha, channels))
+                .collect();
+            let mut start = 0;
+            while let Some(skipped) = mask[start..].iter().position(|alpha| *alpha > 0) {
+                start += skipped;
+                let alpha = |place: usize| mask.get(start + place).copied().unwrap_or(0);
                 runs.push(Run {
-                    offset: (row_start + column) as u32,
+                    offset: (row_start + start) as u32,
                     left: std::array::from_fn(|place| 255 - alpha(place)),
                     covered: std::array::from_fn(|place| if alpha(place) > 0 { 255 } else { 0 }),
                 });
-                column = (column + RUN).min(mask.len());
+                start = (start + RUN).min(mask.len());
             }
         }
         Coverage {
@@ -86,6 +90,11 @@ impl Coverage {
             runs: runs.into(),
             dots: dots.into(),
         }
+    }
+
+    /// Memory that the image takes.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of::<Coverage>() + size_of_val(&*self.runs) + size_of_val(&*self.dots)
     }
 }
 
@@ -120,7 +129,9 @@ impl Canvas {
     }
 
     /// The pixels of each row, from the top.
-    pub(crate) fn rows(&self) -> impl DoubleEndedIterator<Item = &[u8]> + ExactSizeIterator {
+    pub(crate) fn rows(
+        &self,
+    ) -> impl DoubleEndedIterator<Item = &[u8]> + ExactSizeIterator + Clone {
         self.data.chunks_exact(self.stride())
     }
 
@@ -167,7 +178,7 @@ impl Canvas {
         }
         let start = top as usize * self.stride() + left as usize * self.channels;
         let target = &mut self.data[start..];
-        if self.channels == 1 && color == Rgb::BLACK {
+        if color == Rgb::BLACK {
             for run in &glyph.runs {
                 let start = run.offset as usize;
                 let under = target.get_mut(start..start + RUN);

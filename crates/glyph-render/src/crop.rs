@@ -19,8 +19,13 @@ impl Finished {
         self.canvas.channels == 1
     }
 
+    /// Bytes of a pixel.
+    pub(crate) fn channels(&self) -> usize {
+        self.canvas.channels
+    }
+
     /// The pixels of each row, from the top.
-    pub(crate) fn rows(&self) -> impl Iterator<Item = &[u8]> {
+    pub(crate) fn rows(&self) -> impl Iterator<Item = &[u8]> + Clone {
         let width = self.width_px as usize * self.canvas.channels;
         self.canvas
             .rows()
@@ -118,12 +123,15 @@ fn find_ink(canvas: &Canvas) -> Option<Ink> {
             .any(|pixel| is_ink[usize::from(gray(pixel))])
     };
     let last_row = canvas.rows().rposition(has_ink)?;
-    let paper = canvas.rows().next()?[0];
+    let first = canvas.rows().next()?.get(..canvas.channels)?;
+    let paper = first[0];
+    // Rows whose bytes all equal `paper` hold no ink.
+    let skips_paper = first.iter().all(|value| *value == paper) && !is_ink[usize::from(paper)];
     let mut last_column = 0;
     for pixels in canvas.rows().take(last_row + 1) {
         // Only what lies right of the ink found so far can move the edge, and most of it is paper.
         let right = &pixels[(last_column + 1).min(canvas.width_px) * canvas.channels..];
-        if canvas.channels == 1 && right.iter().fold(0, |sum, pixel| sum | (pixel ^ paper)) == 0 {
+        if skips_paper && right.iter().fold(0, |sum, pixel| sum | (pixel ^ paper)) == 0 {
             continue;
         }
         let last = right

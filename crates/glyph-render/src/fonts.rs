@@ -26,7 +26,8 @@ pub enum FontError {
     /// No font of the library answers to the style's `font-path`.
     #[error(
         "the style's font-path {requested} is not in the font library, which holds {}; \
-         add the font file or name one of these", available.join(", ")
+         add the font file or name one that it holds",
+        list(available)
     )]
     NotFound {
         /// The style's `font-path`.
@@ -34,6 +35,19 @@ pub enum FontError {
         /// Names of the fonts at hand.
         available: Vec<String>,
     },
+    /// The library holds more fonts than a renderer can number.
+    #[error("the font library holds {count} fonts; take out all but 65536 of them")]
+    TooMany {
+        /// Fonts in the library.
+        count: usize,
+    },
+}
+
+fn list(names: &[String]) -> String {
+    if names.is_empty() {
+        return "no font".to_owned();
+    }
+    names.join(", ")
 }
 
 /// A font that stands in for the one a style asks for.
@@ -85,6 +99,10 @@ impl FontLibrary {
 
     /// Adds a font file's bytes under the name that styles use: its path or its file name.
     /// A font of the same name is replaced.
+    ///
+    /// # Errors
+    ///
+    /// [`FontError::Unreadable`] when the bytes are not a font.
     pub fn add_font(&mut self, name: &str, bytes: Vec<u8>) -> Result<(), FontError> {
         let bytes: FontBytes = Arc::new(bytes);
         let mut database = fontdb::Database::new();

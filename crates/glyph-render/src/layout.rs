@@ -150,7 +150,7 @@ impl<'a> PageFlow<'a> {
         let fitting = (room_pt / leading_pt) as usize;
         // One line more than fits shows that the paragraph has to be split; a second one takes
         // care of rounding at the page's end.
-        let count = paragraph.lines.prepare(fitting + 2);
+        let count = paragraph.lines.prepare(fitting.saturating_add(2));
         let rest_pt = frame.y_pt - (count as f64 * leading_pt + space_pt);
         if rest_pt >= bottom_pt - FUZZ_PT || count <= fitting {
             let lines = paragraph.lines.take_all();

@@ -14,11 +14,28 @@
 //! assert!(pages.report().missing_glyphs.is_empty());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! Pages stream: [`Renderer::pages`] and [`Renderer::png_pages`] draw one page when it is asked
+//! for, and hold one. Where there are threads, `pages_parallel` and `png_pages_parallel` draw a few
+//! pages ahead on all cores and hand them out in order:
+//!
+//! ```
+//! use glyph_render::{FontLibrary, RenderStyle, Renderer};
+//!
+//! let renderer = Renderer::new(RenderStyle::official_en(), FontLibrary::bundled())?;
+//! let text = "A line of a long text.\n".repeat(1000);
+//! let mut bytes = 0;
+//! for page in renderer.png_pages_parallel(&text) {
+//!     bytes += page?.png.len();
+//! }
+//! assert_eq!(renderer.count_pages(&text), 13);
+//! # assert!(bytes > 0);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod canvas;
 mod crop;
 mod fonts;
-mod gray_png;
 mod layout;
 mod markup;
 mod measure;
@@ -29,8 +46,10 @@ mod parallel;
 mod raster;
 mod renderer;
 mod style;
+mod style_check;
 mod style_json;
 mod text;
+mod text_png;
 mod words;
 mod wrap_cjk;
 mod wrap_latin;

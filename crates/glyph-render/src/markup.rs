@@ -2,6 +2,10 @@
 
 use crate::style::Rgb;
 
+/// Most bytes of a markup. Every newline of a text is replaced by it, and markers are numbered in
+/// one byte.
+const MAX_MARKUP_BYTES: usize = 1000;
+
 /// What the official renderer writes for each newline: a line break, or a visible marker that
 /// packs more text on a page.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,9 +48,12 @@ impl NewlineMarkup {
         }
     }
 
-    /// Reads `<br/>`, plain text and `<font color="#RRGGBB">plain text</font>` in any sequence;
-    /// anything else gives `None`.
+    /// Reads `<br/>`, plain text and `<font color="#RRGGBB">plain text</font>` in any sequence,
+    /// at most 1000 bytes; anything else gives `None`.
     pub fn parse(source: &str) -> Option<NewlineMarkup> {
+        if source.len() > MAX_MARKUP_BYTES {
+            return None;
+        }
         let mut pieces = Vec::new();
         let mut rest = source;
         while !rest.is_empty() {

@@ -15,14 +15,17 @@ pub(crate) struct Measure<'a> {
 }
 
 impl Measure<'_> {
+    #[inline]
     pub(crate) fn width_pt(&self, text: &str) -> f64 {
         self.pt_per_milli_em * self.faces.milli_em(text)
     }
 
+    #[inline]
     pub(crate) fn char_pt(&self, character: char) -> f64 {
         self.pt_per_milli_em * self.faces.info(character).milli_em
     }
 
+    #[inline]
     pub(crate) fn line_pt(&self, line: usize) -> f64 {
         if line == 0 {
             self.first_line_pt

@@ -1,6 +1,7 @@
 //! Which face draws a character and how wide it is.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use cosmic_text::{FontSystem, fontdb};
@@ -13,6 +14,9 @@ const BLOCK: usize = 256;
 /// Blocks that cover all of Unicode.
 const BLOCKS: usize = 0x11_0000 / BLOCK;
 
+/// Units per em that a font may have.
+const UNITS_PER_EM: RangeInclusive<u16> = 16..=16384;
+
 /// How one character is drawn.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CharInfo {
@@ -23,7 +27,7 @@ pub(crate) struct CharInfo {
     /// Glyph number in its face; 0 is the face's box for missing characters.
     pub(crate) glyph: u16,
     /// Place of the face in [`FaceSet::faces`].
-    pub(crate) face: u8,
+    pub(crate) face: u16,
     /// Whether some face has the character.
     pub(crate) covered: bool,
 }
@@ -95,7 +99,11 @@ impl FaceSet {
             });
             let metrics = swash.metrics(&[]);
             let advances = swash.glyph_metrics(&[]);
-            let units_per_em = f64::from(metrics.units_per_em).max(1.0);
+            // Another value is damage, and would make glyphs of any size.
+            if !UNITS_PER_EM.contains(&metrics.units_per_em) {
+                return Err(unreadable());
+            }
+            let units_per_em = f64::from(metrics.units_per_em);
             // The same two roundings as the official renderer's, so that sums agree to the bit.
             let per_unit = 1000.0 / units_per_em;
             let mut widths: HashMap<u32, (f64, f64)> = HashMap::new();
@@ -111,7 +119,8 @@ impl FaceSet {
                     (milli_em, pdf_number(milli_em) * 0.001)
                 })
             };
-            let face = set.faces.len() as u8;
+            let face = u16::try_from(set.faces.len())
+                .map_err(|_| FontError::TooMany { count: fonts.len() })?;
             if face == 0 {
                 let (milli_em, drawn_em) = width(0);
                 set.infos[0] = [CharInfo {

@@ -1,6 +1,10 @@
 //! Draws a laid-out page with glyph images from the text engine.
 
-use cosmic_text::{CacheKey, CacheKeyFlags, FontSystem, SubpixelBin, SwashCache, SwashContent};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use cosmic_text::{
+    CacheKey, CacheKeyFlags, FontSystem, SubpixelBin, SwashCache, SwashContent, SwashImage,
+};
 
 use crate::canvas::{Canvas, Coverage, PixelRect};
 use crate::layout::{PageItem, PageLayout, ParagraphBox, PlacedLine};
@@ -24,6 +28,10 @@ const MAX_BINNED_BOX_PX: i64 = 50;
 /// The margin that poppler adds to a bounding box's height in whole pixels.
 const BOX_MARGIN_PX: i64 = 3;
 
+/// Memory that one thread's glyph images may take. In the official styles all characters of the
+/// bundled fonts stay below it; images of large type are dropped and drawn again.
+const MAX_IMAGE_BYTES: usize = 64 << 20;
+
 /// Slot of a glyph that was not drawn yet.
 const UNKNOWN: u32 = u32::MAX;
 /// Slot of a glyph without pixels, such as a space.
@@ -35,6 +43,7 @@ pub(crate) struct Rasterizer {
     cache: SwashCache,
     faces: Vec<FaceImages>,
     images: Vec<Coverage>,
+    image_bytes: usize,
     pub(crate) memory: Memory,
 }
 
@@ -80,6 +89,7 @@ impl Rasterizer {
             cache: SwashCache::new(),
             faces: images.collect(),
             images: Vec::new(),
+            image_bytes: 0,
             memory: Memory::default(),
         }
     }
@@ -159,7 +169,7 @@ impl Rasterizer {
         }
     }
 
-    /// Has the text engine draw a glyph and keeps its image.
+    /// Draws a glyph and keeps its image.
     #[cold]
     fn draw_image(&mut self, info: &CharInfo, bin: usize, paint: Paint) -> Option<&Coverage> {
         let face = &paint.faces.faces[usize::from(info.face)];
@@ -172,7 +182,7 @@ impl Rasterizer {
             font_weight: face.weight,
             flags: CacheKeyFlags::DISABLE_HINTING,
         };
-        let image = self.cache.get_image_uncached(&mut self.system, key);
+        let image = self.outline(key, paint.faces);
         let mask = image.filter(|image| image.content == SwashContent::Mask);
         let slot = match mask {
             Some(image) if !image.data.is_empty() => {
@@ -181,8 +191,7 @@ impl Rasterizer {
                 let (canvas_px, _) = paint.style.page_px();
                 let coverage =
                     Coverage::new(place, size_px, &image.data, canvas_px, paint.channels);
-                self.images.push(coverage);
-                self.images.len() as u32 - 1
+                self.keep(coverage)
             }
             _ => BLANK,
         };
@@ -192,6 +201,31 @@ impl Rasterizer {
         }
         *slots.get_mut(usize::from(info.glyph) * BINS.len() + bin)? = slot;
         self.images.get(slot as usize)
+    }
+
+    /// Has the text engine draw a glyph. It may panic over a damaged font, whose glyph is blank then.
+    fn outline(&mut self, key: CacheKey, faces: &FaceSet) -> Option<SwashImage> {
+        let (cache, system) = (&mut self.cache, &mut self.system);
+        let draw = AssertUnwindSafe(|| cache.get_image_uncached(system, key));
+        catch_unwind(draw).unwrap_or_else(|_| {
+            self.system = font_system(&faces.database);
+            self.cache = SwashCache::new();
+            None
+        })
+    }
+
+    /// Keeps an image, without the others where there are too many, and gives its slot.
+    fn keep(&mut self, image: Coverage) -> u32 {
+        self.image_bytes += image.bytes();
+        if self.image_bytes > MAX_IMAGE_BYTES {
+            self.faces
+                .iter_mut()
+                .for_each(|face| face.slots.fill(UNKNOWN));
+            self.images.clear();
+            self.image_bytes = image.bytes();
+        }
+        self.images.push(image);
+        self.images.len() as u32 - 1
     }
 }
 

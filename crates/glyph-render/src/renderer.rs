@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use image::ImageError;
+
 use crate::crop::{self, Finished};
 use crate::fonts::{FontError, FontLibrary, FontSubstitution};
 use crate::layout::{PageFlow, PageLayout};
 use crate::metrics::FaceSet;
-use image::ImageError;
-
 use crate::page::{Page, PageLine, PngPage};
 use crate::raster::{Paint, Rasterizer};
 use crate::style::{RenderStyle, Rgb, StyleError};
@@ -63,6 +63,11 @@ pub(crate) struct Shared {
 
 impl Renderer {
     /// Makes a renderer; the style's `font-path` must be in `fonts` or have a bundled stand-in.
+    ///
+    /// # Errors
+    ///
+    /// [`RenderError::Style`] when a value of the style cannot be used ([`RenderStyle::validate`]),
+    /// [`RenderError::Font`] when the style's font is missing or a font of the library is unreadable.
     pub fn new(style: RenderStyle, fonts: FontLibrary) -> Result<Renderer, RenderError> {
         style.validate()?;
         let (fonts, substitution) = fonts.resolve(&style.font_path)?;

@@ -18,9 +18,6 @@ pub(crate) const POINTS_PER_INCH: f64 = 72.0;
 /// Blank border, in points, that the official layout keeps inside the margins on every side.
 pub(crate) const FRAME_PADDING_PT: f64 = 6.0;
 
-/// Most pixels that one page may have; a larger page is a mistake in the style.
-const MAX_PAGE_PIXELS: f64 = 100_000_000.0;
-
 /// Every key of the official configuration, in the order of the shipped files.
 pub(crate) const KEYS: [&str; 23] = [
     "page-size",
@@ -79,7 +76,7 @@ pub enum StyleError {
         hint: &'static str,
     },
     /// Values that are valid alone and impossible together.
-    #[error("the render style cannot hold text: {0}")]
+    #[error("the render style cannot be used: {0}")]
     Impossible(String),
 }
 
@@ -228,6 +225,11 @@ pub struct RenderStyle {
 
 impl RenderStyle {
     /// Reads an official configuration file.
+    ///
+    /// # Errors
+    ///
+    /// [`StyleError`] when the text is not a JSON object, or a key is unknown, missing or has a
+    /// value that cannot be used.
     pub fn from_json(json: &str) -> Result<RenderStyle, StyleError> {
         let map: Map<String, Value> =
             serde_json::from_str(json).map_err(|error| StyleError::NotJson(error.to_string()))?;
@@ -326,93 +328,5 @@ impl RenderStyle {
     /// placed from.
     pub(crate) fn top_edge_px(&self) -> f64 {
         pdf_number(self.page_height_pt) * self.px_per_pt()
-    }
-
-    /// Checks every value, alone and together.
-    pub fn validate(&self) -> Result<(), StyleError> {
-        let number = |key, value: f64, valid: bool, expected| {
-            if value.is_finite() && valid {
-                return Ok(());
-            }
-            Err(StyleError::BadValue {
-                key,
-                value: value.to_string(),
-                expected,
-            })
-        };
-        const POSITIVE: &str = "a number above 0 and at most 14400 (points)";
-        const NOT_NEGATIVE: &str = "a number from 0 to 14400 (points)";
-        const MARGIN: &str = "a number from -6 (which cancels the frame padding) to 14400 (points)";
-        const ANY: &str = "a number from -14400 to 14400 (points)";
-        const MAX_PT: f64 = 14400.0;
-        let positive =
-            |key, value: f64| number(key, value, value > 0.0 && value <= MAX_PT, POSITIVE);
-        let not_negative =
-            |key, value: f64| number(key, value, (0.0..=MAX_PT).contains(&value), NOT_NEGATIVE);
-        let margin = |key, value: f64| {
-            number(
-                key,
-                value,
-                (-FRAME_PADDING_PT..=MAX_PT).contains(&value),
-                MARGIN,
-            )
-        };
-        let any = |key, value: f64| number(key, value, value.abs() <= MAX_PT, ANY);
-        positive("page-size", self.page_width_pt)?;
-        positive("page-size", self.page_height_pt)?;
-        number(
-            "dpi",
-            self.dpi,
-            self.dpi >= 1.0 && self.dpi <= 2400.0,
-            "a number from 1 to 2400",
-        )?;
-        margin("margin-x", self.margin_x_pt)?;
-        margin("margin-y", self.margin_y_pt)?;
-        positive("font-size", self.font_size_pt)?;
-        positive("line-height", self.line_height_pt)?;
-        number(
-            "horizontal-scale",
-            self.horizontal_scale,
-            self.horizontal_scale >= 0.01 && self.horizontal_scale <= 100.0,
-            "a number from 0.01 to 100",
-        )?;
-        any("first-line-indent", self.first_line_indent_pt)?;
-        any("left-indent", self.left_indent_pt)?;
-        any("right-indent", self.right_indent_pt)?;
-        not_negative("space-before", self.space_before_pt)?;
-        not_negative("space-after", self.space_after_pt)?;
-        not_negative("border-width", self.border_width_pt)?;
-        not_negative("border-padding", self.border_padding_pt)?;
-        self.validate_room()
-    }
-
-    /// Checks that a page holds at least one character a line and two lines.
-    fn validate_room(&self) -> Result<(), StyleError> {
-        let line_pt = self.frame_width_pt() - self.left_indent_pt - self.right_indent_pt;
-        let first_pt = line_pt - self.first_line_indent_pt;
-        if line_pt.min(first_pt).min(self.frame_width_pt()) <= 0.0 {
-            return Err(StyleError::Impossible(format!(
-                "page-size, margin-x and the indents leave lines of {:.2} points; widen the page \
-                 or take less margin",
-                line_pt.min(first_pt)
-            )));
-        }
-        // The official layout moves a paragraph on when fewer than two of its lines fit, and
-        // stops with an error when that happens on an empty page.
-        let height_pt = self.frame_top_pt() - self.frame_bottom_pt();
-        if ((height_pt / self.line_height_pt) as i64) < 2 {
-            return Err(StyleError::Impossible(format!(
-                "a page leaves {height_pt:.2} points for lines of {} points; it must hold two",
-                self.line_height_pt
-            )));
-        }
-        let (width_px, height_px) = self.page_px();
-        let pixels = f64::from(width_px) * f64::from(height_px) * self.horizontal_scale.max(1.0);
-        if pixels > MAX_PAGE_PIXELS {
-            return Err(StyleError::Impossible(format!(
-                "a page would be {width_px}×{height_px} pixels; lower page-size or dpi"
-            )));
-        }
-        Ok(())
     }
 }

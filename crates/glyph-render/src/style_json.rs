@@ -10,7 +10,9 @@ impl TryFrom<Map<String, Value>> for RenderStyle {
 
     fn try_from(map: Map<String, Value>) -> Result<RenderStyle, StyleError> {
         if let Some(key) = map.keys().find(|key| !KEYS.contains(&key.as_str())) {
-            return Err(StyleError::UnknownKey { key: key.clone() });
+            return Err(StyleError::UnknownKey {
+                key: shortened(key),
+            });
         }
         let keys = Keys(&map);
         let Some(font_path) = keys.text("font-path")? else {
@@ -110,6 +112,15 @@ impl From<RenderStyle> for Map<String, Value> {
     }
 }
 
+/// The start of a text that may be too long for a message.
+fn shortened(text: &str) -> String {
+    const MAX_CHARS: usize = 80;
+    match text.char_indices().nth(MAX_CHARS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 /// Typed access to the keys of a configuration.
 struct Keys<'a>(&'a Map<String, Value>);
 
@@ -127,7 +138,7 @@ impl<'a> Keys<'a> {
             Some(read) => Ok(Some(read)),
             None => Err(StyleError::BadValue {
                 key,
-                value: value.to_string(),
+                value: shortened(&value.to_string()),
                 expected,
             }),
         }
@@ -161,7 +172,8 @@ impl<'a> Keys<'a> {
     fn markup(&self) -> Result<Option<NewlineMarkup>, StyleError> {
         self.read(
             "newline-markup",
-            "made of <br/>, plain text and <font color=\"#RRGGBB\">plain text</font>",
+            "made of <br/>, plain text and <font color=\"#RRGGBB\">plain text</font>, \
+             at most 1000 bytes",
             |value| NewlineMarkup::parse(value.as_str()?),
         )
     }

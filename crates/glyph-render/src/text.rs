@@ -289,6 +289,7 @@ pub(crate) struct Line {
 
 impl Line {
     /// Appends text in a colour.
+    #[inline]
     pub(crate) fn push(&mut self, text: &str, color: u8) {
         self.text.push_str(text);
         match self.colors.last_mut() {

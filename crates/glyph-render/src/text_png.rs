@@ -1,8 +1,8 @@
-//! A PNG encoder for gray text pages, several times faster than a general one.
+//! A PNG encoder for text pages, faster than a general one (measured in docs/RENDERING.md).
 //!
-//! A page is mostly paper, and the grays of its ink are spread evenly. So one fixed code serves
-//! every page: a pixel of paper takes one bit, any other pixel nine, and long stretches of
-//! paper are repeats.
+//! A page is mostly paper of one value, and the values of its ink are spread evenly. So one fixed
+//! code serves every page: a byte of paper takes one bit, any other byte nine, and long stretches
+//! of paper are repeats. Nothing is searched for and nothing counted.
 
 use std::sync::OnceLock;
 
@@ -11,6 +11,9 @@ use simd_adler32::Adler32;
 const SIGNATURE: [u8; 8] = [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1A, b'\n'];
 /// Deflate with a 32 kB window, lowest compression level.
 const ZLIB_HEADER: [u8; 2] = [0x78, 0x01];
+/// PNG's kinds of colour.
+const GRAY: u8 = 0;
+const RGB: u8 = 2;
 /// PNG's filter that stores pixels as they are.
 const NO_FILTER: u8 = 0;
 
@@ -22,6 +25,8 @@ const LONGEST_REPEAT: usize = 285;
 const REPEAT_LENGTH: usize = 258;
 /// Bits that can be added at once while up to seven wait to fill a byte.
 const MAX_PUSH: u32 = 56;
+/// Bytes that are encoded at once: the codes of no six exceed [`MAX_PUSH`].
+const GROUP: usize = 6;
 /// Symbols of the literal and length alphabet.
 const SYMBOLS: usize = 286;
 
@@ -83,24 +88,28 @@ impl Code {
         }
     }
 
-    /// The code of four literals and its length, at most 36 bits.
+    /// The codes of a group of literals and the sum of their lengths.
     #[inline(always)]
-    fn four(&self, literals: [u8; 4]) -> (u64, u32) {
-        let [a, b, c, d] = literals;
-        let pair = |pair: [u8; 2]| self.pairs[usize::from(u16::from_le_bytes(pair))];
-        let (ab, cd) = (pair([a, b]), pair([c, d]));
+    fn group(&self, [a, b, c, d, e, f]: [u8; GROUP]) -> (u64, u32) {
+        let pair = |a, b| self.pairs[usize::from(u16::from_le_bytes([a, b]))];
         let bits = |word: u32| u64::from(word & CODE_MASK);
-        let count = ab >> LENGTH_SHIFT;
-        (bits(ab) | (bits(cd) << count), count + (cd >> LENGTH_SHIFT))
+        let (ab, cd, ef) = (pair(a, b), pair(c, d), pair(e, f));
+        let two = ab >> LENGTH_SHIFT;
+        let four = two + (cd >> LENGTH_SHIFT);
+        let all = four + (ef >> LENGTH_SHIFT);
+        (bits(ab) | (bits(cd) << two) | (bits(ef) << four), all)
     }
 }
 
-/// Encodes rows of one byte a pixel, from the top. The file is put together in `memory`, which an
-/// earlier call may have left.
+/// Encodes rows of pixels, from the top, with one byte (gray) or three bytes (red, green, blue)
+/// each. The file is put together in `memory`, which an earlier call may have left.
+///
+/// Right for every page; the file is small where most bytes have the value `paper`.
 pub(crate) fn encode<'a>(
     rows: impl Iterator<Item = &'a [u8]>,
-    width_px: u32,
-    height_px: u32,
+    (width_px, height_px): (u32, u32),
+    channels: usize,
+    paper: u8,
     memory: &mut Vec<u8>,
 ) -> Vec<u8> {
     let mut writer = BitWriter::new(std::mem::take(memory));
@@ -108,15 +117,14 @@ pub(crate) fn encode<'a>(
     let header = writer.start_chunk(b"IHDR");
     writer.write_bytes(&width_px.to_be_bytes());
     writer.write_bytes(&height_px.to_be_bytes());
-    // Bit depth, gray, and the only compression, filter set and order of rows.
-    writer.write_bytes(&[8, 0, 0, 0, 0]);
+    // Bit depth, kind of colour, and the only compression, filter set and order of rows.
+    let color = if channels == 1 { GRAY } else { RGB };
+    writer.write_bytes(&[8, color, 0, 0, 0]);
     writer.end_chunk(header);
 
     let data = writer.start_chunk(b"IDAT");
     writer.write_bytes(&ZLIB_HEADER);
-    let mut rows = rows.peekable();
-    let paper = rows.peek().and_then(|row| row.first());
-    let code = Code::of_paper(paper.copied().unwrap_or(u8::MAX));
+    let code = Code::of_paper(paper);
     writer.write_block_header(code);
     let mut checksum = Adler32::new();
     for row in rows {
@@ -292,23 +300,15 @@ impl BitWriter {
         let out = &mut self.out[..];
         cursor.push_paper(out, code);
         cursor.push_word(out, code.words[usize::from(NO_FILTER)]);
-        let paper = u64::from_ne_bytes([code.paper; 8]);
-        let (chunks, rest) = row.as_chunks::<8>();
-        for chunk in chunks {
-            if u64::from_ne_bytes(*chunk) == paper {
-                cursor.paper += 8;
+        let (groups, rest) = row.as_chunks::<GROUP>();
+        for group in groups {
+            if *group == [code.paper; GROUP] {
+                cursor.paper += GROUP;
                 continue;
             }
             cursor.push_paper(out, code);
-            let [a, b, c, d, e, f, g, h] = *chunk;
-            let (head, head_count) = code.four([a, b, c, d]);
-            let (tail, tail_count) = code.four([e, f, g, h]);
-            if head_count + tail_count <= MAX_PUSH {
-                cursor.push(out, head | (tail << head_count), head_count + tail_count);
-            } else {
-                cursor.push(out, head, head_count);
-                cursor.push(out, tail, tail_count);
-            }
+            let (bits, count) = code.group(*group);
+            cursor.push(out, bits, count);
         }
         for byte in rest {
             if *byte == code.paper {
@@ -356,25 +356,21 @@ mod tests {
             (seed >> 16) as u8
         };
         for (width, height) in [(1, 1), (1, 300), (7, 3), (256, 2), (595, 842), (1000, 40)] {
-            let noise: Vec<u8> = (0..width * height).map(|_| random()).collect();
-            let steps: Vec<u8> = (0..width * height)
+            let noise: Vec<u8> = (0..width * height * 3).map(|_| random()).collect();
+            let steps: Vec<u8> = (0..width * height * 3)
                 .map(|place| (place / 300) as u8)
                 .collect();
-            for pixels in [
-                noise,
-                steps,
-                vec![255; width * height],
-                vec![0; width * height],
-            ] {
-                let png = encode(
-                    pixels.chunks(width),
-                    width as u32,
-                    height as u32,
-                    &mut memory,
-                );
+            let plain = [vec![255; width * height * 3], vec![0; width * height * 3]];
+            for bytes in [noise, steps].iter().chain(&plain) {
+                let size_px = (width as u32, height as u32);
+                let gray = &bytes[..width * height];
+                let png = encode(gray.chunks(width), size_px, 1, 255, &mut memory);
                 let decoded = image::load_from_memory(&png).unwrap().to_luma8();
-                assert_eq!(decoded.dimensions(), (width as u32, height as u32));
-                assert!(decoded.into_raw() == pixels, "{width}×{height}");
+                assert_eq!(decoded.dimensions(), size_px);
+                assert!(decoded.into_raw() == gray, "gray {width}×{height}");
+                let png = encode(bytes.chunks(width * 3), size_px, 3, 0, &mut memory);
+                let decoded = image::load_from_memory(&png).unwrap().to_rgb8();
+                assert!(&decoded.into_raw() == bytes, "RGB {width}×{height}");
             }
         }
     }

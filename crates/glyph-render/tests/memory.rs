@@ -1,0 +1,103 @@
+//! Memory while long texts are rendered: it must not grow with the text.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails, in its helpers too"
+)]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use glyph_render::{CJK_FONT, FontLibrary, RenderStyle, Renderer};
+
+/// Counts the bytes in use and the most that were.
+struct Counting;
+
+static IN_USE: AtomicUsize = AtomicUsize::new(0);
+static PEAK: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every call goes to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let in_use = IN_USE.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
+        PEAK.fetch_max(in_use, Ordering::Relaxed);
+        // SAFETY: the caller keeps the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        IN_USE.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller keeps the contract of `dealloc`, and `memory` is the system's.
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Waits until no other test of this file runs: all of them are counted together.
+fn alone() -> MutexGuard<'static, ()> {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Most bytes that `work` had in use beyond those in use before it.
+fn peak_bytes(work: impl FnOnce()) -> usize {
+    let before = IN_USE.load(Ordering::Relaxed);
+    PEAK.store(before, Ordering::Relaxed);
+    work();
+    PEAK.load(Ordering::Relaxed) - before
+}
+
+const MEGABYTE: usize = 1 << 20;
+
+#[test]
+fn ten_megabytes_of_text_take_the_memory_of_one_page() {
+    let _alone = alone();
+    let text = "A line of text that is repeated until it is long enough.\n".repeat(180_000);
+    assert!(text.len() > 10_000_000);
+    let renderer = Renderer::new(RenderStyle::official_en(), FontLibrary::bundled()).unwrap();
+    let mut pages = 0;
+    let peak = peak_bytes(|| pages = renderer.png_pages(&text).map(Result::unwrap).count());
+    assert!(pages > 2000, "{pages} pages");
+    // The fonts' outlines, a page of half a megabyte, its PNG file.
+    assert!(peak < 8 * MEGABYTE, "{peak} bytes");
+}
+
+#[test]
+fn parallel_pages_are_held_by_the_thread_not_by_the_text() {
+    let _alone = alone();
+    let text = "中文一行，重复很多次。\n".repeat(100_000);
+    let renderer = Renderer::new(RenderStyle::official_zh(), FontLibrary::bundled()).unwrap();
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build();
+    let mut pages = 0;
+    let peak = peak_bytes(|| {
+        pool.unwrap()
+            .install(|| pages = renderer.pages_parallel(&text).count());
+    });
+    assert!(pages > 1000, "{pages} pages");
+    // Six pages of 1.5 megabytes are under way, and each thread has a canvas.
+    assert!(peak < 24 * MEGABYTE, "{peak} bytes");
+}
+
+#[test]
+fn images_of_large_type_are_not_all_kept() {
+    let _alone = alone();
+    let style = format!(
+        r#"{{"font-path": "{CJK_FONT}", "font-size": 600, "line-height": 620, "alignment": "LEFT",
+            "page-size": "660,1300"}}"#
+    );
+    let renderer = Renderer::new(
+        RenderStyle::from_json(&style).unwrap(),
+        FontLibrary::bundled(),
+    )
+    .unwrap();
+    let text: String = ('\u{4E00}'..'\u{5000}').collect();
+    let mut pages = 0;
+    let peak = peak_bytes(|| pages = renderer.pages(&text).count());
+    assert!(pages > 200, "{pages} pages");
+    assert!(peak < 100 * MEGABYTE, "{peak} bytes");
+}
