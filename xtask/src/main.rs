@@ -17,7 +17,8 @@ Commands:
   serve             build glyph and show its first answer
   ask [ARGS]        build glyph and run `glyph ask ARGS`
   glyph ARGS        build glyph and run it
-  test [--skip STEP]…  every check: fmt, clippy, tests, doc, wasm
+  test [--skip STEP]…
+                    every check, or all but some: fmt, clippy, tests, doc, wasm
   fmt               format all code
   clippy, tests, doc, wasm-check
                     one step of `test`

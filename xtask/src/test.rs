@@ -14,7 +14,7 @@ struct Step {
 
 /// In this order: what fails fastest comes first. All native steps name the whole workspace: the
 /// features of the dependencies are then the same in each, and burn is compiled once.
-const STEPS: [Step; 5] = [
+static STEPS: [Step; 5] = [
     Step {
         name: "fmt",
         run: check_format,
@@ -39,32 +39,57 @@ const STEPS: [Step; 5] = [
 
 /// `cargo xtask test`.
 pub fn all(args: &[&str]) -> Result<()> {
-    let mut skipped = Vec::new();
-    let mut args = args.iter().copied();
-    while let Some(arg) = args.next() {
-        let name = match arg {
-            "--skip" => args.next().unwrap_or("nothing"),
-            other => other.strip_prefix("--skip-").unwrap_or(other),
-        };
-        if !STEPS.iter().any(|step| step.name == name) {
-            let names: Vec<&str> = STEPS.iter().map(|step| step.name).collect();
-            return Err(format!(
-                "{name:?} is no step; test takes --skip with one of {}",
-                names.join(", ")
-            ));
-        }
-        skipped.push(name);
-    }
+    let (chosen, skipped) = selection(args)?;
     let (mut times, mut reports) = (Vec::new(), Vec::new());
-    for step in STEPS.iter().filter(|step| !skipped.contains(&step.name)) {
+    for step in chosen {
         let (seconds, report) = timed(step)?;
         times.push(format!("{} {seconds:.0} s", step.name));
         reports.extend(report);
     }
-    println!("\nAll checks passed: {}", times.join(", "));
-    // The count of the tests is the last line.
+    let what = if skipped.is_empty() { "All" } else { "These" };
+    println!("\n{what} checks passed: {}", times.join(", "));
+    // The count of the tests is the last line, unless something was left out.
     reports.iter().for_each(|report| println!("{report}"));
+    if !skipped.is_empty() {
+        println!("Skipped: {}", names(&skipped));
+    }
     Ok(())
+}
+
+/// The steps to run and those to skip, by the arguments of `test`.
+fn selection(args: &[&str]) -> Result<(Vec<&'static Step>, Vec<&'static Step>)> {
+    let all: Vec<&Step> = STEPS.iter().collect();
+    let usage = |what: String| {
+        let steps = names(&all);
+        Err(format!(
+            "{what}. test takes --skip STEP, any number of times; the steps are {steps}. One step \
+             alone has a command of its own, such as cargo xtask clippy"
+        ))
+    };
+    let mut to_skip = Vec::new();
+    let mut args = args.iter().copied();
+    while let Some(arg) = args.next() {
+        if arg != "--skip" {
+            return usage(format!("{arg:?} is no option of test"));
+        }
+        match args.next() {
+            None => return usage("--skip lacks its step".to_owned()),
+            Some(name) if all.iter().any(|step| step.name == name) => to_skip.push(name),
+            Some(name) => return usage(format!("{name:?} is no step")),
+        }
+    }
+    let (skipped, chosen) = STEPS
+        .iter()
+        .partition::<Vec<&Step>, _>(|step| to_skip.contains(&step.name));
+    if chosen.is_empty() {
+        return usage("nothing is left to run".to_owned());
+    }
+    Ok((chosen, skipped))
+}
+
+fn names(steps: &[&Step]) -> String {
+    let names: Vec<&str> = steps.iter().map(|step| step.name).collect();
+    names.join(", ")
 }
 
 /// One step by its name.
@@ -129,4 +154,89 @@ fn wasm() -> Result<Option<String>> {
         .args(packages)
         .args(["--", "-D", "warnings"]))?;
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{names, selection};
+
+    fn selected(args: &[&str]) -> Result<[String; 2], String> {
+        selection(args).map(|(chosen, skipped)| [names(&chosen), names(&skipped)])
+    }
+
+    #[test]
+    fn steps_are_skipped_by_their_option_alone() {
+        let both = |chosen: &str, skipped: &str| Ok([chosen.to_owned(), skipped.to_owned()]);
+        assert_eq!(selected(&[]), both("fmt, clippy, tests, doc, wasm", ""));
+        assert_eq!(
+            selected(&["--skip", "clippy"]),
+            both("fmt, tests, doc, wasm", "clippy")
+        );
+        assert_eq!(
+            selected(&["--skip", "wasm", "--skip", "fmt"]),
+            both("clippy, tests, doc", "fmt, wasm")
+        );
+    }
+
+    #[test]
+    fn anything_else_is_refused_with_the_steps() {
+        for args in [
+            &["clippy"][..],
+            &["--skip-clippy"],
+            &["--skip"],
+            &["--skip", "lint"],
+            &["--skip", "clippy", "tests"],
+            &[
+                "--skip", "fmt", "--skip", "clippy", "--skip", "tests", "--skip", "doc", "--skip",
+                "wasm",
+            ],
+        ] {
+            let message = selected(args).unwrap_err();
+            for part in ["--skip STEP", "fmt, clippy, tests, doc, wasm"] {
+                assert!(message.contains(part), "no {part:?} in {message}");
+            }
+        }
+    }
+
+    /// Runs `.ci/run` with a cargo that says what it was told.
+    #[cfg(unix)]
+    fn ci_run(folder: &std::path::Path, home: Option<&str>) -> (String, String) {
+        use std::os::unix::fs::PermissionsExt;
+
+        let script = "#!/bin/sh\necho \"$CARGO_TARGET_DIR|$HOME|$*\"\n";
+        for name in ["cargo", "cc"] {
+            let path = folder.join(name);
+            std::fs::write(&path, script).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        let mut run = std::process::Command::new("sh");
+        run.arg(crate::command::root().join(".ci/run"))
+            .env_clear()
+            .env("PATH", format!("{}:/usr/bin:/bin", folder.display()));
+        if let Some(home) = home {
+            run.env("HOME", home);
+        }
+        let output = run.output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        assert!(output.status.success(), "{}", text(output.stderr));
+        (text(output.stdout), text(output.stderr))
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn all_checks_start_without_a_home_too() {
+        let name = format!("glyph-xtask-{}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        let (stdout, stderr) = ci_run(&folder, Some("/h"));
+        let expected = "/h/.cache/glyph-runtime/target|/h|xtask test\n";
+        assert_eq!((stdout.as_str(), stderr.as_str()), (expected, ""));
+        for home in [None, Some("")] {
+            let (stdout, stderr) = ci_run(&folder, home);
+            assert!(stdout.starts_with('/'), "{stdout}");
+            assert!(stdout.ends_with("|xtask test\n"), "{stdout}");
+            assert!(stderr.contains("note: HOME is not set"), "{stderr}");
+        }
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 }

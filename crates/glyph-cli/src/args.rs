@@ -1,8 +1,9 @@
 //! The command line.
 
+use std::env;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueHint};
+use clap::{Arg, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 
 /// Reads long text as page images with a vision-language model.
@@ -43,7 +44,7 @@ pub enum Command {
     /// Write a text's pages as PNG files.
     #[command(next_line_help = true, after_help = RENDER_HELP)]
     Render(RenderArgs),
-    /// Show what a model is made of and whether it is complete.
+    /// Show what a model is made of and whether it can run.
     #[command(next_line_help = true, after_help = INFO_HELP)]
     Info(InfoArgs),
     /// Print a completion script for a shell.
@@ -83,13 +84,49 @@ Examples:
   glyph info --model ~/models/Glyph
   glyph info --model ~/models/Glyph --json
 
-Exits with 4 when the checkpoint is not complete, after listing what is wrong with it.";
+Exits with 4 when the checkpoint cannot run, after listing what is wrong with it.";
 
 const COMPLETIONS_HELP: &str = "\
 Examples:
   glyph completions bash > ~/.local/share/bash-completion/completions/glyph
   glyph completions zsh > ~/.zfunc/_glyph
   glyph completions fish > ~/.config/fish/completions/glyph.fish";
+
+/// Reads the command line.
+pub fn parse() -> Result<Cli, clap::Error> {
+    let mut command = command();
+    let matches = command.try_get_matches_from_mut(env::args_os())?;
+    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+}
+
+/// The command line of [`Cli`], where an environment variable that is empty counts as unset.
+fn command() -> clap::Command {
+    let is_empty = |arg: &Arg| {
+        let value = arg.get_env().and_then(env::var_os);
+        value.is_some_and(|value| value.is_empty())
+    };
+    let without_empty = |arg: Arg| {
+        if is_empty(&arg) {
+            arg.env(None::<&'static str>)
+        } else {
+            arg
+        }
+    };
+    Cli::command().mut_subcommands(|command| command.mut_args(without_empty))
+}
+
+/// A count of tokens.
+fn n_tokens(value: &str) -> Result<usize, &'static str> {
+    match value.parse() {
+        Ok(0) | Err(_) => Err("it must be a whole number, at least 1"),
+        Ok(n) => Ok(n),
+    }
+}
+
+fn seed(value: &str) -> Result<u64, &'static str> {
+    let range = "it must be a whole number from 0 to 18446744073709551615";
+    value.parse().map_err(|_| range)
+}
 
 /// Which model runs, and where.
 #[derive(Debug, Args)]
@@ -140,7 +177,7 @@ pub struct SamplingArgs {
     #[arg(long, value_name = "R", allow_negative_numbers = true)]
     pub repetition_penalty: Option<f32>,
     /// Seed of the draw, for the same answer again
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = seed)]
     pub seed: Option<u64>,
     /// Text that ends the answer and is no part of it; may be given several times
     #[arg(long, value_name = "TEXT")]
@@ -156,11 +193,12 @@ pub struct AskArgs {
     pub model: ModelArgs,
     #[command(flatten)]
     pub source: SourceArgs,
-    /// Also write the text's pages there, as PNG files
+    /// Also write the text's pages there, as page_0001.png, page_0002.png…; page
+    /// files with higher numbers, left by an earlier text, are removed
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, requires = "text")]
     pub save_pages: Option<PathBuf>,
     /// Longest answer in tokens [default: 1024, or what the context has left]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = n_tokens)]
     pub max_tokens: Option<usize>,
     /// Print one JSON object with the answer, token counts and times
     #[arg(long)]
@@ -180,7 +218,7 @@ pub struct ReadArgs {
     #[arg(long, value_name = "TEXT", default_value = "Read the page.")]
     pub prompt: String,
     /// Longest transcript of a page in tokens [default: 8192, or what the context has left]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = n_tokens)]
     pub max_tokens: Option<usize>,
     /// Print one JSON object with the text of every page, token counts and times
     #[arg(long)]
@@ -195,7 +233,8 @@ pub struct RenderArgs {
     /// Text to render, UTF-8; - reads standard input
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub text: PathBuf,
-    /// Directory for page_001.png, page_002.png…; made if it is not there
+    /// Directory for page_0001.png, page_0002.png…; made if it is not there; page files with
+    /// higher numbers, left by an earlier text, are removed
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub out: PathBuf,
     /// How the text is rendered: a file with the official keys, or "official" for the
@@ -226,10 +265,8 @@ pub struct InfoArgs {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     #[test]
     fn the_command_line_is_consistent() {
-        super::Cli::command().debug_assert();
+        super::command().debug_assert();
     }
 }

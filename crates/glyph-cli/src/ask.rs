@@ -31,10 +31,10 @@ pub fn run(args: &AskArgs) -> Result<(), CliError> {
     let device = device::open(&args.model.device)?;
     let model = Model::open(args.model.model.as_deref())?;
     let settings = AnswerSettings::new(&args.sampling, &model.settings.generation)?;
-    let mut source = Source::read(&args.source)?;
+    let source = Source::read(&args.source)?;
     let budget = Budget::new(
         &model,
-        &args.question,
+        ("the question", &args.question),
         args.max_tokens,
         DEFAULT_ANSWER_TOKENS,
     )?;
@@ -44,17 +44,25 @@ pub fn run(args: &AskArgs) -> Result<(), CliError> {
         budget: &budget,
         question: &args.question,
     };
-    let document = request.document(&mut source, args)?;
+    let document = request.document(&source, args)?;
     let (prompt, max_new_tokens) = request.prompt(&document)?;
+    progress::spinner("counting the text's tokens");
     let text = source.text.as_deref();
     let text = text
         .map(|text| TextFigures::new(&model, text, document.text_vision_tokens))
         .transpose()?;
+    progress::clear();
+    document
+        .slow_images
+        .iter()
+        .for_each(|note| output::note(note));
     document.notes.print();
 
     let model_name = model.files.name();
     let mut load_s = 0.0;
-    let checkpoint = timed(&mut load_s, || model.load(&device))?;
+    let checkpoint = timed(&mut load_s, || {
+        model.load(&device, prompt.ids.len() + max_new_tokens)
+    })?;
     let stream = if args.json {
         Stream::None
     } else {
@@ -102,6 +110,8 @@ struct Document {
     text_vision_tokens: usize,
     render_s: f64,
     preprocess_s: f64,
+    /// What to say of images that take long.
+    slow_images: Vec<String>,
     notes: RenderNotes,
 }
 
@@ -114,9 +124,8 @@ struct Request<'a> {
 
 impl Request<'_> {
     /// Draws and cuts every page; stops at the first that does not fit.
-    fn document(&self, source: &mut Source, args: &AskArgs) -> Result<Document, CliError> {
-        let images = source.take_images();
-        let n_images = images.len();
+    fn document(&self, source: &Source, args: &AskArgs) -> Result<Document, CliError> {
+        let n_images = source.images.len();
         let text = source.text.as_deref();
         let renderer = text
             .map(|text| style::renderer(args.source.style.as_deref(), &self.model.files, text))
@@ -128,13 +137,14 @@ impl Request<'_> {
             .map(PageDirectory::create)
             .transpose()?;
         progress::spinner("rendering");
-        let mut pages = Pages::new(images, rendered, directory.is_some());
+        let mut pages = Pages::new(&source.images, rendered, directory.is_some());
         let mut document = Document {
             patches: Vec::new(),
             vision_tokens: 0,
             text_vision_tokens: 0,
             render_s: 0.0,
             preprocess_s: 0.0,
+            slow_images: Vec::new(),
             notes: RenderNotes::default(),
         };
         for page in &mut pages {
@@ -153,6 +163,9 @@ impl Request<'_> {
             }
         }
         progress::clear();
+        if let Some(directory) = &directory {
+            directory.remove_after(document.patches.len() - n_images)?;
+        }
         document.render_s = pages.render_s;
         document.notes = pages.notes();
         Ok(document)
@@ -170,6 +183,7 @@ impl Request<'_> {
         if !self.budget.holds(document.vision_tokens) {
             return Ok(false);
         }
+        document.slow_images.extend(page.slowness(preprocessor)?);
         let patches = timed(&mut document.preprocess_s, || page.patches(preprocessor))?;
         document.patches.push(patches);
         Ok(true)
@@ -181,7 +195,7 @@ impl Request<'_> {
         let grids: Vec<PatchGrid> = document.patches.iter().map(|image| image.grid).collect();
         let message = Message::pages_and_question(n_pages, self.question);
         let prompt = self.model.settings.encoder.encode(&[message], &grids);
-        let prompt = prompt.map_err(|error| self.model.prompt_error(error))?;
+        let prompt = prompt.map_err(|error| self.model.files.prompt_error(error))?;
         match self.budget.answer_tokens(prompt.ids.len()) {
             Some(max_new_tokens) => Ok((prompt, max_new_tokens)),
             None => Err(self.budget.overflow(Overflow {

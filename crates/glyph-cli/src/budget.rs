@@ -1,6 +1,5 @@
 //! Whether prompt and answer fit the context, known before the weights are read.
 
-use glyph_model::ModelError;
 use glyph_model::prompt::Message;
 
 use crate::error::CliError;
@@ -12,6 +11,8 @@ use crate::report::count_of_pages;
 pub struct Budget {
     model: String,
     context_tokens: usize,
+    /// What the question is called in messages.
+    asked: &'static str,
     /// Tokens of question and template without pages.
     text_tokens: usize,
     requested_tokens: Option<usize>,
@@ -32,29 +33,24 @@ pub struct Overflow<'a> {
 }
 
 impl Budget {
-    /// For a question; the answer may have `requested_tokens`, or by default as many as are left
-    /// but no more than `default_tokens`.
+    /// For a question, which messages call `asked`; the answer may have `requested_tokens`, or by
+    /// default as many as are left but no more than `default_tokens`.
     pub fn new(
         model: &Model,
-        question: &str,
+        (asked, question): (&'static str, &str),
         requested_tokens: Option<usize>,
         default_tokens: usize,
     ) -> Result<Self, CliError> {
-        if requested_tokens == Some(0) {
-            return Err(CliError::Parameter(ModelError::Parameter {
-                name: "max-tokens",
-                value: "0".to_owned(),
-                reason: "must be at least 1",
-            }));
-        }
+        model.check_question(asked, question)?;
         let prompt = model
             .settings
             .encoder
             .encode(&[Message::pages_and_question(0, question)], &[]);
-        let prompt = prompt.map_err(|error| model.prompt_error(error))?;
+        let prompt = prompt.map_err(|error| model.files.prompt_error(error))?;
         Ok(Self {
             model: model.files.name(),
             context_tokens: model.context_tokens(),
+            asked,
             text_tokens: prompt.ids.len(),
             requested_tokens,
             default_tokens,
@@ -99,23 +95,37 @@ impl Budget {
         } else {
             tokens_per_page * all_pages
         };
-        let taken = self.text_tokens.saturating_add(self.least_answer_tokens());
-        let room = self.context_tokens.saturating_sub(taken);
-        let fitting = room.checked_div(tokens_per_page).unwrap_or_default();
-        let fitting = if pages == 0 {
-            "Shorten the question or ask for fewer --max-tokens.".to_owned()
+        let fitting = |taken: usize| {
+            let room = self.context_tokens.saturating_sub(taken);
+            room.checked_div(tokens_per_page).unwrap_or_default()
+        };
+        let answer_tokens = self.least_answer_tokens();
+        let n_fitting = fitting(self.text_tokens.saturating_add(answer_tokens));
+        let is_long_question = self.text_tokens > answer_tokens;
+        // Pages are not to blame where the question takes more than they do, or their room.
+        let is_question = (is_long_question && self.text_tokens > all_tokens)
+            || (n_fitting == 0 && fitting(answer_tokens) > 0);
+        let shorten = if is_long_question {
+            format!("Shorten {} or ask for fewer --max-tokens", self.asked)
         } else {
-            format!("{fitting} such pages fit. {advice}")
+            format!("Ask for fewer --max-tokens or shorten {}", self.asked)
+        };
+        let advice = if pages == 0 {
+            shorten
+        } else if is_question {
+            format!("{n_fitting} such pages fit beside it. {shorten}")
+        } else {
+            format!("{n_fitting} such pages fit. {advice}")
         };
         CliError::DoesNotFit {
             pages: count_of_pages(all_pages),
             about: if is_exact { "" } else { "about " },
             vision_tokens: all_tokens,
             text_tokens: self.text_tokens,
-            answer_tokens: self.least_answer_tokens(),
+            answer_tokens,
             context_tokens: self.context_tokens,
             model: self.model.clone(),
-            advice: fitting,
+            advice,
         }
     }
 }

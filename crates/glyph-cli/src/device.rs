@@ -1,7 +1,6 @@
 //! The device that a command runs on, chosen when it starts.
 
 use burn::tensor::{DType, Device};
-use glyph_model::ModelError;
 
 use crate::error::CliError;
 
@@ -30,10 +29,11 @@ pub fn open(name: &str) -> Result<NamedDevice, CliError> {
             name: "cpu",
             device: Device::flex(),
         }),
-        other => Err(CliError::Parameter(ModelError::Device {
-            device: other.to_owned(),
-            reason: format!("this build knows {DEVICES}; choose one of them"),
-        })),
+        other => Err(CliError::Parameter {
+            option: "--device (or GLYPH_DEVICE)".to_owned(),
+            value: other.to_owned(),
+            reason: format!("this build has {DEVICES}; choose one of them"),
+        }),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::vec;
+use std::slice;
 
 use glyph_model::ModelError;
 use glyph_model::config::PreprocessorConfig;
@@ -11,13 +11,17 @@ use glyph_render::{Page, ParallelPages, Renderer};
 
 use crate::args::SourceArgs;
 use crate::error::CliError;
-use crate::report::{RenderNotes, timed};
-use crate::text_input;
+use crate::report::{RenderNotes, count_of_pages, timed};
+use crate::{input, output, text_input};
 
-/// What the command line gives to look at, read and decoded.
+/// More patches than this take long on a processor: attention grows with their square.
+const MANY_PATCHES: usize = 4096;
+
+/// What the command line gives to look at.
 #[derive(Debug)]
 pub struct Source {
-    images: Vec<PageImage>,
+    /// Paths of the images; each is read when its turn comes.
+    pub images: Vec<PathBuf>,
     /// The text, if there is one.
     pub text: Option<String>,
 }
@@ -36,36 +40,27 @@ pub struct PageImage {
 }
 
 impl Source {
-    /// Reads every file.
+    /// Finds the images and reads the text.
     pub fn read(args: &SourceArgs) -> Result<Self, CliError> {
-        let images = args
-            .images
+        args.images
             .iter()
-            .map(|path| read_image(path))
-            .collect::<Result<_, _>>()?;
+            .try_for_each(|path| input::IMAGE.find(path))?;
         let text = args.text.as_deref().map(text_input::read).transpose()?;
-        Ok(Self { images, text })
+        Ok(Self {
+            images: args.images.clone(),
+            text,
+        })
     }
 
     /// Whether nothing was given.
     pub fn is_empty(&self) -> bool {
         self.images.is_empty() && self.text.is_none()
     }
-
-    /// Hands out the images, once.
-    pub fn take_images(&mut self) -> Vec<PageImage> {
-        std::mem::take(&mut self.images)
-    }
 }
 
 fn read_image(path: &Path) -> Result<PageImage, CliError> {
     let name = path.display().to_string();
-    let read_error = |source| CliError::InputFile {
-        what: "image",
-        name: name.clone(),
-        source,
-    };
-    let bytes = fs::read(path).map_err(read_error)?;
+    let bytes = input::IMAGE.read_file(path)?;
     let image = RgbImage::decode(&bytes).map_err(|error| image_error(&name, error))?;
     Ok(PageImage {
         name,
@@ -104,9 +99,9 @@ fn rendered_page(page: Page, with_png: bool) -> Result<PageImage, CliError> {
     })
 }
 
-/// Pages in order; text is rendered while they are taken.
+/// Pages in order; images are decoded and text is rendered while they are taken.
 pub struct Pages<'a> {
-    images: vec::IntoIter<PageImage>,
+    images: slice::Iter<'a, PathBuf>,
     text: Option<ParallelPages<'a, Page>>,
     with_png: bool,
     /// Seconds spent waiting for rendered pages.
@@ -116,13 +111,13 @@ pub struct Pages<'a> {
 impl<'a> Pages<'a> {
     /// Starts handing out images and the pages that `renderer` makes of a text.
     pub fn new(
-        images: Vec<PageImage>,
+        images: &'a [PathBuf],
         text: Option<(&'a Renderer, &'a str)>,
         with_png: bool,
     ) -> Self {
         let text = text.map(|(renderer, text)| renderer.pages_parallel(text));
         Self {
-            images: images.into_iter(),
+            images: images.iter(),
             text,
             with_png,
             render_s: 0.0,
@@ -142,8 +137,8 @@ impl Iterator for Pages<'_> {
     type Item = Result<PageImage, CliError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if let Some(image) = self.images.next() {
-            return Some(Ok(image));
+        if let Some(path) = self.images.next() {
+            return Some(read_image(path));
         }
         let Self {
             text,
@@ -164,6 +159,21 @@ impl PageImage {
             [self.image.width_px, self.image.height_px],
             preprocessor,
         )
+    }
+
+    /// What to say before the model looks at an image that will take it long.
+    pub fn slowness(&self, preprocessor: &PreprocessorConfig) -> Result<Option<String>, CliError> {
+        let grid = self.grid(preprocessor)?;
+        if self.is_rendered || grid.n_patches() <= MANY_PATCHES {
+            return Ok(None);
+        }
+        Ok(Some(format!(
+            "note: the image {} takes {} patches, {} vision tokens, which is slow; scaled to half its \
+             width and height it would take a quarter",
+            self.name,
+            grid.n_patches(),
+            grid.n_tokens(preprocessor.merge_size),
+        )))
     }
 
     /// The page as patches.
@@ -209,10 +219,48 @@ impl PageDirectory {
 
     /// Writes one page; `number` counts from 1.
     pub fn write(&self, number: usize, png: &[u8]) -> Result<PathBuf, CliError> {
-        let path = self.0.join(format!("page_{number:04}.png"));
+        let path = self.0.join(page_name(number));
         match fs::write(&path, png) {
             Ok(()) => Ok(path),
             Err(source) => Err(CliError::Write { path, source }),
         }
     }
+
+    /// Removes the pages that an earlier, longer text has left behind the last one, and says so.
+    pub fn remove_after(&self, last: usize) -> Result<(), CliError> {
+        let error = |path: &Path, source| CliError::Write {
+            path: path.to_owned(),
+            source,
+        };
+        let mut n_removed = 0;
+        for entry in self.0.read_dir().map_err(|source| error(&self.0, source))? {
+            let entry = entry.map_err(|source| error(&self.0, source))?;
+            let name = entry.file_name();
+            let number = name.to_str().and_then(page_number);
+            let path = entry.path();
+            if number.is_some_and(|number| number > last) && path.is_file() {
+                fs::remove_file(&path).map_err(|source| error(&path, source))?;
+                n_removed += 1;
+            }
+        }
+        if n_removed > 0 {
+            let pages = count_of_pages(n_removed);
+            let directory = self.0.display();
+            output::note(&format!(
+                "note: removed {pages} of an earlier text from {directory}"
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn page_name(number: usize) -> String {
+    format!("page_{number:04}.png")
+}
+
+/// The number of a page by the name of its file; `None` for any other name.
+fn page_number(name: &str) -> Option<usize> {
+    let number = name.strip_prefix("page_")?.strip_suffix(".png")?;
+    let number = number.parse().ok()?;
+    (page_name(number) == name).then_some(number)
 }

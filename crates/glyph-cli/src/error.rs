@@ -23,7 +23,8 @@ Exit codes:
 pub(crate) use exit_codes;
 
 const INTERNAL: u8 = 1;
-const USAGE: u8 = 2;
+/// Exit code of a command line that is wrong.
+pub const USAGE: u8 = 2;
 const INPUT: u8 = 3;
 const MODEL: u8 = 4;
 const CONTEXT: u8 = 5;
@@ -34,9 +35,16 @@ pub enum CliError {
     /// Arguments that are valid alone and make no sense together.
     #[error("{0}")]
     Usage(String),
-    /// A request parameter or a device that the model's crate refuses.
-    #[error("{0}")]
-    Parameter(ModelError),
+    /// An option's value is out of its range.
+    #[error("{option} is {value}: {reason}")]
+    Parameter {
+        /// The option as it is typed.
+        option: String,
+        /// The value that was given.
+        value: String,
+        /// Its range.
+        reason: String,
+    },
     /// A file named on the command line cannot be read.
     #[error("cannot read the {what} {name}: {source}. Check the path and its permissions")]
     InputFile {
@@ -46,6 +54,19 @@ pub enum CliError {
         name: String,
         /// The operating system's answer.
         source: io::Error,
+    },
+    /// A file or stream is longer than anything that can be meant.
+    #[error(
+        "the {what} {name} is longer than {most_mib} MiB, the most that is read. Give a smaller \
+         file, or a part of it"
+    )]
+    TooLong {
+        /// What it is for.
+        what: &'static str,
+        /// Its path, or standard input.
+        name: String,
+        /// Most that is read.
+        most_mib: u64,
     },
     /// A text is in another encoding.
     #[error("the text {name} is not UTF-8: byte {offset} is 0x{byte:02X}. {hint}")]
@@ -85,9 +106,17 @@ pub enum CliError {
         /// What is wrong with it.
         source: RenderError,
     },
-    /// The request cannot be made into a prompt.
-    #[error("{0}")]
-    Prompt(ModelError),
+    /// A question that the tokenizer would take for a picture.
+    #[error(
+        "{asked} holds {token}, which stands for a picture in the model's prompt. Remove it; \
+         pictures are given with --image"
+    )]
+    ImageToken {
+        /// The question, or the option that holds it.
+        asked: &'static str,
+        /// The model's image token.
+        token: String,
+    },
     /// The model cannot be opened or run.
     #[error("the model {name} cannot be used: {source}")]
     Model {
@@ -111,23 +140,26 @@ pub enum CliError {
         /// What is wrong with it.
         source: RenderError,
     },
-    /// `glyph info` found tensors missing or of a wrong shape.
-    #[error("the model {name} is not complete; {n_problems} problems are listed above")]
+    /// `glyph info` found something that keeps the model from running.
+    #[error("the model {name} cannot run; {problems}")]
     Incomplete {
         /// The model's directory.
         name: String,
-        /// Number of problems.
-        n_problems: usize,
+        /// How many problems there are, and where they are listed.
+        problems: String,
     },
-    /// The weights are larger than the free memory.
+    /// Weights and cache are larger than the free memory.
     #[error(
-        "the weights of {name} take {needed_gb:.1} GB as f32, and {free_gb:.1} GB of memory are free. \
-         Close other programs, add swap space, or run it on a larger machine"
+        "{name} takes {needed_gb:.1} GB as f32 with the keys and values of {n_positions} tokens, and \
+         {free_gb:.1} GB of memory are free. Ask for a shorter answer or about fewer pages, close other \
+         programs, add swap space, or run it on a larger machine"
     )]
     Memory {
         /// The model's directory.
         name: String,
-        /// What the weights take.
+        /// Tokens of prompt and answer.
+        n_positions: usize,
+        /// What the weights take, and the keys and values of those tokens.
         needed_gb: f64,
         /// What the operating system can give.
         free_gb: f64,
@@ -155,6 +187,20 @@ pub enum CliError {
         model: String,
         /// What to do.
         advice: String,
+    },
+    /// Prompt and answer are longer than the context, found when the answer was to begin.
+    #[error(
+        "{prompt_tokens} tokens of the prompt and {max_new_tokens} of --max-tokens exceed the \
+         {context_tokens} tokens of the model's context. Give fewer pages, choose a --style with a \
+         lower dpi, or ask for fewer --max-tokens"
+    )]
+    Overflow {
+        /// Tokens of the prompt.
+        prompt_tokens: usize,
+        /// Tokens asked for.
+        max_new_tokens: usize,
+        /// Tokens that the context holds.
+        context_tokens: usize,
     },
     /// Generation failed half-way.
     #[error("{0}")]
@@ -192,20 +238,21 @@ impl CliError {
             | Self::Write { .. }
             | Self::Encode { .. }
             | Self::Output(_) => INTERNAL,
-            Self::Usage(_) | Self::Parameter(_) => USAGE,
+            Self::Usage(_) | Self::Parameter { .. } => USAGE,
             Self::InputFile { .. }
+            | Self::TooLong { .. }
             | Self::NotUtf8 { .. }
             | Self::EmptyText { .. }
             | Self::Image { .. }
             | Self::Style { .. }
-            | Self::Prompt(_) => INPUT,
+            | Self::ImageToken { .. } => INPUT,
             Self::Model { .. }
             | Self::NoModelDirectory(_)
             | Self::ModelStyle { .. }
             | Self::Incomplete { .. }
             | Self::Memory { .. }
             | Self::Run(_) => MODEL,
-            Self::DoesNotFit { .. } => CONTEXT,
+            Self::DoesNotFit { .. } | Self::Overflow { .. } => CONTEXT,
         }
     }
 
@@ -214,12 +261,60 @@ impl CliError {
         matches!(self, Self::OutputClosed)
     }
 
-    /// A failure while a request runs, by its kind.
+    /// A failure while a request runs, in the words of the command line.
     pub fn from_run(error: ModelError) -> Self {
         match error {
-            ModelError::Parameter { .. } | ModelError::Device { .. } => Self::Parameter(error),
-            ModelError::ImageTokenMismatch { .. } => Self::Prompt(error),
+            ModelError::Parameter {
+                name,
+                value,
+                reason,
+            } => Self::Parameter {
+                option: format!("--{}", name.replace('_', "-")),
+                value,
+                reason: reason.to_owned(),
+            },
+            ModelError::ContextOverflow {
+                prompt_tokens,
+                max_new_tokens,
+                context_tokens,
+            } => Self::Overflow {
+                prompt_tokens,
+                max_new_tokens,
+                context_tokens,
+            },
             other => Self::Run(other),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use glyph_model::ModelError;
+
+    use super::{CONTEXT, CliError, USAGE};
+
+    #[test]
+    fn errors_of_a_request_name_the_options() {
+        let range = CliError::from_run(ModelError::Parameter {
+            name: "repetition_penalty",
+            value: "0".to_owned(),
+            reason: "must be above 0",
+        });
+        let message = "--repetition-penalty is 0: must be above 0";
+        assert_eq!(
+            (range.to_string().as_str(), range.exit_code()),
+            (message, USAGE)
+        );
+        let long = CliError::from_run(ModelError::ContextOverflow {
+            prompt_tokens: 90,
+            max_new_tokens: 20,
+            context_tokens: 100,
+        });
+        assert_eq!(long.exit_code(), CONTEXT);
+        let message = long.to_string();
+        for part in ["90", "20 of --max-tokens", "100", "--style"] {
+            assert!(message.contains(part), "no {part:?} in {message}");
+        }
+        assert!(!message.contains("max_tokens"), "{message}");
     }
 }

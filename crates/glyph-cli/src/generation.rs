@@ -5,7 +5,9 @@ use std::io::{self, IsTerminal};
 use futures_lite::future::block_on;
 use glyph_model::Checkpoint;
 use glyph_model::config::GenerationConfig;
-use glyph_model::generate::{FinishReason, Generated, Generation, SamplingParams, generate};
+use glyph_model::generate::{
+    FinishReason, Generated, Generation, GenerationEvent, SamplingParams, generate,
+};
 use glyph_model::preprocess::ImagePatches;
 use glyph_model::prompt::Prompt;
 use serde::Serialize;
@@ -33,7 +35,7 @@ impl AnswerSettings {
             .repetition_penalty
             .unwrap_or(sampling.repetition_penalty);
         sampling.seed = args.seed;
-        sampling.check().map_err(CliError::Parameter)?;
+        sampling.check().map_err(CliError::from_run)?;
         Ok(Self {
             sampling,
             stop: args.stop.clone(),
@@ -70,7 +72,18 @@ pub fn answer(
     let spinner = progress::spinner(doing);
     let mut n_tokens = 0_usize;
     let mut written = Ok(());
-    let generated = block_on(generate(checkpoint, prompt, images, &generation, |event| {
+    let on_event = |event: GenerationEvent<'_>| {
+        let step = match event {
+            GenerationEvent::Encoded { images, of } => {
+                spinner.set_message(format!("{doing}: {images} of {of} pages seen"));
+                return true;
+            }
+            GenerationEvent::Prefilled { positions, of } => {
+                spinner.set_message(format!("{doing}: {positions} of {of} tokens read"));
+                return true;
+            }
+            GenerationEvent::Token(step) => step,
+        };
         n_tokens += 1;
         if is_seen {
             progress::clear();
@@ -78,11 +91,12 @@ pub fn answer(
             spinner.set_message(format!("{doing}: {n_tokens} tokens"));
         }
         if stream == Stream::Stdout {
-            written = output::model_text(event.text);
-            progress::wrote_answer(event.text);
+            written = output::text(&step.text);
+            progress::wrote_answer(&step.text);
         }
         written.is_ok()
-    }));
+    };
+    let generated = block_on(generate(checkpoint, prompt, images, &generation, on_event));
     progress::clear();
     written?;
     let generated = generated.map_err(CliError::from_run)?;

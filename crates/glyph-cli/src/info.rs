@@ -2,18 +2,18 @@
 
 use std::collections::BTreeMap;
 
+use glyph_model::ModelError;
 use glyph_model::checkpoint::{CheckpointFiles, CheckpointSettings};
 use glyph_model::config::ModelConfig;
 use glyph_model::text::KvCache;
-use glyph_model::weights::{WeightFiles, tensor_specs};
-use glyph_model::{Glm4v, ModelError};
+use glyph_model::weights::WeightFiles;
 use serde::Serialize;
 
 use crate::args::InfoArgs;
 use crate::error::CliError;
 use crate::info_table;
-use crate::model::ModelFiles;
-use crate::{device, output};
+use crate::model::{self, ModelFiles};
+use crate::{output, style};
 
 const F32_BYTES: usize = size_of::<f32>();
 const F16_BYTES: usize = size_of::<u16>();
@@ -111,14 +111,19 @@ pub fn run(args: &InfoArgs) -> Result<(), CliError> {
     if args.json {
         output::json(&info)?;
     } else {
-        output::bytes(info_table::table(&info).as_bytes())?;
+        output::text(&info_table::table(&info))?;
     }
     if info.is_complete {
         return Ok(());
     }
+    let (problems, verb) = match info.n_problems() {
+        1 => ("1 problem".to_owned(), "is"),
+        n => (format!("{n} problems"), "are"),
+    };
+    let place = if args.json { "in the object" } else { "listed" };
     Err(CliError::Incomplete {
-        name: info.model.clone(),
-        n_problems: info.n_problems(),
+        name: info.model,
+        problems: format!("{problems} {verb} {place} above"),
     })
 }
 
@@ -133,7 +138,12 @@ impl ModelInfo {
             ModelConfig::from_json(&String::from_utf8_lossy(&json))
         });
         let config = config.map_err(|error| files.error(error))?;
-        let specs = tensor_specs(&Glm4v::new(&config, &device::host()));
+        let weights = files.weights();
+        let config = match &weights {
+            Ok(weights) => model::config_for(config, weights),
+            Err(_) => config,
+        };
+        let specs = model::specs(&config);
         let parameters = Parameters::new(&specs);
         let mut info = Self {
             model: files.name(),
@@ -150,9 +160,18 @@ impl ModelInfo {
         if let Err(error) = CheckpointSettings::read(files) {
             info.file_problems.push(error.to_string());
         }
-        match files.weights() {
+        // What a text of this model would be drawn with.
+        if let Err(error) = style::check(files) {
+            info.file_problems.push(error.to_string());
+        }
+        match weights {
             Ok(weights) => info.compare(&specs, &weights),
-            Err(error) => info.file_problems.push(error.to_string()),
+            Err(error) => {
+                info.file_problems.push(error.to_string());
+                if let ModelError::MissingShards { tensors, .. } = error {
+                    info.missing_tensors = tensors;
+                }
+            }
         }
         info.is_complete = info.n_problems() == 0;
         Ok(info)

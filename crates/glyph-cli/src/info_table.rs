@@ -1,6 +1,7 @@
 //! `glyph info` for people.
 
 use crate::info::{ModelInfo, StoredType, WrongShape};
+use crate::output;
 
 /// Most tensor names listed of each kind; JSON lists all.
 const MOST_LISTED: usize = 20;
@@ -113,7 +114,8 @@ struct Table(String);
 
 impl Table {
     fn row(&mut self, label: &str, value: &str) {
-        self.0.push_str(&format!("{label:<18}{value}\n"));
+        self.0
+            .push_str(&format!("{label:<18}{}\n", on_one_line(value)));
     }
 
     /// Nothing when there is nothing to list.
@@ -123,7 +125,7 @@ impl Table {
         }
         self.row(label, &items.len().to_string());
         for item in items.iter().take(MOST_LISTED) {
-            self.0.push_str(&format!("  {item}\n"));
+            self.0.push_str(&format!("  {}\n", on_one_line(item)));
         }
         if items.len() > MOST_LISTED {
             self.0.push_str(&format!(
@@ -132,6 +134,11 @@ impl Table {
             ));
         }
     }
+}
+
+/// A name out of a checkpoint, which may hold anything, as a part of one line.
+fn on_one_line(text: &str) -> String {
+    output::tame(text).replace(['\n', '\t'], "\u{FFFD}")
 }
 
 /// A parameter count with its digits in groups.

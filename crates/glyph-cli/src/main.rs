@@ -11,9 +11,11 @@ mod error;
 mod generation;
 mod info;
 mod info_table;
+mod input;
 mod memory;
 mod model;
 mod output;
+mod pieces;
 mod progress;
 mod read;
 mod render;
@@ -21,9 +23,10 @@ mod report;
 mod style;
 mod text_input;
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
 
 use crate::args::{Cli, Command};
 use crate::error::CliError;
@@ -32,15 +35,22 @@ use crate::error::CliError;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match args::parse() {
+        Ok(cli) => cli,
+        Err(message) => return show(&message),
+    };
     progress::clear_on_interrupt();
-    let outcome = match &cli.command {
+    end(match &cli.command {
         Command::Ask(args) => ask::run(args),
         Command::Read(args) => read::run(args),
         Command::Render(args) => render::run(args),
         Command::Info(args) => info::run(args),
         Command::Completions { shell } => completions(*shell),
-    };
+    })
+}
+
+/// Says what went wrong, if anything did.
+fn end(outcome: Result<(), CliError>) -> ExitCode {
     let Err(error) = outcome else {
         return ExitCode::SUCCESS;
     };
@@ -49,6 +59,16 @@ fn main() -> ExitCode {
         output::note(&format!("error: {error}"));
     }
     ExitCode::from(error.exit_code())
+}
+
+/// What the parser has to say instead of a command: help and version on standard output, mistakes
+/// on standard error.
+fn show(message: &clap::Error) -> ExitCode {
+    let printed = message.print().and_then(|()| io::stdout().flush());
+    if message.use_stderr() {
+        return ExitCode::from(error::USAGE);
+    }
+    end(printed.map_err(output::failed))
 }
 
 /// Prints a completion script. It is collected first: the generator panics when a pipe closes.

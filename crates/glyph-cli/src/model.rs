@@ -1,21 +1,28 @@
 //! The model of a command: its small files at once, its weights when they are needed.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use glyph_model::Checkpoint;
 use glyph_model::checkpoint::{CheckpointDir, CheckpointFiles, CheckpointSettings};
+use glyph_model::config::ModelConfig;
+use glyph_model::text::KvCache;
 use glyph_model::weights::{WeightFiles, tensor_specs};
 use glyph_model::{Glm4v, ModelError};
 
 use crate::bundled::{self, Bundled};
-use crate::device::{DTYPE, NamedDevice};
+use crate::device::{self, DTYPE, NamedDevice};
 use crate::error::CliError;
+use crate::pieces::pieces;
 use crate::{memory, progress};
 
 /// Bytes of one weight in memory.
 const WEIGHT_BYTES: u64 = size_of::<f32>() as u64;
 
 const BYTES_PER_GB: f64 = 1e9;
+
+/// Ends of the names of weight files.
+const WEIGHT_FILES: [&str; 2] = [".safetensors", ".safetensors.index.json"];
 
 /// Where a model's files are.
 #[derive(Debug, Clone)]
@@ -48,7 +55,10 @@ impl ModelFiles {
     pub fn weights(&self) -> Result<WeightFiles, ModelError> {
         match self {
             Self::Bundled => bundled::weights(),
-            Self::Directory(path) => WeightFiles::open(path),
+            Self::Directory(path) => {
+                check_weight_files(path)?;
+                WeightFiles::open(path)
+            }
         }
     }
 
@@ -59,15 +69,78 @@ impl ModelFiles {
             source,
         }
     }
+
+    /// An error in making a prompt of a question that was checked: what is wrong with the number
+    /// of image tokens is then the template's fault.
+    pub fn prompt_error(&self, error: ModelError) -> CliError {
+        self.error(match error {
+            ModelError::ImageTokenMismatch {
+                placeholders,
+                images,
+                ..
+            } => ModelError::Template {
+                reason: format!(
+                    "a question about {images} images comes out with {placeholders} image tokens"
+                ),
+            },
+            other => other,
+        })
+    }
 }
 
 impl CheckpointFiles for ModelFiles {
     fn read(&self, name: &str) -> Result<Option<Vec<u8>>, ModelError> {
         match self {
             Self::Bundled => Bundled.read(name),
-            Self::Directory(path) => CheckpointDir(path).read(name),
+            Self::Directory(path) => {
+                check_regular(&path.join(name))?;
+                CheckpointDir(path).read(name)
+            }
         }
     }
+}
+
+/// Refuses what is there and no file: a pipe would be waited for without end.
+fn check_regular(path: &Path) -> Result<(), ModelError> {
+    match path.metadata() {
+        Ok(metadata) if !metadata.is_file() => Err(ModelError::Io {
+            path: path.to_owned(),
+            source: io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"),
+        }),
+        // What cannot be looked at is told by whoever reads it.
+        _ => Ok(()),
+    }
+}
+
+fn check_weight_files(directory: &Path) -> Result<(), ModelError> {
+    let io_error = |source| ModelError::Io {
+        path: directory.to_owned(),
+        source,
+    };
+    for entry in directory.read_dir().map_err(io_error)? {
+        let entry = entry.map_err(io_error)?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if WEIGHT_FILES.iter().any(|end| name.ends_with(end)) {
+            check_regular(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// The configuration that weights are loaded by: an output head that they hold counts, whatever
+/// the file says of tying.
+pub fn config_for(config: ModelConfig, weights: &WeightFiles) -> ModelConfig {
+    if weights.has_output_head() {
+        config.with_output_head()
+    } else {
+        config
+    }
+}
+
+/// The tensors that a configuration asks for, with their shapes.
+pub fn specs(config: &ModelConfig) -> Vec<(String, Vec<usize>)> {
+    tensor_specs(&Glm4v::new(config, &device::host()))
 }
 
 /// A model whose weights are not read yet.
@@ -92,18 +165,30 @@ impl Model {
         self.settings.config.text_config.max_position_embeddings
     }
 
-    /// Tokens of a text by the model's tokenizer.
+    /// Tokens of a text by the model's tokenizer. They are counted piece by piece, since the memory
+    /// that a tokenizer takes is many times its text; where a token of the whole text would lie
+    /// across two pieces the sum differs from its count, by a few tokens in all.
     pub fn text_tokens(&self, text: &str) -> Result<usize, CliError> {
-        let ids = self.settings.encoder.tokenizer.encode(text);
-        Ok(ids.map_err(|error| self.files.error(error))?.len())
+        let tokenizer = &self.settings.encoder.tokenizer;
+        let n_tokens = pieces(text).map(|piece| Ok(tokenizer.encode(piece)?.len()));
+        n_tokens
+            .sum::<Result<usize, _>>()
+            .map_err(|error| self.files.error(error))
     }
 
-    /// An error in making a prompt: the request's fault or the model's.
-    pub fn prompt_error(&self, error: ModelError) -> CliError {
-        match error {
-            ModelError::ImageTokenMismatch { .. } => CliError::Prompt(error),
-            other => self.files.error(other),
+    /// Refuses a question that the tokenizer would take for a picture.
+    pub fn check_question(&self, asked: &'static str, question: &str) -> Result<(), CliError> {
+        let encoder = &self.settings.encoder;
+        let ids = encoder.tokenizer.encode(question);
+        let ids = ids.map_err(|error| self.files.error(error))?;
+        if !ids.contains(&encoder.image_token_id) {
+            return Ok(());
         }
+        let token = encoder.tokenizer.token(encoder.image_token_id);
+        Err(CliError::ImageToken {
+            asked,
+            token: token.unwrap_or_default(),
+        })
     }
 
     /// What one token of text is. A tokenizer of single bytes makes any ratio of text tokens to
@@ -117,23 +202,27 @@ impl Model {
         })
     }
 
-    /// Loads the weights, showing how far it is.
-    pub fn load(self, device: &NamedDevice) -> Result<Checkpoint, CliError> {
+    /// Loads the weights, showing how far it is, if memory holds them and the keys and values of `n_positions`.
+    pub fn load(self, device: &NamedDevice, n_positions: usize) -> Result<Checkpoint, CliError> {
         let Self { files, settings } = self;
         let model_error = |error| files.error(error);
         let weights = files.weights().map_err(model_error)?;
-        let specs = tensor_specs(&Glm4v::new(&settings.config, &device.device));
-        let n_parameters: usize = specs
+        let config = config_for(settings.config.clone(), &weights);
+        let n_parameters: usize = specs(&config)
             .iter()
             .map(|(_, shape)| shape.iter().product::<usize>())
             .sum();
         let n_bytes = n_parameters as u64 * WEIGHT_BYTES;
+        let kv_bytes = KvCache::bytes_per_token(&config.text_config, size_of::<f32>())
+            .saturating_mul(n_positions) as u64;
+        let needed_bytes = n_bytes.saturating_add(kv_bytes);
         if let Some(free) = memory::free_bytes()
-            && n_bytes > free
+            && needed_bytes > free
         {
             return Err(CliError::Memory {
                 name: files.name(),
-                needed_gb: n_bytes as f64 / BYTES_PER_GB,
+                n_positions,
+                needed_gb: needed_bytes as f64 / BYTES_PER_GB,
                 free_gb: free as f64 / BYTES_PER_GB,
             });
         }

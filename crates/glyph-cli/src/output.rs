@@ -10,15 +10,29 @@ pub fn bytes(bytes: &[u8]) -> Result<(), CliError> {
     stdout
         .write_all(bytes)
         .and_then(|()| stdout.flush())
-        .map_err(|error| match error.kind() {
-            ErrorKind::BrokenPipe => CliError::OutputClosed,
-            _ => CliError::Output(error),
-        })
+        .map_err(failed)
+}
+
+/// Why standard output failed.
+pub fn failed(error: io::Error) -> CliError {
+    match error.kind() {
+        ErrorKind::BrokenPipe => CliError::OutputClosed,
+        _ => CliError::Output(error),
+    }
+}
+
+/// Writes text as it is into a file or a pipe, and tamed to a terminal.
+pub fn text(text: &str) -> Result<(), CliError> {
+    if io::stdout().is_terminal() {
+        bytes(tame(text).as_bytes())
+    } else {
+        bytes(text.as_bytes())
+    }
 }
 
 /// Writes a line.
-pub fn line(text: &str) -> Result<(), CliError> {
-    bytes(format!("{text}\n").as_bytes())
+pub fn line(line: &str) -> Result<(), CliError> {
+    text(&format!("{line}\n"))
 }
 
 /// Writes one JSON object and a newline.
@@ -28,18 +42,9 @@ pub fn json(value: &impl serde::Serialize) -> Result<(), CliError> {
     line(&text)
 }
 
-/// Writes text that a model made.
-pub fn model_text(text: &str) -> Result<(), CliError> {
-    if io::stdout().is_terminal() {
-        bytes(tame(text).as_bytes())
-    } else {
-        bytes(text.as_bytes())
-    }
-}
-
 /// Text for a terminal, without control characters besides newline and tab: pages may hold
-/// anything, and a model may repeat it.
-fn tame(text: &str) -> String {
+/// anything, and a model may repeat it; so may the names in a checkpoint.
+pub fn tame(text: &str) -> String {
     let visible = |c: char| {
         if c.is_control() && c != '\n' && c != '\t' {
             '\u{FFFD}'
@@ -50,9 +55,9 @@ fn tame(text: &str) -> String {
     text.chars().map(visible).collect()
 }
 
-/// Writes a line to standard error. Nobody can be told when that fails.
+/// Writes a line to standard error, tamed: it is for people. Nobody can be told when that fails.
 pub fn note(text: &str) {
-    drop(writeln!(io::stderr(), "{text}"));
+    drop(writeln!(io::stderr(), "{}", tame(text)));
 }
 
 /// Writes a line to standard error if a person reads it there.

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::output;
+
 /// Exit code of an interrupted process: 128 and the number of SIGINT.
 const INTERRUPTED: i32 = 130;
 
@@ -53,7 +55,7 @@ fn show(bar: ProgressBar, template: &str, message: impl Into<String>) -> Progres
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);
     }
-    bar.set_message(message.into());
+    bar.set_message(output::tame(&message.into()));
     *SHOWN.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar.clone());
     bar
 }

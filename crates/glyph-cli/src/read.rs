@@ -13,7 +13,7 @@ use crate::budget::{Budget, Overflow};
 use crate::document::{PageImage, Pages, Source};
 use crate::error::CliError;
 use crate::generation::{AnswerFigures, AnswerSettings, Stream, answer};
-use crate::model::Model;
+use crate::model::{Model, ModelFiles};
 use crate::report::{RenderNotes, timed};
 use crate::{device, output, progress, style};
 
@@ -59,13 +59,12 @@ pub fn run(args: &ReadArgs) -> Result<(), CliError> {
     let device = device::open(&args.model.device)?;
     let model = Model::open(args.model.model.as_deref())?;
     let settings = AnswerSettings::new(&args.sampling, &model.settings.generation)?;
-    let mut source = Source::read(&args.source)?;
+    let source = Source::read(&args.source)?;
     if source.is_empty() {
         let message = "there is nothing to read. Give a text with --text or a picture with --image";
         return Err(CliError::Usage(message.to_owned()));
     }
-    let images = source.take_images();
-    let n_images = images.len();
+    let n_images = source.images.len();
     let text = source.text.as_deref();
     let renderer = text
         .map(|text| style::renderer(args.source.style.as_deref(), &model.files, text))
@@ -74,15 +73,21 @@ pub fn run(args: &ReadArgs) -> Result<(), CliError> {
     progress::spinner("laying out");
     let n_pages = n_images + rendered.map_or(0, |(renderer, text)| renderer.count_pages(text));
 
-    let mut pages = Pages::new(images, rendered, false);
+    let mut pages = Pages::new(&source.images, rendered, false);
     let first = pages.next().transpose()?;
-    let budget = Budget::new(&model, &args.prompt, args.max_tokens, DEFAULT_PAGE_TOKENS)?;
+    let budget = Budget::new(
+        &model,
+        ("the --prompt", &args.prompt),
+        args.max_tokens,
+        DEFAULT_PAGE_TOKENS,
+    )?;
     let stream = if args.json {
         Stream::None
     } else {
         Stream::Stdout
     };
     let reader = Reader {
+        files: model.files.clone(),
         budget,
         settings,
         prompt: &args.prompt,
@@ -90,19 +95,21 @@ pub fn run(args: &ReadArgs) -> Result<(), CliError> {
         stream,
     };
     // The first page shows whether pages fit at all, before the weights are read.
+    let mut n_positions = 0;
     if let Some(first) = &first {
-        reader.prompt(
+        let (prompt, max_new_tokens) = reader.prompt(
             first.grid(&model.settings.preprocessor)?,
             &model.settings.encoder,
         )?;
+        n_positions = prompt.ids.len() + max_new_tokens;
     }
     let model_name = model.files.name();
     let mut load_s = 0.0;
-    let checkpoint = timed(&mut load_s, || model.load(&device))?;
+    let checkpoint = timed(&mut load_s, || model.load(&device, n_positions))?;
 
     let mut reports = Vec::with_capacity(n_pages);
     for page in first.into_iter().map(Ok).chain(&mut pages) {
-        reports.push(reader.read(&checkpoint, &page?, reports.len() + 1)?);
+        reports.push(reader.read(&checkpoint, page?, reports.len() + 1)?);
     }
     let notes = pages.notes();
     notes.print();
@@ -130,6 +137,7 @@ pub fn run(args: &ReadArgs) -> Result<(), CliError> {
 
 /// What is the same for every page.
 struct Reader<'a> {
+    files: ModelFiles,
     budget: Budget,
     settings: AnswerSettings,
     prompt: &'a str,
@@ -147,7 +155,7 @@ impl Reader<'_> {
         let message = Message::pages_and_question(1, self.prompt);
         let prompt = encoder
             .encode(&[message], &[grid])
-            .map_err(CliError::from_run)?;
+            .map_err(|error| self.files.prompt_error(error))?;
         match self.budget.answer_tokens(prompt.ids.len()) {
             Some(max_new_tokens) => Ok((prompt, max_new_tokens)),
             None => Err(self.budget.overflow(Overflow {
@@ -162,18 +170,24 @@ impl Reader<'_> {
     fn read(
         &self,
         checkpoint: &Checkpoint,
-        page: &PageImage,
+        page: PageImage,
         number: usize,
     ) -> Result<PageReport, CliError> {
+        if let Some(note) = page.slowness(&checkpoint.preprocessor)? {
+            output::note(&note);
+        }
         let mut preprocess_s = 0.0;
         let patches = timed(&mut preprocess_s, || page.patches(&checkpoint.preprocessor))?;
+        let name = page.name.clone();
+        // Its pixels are not held while the model runs.
+        drop(page);
         let (prompt, max_new_tokens) = self.prompt(patches.grid, &checkpoint.encoder)?;
         let doing = format!("reading page {number} of {}", self.n_pages);
         let length = (max_new_tokens, self.stream);
         let images = slice::from_ref(&patches);
         let generated = answer(checkpoint, &prompt, images, &self.settings, length, &doing)?;
         Ok(PageReport {
-            name: page.name.clone(),
+            name,
             vision_tokens: prompt.n_image_tokens(),
             preprocess_s,
             figures: AnswerFigures::new(&prompt, &generated),

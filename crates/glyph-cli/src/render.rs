@@ -64,7 +64,9 @@ pub fn run(args: &RenderArgs) -> Result<(), CliError> {
         bar.inc(1);
     }
     progress::clear();
+    directory.remove_after(files.len())?;
 
+    progress::spinner("counting the text's tokens");
     let vision_tokens = files.iter().map(|page| page.vision_tokens).sum();
     let rendered = RenderOutput {
         pages: files,
@@ -74,6 +76,7 @@ pub fn run(args: &RenderArgs) -> Result<(), CliError> {
         render_s,
         notes: RenderNotes::new(pages.report()),
     };
+    progress::clear();
     rendered.notes.print();
     if args.json {
         output::json(&rendered)

@@ -1,12 +1,12 @@
 //! How a text is rendered: the style asked for, the model's own, or the official one.
 
-use std::fs;
 use std::path::Path;
 
 use glyph_model::checkpoint::CheckpointFiles;
 use glyph_render::{FontLibrary, RenderError, RenderStyle, Renderer};
 
 use crate::error::CliError;
+use crate::input;
 use crate::model::ModelFiles;
 
 /// File of a model directory that holds its style.
@@ -24,14 +24,16 @@ pub fn renderer(
     match requested {
         Some(path) if path.as_os_str() == OFFICIAL => official(text),
         Some(path) => from_file(path),
-        None => match model
-            .read(MODEL_STYLE)
-            .map_err(|error| model.error(error))?
-        {
-            Some(json) => from_model(model, &json),
+        None => match from_model(model)? {
+            Some(renderer) => Ok(renderer),
             None => official(text),
         },
     }
+}
+
+/// Whether the model's own style, if it has one, can be used.
+pub fn check(model: &ModelFiles) -> Result<(), CliError> {
+    from_model(model).map(drop)
 }
 
 /// The official style for the text's language, chosen as the official code does.
@@ -49,29 +51,28 @@ fn official(text: &str) -> Result<Renderer, CliError> {
 }
 
 fn from_file(path: &Path) -> Result<Renderer, CliError> {
-    let name = path.display().to_string();
-    let read_error = |source| CliError::InputFile {
-        what: "style",
-        name: name.clone(),
-        source,
-    };
-    let json = fs::read(path).map_err(read_error)?;
+    let json = input::STYLE.read_file(path)?;
     let style_error = |source| CliError::Style {
-        name: name.clone(),
+        name: path.display().to_string(),
         source,
     };
     from_json(&json, path.parent(), style_error)
 }
 
-fn from_model(model: &ModelFiles, json: &[u8]) -> Result<Renderer, CliError> {
+fn from_model(model: &ModelFiles) -> Result<Option<Renderer>, CliError> {
+    let json = model.read(MODEL_STYLE);
+    let Some(json) = json.map_err(|error| model.error(error))? else {
+        return Ok(None);
+    };
     let folder = match model {
         ModelFiles::Bundled => None,
         ModelFiles::Directory(path) => Some(path.as_path()),
     };
-    from_json(json, folder, |source| CliError::ModelStyle {
+    let style_error = |source| CliError::ModelStyle {
         name: model.name(),
         source,
-    })
+    };
+    from_json(&json, folder, style_error).map(Some)
 }
 
 /// The renderer for a configuration whose `font-path` is seen from `folder`. Where it leads to no
@@ -86,11 +87,7 @@ fn from_json(
     let mut fonts = FontLibrary::bundled();
     let font_file = folder.map(|folder| folder.join(&style.font_path));
     if let Some(path) = font_file.filter(|path| path.is_file()) {
-        let bytes = fs::read(&path).map_err(|source| CliError::InputFile {
-            what: "font",
-            name: path.display().to_string(),
-            source,
-        })?;
+        let bytes = input::FONT.read_file(&path)?;
         fonts
             .add_font(&style.font_path, bytes)
             .map_err(|error| style_error(error.into()))?;

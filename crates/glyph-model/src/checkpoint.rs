@@ -6,11 +6,11 @@ use std::path::Path;
 use burn::tensor::{DType, Device};
 use serde_json::Value;
 
-use crate::config::{GenerationConfig, ModelConfig, PreprocessorConfig, parse_json};
+use crate::config::{GenerationConfig, ModelConfig, PreprocessorConfig, config_error, parse_json};
 use crate::error::{ModelError, Result};
 use crate::model::Glm4v;
-use crate::preprocess::{ImagePatches, RgbImage, image_patches};
-use crate::prompt::{ChatTemplate, PromptEncoder, TextTokenizer};
+use crate::preprocess::{ImagePatches, PatchGrid, RgbImage, image_patches};
+use crate::prompt::{ChatTemplate, Message, PromptEncoder, TextTokenizer};
 use crate::weights::{LoadReport, WeightFiles, load_weights};
 
 /// The small files of a checkpoint by name; the weights are opened apart.
@@ -84,10 +84,7 @@ impl CheckpointSettings {
             Some(json) => GenerationConfig::from_json(&json)?,
             None => GenerationConfig::default(),
         };
-        let preprocessor = match text(files, "preprocessor_config.json")? {
-            Some(json) => PreprocessorConfig::from_json(&json)?,
-            None => PreprocessorConfig::default(),
-        };
+        let preprocessor = preprocessor(files)?;
         check_geometry(&config, &preprocessor)?;
         let tokenizer = files
             .read("tokenizer.json")?
@@ -103,12 +100,22 @@ impl CheckpointSettings {
                 ),
             });
         }
+        let vocab_size = config.text_config.vocab_size;
+        if let Some(id) = tokenizer
+            .highest_id()
+            .filter(|id| *id as usize >= vocab_size)
+        {
+            return Err(ModelError::Tokenizer {
+                reason: format!("it has a token {id}; vocab_size of config.json is {vocab_size}"),
+            });
+        }
         let encoder = PromptEncoder {
             tokenizer,
             template: ChatTemplate::new(chat_template(files)?)?,
             image_token_id: config.image_token_id,
             merge_size: config.vision_config.spatial_merge_size,
         };
+        check_template(&encoder)?;
         Ok(Self {
             config,
             generation,
@@ -129,11 +136,14 @@ impl CheckpointSettings {
         on_bytes: impl FnMut(usize),
     ) -> Result<Checkpoint> {
         let Self {
-            config,
+            mut config,
             generation,
             preprocessor,
             encoder,
         } = self;
+        if weights.has_output_head() {
+            config = config.with_output_head();
+        }
         let (model, report) = load_weights(Glm4v::new(&config, device), weights, dtype, on_bytes)?;
         let device = device.clone();
         Ok(Checkpoint {
@@ -208,28 +218,25 @@ impl Checkpoint {
 fn check_geometry(config: &ModelConfig, preprocessor: &PreprocessorConfig) -> Result<()> {
     let vision = &config.vision_config;
     for (key, given, needed) in [
+        ("patch_size", preprocessor.patch_size, vision.patch_size),
         (
-            "preprocessor_config.patch_size",
-            preprocessor.patch_size,
-            vision.patch_size,
-        ),
-        (
-            "preprocessor_config.temporal_patch_size",
+            "temporal_patch_size",
             preprocessor.temporal_patch_size,
             vision.temporal_patch_size,
         ),
         (
-            "preprocessor_config.merge_size",
+            "merge_size",
             preprocessor.merge_size,
             vision.spatial_merge_size,
         ),
     ] {
         if given != needed {
-            return Err(ModelError::Config {
-                key: key.to_owned(),
-                value: given.to_string(),
-                reason: format!("config.json says {needed}"),
-            });
+            return Err(config_error(
+                "preprocessor_config.json",
+                key,
+                given,
+                format!("config.json says {needed}"),
+            ));
         }
     }
     Ok(())
@@ -251,6 +258,37 @@ fn required_text(files: &impl CheckpointFiles, name: &str) -> Result<String> {
     text(files, name)?.ok_or_else(|| ModelError::MissingFile {
         file: name.to_owned(),
     })
+}
+
+/// A template that leaves out images, or writes them otherwise than the tokenizer knows them, is found before the
+/// first request.
+fn check_template(encoder: &PromptEncoder) -> Result<()> {
+    let side = encoder.merge_size;
+    let grid = PatchGrid {
+        rows: side,
+        columns: side,
+    };
+    match encoder.encode(&[Message::pages_and_question(1, "?")], &[grid]) {
+        Err(ModelError::ImageTokenMismatch { placeholders, .. }) => Err(ModelError::Template {
+            reason: format!(
+                "a question about one image comes out with {placeholders} image tokens (id {})",
+                encoder.image_token_id
+            ),
+        }),
+        other => other.map(|_| ()),
+    }
+}
+
+/// The image processor's settings from their own file, or from `processor_config.json`, into which newer releases
+/// of the reference save them.
+fn preprocessor(files: &impl CheckpointFiles) -> Result<PreprocessorConfig> {
+    if let Some(json) = text(files, "preprocessor_config.json")? {
+        return PreprocessorConfig::from_json(&json);
+    }
+    match text(files, "processor_config.json")? {
+        Some(json) => PreprocessorConfig::from_processor_json(&json),
+        None => Ok(PreprocessorConfig::default()),
+    }
 }
 
 /// The template from its own file, or from `tokenizer_config.json` or `chat_template.json` as older

@@ -36,8 +36,10 @@ pub enum ModelError {
         reason: String,
     },
     /// The configuration parses but describes a model that cannot exist.
-    #[error("config.json: {key} is {value}: {reason}")]
+    #[error("{file}: {key} is {value}: {reason}")]
     Config {
+        /// File name within the checkpoint.
+        file: String,
         /// Key of the configuration, dotted.
         key: String,
         /// The value that was found.
@@ -53,14 +55,25 @@ pub enum ModelError {
         /// The parser's message.
         reason: String,
     },
-    /// A shard named by the index is not in the checkpoint.
-    #[error("shard {shard} named by {index} is missing. Download it again")]
-    MissingShard {
-        /// File name of the shard.
-        shard: String,
+    /// Shards named by the index are not in the checkpoint.
+    #[error(
+        "{index} names what is missing: {}, with {} tensors. Download what is missing",
+        .shards.join(", "), .tensors.len()
+    )]
+    MissingShards {
+        /// File names of the shards.
+        shards: Vec<String>,
+        /// Names of the tensors that they hold.
+        tensors: Vec<String>,
         /// File name of the index.
         index: String,
     },
+    /// What the model computes is not a number any more.
+    #[error(
+        "the model's scores hold no finite number: its weights are damaged, or too large for the number type that \
+         they run in. Download the checkpoint again, or run it as f32"
+    )]
+    NotFinite,
     /// Tensors are missing or have the wrong shape or dtype.
     #[error("the weights do not fit config.json: {}", listed(.problems))]
     Weights {

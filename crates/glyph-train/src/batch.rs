@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, anyhow};
 use glyph_model::config::{ModelConfig, PreprocessorConfig};
 use glyph_model::preprocess::{PatchGrid, RgbImage, image_patches};
-use glyph_model::prompt::{ChatTemplate, Message, PromptEncoder, TextTokenizer};
+use glyph_model::prompt::{ChatTemplate, Message, Prompt, PromptEncoder, TextTokenizer};
 use glyph_render::{FontLibrary, PageLine, RenderStyle, Renderer};
 
 use crate::data::Sample;
@@ -40,10 +40,10 @@ pub struct Batch {
     pub feature_index: Vec<Option<usize>>,
     /// Rotary positions.
     pub positions: Vec<[u32; 3]>,
-    /// (flat position whose output predicts, id that it should predict).
-    pub targets: Vec<(usize, u32)>,
-    /// Where the characters of the answers stand that stand on the pages.
-    pub pointers: Vec<AnswerPointer>,
+    /// What is to be predicted.
+    pub targets: Vec<Target>,
+    /// Where on the pages that stands, as far as it stands there.
+    pub pointers: Vec<Pointed>,
     /// `[n_rows, seq]`, which positions are image tokens.
     pub is_image: Vec<bool>,
     /// Pages of all rows.
@@ -58,9 +58,20 @@ pub struct Batch {
     pub cells: Vec<u32>,
 }
 
-/// Where a character of an answer stands.
+/// A token to predict.
 #[derive(Debug, Clone, Copy)]
-pub struct AnswerPointer {
+pub struct Target {
+    /// Flat position whose output predicts it.
+    pub asking: usize,
+    /// Its id.
+    pub id: u32,
+    /// Whether it belongs to the answer; the others belong to the question.
+    pub is_answer: bool,
+}
+
+/// Where a character to predict stands.
+#[derive(Debug, Clone, Copy)]
+pub struct Pointed {
     /// Flat position whose output predicts the character.
     pub asking: usize,
     /// Position in its row of the image token that shows the character.
@@ -76,6 +87,16 @@ pub struct BatchMaker {
     preprocessor: PreprocessorConfig,
     encoder: PromptEncoder,
     end_of_answer: u32,
+}
+
+/// A sample, encoded.
+struct Row {
+    prompt: Prompt,
+    answer: Vec<u32>,
+    /// Position whose output predicts a character of the pages, and where that stands.
+    pointed: Vec<(usize, Cell)>,
+    /// Position of each vision token.
+    places: Vec<usize>,
 }
 
 impl BatchMaker {
@@ -150,44 +171,70 @@ impl BatchMaker {
             let places: Vec<usize> = (0..prompt.ids.len())
                 .filter(|place| prompt.feature_index[*place].is_some())
                 .collect();
-            let pointers: Vec<(usize, Cell)> = shown
-                .locate(&sample.answer)
-                .into_iter()
-                .map(|(character, Cell { token, cell })| {
-                    let token = places[token];
-                    (character, Cell { token, cell })
-                })
-                .collect();
             for index in prompt.feature_index.iter_mut().flatten() {
                 *index += n_features;
             }
             n_features += features;
-            let mut answer = self.encoder.tokenizer.encode(&sample.answer)?;
+            let tokenizer = &self.encoder.tokenizer;
+            let mut answer = tokenizer.encode(&sample.answer)?;
             answer.push(self.end_of_answer);
             batch.seq = batch.seq.max(prompt.ids.len() + answer.len());
-            rows.push((prompt, answer, pointers));
+            // One token is one character here; of the prompt only its end stands behind the question.
+            let answer_start = prompt.ids.len();
+            let end_of_prompt = tokenizer.encode(mini::END_OF_PROMPT)?.len();
+            let question_start = answer_start - end_of_prompt - sample.question.len();
+            let shift = |start: usize| {
+                move |(character, cell): (usize, Cell)| (start + character - 1, cell)
+            };
+            let pointed: Vec<(usize, Cell)> = shown
+                .foretell(&sample.question)
+                .into_iter()
+                .map(shift(question_start))
+                .chain(
+                    shown
+                        .locate(&sample.answer)
+                        .into_iter()
+                        .map(shift(answer_start)),
+                )
+                .collect();
+            rows.push(Row {
+                prompt,
+                answer,
+                pointed,
+                places,
+            });
         }
-        for (row, (prompt, answer, pointers)) in rows.into_iter().enumerate() {
+        for (row, encoded) in rows.into_iter().enumerate() {
+            let Row {
+                prompt,
+                answer,
+                pointed,
+                places,
+            } = encoded;
             let start = row * batch.seq;
             let n_prompt = prompt.ids.len();
             let n_padding = batch.seq - n_prompt - answer.len();
-            batch.targets.extend(
-                answer
-                    .iter()
-                    .enumerate()
-                    .map(|(i, id)| (start + n_prompt - 1 + i, *id)),
-            );
+            for (asking, Cell { token, cell }) in pointed {
+                batch.pointers.push(Pointed {
+                    asking: start + asking,
+                    token: places[token],
+                    cell,
+                });
+                if let Some(id) = prompt.ids.get(asking + 1) {
+                    batch.targets.push(Target {
+                        asking: start + asking,
+                        id: *id,
+                        is_answer: false,
+                    });
+                }
+            }
             batch
-                .pointers
-                .extend(
-                    pointers
-                        .iter()
-                        .map(|(character, Cell { token, cell })| AnswerPointer {
-                            asking: start + n_prompt - 1 + character,
-                            token: *token,
-                            cell: *cell,
-                        }),
-                );
+                .targets
+                .extend(answer.iter().enumerate().map(|(i, id)| Target {
+                    asking: start + n_prompt - 1 + i,
+                    id: *id,
+                    is_answer: true,
+                }));
             let n_text = answer.len() + n_padding;
             batch.ids.extend(prompt.ids);
             batch.ids.extend(answer);
@@ -328,6 +375,44 @@ mod tests {
             ] {
                 let (cells, text) = cell_text(line_px, task, n_pages);
                 assert_eq!(cells, text, "{task:?} at {line_px} px");
+            }
+        }
+    }
+
+    #[test]
+    fn pointers_name_the_cell_that_shows_what_is_predicted() {
+        for (line_px, task, n_pages) in [
+            (14, Task::Read(Reading::Random), 1),
+            (28, Task::Read(Reading::Code), 1),
+            (14, Task::Passage(Reading::Random), 2),
+            (14, Task::Lookup(Document::Form), 2),
+        ] {
+            let shape = PageShape {
+                columns: 40,
+                lines: 8,
+                line_px,
+            };
+            let mut generator = Generator::new(4, Split::Train);
+            let samples: Vec<_> = (0..4)
+                .map(|_| {
+                    generator
+                        .sample(task, PageGrid::new(40, 8), n_pages)
+                        .unwrap()
+                })
+                .collect();
+            let batch = BatchMaker::new(shape).unwrap().batch(&samples).unwrap();
+            assert!(batch.pointers.len() > 8, "{task:?}");
+            for pointed in &batch.pointers {
+                let row = pointed.asking / batch.seq;
+                let feature = batch.feature_index[row * batch.seq + pointed.token].unwrap();
+                let shown = batch.cells[feature * CELLS_PER_TOKEN + pointed.cell];
+                let target = batch
+                    .targets
+                    .iter()
+                    .find(|target| target.asking == pointed.asking)
+                    .unwrap();
+                assert_eq!(shown + 32, target.id, "{task:?}");
+                assert!(batch.is_image[row * batch.seq + pointed.token]);
             }
         }
     }

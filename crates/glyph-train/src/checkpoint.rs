@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use burn::optim::ModuleOptimizer;
 use burn::tensor::{DType, Device};
 use glyph_model::config::ModelConfig;
@@ -10,6 +10,7 @@ use glyph_model::weights::{SavedDType, WeightFiles, load_weights, safetensors_by
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::curriculum::STAGES;
 use crate::mini;
 use crate::optimise::number_parameters;
 use crate::trainee::Trainee;
@@ -25,6 +26,16 @@ pub struct Progress {
     pub seconds: f64,
     /// Samples drawn so far.
     pub n_samples: u64,
+}
+
+/// Refuses a stage that the curriculum does not have.
+pub fn check_stage(name: &str, stage: usize) -> Result<()> {
+    let last = STAGES.len() - 1;
+    ensure!(
+        stage <= last,
+        "{name} is {stage}; the curriculum has stages 0 to {last}"
+    );
+    Ok(())
 }
 
 /// Files of a run.
@@ -81,10 +92,25 @@ impl RunDir {
         if !path.exists() {
             return Ok(None);
         }
-        let json = std::fs::read_to_string(&path)?;
-        Ok(Some(
-            serde_json::from_str(&json).with_context(|| format!("{}", path.display()))?,
-        ))
+        let json = std::fs::read_to_string(&path)
+            .with_context(|| format!("cannot read {}", path.display()))?;
+        let progress: Result<Progress> = serde_json::from_str(&json).map_err(Into::into);
+        progress
+            .and_then(|progress| {
+                check_stage("stage", progress.stage)?;
+                ensure!(
+                    progress.seconds >= 0.0,
+                    "seconds is {}; it must not be negative",
+                    progress.seconds
+                );
+                Ok(Some(progress))
+            })
+            .with_context(|| {
+                format!(
+                    "{} cannot be used. Restore it, or start another run with another --out",
+                    path.display()
+                )
+            })
     }
 
     /// Loads the weights of a run, the throw-away head included. Where the directory is a checkpoint that has
@@ -139,7 +165,8 @@ pub fn export(trainee: &Trainee, dir: &Path, render_style: &Value) -> Result<()>
     )
 }
 
-fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+/// Writes a file; it takes the place of its predecessor only when it is complete.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     let partial = path.with_extension("partial");
     std::fs::write(&partial, bytes)
         .with_context(|| format!("cannot write {}", partial.display()))?;

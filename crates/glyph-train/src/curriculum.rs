@@ -81,8 +81,8 @@ pub struct BatchPlan {
     pub family: Family,
     /// How needles are asked for.
     pub wording: Wording,
-    /// What learns. The tower learns from reading only: the coarse gradients of tasks whose answers are guessed
-    /// at first would make it forget letters.
+    /// What learns. While the decoder learns to find, at a high rate and guessing at first, the tower rests: it
+    /// would forget letters.
     pub parts: Parts,
     /// Share of needles and look-ups whose answer is not there.
     pub absent_share: f64,
@@ -94,13 +94,22 @@ pub fn plan(stage_index: usize, rng: &mut ChaCha8Rng) -> BatchPlan {
     let family = if rng.random_bool(stage.task_share) {
         *pick(
             rng,
-            &[
-                Family::Passage,
-                Family::Needle,
-                Family::Needle,
-                Family::Lookup,
-                Family::Lookup,
-            ],
+            match stage.level {
+                Level::All => &[
+                    Family::Passage,
+                    Family::Needle,
+                    Family::Needle,
+                    Family::Lookup,
+                    Family::Lookup,
+                ],
+                _ => &[
+                    Family::Passage,
+                    Family::Passage,
+                    Family::Passage,
+                    Family::Needle,
+                    Family::Lookup,
+                ],
+            },
         )
     } else {
         Family::Read
@@ -142,8 +151,7 @@ pub fn plan(stage_index: usize, rng: &mut ChaCha8Rng) -> BatchPlan {
         wording,
         parts: match (stage.level, family) {
             (Level::Letters, _) => Parts::Tower,
-            (_, Family::Read) => Parts::Both,
-            _ => Parts::Decoder,
+            _ => Parts::Both,
         },
         absent_share: match stage.level {
             Level::All => 0.2,

@@ -5,6 +5,7 @@ pub mod bench;
 pub mod checkpoint;
 pub mod curriculum;
 pub mod data;
+pub mod device;
 pub mod evaluate;
 pub mod locate;
 pub mod log;

@@ -44,6 +44,33 @@ impl ShownText {
         pairs
     }
 
+    /// The same for those characters of a question that the pages foretell: who has read the first characters
+    /// of a key can find it on the pages, and sees there how it goes on.
+    pub fn foretell(&self, question: &str) -> Vec<(usize, Cell)> {
+        let question: Vec<char> = question.chars().collect();
+        let mut pairs = Vec::new();
+        let mut begin = 0;
+        while begin < question.len() {
+            let longest = (LEAST_FORETOLD..=question.len() - begin)
+                .take_while(|n| self.places(&question[begin..begin + n]).next().is_some())
+                .last();
+            let place =
+                longest.and_then(|n| Some((n, self.only_place(&question[begin..begin + n])?)));
+            if let Some((n, start)) = place {
+                let cells = self.cells(start, begin, n);
+                pairs.extend(
+                    cells
+                        .into_iter()
+                        .filter(|(i, _)| *i >= begin + NEEDED_TO_FIND),
+                );
+                begin += n;
+            } else {
+                begin += 1;
+            }
+        }
+        pairs
+    }
+
     fn cells(&self, start: usize, first: usize, n: usize) -> Vec<(usize, Cell)> {
         let shown = self.0[start..start + n].iter().enumerate();
         shown
@@ -52,23 +79,30 @@ impl ShownText {
     }
 
     fn only_place(&self, wanted: &[char]) -> Option<usize> {
-        if wanted.is_empty() || wanted.len() > self.0.len() {
-            return None;
-        }
-        let mut places = self
-            .0
-            .windows(wanted.len())
-            .enumerate()
-            .filter(|(_, window)| {
-                window.iter().zip(wanted).all(|((shown, _), wanted)| {
-                    shown == wanted || (*shown == '\n' && *wanted == ' ')
-                })
-            })
-            .map(|(place, _)| place);
+        let mut places = self.places(wanted);
         let first = places.next()?;
         places.next().is_none().then_some(first)
     }
+
+    /// Where `wanted` stands; a space in it may be a line's end.
+    fn places(&self, wanted: &[char]) -> impl Iterator<Item = usize> {
+        let matches = move |window: &[(char, Option<Cell>)]| {
+            window
+                .iter()
+                .zip(wanted)
+                .all(|((shown, _), wanted)| shown == wanted || (*shown == '\n' && *wanted == ' '))
+        };
+        let windows = self.0.windows(wanted.len().max(1)).enumerate();
+        windows
+            .filter(move |(_, window)| !wanted.is_empty() && matches(window))
+            .map(|(place, _)| place)
+    }
 }
+
+/// Shorter stretches of a question are on the pages by chance.
+const LEAST_FORETOLD: usize = 4;
+/// Characters of a stretch by which it can be found.
+const NEEDED_TO_FIND: usize = 2;
 
 /// What stands between several values of an answer.
 const SEPARATOR: [char; 2] = [',', ' '];
@@ -116,6 +150,17 @@ mod tests {
         assert_eq!(tokens("two six").len(), 6);
         assert!(tokens("one").is_empty(), "stands there twice");
         assert!(tokens("seven").is_empty());
+    }
+
+    #[test]
+    fn a_question_is_foretold_where_it_names_what_stands_there() {
+        let pairs = shown().foretell("And what is six one?");
+        let tokens: Vec<_> = pairs.iter().map(|(i, cell)| (*i, cell.token)).collect();
+        assert_eq!(
+            tokens,
+            [(13, 10), (14, 10), (15, 10), (16, 11), (17, 11), (18, 11)]
+        );
+        assert!(shown().foretell("one more time").is_empty());
     }
 
     #[test]

@@ -7,6 +7,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::checkpoint::replace;
+
 /// State of training at one step.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct LogLine {
@@ -81,6 +83,24 @@ impl Log {
         writeln!(self.file, "{}", serde_json::to_string(line)?)?;
         Ok(())
     }
+}
+
+/// Cuts a log to the lines up to a step, for a run that goes on from there and will write what follows again. What
+/// is no whole line, as a run that was killed may leave, goes too.
+pub fn cut_log(path: &Path, last_step: usize) -> Result<()> {
+    if !path.exists() {
+        return Ok(());
+    }
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let is_kept =
+        |line: &&str| serde_json::from_str(line).is_ok_and(|line: LogLine| line.step <= last_step);
+    let kept: String = text
+        .lines()
+        .filter(is_kept)
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    replace(path, kept.as_bytes())
 }
 
 /// Reads a log back.

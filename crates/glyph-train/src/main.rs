@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use burn::tensor::Device;
 use clap::{Args, Parser, Subcommand};
 use glyph_model::config::ModelConfig;
 use glyph_train::bench::{BenchOptions, compare, default_script, print_comparison};
 use glyph_train::checkpoint::{RunDir, export};
+use glyph_train::device;
 use glyph_train::evaluate::{Score, evaluate, page_grid};
 use glyph_train::log::read_log;
 use glyph_train::mini;
@@ -44,6 +45,8 @@ enum Command {
         /// Height of a line: 14 puts two lines under a vision token, 28 one.
         #[arg(long, default_value_t = 14)]
         line_px: usize,
+        #[command(flatten)]
+        device: DeviceArgs,
     },
     /// Measure a checkpoint on held-out data.
     Evaluate {
@@ -56,12 +59,14 @@ enum Command {
         /// Samples of each kind.
         #[arg(long, default_value_t = 200)]
         samples: usize,
-        /// Threads.
+        /// Samples that are answered at a time.
         #[arg(long, default_value_t = 2)]
         threads: usize,
         /// Write the scores here as JSON too.
         #[arg(long)]
         json: Option<PathBuf>,
+        #[command(flatten)]
+        device: DeviceArgs,
     },
     /// Write held-out samples: pages as PNG, questions and answers as JSON.
     Samples {
@@ -86,7 +91,7 @@ enum Command {
         /// Python with the packages of tests/reference/requirements-model.txt.
         #[arg(long, default_value = "python3")]
         python: PathBuf,
-        /// Threads for transformers; ours follow RAYON_NUM_THREADS.
+        /// Threads of each engine.
         #[arg(long, default_value_t = 2)]
         threads: usize,
         /// Runs of each; the last one counts.
@@ -95,6 +100,8 @@ enum Command {
         /// Write the figures here as JSON too.
         #[arg(long)]
         json: Option<PathBuf>,
+        #[command(flatten)]
+        device: DeviceArgs,
     },
     /// Draw a run's curves.
     Plot {
@@ -136,9 +143,21 @@ struct RunArgs {
     /// Replicas that share a step.
     #[arg(long, default_value_t = 2)]
     workers: usize,
-    /// Device: cpu.
-    #[arg(long, default_value = "cpu")]
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+#[derive(Args)]
+struct DeviceArgs {
+    /// Device: cpu, or auto for the best there is.
+    #[arg(long, default_value = "auto")]
     device: String,
+}
+
+impl DeviceArgs {
+    fn open(&self) -> Result<Device> {
+        device::open(&self.device)
+    }
 }
 
 /// `mi_option_purge_delay` of mimalloc.h, which the binding does not name; −1 never gives pages back.
@@ -154,11 +173,20 @@ fn keep_freed_memory() {
     }
 }
 
+/// How many threads the model's products are spread over, here and in every program started from here.
+fn use_threads(n_threads: usize) {
+    // SAFETY: no thread has started yet, so that nobody reads the environment meanwhile.
+    #[allow(unsafe_code)]
+    unsafe {
+        std::env::set_var("RAYON_NUM_THREADS", n_threads.max(1).to_string());
+    }
+}
+
 fn main() -> Result<()> {
     keep_freed_memory();
     match Cli::parse().command {
         Command::Run(args) => train(&RunOptions {
-            device: device(&args.device)?,
+            device: args.device.open()?,
             out: args.out,
             init: args.init,
             first_stage: args.first_stage,
@@ -174,9 +202,10 @@ fn main() -> Result<()> {
             out,
             lines,
             line_px,
+            device,
         } => {
             let config = ModelConfig::from_json(&mini::config().to_string())?;
-            let trainee = RunDir(run).load_trainee(&config, &device("cpu")?)?;
+            let trainee = RunDir(run).load_trainee(&config, &device.open()?)?;
             export(&trainee, &out, &mini::render_style(40, lines, line_px))
         }
         Command::Evaluate {
@@ -185,9 +214,11 @@ fn main() -> Result<()> {
             samples,
             threads,
             json,
+            device,
         } => {
+            let device = device.open()?;
             print_score_head();
-            let scores = evaluate(&model, seed, samples, threads, &device("cpu")?, print_score)?;
+            let scores = evaluate(&model, seed, samples, threads, &device, print_score)?;
             write_json(json, &scores)
         }
         Command::Samples { model, seed, out } => {
@@ -201,7 +232,9 @@ fn main() -> Result<()> {
             threads,
             repeat,
             json,
+            device,
         } => {
+            use_threads(threads);
             let script = default_script();
             let options = BenchOptions {
                 model,
@@ -211,7 +244,7 @@ fn main() -> Result<()> {
                 threads,
                 repeat,
             };
-            let rows = compare(&options, &device("cpu")?)?;
+            let rows = compare(&options, &device.open()?)?;
             print_comparison(&rows);
             write_json(json, &rows)
         }
@@ -219,13 +252,6 @@ fn main() -> Result<()> {
             out,
             svg(&read_log(&RunDir(run).log_path())?)?,
         )?),
-    }
-}
-
-fn device(name: &str) -> Result<Device> {
-    match name {
-        "cpu" => Ok(Device::flex()),
-        other => bail!("device {other} is not known; this build has: cpu"),
     }
 }
 

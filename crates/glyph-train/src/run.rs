@@ -13,10 +13,10 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::batch::{Batch, BatchMakers, PageShape};
-use crate::checkpoint::{Progress, RunDir};
+use crate::checkpoint::{Progress, RunDir, check_stage};
 use crate::curriculum::{self, Level, STAGES, Stage};
 use crate::data::{Family, Generator, PageGrid, Reading, Split, Task};
-use crate::log::{Log, LogLine};
+use crate::log::{Log, LogLine, cut_log};
 use crate::mini;
 use crate::optimise::{LearningRate, clip_by_global_norm, number_parameters};
 use crate::trainee::{Losses, Parts, Trainee};
@@ -47,7 +47,7 @@ pub struct RunOptions {
 }
 
 const LOG_EVERY: usize = 25;
-const EVALUATE_EVERY: usize = 200;
+const EVALUATE_EVERY: usize = 100;
 const SAVE_EVERY: Duration = Duration::from_secs(120);
 const MAX_ROWS: usize = 64;
 /// Held-out samples of each kind in a measurement during training.
@@ -56,6 +56,7 @@ const MAX_GRADIENT_NORM: f64 = 1.0;
 
 /// Trains until the last step; goes on from what `out` holds.
 pub fn train(options: &RunOptions) -> Result<()> {
+    check_stage("--first-stage", options.first_stage)?;
     let config = ModelConfig::from_json(&mini::config().to_string())?;
     let run = RunDir::create(&options.out)?;
     let device = options.device.clone().autodiff();
@@ -68,6 +69,7 @@ pub fn train(options: &RunOptions) -> Result<()> {
     let (mut trainee, mut progress) = match (run.progress()?, &options.init) {
         (Some(progress), _) => {
             optimizer = run.load_optimizer(optimizer)?;
+            cut_log(&run.log_path(), progress.step)?;
             (run.load_trainee(&config, &device)?, progress)
         }
         (None, Some(init)) => {

@@ -139,18 +139,25 @@ impl Trainee {
             });
         let (pointers, pointer_hits) = self.pointer.losses(seen, batch, device);
         // The head runs only where an answer is to be predicted.
-        let wanted: Vec<i32> = batch.targets.iter().map(|(at, _)| *at as i32).collect();
+        let wanted: Vec<i32> = batch
+            .targets
+            .iter()
+            .map(|target| target.asking as i32)
+            .collect();
         let n_wanted = wanted.len();
         let wanted = Tensor::<1, Int>::from_data(TensorData::new(wanted, [n_wanted]), device);
         let hidden = hidden
             .reshape([batch.n_rows * batch.seq, d])
             .select(0, wanted);
-        let labels: Vec<u32> = batch.targets.iter().map(|(_, id)| *id).collect();
+        let labels: Vec<u32> = batch.targets.iter().map(|target| target.id).collect();
         let (answer, right) = cross_entropy(self.glm.logits(hidden), &labels);
         let mut is_exact = vec![true; batch.n_rows];
-        for ((at, _), right) in batch.targets.iter().zip(&right) {
-            is_exact[at / batch.seq] &= right;
+        let answered = batch.targets.iter().zip(&right);
+        let answered = answered.filter(|(target, _)| target.is_answer);
+        for (target, right) in answered.clone() {
+            is_exact[target.asking / batch.seq] &= right;
         }
+        let answer_hits = count(answered.map(|(_, right)| *right));
         let total = answer.clone() + cells.clone() + pointers.clone();
         Losses {
             total,
@@ -158,7 +165,7 @@ impl Trainee {
             cells,
             pointers,
             pointer_hits,
-            answer_hits: count(right.into_iter()),
+            answer_hits,
             exact_hits: count(is_exact.into_iter()),
             cell_hits,
         }

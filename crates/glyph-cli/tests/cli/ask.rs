@@ -2,7 +2,9 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::run::{fixture, run, run_json, run_with_input, sample_image, sample_text, text};
+use crate::run::{
+    copy_directory, fixture, run, run_json, run_with_input, sample_image, sample_text, text,
+};
 
 const QUESTION: &str = "What is the delivery date?";
 
@@ -166,6 +168,67 @@ fn pages_are_saved_as_the_model_sees_them() {
         .flat_map(|file| ["--image", text(file)])
         .collect();
     assert_eq!(ask_json(&images)["answer"], report["answer"]);
+}
+
+#[test]
+fn saved_pages_of_an_earlier_text_are_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let sample = sample_text();
+    for name in ["page_0099.png", "page_99.png", "page_00099.png", "scan.png"] {
+        fs::write(folder.path().join(name), "").unwrap();
+    }
+    let save = [
+        "ask",
+        QUESTION,
+        "--text",
+        text(&sample),
+        "--save-pages",
+        text(folder.path()),
+    ];
+    let outcome = run(&[&save, &SHORT[..]].concat());
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+    assert!(
+        outcome.stderr.contains("removed 1 page "),
+        "{}",
+        outcome.stderr
+    );
+    let is_there = |name| folder.path().join(name).exists();
+    assert!(is_there("page_0001.png") && !is_there("page_0099.png"));
+    // Only names that glyph itself gives.
+    assert!(is_there("page_99.png") && is_there("page_00099.png") && is_there("scan.png"));
+}
+
+#[test]
+fn an_image_that_takes_long_is_announced() {
+    let folder = tempfile::tempdir().unwrap();
+    let style = folder.path().join("style.json");
+    let json = r#"{"font-path": "DejaVuSans.ttf", "page-size": "1000,1000", "auto-crop-width": false,
+        "auto-crop-last-page": false}"#;
+    fs::write(&style, json).unwrap();
+    let (sample, pages) = (sample_text(), folder.path().join("pages"));
+    let args = [
+        "--text",
+        text(&sample),
+        "--out",
+        text(&pages),
+        "--style",
+        text(&style),
+    ];
+    assert_eq!(run(&[&["render"], &args[..]].concat()).code, 0);
+    // Without weights, nothing is run; the note comes before they are looked for.
+    let model = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/glyph-mini");
+    let model = copy_directory(&model, folder.path());
+    fs::remove_file(model.join("model.safetensors")).unwrap();
+    let ask = |image: &str| run(&["ask", QUESTION, "--model", text(&model), "--image", image]);
+    ask(text(&pages.join("page_0001.png"))).fails(
+        4,
+        &[
+            "page_0001.png takes 5184 patches, 1296 vision tokens",
+            "half its width",
+        ],
+    );
+    let small = ask(text(&sample_image()));
+    assert!(!small.stderr.contains("note"), "{}", small.stderr);
 }
 
 #[test]

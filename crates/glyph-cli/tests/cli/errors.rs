@@ -2,15 +2,25 @@
 
 use std::fs;
 
-use crate::run::{copy_model, run, run_with_input, sample_image, sample_text, text};
+use crate::run::{
+    change_decoder, change_json, copy_model, run, run_with_input, sample_image, sample_text, text,
+};
 
 #[test]
 fn wrong_arguments_are_2() {
     run(&["ask"]).fails(2, &["QUESTION"]);
     run(&["ask", " "]).fails(2, &["question is empty"]);
     run(&["ask", "q", "--device", "cuda"]).fails(2, &["cuda", "cpu, auto"]);
-    run(&["ask", "q", "--max-tokens", "0"]).fails(2, &["max-tokens", "0"]);
-    run(&["ask", "q", "--max-tokens", "many"]).fails(2, &["many"]);
+    for value in ["0", "-1", "many", "1.5"] {
+        for command in [&["ask", "q"][..], &["read"]] {
+            let args = [command, &["--max-tokens", value]].concat();
+            run(&args).fails(2, &["--max-tokens", value, "at least 1"]);
+        }
+    }
+    for value in ["-1", "one"] {
+        let parts = ["--seed", value, "0 to 18446744073709551615"];
+        run(&["ask", "q", "--seed", value]).fails(2, &parts);
+    }
     run(&["ask", "q", "--save-pages", "x"]).fails(2, &["--save-pages", "--text"]);
     run(&["ask", "q", "--style", "official"]).fails(2, &["--text"]);
     run(&["answer"]).fails(2, &["answer"]);
@@ -27,8 +37,7 @@ fn sampling_out_of_range_is_2() {
         ("--top-k", "-2"),
         ("--repetition-penalty", "0"),
     ] {
-        let name = flag.trim_start_matches('-').replace('-', "_");
-        run(&["ask", "q", flag, value]).fails(2, &[&name, value]);
+        run(&["ask", "q", flag, value]).fails(2, &[flag, value]);
     }
 }
 
@@ -40,6 +49,8 @@ fn a_text_that_cannot_be_used_is_3() {
     let ask = ["ask", "q", "--text", "-"];
     run_with_input(&ask, b"").fails(3, &["standard input", "empty"]);
     run_with_input(&ask, b" \n\t\n").fails(3, &["empty"]);
+    run_with_input(&ask, "\u{200B}\u{FEFF}\n".as_bytes()).fails(3, &["empty", "7 bytes"]);
+    run_with_input(&ask, b"\xEF\xBB\xBF").fails(3, &["empty", "3 bytes"]);
     run_with_input(&ask, b"abc\xFFdef").fails(3, &["not UTF-8", "byte 3", "0xFF", "iconv"]);
     run_with_input(&ask, b"\xFF\xFEa\0b\0").fails(3, &["byte 0", "UTF-16"]);
     let chinese = folder.path().join("gbk.txt");
@@ -98,6 +109,10 @@ fn a_prompt_that_does_not_fit_is_5_and_told_at_once() {
     run(&["ask", "q", "--max-tokens", "1000000"]).fails(5, &["1000000", "context"]);
     let words = "word ".repeat(20_000);
     run(&["ask", &words]).fails(5, &["context", "Shorten the question"]);
+    let (sample, image) = (sample_text(), sample_image());
+    run(&["ask", &words, "--text", text(&sample)]).fails(5, &["context", "Shorten the question"]);
+    run(&["read", "--prompt", &words, "--image", text(&image)])
+        .fails(5, &["context", "Shorten the --prompt"]);
 }
 
 #[test]
@@ -112,5 +127,85 @@ fn what_cannot_be_written_is_1() {
 
 #[test]
 fn image_tokens_in_a_question_are_3() {
-    run(&["ask", "What is <|image|>?"]).fails(3, &["image tokens", "<|image|>"]);
+    let image = sample_image();
+    let parts = ["<|image|>", "Remove it", "--image"];
+    for question in ["What is <|image|>?", "<|image|><|image|>"] {
+        let ask = ["ask", question, "--image", text(&image)];
+        for args in [&ask[..2], &ask[..]] {
+            run(args).fails(3, &[&["the question holds"], &parts[..]].concat());
+        }
+    }
+    run(&["read", "--image", text(&image), "--prompt", "<|image|>"])
+        .fails(3, &[&["the --prompt holds"], &parts[..]].concat());
+}
+
+#[test]
+fn a_template_without_images_is_4() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = copy_model("mini-f16", folder.path());
+    let image = sample_image();
+    for template in ["", "Hello", "<|image|><|image|>"] {
+        fs::write(model.join("chat_template.jinja"), template).unwrap();
+        for args in [&["ask", "q"][..], &["ask", "q", "--image", text(&image)]] {
+            let outcome = run(&[args, &["--model", text(&model)]].concat());
+            outcome.fails(4, &["chat template", "mini-f16"]);
+            assert!(!outcome.stderr.contains("Send"), "{}", outcome.stderr);
+        }
+    }
+}
+
+#[test]
+fn a_cache_that_memory_cannot_hold_is_4_before_anything_is_loaded() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = copy_model("mini-f16", folder.path());
+    change_decoder(&model, "max_position_embeddings", 1 << 24);
+    change_decoder(&model, "num_hidden_layers", 1024);
+    let ask = ["ask", "q", "--max-tokens", "16000000", "--model"];
+    let parts = ["mini-f16", "tokens", "GB", "shorter answer"];
+    run(&[&ask[..], &[text(&model)]].concat()).fails(4, &parts);
+}
+
+#[test]
+fn generation_settings_of_a_model_that_cannot_be_used_are_4() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = copy_model("mini-f16", folder.path());
+    change_json(&model.join("generation_config.json"), |config| {
+        config["temperature"] = (-1).into();
+    });
+    run(&["ask", "q", "--model", text(&model)])
+        .fails(4, &["generation_config.json", "temperature", "-1"]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_without_end_is_3() {
+    let zero = "/dev/zero";
+    let sample = sample_text();
+    run(&["ask", "q", "--text", zero]).fails(3, &["text", zero, "256 MiB"]);
+    run(&["read", "--image", zero]).fails(3, &["image", zero, "256 MiB"]);
+    run(&["ask", "q", "--text", text(&sample), "--style", zero])
+        .fails(3, &["style", zero, "1 MiB"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_in_place_of_a_model_file_is_4() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = copy_model("mini-f16", folder.path());
+    for name in ["model.safetensors", "tokenizer.json", "config.json"] {
+        fs::remove_file(model.join(name)).unwrap();
+        crate::run::make_pipe(&model.join(name));
+        run(&["ask", "q", "--model", text(&model)]).fails(4, &[name, "not a regular file"]);
+    }
+}
+
+#[test]
+fn names_in_a_checkpoint_give_the_terminal_no_commands() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = copy_model("mha-sharded", folder.path());
+    let index = r#"{"weight_map": {"a": "\u001b[2Jx.safetensors"}}"#;
+    fs::write(model.join("model.safetensors.index.json"), index).unwrap();
+    let outcome = run(&["ask", "q", "--model", text(&model)]);
+    outcome.fails(4, &["\u{FFFD}[2Jx.safetensors"]);
+    assert!(!outcome.stderr.contains('\u{1b}'), "{outcome:?}");
 }

@@ -36,6 +36,16 @@ fn the_environment_variables_are_in_the_help() {
     );
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn help_that_cannot_be_written_is_an_error() {
+    for args in [&["--help"][..], &["ask", "--help"], &["--version"]] {
+        let full = std::fs::File::create("/dev/full").unwrap();
+        let output = crate::run::glyph(args).stdout(full).output().unwrap();
+        crate::run::outcome(&output).fails(1, &["cannot write to standard output"]);
+    }
+}
+
 #[test]
 fn without_a_command_the_help_is_shown_as_an_error() {
     let outcome = run(&[]);

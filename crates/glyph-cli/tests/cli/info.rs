@@ -2,7 +2,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::run::{Outcome, change_decoder, copy_model, fixture, run, run_json, text};
+use crate::run::{Outcome, change_decoder, change_json, copy_model, fixture, run, run_json, text};
 
 #[test]
 fn the_built_in_model_is_complete() {
@@ -73,11 +73,9 @@ fn missing_tensors_are_listed() {
             .iter()
             .all(|name| name.as_str().unwrap().contains("layers.2."))
     );
-    assert!(
-        outcome.stderr.contains("not complete"),
-        "{}",
-        outcome.stderr
-    );
+    assert!(outcome.stderr.contains("cannot run"), "{}", outcome.stderr);
+    let problems = format!("{} problems are in the object above", missing.len());
+    assert!(outcome.stderr.contains(&problems), "{}", outcome.stderr);
     let table = run(&["info", "--model", text(&model)]);
     assert_eq!(table.code, 4);
     assert!(table.stdout.contains("missing tensors"), "{}", table.stdout);
@@ -122,6 +120,85 @@ fn broken_files_are_listed() {
         "{problems}"
     );
     assert!(problems.contains("tokenizer.json"), "{problems}");
+}
+
+/// Spoils one file of a checkpoint; returns what is said of it.
+fn problem_of(name: &str, spoil: impl FnOnce(&std::path::Path)) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let model = copy_model("mini-f16", folder.path());
+    spoil(&model.join(name));
+    let (outcome, info) = info_of_incomplete(&["--model", text(&model)]);
+    let problems = info["file_problems"].as_array().unwrap();
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(
+        outcome
+            .stderr
+            .contains("; 1 problem is in the object above"),
+        "{}",
+        outcome.stderr
+    );
+    let table = run(&["info", "--model", text(&model)]);
+    table.ends(4, &["; 1 problem is listed above"]);
+    problems[0].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn what_would_stop_a_question_is_listed() {
+    let temperature = problem_of("generation_config.json", |file| {
+        change_json(file, |config| config["temperature"] = 1000.into());
+    });
+    assert!(temperature.contains("generation_config.json") && temperature.contains("1000"));
+    let template = problem_of("chat_template.jinja", |file| fs::write(file, "").unwrap());
+    assert!(template.contains("chat template"), "{template}");
+    let token = problem_of("tokenizer.json", |file| {
+        change_json(file, |tokenizer| {
+            tokenizer["model"]["vocab"]["new"] = 5000.into();
+        });
+    });
+    assert!(token.contains("5000"), "{token}");
+    let style = problem_of("render.json", |file| {
+        fs::write(file, r#"{"font-path": 3}"#).unwrap()
+    });
+    assert!(
+        style.contains("render.json") && style.contains("font-path"),
+        "{style}"
+    );
+}
+
+#[test]
+fn an_output_head_counts_whatever_the_configuration_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = copy_model("base", folder.path());
+    change_json(&model.join("config.json"), |config| {
+        config["tie_word_embeddings"] = true.into();
+    });
+    let info = run_json(&["info", "--json", "--model", text(&model)]);
+    assert_eq!(info["is_complete"], true);
+    assert_eq!(info["architecture"]["tied_embeddings"], false);
+    assert!(info["parameters"]["output_head"].as_u64().unwrap() > 0);
+    assert_eq!(info["unexpected_tensors"], Value::Array(Vec::new()));
+}
+
+#[test]
+fn a_name_of_a_tensor_stays_on_its_line_and_gives_no_commands() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = copy_model("mini-f16", folder.path());
+    let path = model.join("model.safetensors");
+    let bytes = fs::read(&path).unwrap();
+    let (len, rest) = bytes.split_first_chunk::<8>().unwrap();
+    let (header, data) = rest.split_at(u64::from_le_bytes(*len) as usize);
+    let mut header: Value = serde_json::from_slice(header).unwrap();
+    header["bad\u{1b}[2J\ncomplete yes"] = serde_json::json!({
+        "dtype": "F32", "shape": [1], "data_offsets": [data.len(), data.len() + 4],
+    });
+    let header = header.to_string();
+    let len = (header.len() as u64).to_le_bytes();
+    fs::write(&path, [&len[..], header.as_bytes(), data, &[0; 4]].concat()).unwrap();
+    let table = run(&["info", "--model", text(&model)]);
+    assert_eq!(table.code, 0, "{table:?}");
+    let name = "  bad\u{FFFD}[2J\u{FFFD}complete yes\n";
+    assert!(table.stdout.contains(name), "{}", table.stdout);
+    assert!(!table.stdout.contains('\u{1b}'), "{}", table.stdout);
 }
 
 #[test]

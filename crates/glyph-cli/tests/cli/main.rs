@@ -7,5 +7,6 @@ mod help;
 mod info;
 mod pipes;
 mod read;
+mod readme;
 mod render;
 mod run;

@@ -10,7 +10,12 @@ const ASK: [&str; 4] = ["ask", "Who?", "--max-tokens", "4"];
 
 #[test]
 fn a_reader_that_leaves_early_is_no_error() {
-    for args in [&["info", "--json"][..], &["completions", "bash"], &ASK] {
+    for args in [
+        &["info", "--json"][..],
+        &["completions", "bash"],
+        &["--help"],
+        &ASK,
+    ] {
         let mut child = glyph(args)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -73,6 +78,22 @@ fn the_environment_can_name_the_model() {
     assert!(outcome(&info).stdout.contains("mini-f16"));
     let device = glyph(&ASK).env("GLYPH_DEVICE", "abacus").output().unwrap();
     outcome(&device).fails(2, &["abacus"]);
+}
+
+#[test]
+fn an_empty_environment_variable_counts_as_unset() {
+    let run_empty = |args: &[&str]| {
+        let mut command = glyph(args);
+        command.env("GLYPH_MODEL", "").env("GLYPH_DEVICE", "");
+        outcome(&command.output().unwrap())
+    };
+    let info = run_empty(&["info", "--json"]);
+    assert_eq!(info.code, 0, "{info:?}");
+    assert!(info.stdout.contains("\"glyph-mini\""), "{}", info.stdout);
+    let ask = run_empty(&ASK);
+    assert_eq!(ask.code, 0, "{ask:?}");
+    // What is empty on the command line is a mistake.
+    run_empty(&["info", "--model", ""]).fails(2, &["--model"]);
 }
 
 #[cfg(unix)]

@@ -32,6 +32,24 @@ fn every_page_is_read_and_joined_by_newlines() {
 }
 
 #[test]
+fn images_are_read_when_their_turn_comes_and_looked_for_at_once() {
+    let (sample, image) = (sample_text(), sample_image());
+    let read = |second: &str| {
+        run(&[
+            &["read", "--image", text(&image), "--image", second],
+            &SHORT[..],
+        ]
+        .concat())
+    };
+    let not_there = read("none.png");
+    not_there.fails(3, &["none.png"]);
+    // The first is transcribed before the second is decoded.
+    let broken = read(text(&sample));
+    broken.ends(3, &["order.txt", "PNG"]);
+    assert!(broken.stdout.ends_with('\n'), "{broken:?}");
+}
+
+#[test]
 fn there_must_be_something_to_read() {
     run(&["read"]).fails(2, &["nothing to read", "--text", "--image"]);
 }

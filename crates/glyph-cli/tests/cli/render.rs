@@ -65,6 +65,43 @@ fn pages_become_png_files() {
 }
 
 #[test]
+fn pages_of_an_earlier_text_are_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("pages");
+    let render = |n_lines: usize| {
+        let args = ["render", "--text", "-", "--out", text(&out), "--json"];
+        let outcome = run_with_input(&args, "A line.\n".repeat(n_lines).as_bytes());
+        assert_eq!(outcome.code, 0, "{outcome:?}");
+        let report: Value = serde_json::from_str(&outcome.stdout).unwrap();
+        (report["pages"].as_array().unwrap().len(), outcome.stderr)
+    };
+    let (n_long, _) = render(60);
+    fs::write(out.join("notes.png"), "").unwrap();
+    let (n_short, stderr) = render(10);
+    assert!(n_short < n_long, "{n_short} of {n_long}");
+    assert!(
+        stderr.contains(&format!("removed {} page", n_long - n_short)),
+        "{stderr}"
+    );
+    assert_eq!(fs::read_dir(&out).unwrap().count(), n_short + 1);
+    assert_eq!(render(10), (n_short, String::new()));
+}
+
+#[test]
+fn the_tokens_of_a_long_text_are_those_of_its_pieces() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = text(folder.path());
+    let args = [
+        "render", "--text", "-", "--style", "official", "--out", out, "--json",
+    ];
+    let long = "A line of text, 中文.\n".repeat(10_000);
+    let outcome = run_with_input(&args, long.as_bytes());
+    let report: Value = serde_json::from_str(&outcome.stdout).unwrap();
+    assert_eq!(report["text_token_unit"], "byte");
+    assert_eq!(report["text_tokens"], long.len());
+}
+
+#[test]
 fn the_official_style_has_its_page_and_says_that_verdana_is_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let args = [

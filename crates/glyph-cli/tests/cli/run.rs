@@ -62,8 +62,14 @@ impl Outcome {
     /// Checks code and message of a failure; nothing may stand on standard output.
     #[track_caller]
     pub fn fails(&self, code: i32, parts: &[&str]) {
-        assert_eq!(self.code, code, "{self:?}");
         assert_eq!(self.stdout, "", "{self:?}");
+        self.ends(code, parts);
+    }
+
+    /// Checks code and message of a failure after some output.
+    #[track_caller]
+    pub fn ends(&self, code: i32, parts: &[&str]) {
+        assert_eq!(self.code, code, "{self:?}");
         for part in parts {
             assert!(self.stderr.contains(part), "no {part:?} in {}", self.stderr);
         }
@@ -95,9 +101,14 @@ pub fn text(path: &Path) -> &str {
 
 /// A copy of a checkpoint fixture, to be spoiled.
 pub fn copy_model(name: &str, to: &Path) -> PathBuf {
-    let to = to.join(name);
+    copy_directory(&fixture("model").join(name), to)
+}
+
+/// A copy of a directory of files.
+pub fn copy_directory(from: &Path, to: &Path) -> PathBuf {
+    let to = to.join(from.file_name().unwrap());
     fs::create_dir(&to).unwrap();
-    for entry in fs::read_dir(fixture("model").join(name)).unwrap() {
+    for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
         fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
     }
@@ -106,8 +117,21 @@ pub fn copy_model(name: &str, to: &Path) -> PathBuf {
 
 /// Changes one number of the decoder in a copied `config.json`.
 pub fn change_decoder(model: &Path, key: &str, value: usize) {
-    let path = model.join("config.json");
-    let mut config: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-    config["text_config"][key] = value.into();
-    fs::write(path, config.to_string()).unwrap();
+    change_json(&model.join("config.json"), |config| {
+        config["text_config"][key] = value.into();
+    });
+}
+
+/// Changes a JSON file.
+pub fn change_json(path: &Path, change: impl FnOnce(&mut Value)) {
+    let mut value: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    change(&mut value);
+    fs::write(path, value.to_string()).unwrap();
+}
+
+/// Makes a named pipe that nobody writes to.
+#[cfg(unix)]
+pub fn make_pipe(path: &Path) {
+    let status = Command::new("mkfifo").arg(path).status().unwrap();
+    assert!(status.success());
 }

@@ -2,8 +2,11 @@
 
 use serde::Deserialize;
 
-use super::parse_json;
-use crate::error::Result;
+use super::{config_error, parse_json};
+use crate::error::{ModelError, Result};
+use crate::generate::SamplingParams;
+
+const FILE: &str = "generation_config.json";
 
 /// `generation_config.json`: when to stop and how to sample unless the request says otherwise.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -41,9 +44,18 @@ impl GenerationConfig {
     /// Parses `generation_config.json`.
     ///
     /// # Errors
-    /// [`crate::ModelError::Json`] when it does not parse.
+    /// [`crate::ModelError::Json`] when it does not parse, [`crate::ModelError::Config`] for a setting out of
+    /// range.
     pub fn from_json(json: &str) -> Result<Self> {
-        parse_json("generation_config.json", json)
+        let config: Self = parse_json(FILE, json)?;
+        match SamplingParams::from_config(&config).check() {
+            Err(ModelError::Parameter {
+                name,
+                value,
+                reason,
+            }) => Err(config_error(FILE, name, value, reason)),
+            other => other.map(|()| config),
+        }
     }
 
     /// Ids that end an answer.

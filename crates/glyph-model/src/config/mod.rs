@@ -23,7 +23,12 @@ const MOST_HEADS: usize = 4096;
 const MOST_HEAD_DIM: usize = 4096;
 const MOST_PATCH_SIDE: usize = 256;
 const MOST_IMAGE_SIDE: usize = 1 << 14;
-const MOST_PIXELS: usize = 1 << 28;
+pub(crate) const MOST_PIXELS: usize = 1 << 25;
+/// Side in px of the window that becomes one token.
+const MOST_WINDOW_SIDE: usize = 512;
+
+/// The file that most settings are in.
+const CONFIG: &str = "config.json";
 
 const DEFAULT_ROPE_THETA: f64 = 10_000.0;
 
@@ -32,11 +37,12 @@ fn default_norm_eps() -> f64 {
 }
 
 /// Checks a count or an extent.
-fn check_size(section: &str, key: &str, value: usize, most: usize) -> Result<()> {
+fn check_size(file: &str, key: &str, value: usize, most: usize) -> Result<()> {
     match (1..=most).contains(&value) {
         true => Ok(()),
         false => Err(config_error(
-            &format!("{section}.{key}"),
+            file,
+            key,
             value,
             format!("must be between 1 and {most}"),
         )),
@@ -47,7 +53,7 @@ fn check_size(section: &str, key: &str, value: usize, most: usize) -> Result<()>
 fn check_tower(section: &str, eps: f64, theta: f64, activation: Option<&str>) -> Result<()> {
     let wrong = |key: &str, value: &dyn ToString, reason: &str| {
         let key = format!("{section}.{key}");
-        Err(config_error(&key, value.to_string(), reason))
+        Err(config_error(CONFIG, &key, value.to_string(), reason))
     };
     if !(eps > 0.0 && eps < 1.0) {
         return wrong("rms_norm_eps", &eps, "must be between 0 and 1");
@@ -81,8 +87,14 @@ fn text_before(text: &str, line: usize, column: usize) -> &str {
     line[start..end].trim()
 }
 
-fn config_error(key: &str, value: impl ToString, reason: impl Into<String>) -> ModelError {
+pub(crate) fn config_error(
+    file: &str,
+    key: &str,
+    value: impl ToString,
+    reason: impl Into<String>,
+) -> ModelError {
     ModelError::Config {
+        file: file.to_owned(),
         key: key.to_owned(),
         value: value.to_string(),
         reason: reason.into(),

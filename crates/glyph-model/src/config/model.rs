@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{TextConfig, VisionConfig, config_error, parse_json};
+use super::{CONFIG, TextConfig, VisionConfig, config_error, parse_json};
 use crate::error::Result;
 
 /// The whole of `config.json` (`Glm4vForConditionalGeneration`).
@@ -17,7 +17,7 @@ pub struct ModelConfig {
     #[serde(default = "default_image_token_id")]
     pub image_token_id: u32,
     /// Whether the output head shares the embedding table. Newer files say so at the top level, older ones
-    /// inside `text_config`; either counts.
+    /// inside `text_config`; either counts, unless the weights hold a head.
     #[serde(default)]
     tie_word_embeddings: Option<bool>,
 }
@@ -39,6 +39,7 @@ impl ModelConfig {
             && kind != "glm4v"
         {
             return Err(config_error(
+                CONFIG,
                 "model_type",
                 kind,
                 "this runtime runs glm4v (GLM-4.1V, Glyph) checkpoints only",
@@ -47,6 +48,14 @@ impl ModelConfig {
         let config: Self = parse_json("config.json", json)?;
         config.check()?;
         Ok(config)
+    }
+
+    /// The configuration for weights that hold an output head: it is used, whatever the flags say, as in the
+    /// reference.
+    pub fn with_output_head(mut self) -> Self {
+        self.tie_word_embeddings = Some(false);
+        self.text_config.tie_word_embeddings = Some(false);
+        self
     }
 
     /// Whether the output head is the embedding table.
@@ -61,6 +70,7 @@ impl ModelConfig {
         vision.check()?;
         if self.image_token_id as usize >= text.vocab_size {
             return Err(config_error(
+                CONFIG,
                 "image_token_id",
                 self.image_token_id,
                 "is outside vocab_size",
@@ -68,6 +78,7 @@ impl ModelConfig {
         }
         if vision.out_hidden_size != text.hidden_size {
             return Err(config_error(
+                CONFIG,
                 "vision_config.out_hidden_size",
                 vision.out_hidden_size,
                 "must equal text_config.hidden_size",

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{MOST_PATCH_SIDE, MOST_PIXELS, check_size, config_error, parse_json};
+use super::{MOST_PATCH_SIDE, MOST_PIXELS, MOST_WINDOW_SIDE, check_size, config_error, parse_json};
 use crate::error::Result;
 
 /// `preprocessor_config.json`: how an image becomes patches.
@@ -20,6 +20,13 @@ pub struct PreprocessorConfig {
     pub image_mean: [f32; 3],
     /// Standard deviation of each channel.
     pub image_std: [f32; 3],
+}
+
+/// `processor_config.json`, as far as it is about images.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ProcessorConfig {
+    image_processor: PreprocessorConfig,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -48,42 +55,67 @@ impl PreprocessorConfig {
     /// Parses and checks `preprocessor_config.json`.
     ///
     /// # Errors
-    /// [`crate::ModelError::Json`] when it does not parse, [`crate::ModelError::Config`] for a size, a range of pixel counts or a
-    /// deviation that cannot work.
+    /// [`crate::ModelError::Json`] when it does not parse, [`crate::ModelError::Config`] for a size, a range of pixel
+    /// counts or a deviation that cannot work.
     pub fn from_json(json: &str) -> Result<Self> {
-        let config: Self = parse_json("preprocessor_config.json", json)?;
+        const FILE: &str = "preprocessor_config.json";
+        parse_json::<Self>(FILE, json)?.checked(FILE)
+    }
+
+    /// Parses and checks `processor_config.json`, into which newer releases of the reference save the settings of
+    /// all processors.
+    ///
+    /// # Errors
+    /// As [`from_json`](Self::from_json).
+    pub fn from_processor_json(json: &str) -> Result<Self> {
+        const FILE: &str = "processor_config.json";
+        let all: ProcessorConfig = parse_json(FILE, json)?;
+        all.image_processor.checked(FILE)
+    }
+
+    fn checked(self, file: &str) -> Result<Self> {
+        let config = self;
         for (key, value) in [
             ("patch_size", config.patch_size),
             ("temporal_patch_size", config.temporal_patch_size),
             ("merge_size", config.merge_size),
         ] {
-            check_size("preprocessor_config", key, value, MOST_PATCH_SIDE)?;
+            check_size(file, key, value, MOST_PATCH_SIDE)?;
         }
+        check_size(
+            file,
+            "patch_size × merge_size",
+            config.factor_px(),
+            MOST_WINDOW_SIDE,
+        )?;
         let PixelBounds {
             shortest_edge,
             longest_edge,
         } = config.size;
         if shortest_edge == 0 || shortest_edge > longest_edge || longest_edge > MOST_PIXELS {
             return Err(config_error(
-                "preprocessor_config.size",
+                file,
+                "size",
                 format!("{shortest_edge} to {longest_edge}"),
                 format!("must be an ascending range of pixel counts between 1 and {MOST_PIXELS}"),
             ));
         }
         // A deviation divides; a mean that is no number would spread over every pixel.
-        let usable = config.image_mean.iter().all(|mean| mean.is_finite())
-            && config
-                .image_std
-                .iter()
-                .all(|std| *std > f32::EPSILON && std.is_finite());
-        if !usable {
+        let (means, deviations) = (config.image_mean, config.image_std);
+        if !means.iter().all(|mean| mean.is_finite()) {
+            let means = format!("{means:?}");
+            return Err(config_error(file, "image_mean", means, "must be finite"));
+        }
+        if !deviations
+            .iter()
+            .all(|std| *std > f32::EPSILON && std.is_finite())
+        {
+            let deviations = format!("{deviations:?}");
             return Err(config_error(
-                "preprocessor_config.image_std",
-                format!(
-                    "{:?} around the means {:?}",
-                    config.image_std, config.image_mean
-                ),
-                "deviations must be positive and means finite",
+                file,
+                "image_std",
+                deviations,
+                "must be positive and finite",
             ));
         }
         Ok(config)

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::{
-    DEFAULT_ROPE_THETA, MOST_HEAD_DIM, MOST_HEADS, MOST_LAYERS, MOST_WIDTH, check_size,
+    CONFIG, DEFAULT_ROPE_THETA, MOST_HEAD_DIM, MOST_HEADS, MOST_LAYERS, MOST_WIDTH, check_size,
     check_tower, config_error, default_norm_eps,
 };
 use crate::error::Result;
@@ -91,10 +91,7 @@ impl TextConfig {
 
     /// Leading channels of a head that rotate; the others pass through.
     pub fn rotary_dim(&self) -> usize {
-        let factor = self
-            .rope(|rope| rope.partial_rotary_factor)
-            .or(self.partial_rotary_factor);
-        (self.head_dim() as f64 * factor.unwrap_or(1.0)) as usize
+        (self.head_dim() as f64 * self.partial_rotary_factor()) as usize
     }
 
     /// How many consecutive frequencies follow the temporal, row and column position. Sums to half of
@@ -124,7 +121,7 @@ impl TextConfig {
                 MOST_WIDTH,
             ),
         ] {
-            check_size("text_config", key, value, most)?;
+            check_size(CONFIG, &format!("text_config.{key}"), value, most)?;
         }
         check_tower(
             "text_config",
@@ -134,6 +131,7 @@ impl TextConfig {
         )?;
         if !heads.is_multiple_of(kv_heads) {
             return Err(config_error(
+                CONFIG,
                 "text_config.num_key_value_heads",
                 kv_heads,
                 "must divide num_attention_heads",
@@ -142,13 +140,24 @@ impl TextConfig {
         self.check_rotary()
     }
 
+    fn partial_rotary_factor(&self) -> f64 {
+        self.rope(|rope| rope.partial_rotary_factor)
+            .or(self.partial_rotary_factor)
+            .unwrap_or(1.0)
+    }
+
     fn check_rotary(&self) -> Result<()> {
         let rotary_dim = self.rotary_dim();
-        if rotary_dim == 0 || !rotary_dim.is_multiple_of(2) || rotary_dim > self.head_dim() {
+        let (factor, head_dim) = (self.partial_rotary_factor(), self.head_dim());
+        if rotary_dim == 0 || !rotary_dim.is_multiple_of(2) || rotary_dim > head_dim {
             return Err(config_error(
+                CONFIG,
                 "text_config.partial_rotary_factor",
-                rotary_dim,
-                "must give an even number of rotated channels within the head",
+                factor,
+                format!(
+                    "must leave an even number of rotated channels of the {head_dim} of a head (hidden_size / \
+                     num_attention_heads)"
+                ),
             ));
         }
         let kind = self.rope(|rope| rope.rope_type.clone().or_else(|| rope.older_type.clone()));
@@ -157,6 +166,7 @@ impl TextConfig {
             && kind != "mrope"
         {
             return Err(config_error(
+                CONFIG,
                 "text_config.rope_parameters.rope_type",
                 kind,
                 "only default is supported",
@@ -173,6 +183,7 @@ impl TextConfig {
                 != Some(half)
         {
             return Err(config_error(
+                CONFIG,
                 "text_config.mrope_section",
                 format!("{section:?}"),
                 format!("must hold three counts that sum to half of the rotated channels, {half}"),

@@ -3,8 +3,8 @@
 use serde::Deserialize;
 
 use super::{
-    DEFAULT_ROPE_THETA, MOST_HEAD_DIM, MOST_HEADS, MOST_IMAGE_SIDE, MOST_LAYERS, MOST_PATCH_SIDE,
-    MOST_WIDTH, check_size, check_tower, config_error, default_norm_eps,
+    CONFIG, DEFAULT_ROPE_THETA, MOST_HEAD_DIM, MOST_HEADS, MOST_IMAGE_SIDE, MOST_LAYERS,
+    MOST_PATCH_SIDE, MOST_WIDTH, check_size, check_tower, config_error, default_norm_eps,
 };
 use crate::error::Result;
 
@@ -110,7 +110,7 @@ impl VisionConfig {
             ("out_hidden_size", self.out_hidden_size, MOST_WIDTH),
             ("intermediate_size", self.intermediate_size, MOST_WIDTH),
         ] {
-            check_size("vision_config", key, value, most)?;
+            check_size(CONFIG, &format!("vision_config.{key}"), value, most)?;
         }
         check_tower(
             "vision_config",
@@ -120,7 +120,7 @@ impl VisionConfig {
         )?;
         let wrong = |key: &str, value: &dyn ToString, reason: String| {
             let key = format!("vision_config.{key}");
-            Err(config_error(&key, value.to_string(), reason))
+            Err(config_error(CONFIG, &key, value.to_string(), reason))
         };
         if self.in_channels != 3 {
             return wrong("in_channels", &self.in_channels, "must be 3 (RGB)".into());

@@ -1,11 +1,13 @@
 //! From a prompt to a streamed answer.
 
+mod answer;
 mod run;
 mod sampling;
 mod stop;
 
+pub use answer::{Answer, AnswerStep};
 pub use run::{
-    FinishReason, Generated, Generation, GenerationTimes, TokenEvent, encode_images, generate,
+    FinishReason, Generated, Generation, GenerationEvent, GenerationTimes, encode_images, generate,
 };
 pub use sampling::{Sampler, SamplingParams};
 pub use stop::{StopMatcher, StopParams};

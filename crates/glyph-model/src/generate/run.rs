@@ -2,8 +2,9 @@
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
-use super::sampling::{Sampler, SamplingParams};
-use super::stop::{StopMatcher, StopParams};
+use super::answer::{Answer, AnswerStep};
+use super::sampling::SamplingParams;
+use super::stop::StopParams;
 use crate::checkpoint::Checkpoint;
 use crate::clock::Stopwatch;
 use crate::error::{ModelError, Result};
@@ -43,14 +44,25 @@ impl Generation {
     }
 }
 
-/// A token of the answer as it comes.
-#[derive(Debug, Clone)]
-pub struct TokenEvent<'a> {
-    /// Its id.
-    pub id: u32,
-    /// Text that it completes; empty while a character or a stop string is unfinished. What is still unfinished at
-    /// the end comes in one more event with the last id.
-    pub text: &'a str,
+/// How far a request has come.
+#[derive(Debug, Clone, Copy)]
+pub enum GenerationEvent<'a> {
+    /// Images that have passed the vision tower, and all of them.
+    Encoded {
+        /// Done.
+        images: usize,
+        /// To do in all.
+        of: usize,
+    },
+    /// Positions of the prompt that have passed the decoder, and all of them.
+    Prefilled {
+        /// Done.
+        positions: usize,
+        /// To do in all.
+        of: usize,
+    },
+    /// The next token of the answer.
+    Token(&'a AnswerStep),
 }
 
 /// Why the answer ended.
@@ -88,7 +100,8 @@ pub struct Generated {
     pub times: GenerationTimes,
 }
 
-/// Answers `prompt` about `images`. `on_token` sees every token as it comes and returns whether to go on.
+/// Answers `prompt` about `images`. `on_event` sees how far it has come, every token included, and returns whether
+/// to go on.
 ///
 /// # Errors
 /// Before any work: [`ModelError::ContextOverflow`] when prompt and answer do not fit the model's context,
@@ -101,82 +114,60 @@ pub async fn generate(
     prompt: &Prompt,
     images: &[ImagePatches],
     options: &Generation,
-    mut on_token: impl FnMut(TokenEvent<'_>) -> bool,
+    mut on_event: impl FnMut(GenerationEvent<'_>) -> bool,
 ) -> Result<Generated> {
-    let text_config = &checkpoint.config.text_config;
-    let n_prompt = prompt.ids.len();
-    let n_total = n_prompt.saturating_add(options.max_new_tokens);
-    if n_prompt == 0 || options.max_new_tokens == 0 {
-        let name = if n_prompt == 0 {
-            "prompt"
-        } else {
-            "max_tokens"
-        };
-        return Err(ModelError::Parameter {
-            name,
-            value: "0".to_owned(),
-            reason: "must not be empty",
-        });
-    }
-    if n_total > text_config.max_position_embeddings {
-        return Err(ModelError::ContextOverflow {
-            prompt_tokens: n_prompt,
-            max_new_tokens: options.max_new_tokens,
-            context_tokens: text_config.max_position_embeddings,
-        });
-    }
+    check_length(checkpoint, prompt, options)?;
     check_inputs(checkpoint, prompt, images)?;
-    let mut sampler = Sampler::new(
-        options.sampling.clone(),
+    let text_config = &checkpoint.config.text_config;
+    let mut answer = Answer::new(
+        options,
         &prompt.ids,
+        &checkpoint.encoder.tokenizer,
         text_config.vocab_size,
     )?;
-    let mut stops = StopMatcher::new(options.stop.clone());
-    let mut stream = checkpoint
-        .encoder
-        .tokenizer
-        .stream(!options.keep_special_tokens);
     let (glm, device) = (&checkpoint.model, &checkpoint.device);
     let mut times = GenerationTimes::default();
 
     let watch = Stopwatch::start();
-    let features = encode_images(glm, images, device);
-    if let Some(features) = &features {
-        // Reading one value waits for the device, so that the time is the tower's own.
-        read(features.clone().slice([0..1, 0..1])).await?;
-    }
+    let encoded = encode(glm, images, device, &mut on_event).await?;
     times.encode_s = watch.seconds();
+    let Some(features) = encoded else {
+        return Ok(Generated::new(&answer, FinishReason::Cancelled, times));
+    };
 
     let watch = Stopwatch::start();
+    let n_prompt = prompt.ids.len();
+    let n_total = n_prompt + options.max_new_tokens;
     let mut cache = KvCache::new(text_config, 1, n_total, checkpoint.dtype, device);
+    let features = (!features.is_empty()).then(|| Tensor::cat(features, 0));
     let x = glm.embed(&prompt.ids, [1, n_prompt], features, &prompt.feature_index);
-    let mut logits = prefill(glm, x, prompt, &mut cache, options.prefill_chunk).await?;
+    let prefilled = prefill(
+        glm,
+        x,
+        prompt,
+        &mut cache,
+        options.prefill_chunk,
+        &mut on_event,
+    )
+    .await?;
     times.prefill_s = watch.seconds();
+    let Some(mut logits) = prefilled else {
+        return Ok(Generated::new(&answer, FinishReason::Cancelled, times));
+    };
 
     let watch = Stopwatch::start();
-    let mut ids = Vec::new();
-    let mut text = String::new();
     let mut position = prompt.positions.next;
     let finish_reason = loop {
-        let id = sampler.sample(&mut logits);
-        ids.push(id);
-        if stops.is_stop_id(id) {
-            break FinishReason::Stop;
-        }
-        let piece = stream.push(id)?.unwrap_or_default();
-        let (piece, stopped) = stops.push(&piece);
-        text.push_str(&piece);
-        let go_on = on_token(TokenEvent { id, text: &piece });
-        if stopped {
-            break FinishReason::Stop;
+        let step = answer.push(&mut logits)?;
+        let go_on = on_event(GenerationEvent::Token(&step));
+        if let Some(reason) = step.finished {
+            break reason;
         }
         if !go_on {
+            answer.flush()?;
             break FinishReason::Cancelled;
         }
-        if ids.len() == options.max_new_tokens {
-            break FinishReason::Length;
-        }
-        let x = glm.embed(&[id], [1, 1], None, &[]);
+        let x = glm.embed(&[step.id], [1, 1], None, &[]);
         let decoder = &glm.model.language_model;
         let positions = [[position; 3]];
         let hidden =
@@ -184,29 +175,43 @@ pub async fn generate(
         logits = read(glm.logits(hidden)).await?;
         position += 1;
     };
-    // What was held back belongs to the answer unless a stop string has ended it.
-    if !stops.found() {
-        let (mut rest, _) = stops.push(&stream.finish()?.unwrap_or_default());
-        rest.push_str(&stops.finish());
-        text.push_str(&rest);
-        if let (Some(id), false, true) = (
-            ids.last(),
-            rest.is_empty(),
-            finish_reason != FinishReason::Cancelled,
-        ) {
-            on_token(TokenEvent {
-                id: *id,
-                text: &rest,
-            });
+    times.decode_s = watch.seconds();
+    Ok(Generated::new(&answer, finish_reason, times))
+}
+
+impl Generated {
+    fn new(answer: &Answer, finish_reason: FinishReason, times: GenerationTimes) -> Self {
+        Self {
+            ids: answer.ids().to_vec(),
+            text: answer.text().to_owned(),
+            finish_reason,
+            times,
         }
     }
-    times.decode_s = watch.seconds();
-    Ok(Generated {
-        ids,
-        text,
-        finish_reason,
-        times,
-    })
+}
+
+/// Prompt and answer are not empty and fit the model's context.
+fn check_length(checkpoint: &Checkpoint, prompt: &Prompt, options: &Generation) -> Result<()> {
+    let empty = |name| ModelError::Parameter {
+        name,
+        value: "0".to_owned(),
+        reason: "must not be empty",
+    };
+    if prompt.ids.is_empty() {
+        return Err(empty("prompt"));
+    }
+    if options.max_new_tokens == 0 {
+        return Err(empty("max_tokens"));
+    }
+    let context_tokens = checkpoint.config.text_config.max_position_embeddings;
+    if prompt.ids.len().saturating_add(options.max_new_tokens) > context_tokens {
+        return Err(ModelError::ContextOverflow {
+            prompt_tokens: prompt.ids.len(),
+            max_new_tokens: options.max_new_tokens,
+            context_tokens,
+        });
+    }
+    Ok(())
 }
 
 /// Holds prompt and images against each other and against the model, so that nothing later can be out of range.
@@ -256,25 +261,33 @@ fn check_inputs(checkpoint: &Checkpoint, prompt: &Prompt, images: &[ImagePatches
     Ok(())
 }
 
-/// Features of all images in order, `[tokens of all images, d]`; neighbours of one size share a pass.
+/// Features of the images of each pass; `None` when `on_event` ended the request.
+async fn encode(
+    glm: &Glm4v,
+    images: &[ImagePatches],
+    device: &Device,
+    on_event: &mut impl FnMut(GenerationEvent<'_>) -> bool,
+) -> Result<Option<Vec<Tensor<2>>>> {
+    let mut features = Vec::new();
+    let mut done = 0;
+    for pass in passes(images) {
+        let encoded = encode_pass(glm, pass, device);
+        // Reading one value waits for the device: what is shown is done, and the time is the tower's own.
+        read(encoded.clone().slice([0..1, 0..1])).await?;
+        features.push(encoded);
+        done += pass.len();
+        let of = images.len();
+        if !on_event(GenerationEvent::Encoded { images: done, of }) {
+            return Ok(None);
+        }
+    }
+    Ok(Some(features))
+}
+
+/// Features of all images in order, `[tokens of all images, d]`.
 pub fn encode_images(glm: &Glm4v, images: &[ImagePatches], device: &Device) -> Option<Tensor<2>> {
-    let features: Vec<Tensor<2>> = images
-        .chunk_by(|a, b| a.grid == b.grid)
-        .flat_map(|group| group.chunks(MAX_IMAGES_PER_PASS))
-        .filter_map(|group| {
-            let grid: PatchGrid = group.first()?.grid;
-            let values: Vec<f32> = group
-                .iter()
-                .flat_map(|image| image.values.iter().copied())
-                .collect();
-            let shape = [group.len(), grid.n_patches(), group.first()?.patch_len];
-            let weight = &glm.model.visual.patch_embed.proj.weight;
-            let patches = Tensor::<3>::from_data(TensorData::new(values, shape), device);
-            let patches = patches.cast(weight.val().dtype());
-            let tokens = glm.model.visual.forward(patches, grid);
-            let [n, tokens_each, d] = tokens.dims();
-            Some(tokens.reshape([n * tokens_each, d]))
-        })
+    let features: Vec<Tensor<2>> = passes(images)
+        .map(|pass| encode_pass(glm, pass, device))
         .collect();
     (!features.is_empty()).then(|| Tensor::cat(features, 0))
 }
@@ -282,33 +295,72 @@ pub fn encode_images(glm: &Glm4v, images: &[ImagePatches], device: &Device) -> O
 /// Bounds the tower's activations when a document has many pages.
 const MAX_IMAGES_PER_PASS: usize = 8;
 
-/// Runs the prompt through the decoder in chunks; returns the logits behind its last position.
+/// Images that share a pass: neighbours of one size.
+fn passes(images: &[ImagePatches]) -> impl Iterator<Item = &[ImagePatches]> {
+    images
+        .chunk_by(|a, b| a.grid == b.grid)
+        .flat_map(|same_size| same_size.chunks(MAX_IMAGES_PER_PASS))
+}
+
+/// Images of one size → `[tokens of all of them, d]`.
+fn encode_pass(glm: &Glm4v, images: &[ImagePatches], device: &Device) -> Tensor<2> {
+    let values: Vec<f32> = images
+        .iter()
+        .flat_map(|image| image.values.iter().copied())
+        .collect();
+    let (grid, patch_len) = images.first().map_or(
+        (
+            PatchGrid {
+                rows: 0,
+                columns: 0,
+            },
+            0,
+        ),
+        |image| (image.grid, image.patch_len),
+    );
+    let shape = [images.len(), grid.n_patches(), patch_len];
+    let weight = &glm.model.visual.patch_embed.proj.weight;
+    let patches = Tensor::<3>::from_data(TensorData::new(values, shape), device);
+    let patches = patches.cast(weight.val().dtype());
+    let tokens = glm.model.visual.forward(patches, grid);
+    let [n, tokens_each, d] = tokens.dims();
+    tokens.reshape([n * tokens_each, d])
+}
+
+/// Runs the prompt through the decoder in chunks; returns the logits behind its last position, or `None` when
+/// `on_event` ended the request.
 async fn prefill(
     glm: &Glm4v,
     x: Tensor<3>,
     prompt: &Prompt,
     cache: &mut KvCache,
     chunk: usize,
-) -> Result<Vec<f32>> {
+    on_event: &mut impl FnMut(GenerationEvent<'_>) -> bool,
+) -> Result<Option<Vec<f32>>> {
     let [_, n, d] = x.dims();
     let chunk = chunk.max(1);
-    let mut last = None;
+    let mut logits = Vec::new();
     for start in (0..n).step_by(chunk) {
         let end = (start + chunk).min(n);
         let part = x.clone().slice([0..1, start..end, 0..d]);
         let positions = Positions(&prompt.positions.positions[start..end]);
         let decoder = &glm.model.language_model;
         let hidden = decoder.forward_cached(part, positions, cache, KvTarget::Row(0))?;
-        last = Some(hidden.slice([0..1, end - start - 1..end - start, 0..d]));
+        let last = hidden.slice([0..1, end - start - 1..end - start, 0..d]);
+        if end == n {
+            logits = read(glm.logits(last)).await?;
+        } else {
+            read(last.slice([0..1, 0..1, 0..1])).await?;
+        }
+        let event = GenerationEvent::Prefilled {
+            positions: end,
+            of: n,
+        };
+        if !on_event(event) {
+            return Ok(None);
+        }
     }
-    match last {
-        Some(hidden) => read(glm.logits(hidden)).await,
-        None => Err(ModelError::Parameter {
-            name: "prompt",
-            value: "0".to_owned(),
-            reason: "must not be empty",
-        }),
-    }
+    Ok(Some(logits))
 }
 
 /// Brings a tensor to the host as f32.

@@ -143,10 +143,14 @@ impl Sampler {
         })
     }
 
-    /// Chooses from `logits` `[vocab]` and counts the choice. What is not a number is never chosen.
-    pub fn sample(&mut self, logits: &mut [f32]) -> u32 {
+    /// Chooses from `logits` `[vocab]` and counts the choice; `None` when none of them is a number above −∞. What
+    /// is not a number is never chosen.
+    pub fn sample(&mut self, logits: &mut [f32]) -> Option<u32> {
         for logit in logits.iter_mut().filter(|logit| logit.is_nan()) {
             *logit = f32::NEG_INFINITY;
+        }
+        if logits.iter().all(|logit| *logit == f32::NEG_INFINITY) {
+            return None;
         }
         self.process(logits);
         let id = if self.params.is_greedy() {
@@ -157,7 +161,7 @@ impl Sampler {
         if let Some(count) = self.answer_counts.get_mut(id as usize) {
             *count += 1;
         }
-        id
+        Some(id)
     }
 
     /// Applies penalties, temperature, top-k and top-p; excluded tokens become −∞.

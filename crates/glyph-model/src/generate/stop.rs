@@ -73,8 +73,8 @@ impl StopMatcher {
     }
 
     /// Gives out what was held back when the answer ends otherwise.
-    pub fn finish(self) -> String {
-        self.held
+    pub fn finish(&mut self) -> String {
+        std::mem::take(&mut self.held)
     }
 
     /// Bytes at the end of the held text that may grow into a stop string.

@@ -2,6 +2,8 @@
 
 use std::io::Cursor;
 
+use image::{DynamicImage, ImageDecoder};
+
 use crate::error::{ModelError, Result};
 
 /// Largest image that is decoded: an A4 page at 600 dpi has half as many pixels.
@@ -70,8 +72,14 @@ impl RgbImage {
                 "is {width_px}×{height_px} px; at most {MOST_DECODED_PIXELS} pixels are decoded"
             )));
         }
-        let image = reader()?.decode().map_err(|error| undecodable(&error))?;
-        let (width_px, height_px) = (width_px as usize, height_px as usize);
+        let mut decoder = reader()?
+            .into_decoder()
+            .map_err(|error| undecodable(&error))?;
+        // A camera that is held upright may store its rows otherwise and say so; the reference turns them too.
+        let orientation = decoder.orientation().map_err(|error| undecodable(&error))?;
+        let mut image = DynamicImage::from_decoder(decoder).map_err(|error| undecodable(&error))?;
+        image.apply_orientation(orientation);
+        let (width_px, height_px) = (image.width() as usize, image.height() as usize);
         if !image.color().has_alpha() {
             return Self::new(width_px, height_px, image.into_rgb8().into_raw());
         }

@@ -1,13 +1,13 @@
 //! Which size an image is resized to before it is cut into patches.
 
-use crate::config::PreprocessorConfig;
+use crate::config::{MOST_PIXELS, PreprocessorConfig};
 
 /// Height and width in px, both multiples of patch × merge, whose area lies within the configured bounds and
 /// whose aspect ratio is kept as well as that allows. Source: `smart_resize` of the reference image processor,
 /// with its float arithmetic and its rounding half to even.
 ///
 /// # Errors
-/// A sentence when the aspect ratio exceeds 200 or a side is zero.
+/// A sentence when the aspect ratio exceeds 200, a side is zero, or the result is more than a page can need.
 pub fn smart_resize(
     height_px: usize,
     width_px: usize,
@@ -46,6 +46,12 @@ pub fn smart_resize(
         let beta = (config.min_pixels() as f64 / (frames * height * width)).sqrt();
         out_height = (height * beta / factor).ceil() * factor;
         out_width = (width * beta / factor).ceil() * factor;
+    }
+    // The bounds give way to windows that are not cut, which a long and thin image can have many of.
+    if out_height * out_width > MOST_PIXELS as f64 {
+        return Err(format!(
+            "is {width_px}×{height_px} px and would be resized to {out_width}×{out_height} px; cut it into parts"
+        ));
     }
     Ok((out_height as usize, out_width as usize))
 }

@@ -81,6 +81,8 @@ pub struct ChatTemplate {
 }
 
 const NAME: &str = "chat_template";
+/// Instructions that one rendering may take: some dozens per message and image.
+const MOST_STEPS: u64 = 20_000_000;
 
 impl ChatTemplate {
     /// Compiles the template's source (`chat_template.jinja`, or `chat_template` of `tokenizer_config.json`).
@@ -89,6 +91,10 @@ impl ChatTemplate {
     /// [`ModelError::Template`] with the line of the mistake.
     pub fn new(source: String) -> Result<Self> {
         let mut environment = Environment::new();
+        // A template comes with the checkpoint: one that never ends must not hang its user.
+        environment.set_fuel(Some(MOST_STEPS));
+        // Its argument alone decides how much it allocates.
+        environment.remove_filter("indent");
         // Templates are written for jinja2 as transformers sets it up.
         environment.set_trim_blocks(true);
         environment.set_lstrip_blocks(true);

@@ -1,13 +1,15 @@
 //! `tokenizer.json`, and decoding that never splits a character.
 
+use std::sync::Arc;
+
 use tokenizers::Tokenizer;
 
 use crate::error::{ModelError, Result};
 
-/// The checkpoint's tokenizer.
+/// The checkpoint's tokenizer; clones share it.
 #[derive(Debug, Clone)]
 pub struct TextTokenizer {
-    inner: Tokenizer,
+    inner: Arc<Tokenizer>,
 }
 
 impl TextTokenizer {
@@ -16,8 +18,13 @@ impl TextTokenizer {
     /// # Errors
     /// [`ModelError::Tokenizer`].
     pub fn from_json(json: &[u8]) -> Result<Self> {
+        let mut tokenizer = Tokenizer::from_bytes(json).map_err(tokenizer_error)?;
+        // What a training run cut and filled its texts to says nothing about a prompt; the reference resets both
+        // on every call.
+        tokenizer.with_truncation(None).map_err(tokenizer_error)?;
+        tokenizer.with_padding(None);
         Ok(Self {
-            inner: Tokenizer::from_bytes(json).map_err(tokenizer_error)?,
+            inner: Arc::new(tokenizer),
         })
     }
 
@@ -53,15 +60,20 @@ impl TextTokenizer {
         self.inner.id_to_token(id)
     }
 
+    /// The highest id of the vocabulary, added tokens included.
+    pub fn highest_id(&self) -> Option<u32> {
+        self.inner.get_vocab(true).into_values().max()
+    }
+
     /// Entries of the vocabulary, added tokens included.
     pub fn vocab_size(&self) -> usize {
         self.inner.get_vocab_size(true)
     }
 
     /// Starts decoding a stream of ids.
-    pub fn stream(&self, skip_special_tokens: bool) -> TextStream<'_> {
+    pub fn stream(&self, skip_special_tokens: bool) -> TextStream {
         TextStream {
-            tokenizer: self,
+            tokenizer: self.clone(),
             skip_special_tokens,
             ids: Vec::new(),
             n_context: 0,
@@ -73,8 +85,8 @@ impl TextTokenizer {
 /// Decodes ids one at a time and gives out only whole characters: bytes of a character that has not ended yet
 /// wait for the ids that end it.
 #[derive(Debug)]
-pub struct TextStream<'a> {
-    tokenizer: &'a TextTokenizer,
+pub struct TextStream {
+    tokenizer: TextTokenizer,
     skip_special_tokens: bool,
     /// The ids since text and ids last ended together, and those of one such stretch before it.
     ids: Vec<u32>,
@@ -93,7 +105,7 @@ const MAX_UNFINISHED: usize = 3;
 /// and the work for each further id would grow without end.
 const MAX_WAITING_IDS: usize = 64;
 
-impl TextStream<'_> {
+impl TextStream {
     /// Takes one id; returns the text that it completes.
     ///
     /// # Errors
@@ -119,11 +131,11 @@ impl TextStream<'_> {
         Ok(text)
     }
 
-    /// Ends the stream; returns what was still waiting, unfinished bytes as U+FFFD.
+    /// Returns what was still waiting, unfinished bytes as U+FFFD; for the end of the stream.
     ///
     /// # Errors
     /// [`ModelError::Tokenizer`].
-    pub fn finish(mut self) -> Result<Option<String>> {
+    pub fn finish(&mut self) -> Result<Option<String>> {
         let all = self.tokenizer.decode(&self.ids, self.skip_special_tokens)?;
         Ok(self.give_out(&all, all.len()))
     }

@@ -1,6 +1,6 @@
 //! The weight files of a checkpoint directory: one file, or the shards of an index.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path};
 
 use serde::Deserialize;
@@ -26,7 +26,7 @@ impl WeightFiles {
     /// `model.safetensors`.
     ///
     /// # Errors
-    /// [`ModelError::MissingFile`], [`ModelError::MissingShard`], [`ModelError::Json`] for a broken index,
+    /// [`ModelError::MissingFile`], [`ModelError::MissingShards`], [`ModelError::Json`] for a broken index,
     /// [`ModelError::Safetensors`] for a file cut short or foreign, [`ModelError::Weights`] when the index names
     /// tensors that no shard holds.
     pub fn open(dir: &Path) -> Result<Self> {
@@ -64,27 +64,35 @@ impl WeightFiles {
 impl Index {
     /// Every shard once, by name.
     fn map_shards(&self, dir: &Path) -> Result<Vec<(String, FileBytes)>> {
-        let mut shards: Vec<&String> = self.weight_map.values().collect();
-        shards.sort_unstable();
-        shards.dedup();
-        let mut files = Vec::with_capacity(shards.len());
-        for shard in shards {
-            if !is_file_name(shard) {
-                return Err(ModelError::Json {
-                    file: INDEX.to_owned(),
-                    reason: format!("shard name {shard:?} is a path"),
-                });
-            }
-            let path = dir.join(shard);
-            if !path.exists() {
-                return Err(ModelError::MissingShard {
-                    shard: shard.clone(),
-                    index: INDEX.to_owned(),
-                });
-            }
-            files.push((shard.clone(), map_file(&path)?));
+        let shards: BTreeSet<&String> = self.weight_map.values().collect();
+        if let Some(path) = shards.iter().find(|shard| !is_file_name(shard)) {
+            return Err(ModelError::Json {
+                file: INDEX.to_owned(),
+                reason: format!("shard name {path:?} is a path"),
+            });
         }
-        Ok(files)
+        let missing: Vec<String> = shards
+            .iter()
+            .filter(|shard| !dir.join(shard).exists())
+            .map(|shard| (*shard).clone())
+            .collect();
+        if !missing.is_empty() {
+            let tensors = self
+                .weight_map
+                .iter()
+                .filter(|(_, shard)| missing.contains(shard))
+                .map(|(name, _)| canonical(name))
+                .collect();
+            return Err(ModelError::MissingShards {
+                shards: missing,
+                tensors,
+                index: INDEX.to_owned(),
+            });
+        }
+        shards
+            .into_iter()
+            .map(|shard| Ok((shard.clone(), map_file(&dir.join(shard))?)))
+            .collect()
     }
 }
 

@@ -4,9 +4,12 @@
 mod directory;
 mod load;
 mod names;
+// It waits for the device, which a browser cannot.
+#[cfg(not(target_family = "wasm"))]
 mod save;
 mod source;
 
 pub use load::{LoadReport, load_weights, tensor_specs};
+#[cfg(not(target_family = "wasm"))]
 pub use save::{SavedDType, safetensors_bytes};
 pub use source::{TensorInfo, WeightFiles};

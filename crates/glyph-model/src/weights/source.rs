@@ -117,6 +117,11 @@ impl WeightFiles {
             .map(|(name, info)| (name.as_str(), info))
     }
 
+    /// Whether they hold an output head of its own, which then counts whatever the configuration says of tying.
+    pub fn has_output_head(&self) -> bool {
+        self.info("lm_head.weight").is_some()
+    }
+
     /// What the files say of one tensor.
     pub fn info(&self, name: &str) -> Option<&TensorInfo> {
         self.tensors.get(name)

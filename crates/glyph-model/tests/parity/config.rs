@@ -3,7 +3,7 @@
 use burn::tensor::DType;
 use glyph_model::config::ModelConfig;
 
-use crate::common::{copy_of, fixture, open, open_dir};
+use crate::common::{copy_of, fixture, json, open, open_dir};
 use crate::weights::logits;
 
 #[test]
@@ -60,6 +60,22 @@ fn the_tie_flag_counts_wherever_it_stands() {
                 .tied_embeddings(),
             tied
         );
+    }
+}
+
+/// transformers 5.23.0 uses a head that the weights hold for every combination of the two flags.
+#[test]
+fn a_head_in_the_weights_counts_more_than_the_tie_flags() {
+    let untied = logits(&open("base"));
+    for (root, inner) in [(true, true), (false, true), (true, false)] {
+        let copy = copy_of("base");
+        let mut value = json("base/config.json");
+        value["tie_word_embeddings"] = root.into();
+        value["text_config"]["tie_word_embeddings"] = inner.into();
+        std::fs::write(copy.path().join("config.json"), value.to_string()).unwrap();
+        let opened = open_dir(copy.path(), DType::F32).unwrap();
+        assert!(opened.report.unexpected.is_empty());
+        assert_eq!(logits(&opened), untied, "{root} {inner}");
     }
 }
 

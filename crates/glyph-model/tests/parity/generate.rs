@@ -4,7 +4,7 @@ use burn::tensor::DType;
 use futures_lite::future::block_on;
 use glyph_model::Checkpoint;
 use glyph_model::generate::{
-    FinishReason, Generated, Generation, SamplingParams, StopParams, TokenEvent, generate,
+    FinishReason, Generated, Generation, GenerationEvent, SamplingParams, StopParams, generate,
 };
 use glyph_model::preprocess::ImagePatches;
 use glyph_model::prompt::Prompt;
@@ -97,8 +97,10 @@ fn an_end_token_ends_the_answer_and_is_its_last_id() {
             ..greedy(64)
         };
         let mut seen = Vec::new();
-        let on_token = |event: TokenEvent<'_>| {
-            seen.push((event.id, event.text.to_owned()));
+        let on_event = |event: GenerationEvent<'_>| {
+            if let GenerationEvent::Token(step) = event {
+                seen.push((step.id, step.text.clone()));
+            }
             true
         };
         let generated = block_on(generate(
@@ -106,7 +108,7 @@ fn an_end_token_ends_the_answer_and_is_its_last_id() {
             &request.0,
             &request.1,
             &options,
-            on_token,
+            on_event,
         ))
         .unwrap();
         assert_eq!(generated.ids, ids(&case["greedy_ids"]), "{config}");
@@ -118,7 +120,7 @@ fn an_end_token_ends_the_answer_and_is_its_last_id() {
             checkpoint.encoder.tokenizer.decode(shown, false).unwrap()
         );
         let (seen_ids, pieces): (Vec<u32>, Vec<String>) = seen.into_iter().unzip();
-        assert!(seen_ids.starts_with(shown) && seen_ids.len() <= shown.len() + 1);
+        assert_eq!(seen_ids, generated.ids);
         assert_eq!(pieces.concat(), generated.text);
     }
 }
@@ -139,21 +141,21 @@ fn the_answer_has_no_more_tokens_than_asked_for() {
 fn the_caller_can_end_the_answer() {
     let checkpoint = open("base");
     let (prompt, images) = request(&checkpoint, "base", "text");
-    let mut n_events = 0;
-    let on_token = |_: TokenEvent<'_>| {
-        n_events += 1;
-        n_events < 5
+    let mut n_tokens = 0;
+    let on_event = |event: GenerationEvent<'_>| {
+        n_tokens += usize::from(matches!(event, GenerationEvent::Token(_)));
+        n_tokens < 5
     };
     let generated = block_on(generate(
         &checkpoint,
         &prompt,
         &images,
         &greedy(64),
-        on_token,
+        on_event,
     ))
     .unwrap();
     assert_eq!(generated.finish_reason, FinishReason::Cancelled);
-    assert_eq!((generated.ids.len(), n_events), (5, 5));
+    assert_eq!((generated.ids.len(), n_tokens), (5, 5));
     assert_eq!(
         generated.text,
         checkpoint
@@ -162,6 +164,41 @@ fn the_caller_can_end_the_answer() {
             .decode(&generated.ids, true)
             .unwrap()
     );
+}
+
+#[test]
+fn images_and_prompt_report_how_far_they_have_come_and_can_be_stopped() {
+    let checkpoint = open("base");
+    let (prompt, images) = request(&checkpoint, "base", "images");
+    let options = Generation {
+        prefill_chunk: 5,
+        ..greedy(1)
+    };
+    let (mut encoded, mut prefilled) = (Vec::new(), Vec::new());
+    let on_event = |event: GenerationEvent<'_>| {
+        match event {
+            GenerationEvent::Encoded { images, of } => encoded.push((images, of)),
+            GenerationEvent::Prefilled { positions, of } => prefilled.push((positions, of)),
+            GenerationEvent::Token(_) => {}
+        }
+        true
+    };
+    block_on(generate(&checkpoint, &prompt, &images, &options, on_event)).unwrap();
+    let (n_images, n_positions) = (images.len(), prompt.ids.len());
+    assert_eq!(encoded.last(), Some(&(n_images, n_images)));
+    assert_eq!(prefilled.len(), n_positions.div_ceil(5));
+    assert_eq!(prefilled.last(), Some(&(n_positions, n_positions)));
+
+    for stop_at in [1, encoded.len() + 2] {
+        let mut n_events = 0;
+        let stopped = block_on(generate(&checkpoint, &prompt, &images, &options, |_| {
+            n_events += 1;
+            n_events < stop_at
+        }))
+        .unwrap();
+        assert_eq!(stopped.finish_reason, FinishReason::Cancelled);
+        assert_eq!((stopped.ids.len(), n_events), (0, stop_at));
+    }
 }
 
 #[test]
@@ -183,8 +220,10 @@ fn a_stop_string_ends_the_answer_wherever_it_falls() {
             };
             let mut shown = String::new();
             let options = Generation { stop, ..greedy(64) };
-            let on_token = |event: TokenEvent<'_>| {
-                shown.push_str(event.text);
+            let on_event = |event: GenerationEvent<'_>| {
+                if let GenerationEvent::Token(step) = event {
+                    shown.push_str(&step.text);
+                }
                 true
             };
             let generated = block_on(generate(
@@ -192,7 +231,7 @@ fn a_stop_string_ends_the_answer_wherever_it_falls() {
                 &request.0,
                 &request.1,
                 &options,
-                on_token,
+                on_event,
             ))
             .unwrap();
             assert_eq!(generated.finish_reason, FinishReason::Stop);

@@ -4,6 +4,8 @@ use glyph_model::config::PreprocessorConfig;
 use glyph_model::preprocess::{
     ImagePatches, PatchGrid, RgbImage, image_patches, resize_bicubic, smart_resize,
 };
+use image::codecs::png::PngEncoder;
+use image::{ExtendedColorType, ImageEncoder};
 use serde_json::{Value, json};
 
 use crate::common::{Fixture, fixture, json, number, picture, rows, text};
@@ -157,5 +159,35 @@ fn one_colour_stays_that_colour_at_any_size() {
             let resized = resize_bicubic(&image, to_width, to_height);
             assert_eq!(resized.rgb, [200, 7, 255].repeat(to_width * to_height));
         }
+    }
+}
+
+/// A PNG of 2×1 pixels, red and blue, that says how it is to be turned.
+fn turned(orientation: u8) -> Vec<u8> {
+    let mut exif = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0".to_vec();
+    exif.extend([orientation, 0, 0, 0, 0, 0, 0, 0]);
+    let mut png = Vec::new();
+    let mut encoder = PngEncoder::new(&mut png);
+    encoder.set_exif_metadata(exif).unwrap();
+    encoder
+        .write_image(&[255, 0, 0, 0, 0, 255], 2, 1, ExtendedColorType::Rgb8)
+        .unwrap();
+    png
+}
+
+#[test]
+fn images_stand_as_their_camera_was_held() {
+    const RED: [u8; 3] = [255, 0, 0];
+    const BLUE: [u8; 3] = [0, 0, 255];
+    for (orientation, size, first) in [
+        (1, (2, 1), RED),
+        (2, (2, 1), BLUE),
+        (3, (2, 1), BLUE),
+        (6, (1, 2), RED),
+        (8, (1, 2), BLUE),
+    ] {
+        let image = RgbImage::decode(&turned(orientation)).unwrap();
+        assert_eq!((image.width_px, image.height_px), size, "{orientation}");
+        assert_eq!(image.rgb[..3], first, "{orientation}");
     }
 }

@@ -228,7 +228,7 @@ fn the_tokenizer_is_that_of_the_reference() {
     }
 }
 
-fn stream(stream: TextStream<'_>, ids: &[u32]) -> (Vec<String>, Option<String>) {
+fn stream(stream: TextStream, ids: &[u32]) -> (Vec<String>, Option<String>) {
     let mut stream = stream;
     let pieces = ids
         .iter()

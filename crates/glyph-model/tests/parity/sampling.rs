@@ -89,7 +89,7 @@ fn draws_follow_the_probabilities() {
     let n = 20_000;
     let mut counts = [0_usize; 5];
     for _ in 0..n {
-        counts[sampler.sample(&mut logits.clone()) as usize] += 1;
+        counts[sampler.sample(&mut logits.clone()).unwrap() as usize] += 1;
     }
     for (count, want) in counts.into_iter().zip(want) {
         assert!((count as f64 / n as f64 - want).abs() < 0.012, "{counts:?}");
@@ -106,7 +106,7 @@ fn a_seed_fixes_the_draws() {
         };
         let mut sampler = sampler(params, 100);
         (0..40)
-            .map(|_| sampler.sample(&mut [0.5; 100]))
+            .map(|_| sampler.sample(&mut [0.5; 100]).unwrap())
             .collect::<Vec<u32>>()
     };
     assert_eq!(draws(Some(7)), draws(Some(7)));
@@ -129,7 +129,7 @@ fn top_k_and_top_p_leave_only_likely_tokens() {
             50,
         );
         let mut drawn: Vec<u32> = (0..2000)
-            .map(|_| sampler.sample(&mut logits.clone()))
+            .map(|_| sampler.sample(&mut logits.clone()).unwrap())
             .collect();
         drawn.sort_unstable();
         drawn.dedup();
@@ -192,7 +192,7 @@ fn penalties_weigh_on_what_was_said() {
     let logits = [1.0_f32, 2.0, 1.5, 0.0];
     // Greedy: token 1 falls from 2 to 0.75, then token 2 from 1.5 to 0.25, then 0 from 1.
     let said: Vec<u32> = (0..4)
-        .map(|_| sampler.sample(&mut logits.clone()))
+        .map(|_| sampler.sample(&mut logits.clone()).unwrap())
         .collect();
     assert_eq!(said, [1, 2, 0, 1]);
     let mut left = logits;
@@ -222,18 +222,21 @@ fn logits_that_are_no_numbers_still_give_a_token() {
                 ..SamplingParams::default()
             };
             let mut sampler = sampler(params, 4);
-            assert!(sampler.sample(&mut [f32::NAN; 4]) < 4);
-            assert!(sampler.sample(&mut [f32::NEG_INFINITY; 4]) < 4);
-            assert_eq!(sampler.sample(&mut [f32::NAN, -9.0, f32::NAN, f32::NAN]), 1);
-            assert_eq!(sampler.sample(&mut [0.0, 1.0, f32::INFINITY, 2.0]), 2);
+            assert_eq!(sampler.sample(&mut [f32::NAN; 4]), None);
+            assert_eq!(sampler.sample(&mut [f32::NEG_INFINITY; 4]), None);
+            assert_eq!(
+                sampler.sample(&mut [f32::NAN, -9.0, f32::NAN, f32::NAN]),
+                Some(1)
+            );
+            assert_eq!(sampler.sample(&mut [0.0, 1.0, f32::INFINITY, 2.0]), Some(2));
             if temperature < 1e-5 {
-                assert_eq!(sampler.sample(&mut [-7.0, -5.0, -6.0, -8.0]), 1);
+                assert_eq!(sampler.sample(&mut [-7.0, -5.0, -6.0, -8.0]), Some(1));
             }
         }
     }
     assert_eq!(
         sampler(SamplingParams::default(), 3).sample(&mut [1.0, 4.0, 4.0]),
-        1
+        Some(1)
     );
 }
 

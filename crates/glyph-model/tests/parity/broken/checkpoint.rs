@@ -50,6 +50,77 @@ fn a_directory_that_lacks_something() {
 }
 
 #[test]
+fn image_settings_may_stand_in_the_file_of_all_processors() {
+    let copy = copy_of("base");
+    let settings = json("base/preprocessor_config.json");
+    std::fs::remove_file(copy.path().join("preprocessor_config.json")).unwrap();
+    let path = copy.path().join("processor_config.json");
+    let mut all =
+        serde_json::json!({ "processor_class": "Glm4vProcessor", "image_processor": settings });
+    all["image_processor"]["size"]["longest_edge"] = 50_176.into();
+    std::fs::write(&path, all.to_string()).unwrap();
+    let opened = open_dir(copy.path(), DType::F32).unwrap();
+    assert_eq!(opened.preprocessor.max_pixels(), 50_176);
+    all["image_processor"]["merge_size"] = 0.into();
+    std::fs::write(&path, all.to_string()).unwrap();
+    assert_refused!(
+        refused(copy.path()),
+        ModelError::Config { .. },
+        "processor_config.json: merge_size is 0"
+    );
+}
+
+#[test]
+fn what_training_cut_its_texts_to_does_not_cut_prompts() {
+    let text = "A text of more than four tokens, to be sure of it.";
+    let whole = open_dir(copy_of("base").path(), DType::F32).unwrap();
+    let whole = whole.encoder.tokenizer.encode(text).unwrap();
+    assert!(whole.len() > 4);
+    let mut tokenizer = json("base/tokenizer.json");
+    for (truncation, padding) in [(4, 9), (4, 1_000_000_000)] {
+        tokenizer["truncation"] = serde_json::json!({
+            "direction": "Right", "max_length": truncation, "strategy": "LongestFirst", "stride": 10,
+        });
+        tokenizer["padding"] = serde_json::json!({
+            "strategy": { "Fixed": padding }, "direction": "Right", "pad_to_multiple_of": null,
+            "pad_id": 0, "pad_type_id": 0, "pad_token": "!",
+        });
+        let parsed = TextTokenizer::from_json(tokenizer.to_string().as_bytes()).unwrap();
+        assert_eq!(parsed.encode(text).unwrap(), whole);
+    }
+}
+
+#[test]
+fn a_template_that_leaves_images_out_or_never_ends() {
+    for (template, named) in [
+        ("", "0 image tokens"),
+        ("{{ messages[0].role }}", "0 image tokens"),
+        ("<|image|><|image|>", "2 image tokens"),
+        (
+            "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+            "fuel",
+        ),
+        ("{{ 'a\n' | indent(4000000000) }}", "indent"),
+    ] {
+        let copy = with_file("chat_template.jinja", template);
+        assert_refused!(refused(copy.path()), ModelError::Template { .. }, named);
+    }
+}
+
+#[test]
+fn a_tokenizer_with_more_ids_than_the_table_has_rows() {
+    let mut config = json("base/config.json");
+    config["text_config"]["vocab_size"] = 335.into();
+    let copy = with_file("config.json", config.to_string());
+    assert_refused!(
+        refused(copy.path()),
+        ModelError::Tokenizer { .. },
+        "token 339",
+        "335"
+    );
+}
+
+#[test]
 fn a_file_that_cannot_be_read() {
     let copy = copy_of("base");
     std::fs::remove_file(copy.path().join("config.json")).unwrap();
@@ -159,7 +230,7 @@ fn a_template_that_cannot_be_used() {
     );
     std::fs::write(
         copy.path().join("chat_template.json"),
-        "{\"chat_template\": \"hi\"}",
+        "{\"chat_template\": \"hi <|image|>\"}",
     )
     .unwrap();
     open_dir(copy.path(), DType::F32).unwrap();

@@ -141,6 +141,12 @@ fn settings_beside_the_configuration_that_cannot_work() {
         let error = PreprocessorConfig::from_json(&json!({ key: value }).to_string()).unwrap_err();
         assert_refused!(error, ModelError::Config { .. }, key);
     }
+    let window = json!({ "patch_size": 256, "merge_size": 256 });
+    assert_refused!(
+        PreprocessorConfig::from_json(&window.to_string()).unwrap_err(),
+        ModelError::Config { .. },
+        "65536"
+    );
     for (key, value) in [
         ("image_std", json!([0.5])),
         ("patch_size", json!(-14)),
@@ -166,6 +172,26 @@ fn settings_beside_the_configuration_that_cannot_work() {
             ModelError::Config { .. },
             key,
             "config.json says"
+        );
+    }
+}
+
+#[test]
+fn sampling_settings_out_of_range() {
+    for (key, value) in [
+        ("temperature", json!(-1)),
+        ("top_p", json!(0)),
+        ("top_p", json!(2)),
+        ("top_k", json!(-7)),
+        ("repetition_penalty", json!(0)),
+    ] {
+        let changed = json!({ "do_sample": true, key: value });
+        let copy = with_file("generation_config.json", changed.to_string());
+        assert_refused!(
+            refused(copy.path()),
+            ModelError::Config { .. },
+            "generation_config.json",
+            key
         );
     }
 }

@@ -1,12 +1,14 @@
 //! Requests that do not fit the model.
 
+use burn::tensor::DType;
 use futures_lite::future::block_on;
 use glyph_model::generate::{Generated, Generation, SamplingParams, generate};
 use glyph_model::preprocess::ImagePatches;
 use glyph_model::prompt::Prompt;
 use glyph_model::{Checkpoint, ModelError, Result};
 
-use crate::common::open;
+use super::weights::with_weights;
+use crate::common::{open, open_dir};
 use crate::generate::{greedy, request};
 
 fn refused(
@@ -124,4 +126,19 @@ fn images_other_than_those_of_the_prompt_are_refused() {
         matches!(error, ModelError::Image { index: 2, .. }),
         "{error}"
     );
+}
+
+#[test]
+fn weights_that_are_no_numbers_give_an_error_and_no_answer() {
+    let norm = "model.language_model.norm.weight";
+    for value in [f32::NAN, f32::INFINITY] {
+        let copy = with_weights(|tensors| {
+            let weight = tensors.iter_mut().find(|t| t.name == norm).unwrap();
+            weight.data = value.to_le_bytes().repeat(weight.data.len() / 4);
+        });
+        let checkpoint = open_dir(copy.path(), DType::F32).unwrap();
+        let (prompt, images) = request(&checkpoint, "base", "text");
+        let error = refused(&checkpoint, &prompt, &images, &greedy(4));
+        assert!(matches!(error, ModelError::NotFinite), "{error}");
+    }
 }

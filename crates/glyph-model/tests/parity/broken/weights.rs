@@ -16,7 +16,7 @@ const INDEX: &str = "model.safetensors.index.json";
 const SHARD: &str = "model-00002-of-00004.safetensors";
 
 /// A copy of `base` whose weights were changed.
-fn with_weights(change: impl FnOnce(&mut Vec<Stored>)) -> TempDir {
+pub(super) fn with_weights(change: impl FnOnce(&mut Vec<Stored>)) -> TempDir {
     let copy = copy_of("base");
     let path = copy.path().join(SINGLE);
     let mut tensors = read_weights(&path);
@@ -158,10 +158,18 @@ fn shards_that_are_not_what_the_index_says() {
     std::fs::remove_file(copy.path().join(SHARD)).unwrap();
     assert_refused!(
         refused(copy.path()),
-        ModelError::MissingShard { .. },
+        ModelError::MissingShards { .. },
         SHARD,
         INDEX
     );
+    let ModelError::MissingShards {
+        shards, tensors, ..
+    } = refused(copy.path())
+    else {
+        panic!("another error");
+    };
+    assert_eq!(shards, [SHARD]);
+    assert!(!tensors.is_empty() && tensors.iter().all(|name| name.contains('.')));
 
     let copy = copy_of("mha-sharded");
     let shard = std::fs::read(copy.path().join(SHARD)).unwrap();

@@ -1,0 +1,161 @@
+//! The `glyph-train` command: what it refuses, how it goes on, and how it compares.
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use glyph_train::log::{LogLine, read_log};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// An empty folder for one test.
+fn folder(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    if folder.exists() {
+        fs::remove_dir_all(&folder).unwrap();
+    }
+    fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+fn glyph_train(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_glyph-train"))
+        .args(args)
+        .env_remove("RAYON_NUM_THREADS")
+        .current_dir(root())
+        .output()
+        .unwrap()
+}
+
+/// Checks that it fails with a message and without a panic.
+#[track_caller]
+fn fails(args: &[&str], parts: &[&str]) {
+    let output = glyph_train(args);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "{stderr}");
+    assert!(!stderr.contains("panicked"), "{stderr}");
+    for part in parts {
+        assert!(stderr.contains(part), "no {part:?} in {stderr}");
+    }
+}
+
+#[test]
+fn a_stage_that_is_not_there_is_refused() {
+    let out = folder("first-stage");
+    let out = out.to_str().unwrap();
+    fails(
+        &["run", "--out", out, "--first-stage", "99"],
+        &["--first-stage is 99", "stages 0 to"],
+    );
+}
+
+#[test]
+fn a_damaged_progress_is_refused() {
+    let out = folder("progress");
+    for (progress, parts) in [
+        (
+            r#"{"step": 1, "stage": 99, "seconds": 2.0, "n_samples": 3}"#,
+            &["stage is 99"][..],
+        ),
+        (
+            r#"{"step": 1, "stage": 0, "seconds": -2.0, "n_samples": 3}"#,
+            &["seconds is -2"],
+        ),
+        (r#"{"step": 1, "sta"#, &["EOF"]),
+    ] {
+        fs::write(out.join("progress.json"), progress).unwrap();
+        let message = ["progress.json cannot be used", "--out"];
+        fails(
+            &["run", "--out", out.to_str().unwrap()],
+            &[&message, parts].concat(),
+        );
+    }
+}
+
+#[test]
+fn a_run_goes_on_with_a_log_that_ends_where_it_does() {
+    let out = folder("resume");
+    let train = || {
+        let small = ["--steps", "1", "--positions", "100", "--workers", "1"];
+        let args = [&["run", "--out", out.to_str().unwrap()][..], &small].concat();
+        let output = glyph_train(&args);
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    };
+    train();
+    let log = out.join("log.jsonl");
+    let mut lines = String::new();
+    for step in [0, 1, 2, 25] {
+        let line = LogLine {
+            step,
+            ..LogLine::default()
+        };
+        lines.push_str(&serde_json::to_string(&line).unwrap());
+        lines.push('\n');
+    }
+    // The last line of a run that was stopped may have no end.
+    lines.push_str(r#"{"step": 5"#);
+    fs::write(&log, lines).unwrap();
+    train();
+    let steps: Vec<usize> = read_log(&log)
+        .unwrap()
+        .iter()
+        .map(|line| line.step)
+        .collect();
+    assert_eq!(steps, [0, 1]);
+}
+
+#[test]
+fn every_command_with_a_model_takes_a_device() {
+    for command in ["run", "export", "evaluate", "bench"] {
+        fails(
+            &[command, "--device", "abacus"],
+            &["--device is abacus", "cpu, auto"],
+        );
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn both_engines_of_a_comparison_have_the_same_threads() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let folder = folder("bench");
+    let samples = r#"[{ "pages": [], "question": "Who?", "answer": "" }]"#;
+    fs::write(folder.join("samples.json"), samples).unwrap();
+    // In place of Python; what it inherits is what this process runs with.
+    let python = folder.join("python");
+    let seen = folder.join("seen");
+    let script = format!(
+        "#!/bin/sh\necho \"$RAYON_NUM_THREADS: $*\" > {}\necho '{}'\n",
+        seen.display(),
+        r#"{"greedy_ids": [], "seconds": {"load": 1.0, "vision_and_prefill": 1.0}}"#,
+    );
+    fs::write(&python, script).unwrap();
+    fs::set_permissions(&python, fs::Permissions::from_mode(0o755)).unwrap();
+    let paths = [folder.to_str().unwrap(), python.to_str().unwrap()];
+    let args = ["--threads", "3", "--repeat", "1"];
+    let output = glyph_train(
+        &[
+            &["bench", "--samples", paths[0], "--python", paths[1]],
+            &args[..],
+        ]
+        .concat(),
+    );
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let seen = fs::read_to_string(seen).unwrap();
+    assert!(
+        seen.starts_with("3: ") && seen.contains("--threads 3"),
+        "{seen}"
+    );
+}
