@@ -67,7 +67,7 @@ pub const STAGES: [Stage; 8] = [
     stage("read 40×8", (40, 8), Level::Read, 0.9, 0.0, 0.93),
     stage("find 24×4", (24, 4), Level::Find, 0.95, 0.7, 0.80),
     stage("find 40×8", (40, 8), Level::Find, 0.95, 0.7, 0.80),
-    stage("all tasks", (40, 8), Level::All, 0.95, 0.6, 2.0),
+    stage("all tasks", (40, 8), Level::All, 0.95, 0.4, 2.0),
 ];
 
 /// What one worker's batch of one step holds.
