@@ -173,15 +173,17 @@ impl Reader<'_> {
         page: PageImage,
         number: usize,
     ) -> Result<PageReport, CliError> {
-        if let Some(note) = page.slowness(&checkpoint.preprocessor)? {
+        if let Some(note) = page.slowness(&checkpoint.settings.preprocessor)? {
             output::note(&note);
         }
         let mut preprocess_s = 0.0;
-        let patches = timed(&mut preprocess_s, || page.patches(&checkpoint.preprocessor))?;
+        let patches = timed(&mut preprocess_s, || {
+            page.patches(&checkpoint.settings.preprocessor)
+        })?;
         let name = page.name.clone();
         // Its pixels are not held while the model runs.
         drop(page);
-        let (prompt, max_new_tokens) = self.prompt(patches.grid, &checkpoint.encoder)?;
+        let (prompt, max_new_tokens) = self.prompt(patches.grid, &checkpoint.settings.encoder)?;
         let doing = format!("reading page {number} of {}", self.n_pages);
         let length = (max_new_tokens, self.stream);
         let images = slice::from_ref(&patches);

@@ -2,6 +2,7 @@
 
 #[cfg(not(target_family = "wasm"))]
 use std::path::Path;
+use std::sync::Arc;
 
 use burn::tensor::{DType, Device};
 use serde_json::Value;
@@ -42,14 +43,8 @@ impl CheckpointFiles for CheckpointDir<'_> {
 /// Model, prompts and settings, ready to run.
 #[derive(Debug)]
 pub struct Checkpoint {
-    /// `config.json`.
-    pub config: ModelConfig,
-    /// `generation_config.json`; defaults where there is none.
-    pub generation: GenerationConfig,
-    /// `preprocessor_config.json`; the family's values where there is none.
-    pub preprocessor: PreprocessorConfig,
-    /// Tokenizer and chat template.
-    pub encoder: PromptEncoder,
+    /// All but the weights; shared with whoever makes prompts while the model runs elsewhere.
+    pub settings: Arc<CheckpointSettings>,
     /// The network, its weights loaded.
     pub model: Glm4v,
     /// Where it runs.
@@ -135,27 +130,34 @@ impl CheckpointSettings {
         dtype: DType,
         on_bytes: impl FnMut(usize),
     ) -> Result<Checkpoint> {
-        let Self {
-            mut config,
-            generation,
-            preprocessor,
-            encoder,
-        } = self;
+        let mut settings = self;
         if weights.has_output_head() {
-            config = config.with_output_head();
+            settings.config = settings.config.with_output_head();
         }
-        let (model, report) = load_weights(Glm4v::new(&config, device), weights, dtype, on_bytes)?;
-        let device = device.clone();
+        let model = Glm4v::new(&settings.config, device);
+        let (model, report) = load_weights(model, weights, dtype, on_bytes)?;
         Ok(Checkpoint {
-            config,
-            generation,
-            preprocessor,
-            encoder,
+            settings: Arc::new(settings),
             model,
-            device,
+            device: device.clone(),
             dtype,
             report,
         })
+    }
+
+    /// Images as the vision tower takes them.
+    ///
+    /// # Errors
+    /// [`ModelError::Image`] naming the image.
+    pub fn preprocess(&self, images: &[RgbImage]) -> Result<Vec<ImagePatches>> {
+        images
+            .iter()
+            .enumerate()
+            .map(|(index, image)| {
+                image_patches(image, &self.preprocessor)
+                    .map_err(|reason| ModelError::Image { index, reason })
+            })
+            .collect()
     }
 }
 
@@ -197,21 +199,6 @@ impl Checkpoint {
         on_bytes: impl FnMut(usize),
     ) -> Result<Self> {
         CheckpointSettings::read(files)?.load(weights, device, dtype, on_bytes)
-    }
-
-    /// Images as the vision tower takes them.
-    ///
-    /// # Errors
-    /// [`ModelError::Image`] naming the image.
-    pub fn preprocess(&self, images: &[RgbImage]) -> Result<Vec<ImagePatches>> {
-        images
-            .iter()
-            .enumerate()
-            .map(|(index, image)| {
-                image_patches(image, &self.preprocessor)
-                    .map_err(|reason| ModelError::Image { index, reason })
-            })
-            .collect()
     }
 }
 

@@ -93,6 +93,8 @@ pub struct BatchMaker {
 struct Row {
     prompt: Prompt,
     answer: Vec<u32>,
+    /// Which tokens of the answer are to be predicted.
+    is_learned: Vec<bool>,
     /// Position whose output predicts a character of the pages, and where that stands.
     pointed: Vec<(usize, Cell)>,
     /// Position of each vision token.
@@ -186,20 +188,24 @@ impl BatchMaker {
             let shift = |start: usize| {
                 move |(character, cell): (usize, Cell)| (start + character - 1, cell)
             };
+            let is_given = |i: usize| sample.given.iter().any(|range| range.contains(&i));
+            let mut answer_places = if sample.given.is_empty() {
+                shown.locate(&sample.answer)
+            } else {
+                shown.foretell(&sample.answer)
+            };
+            answer_places.retain(|(i, _)| !is_given(*i));
             let pointed: Vec<(usize, Cell)> = shown
                 .foretell(&sample.question)
                 .into_iter()
                 .map(shift(question_start))
-                .chain(
-                    shown
-                        .locate(&sample.answer)
-                        .into_iter()
-                        .map(shift(answer_start)),
-                )
+                .chain(answer_places.into_iter().map(shift(answer_start)))
                 .collect();
+            let is_learned = (0..answer.len()).map(|i| !is_given(i)).collect();
             rows.push(Row {
                 prompt,
                 answer,
+                is_learned,
                 pointed,
                 places,
             });
@@ -208,6 +214,7 @@ impl BatchMaker {
             let Row {
                 prompt,
                 answer,
+                is_learned,
                 pointed,
                 places,
             } = encoded;
@@ -228,13 +235,12 @@ impl BatchMaker {
                     });
                 }
             }
-            batch
-                .targets
-                .extend(answer.iter().enumerate().map(|(i, id)| Target {
-                    asking: start + n_prompt - 1 + i,
-                    id: *id,
-                    is_answer: true,
-                }));
+            let learned = answer.iter().enumerate().filter(|(i, _)| is_learned[*i]);
+            batch.targets.extend(learned.map(|(i, id)| Target {
+                asking: start + n_prompt - 1 + i,
+                id: *id,
+                is_answer: true,
+            }));
             let n_text = answer.len() + n_padding;
             batch.ids.extend(prompt.ids);
             batch.ids.extend(answer);
@@ -385,6 +391,7 @@ mod tests {
             (14, Task::Read(Reading::Random), 1),
             (28, Task::Read(Reading::Code), 1),
             (14, Task::Passage(Reading::Random), 2),
+            (14, Task::Excerpts(Reading::Random), 2),
             (14, Task::Lookup(Document::Form), 2),
         ] {
             let shape = PageShape {

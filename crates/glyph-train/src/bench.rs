@@ -131,10 +131,10 @@ fn ours(
             .iter()
             .map(|path| Ok(RgbImage::decode(&std::fs::read(path)?)?))
             .collect::<Result<Vec<_>>>()?;
-        let images = checkpoint.preprocess(&images)?;
+        let images = checkpoint.settings.preprocess(&images)?;
         let grids: Vec<PatchGrid> = images.iter().map(|image| image.grid).collect();
         let messages = [Message::pages_and_question(images.len(), question)];
-        let prompt = checkpoint.encoder.encode(&messages, &grids)?;
+        let prompt = checkpoint.settings.encoder.encode(&messages, &grids)?;
         let options = Generation::from_checkpoint(checkpoint);
         let generated = block_on(generate(checkpoint, &prompt, &images, &options, |_| true))?;
         last = Some((prompt.ids.len(), generated.ids, generated.times));

@@ -61,10 +61,10 @@ const fn stage(
 /// so does finding on long pages once the model finds on short ones, where few places compete.
 pub const STAGES: [Stage; 8] = [
     stage("letters", (16, 4), Level::Letters, 0.6, 0.0, 0.97),
-    stage("read 16×2", (16, 2), Level::Read, 0.5, 0.0, 0.80),
-    stage("read 24×4", (24, 4), Level::Read, 0.8, 0.0, 0.86),
-    stage("read 32×6", (32, 6), Level::Read, 0.9, 0.0, 0.88),
-    stage("read 40×8", (40, 8), Level::Read, 0.9, 0.0, 0.90),
+    stage("read 16×2", (16, 2), Level::Read, 0.5, 0.4, 0.80),
+    stage("read 24×4", (24, 4), Level::Read, 0.8, 0.4, 0.86),
+    stage("read 32×6", (32, 6), Level::Read, 0.9, 0.4, 0.88),
+    stage("read 40×8", (40, 8), Level::Read, 0.9, 0.4, 0.90),
     stage("find 24×4", (24, 4), Level::Find, 0.95, 0.7, 0.80),
     stage("find 40×8", (40, 8), Level::Find, 0.95, 0.7, 0.80),
     stage("all tasks", (40, 8), Level::All, 0.95, 0.4, 2.0),
@@ -95,15 +95,17 @@ pub fn plan(stage_index: usize, rng: &mut ChaCha8Rng) -> BatchPlan {
         *pick(
             rng,
             match stage.level {
+                Level::Letters | Level::Read => &[Family::Excerpts],
                 Level::All => &[
+                    Family::Excerpts,
                     Family::Passage,
                     Family::Needle,
                     Family::Needle,
                     Family::Lookup,
                     Family::Lookup,
                 ],
-                _ => &[
-                    Family::Passage,
+                Level::Find => &[
+                    Family::Excerpts,
                     Family::Passage,
                     Family::Passage,
                     Family::Needle,
@@ -116,7 +118,7 @@ pub fn plan(stage_index: usize, rng: &mut ChaCha8Rng) -> BatchPlan {
     };
     // Earlier, smaller pages stay in the mix; needles and look-ups need those of finding.
     let smaller = match family {
-        Family::Read | Family::Passage => 1..stage_index,
+        Family::Read | Family::Excerpts | Family::Passage => 1..stage_index,
         _ => 5..stage_index,
     };
     let (columns, lines) = if !smaller.is_empty() && rng.random_bool(0.2) {
@@ -131,7 +133,9 @@ pub fn plan(stage_index: usize, rng: &mut ChaCha8Rng) -> BatchPlan {
     };
     let n_pages = match (stage.level, family) {
         (Level::All, Family::Needle) => *pick(rng, &[1, 1, 1, 2, 3, 4, 6, 8]),
-        (Level::All, Family::Lookup | Family::Passage) => *pick(rng, &[1, 1, 1, 1, 2, 3, 4]),
+        (Level::All, Family::Lookup | Family::Passage | Family::Excerpts) => {
+            *pick(rng, &[1, 1, 1, 1, 2, 3, 4])
+        }
         _ => 1,
     };
     // The official wording says the same at three times the length.
@@ -179,6 +183,7 @@ pub fn task(plan: &BatchPlan, rng: &mut ChaCha8Rng) -> Task {
     let is_absent = rng.random_bool(plan.absent_share);
     match plan.family {
         Family::Read => Task::Read(reading),
+        Family::Excerpts => Task::Excerpts(reading),
         Family::Passage => Task::Passage(reading),
         Family::Lookup | Family::NotThere => {
             let document = *pick(

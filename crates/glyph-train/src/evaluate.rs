@@ -185,10 +185,10 @@ fn answer(
         .pages(text)
         .map(|page| RgbImage::new(page.width_px as usize, page.height_px as usize, page.rgb))
         .collect::<Result<Vec<_>, _>>()?;
-    let images = checkpoint.preprocess(&images)?;
+    let images = checkpoint.settings.preprocess(&images)?;
     let grids: Vec<PatchGrid> = images.iter().map(|image| image.grid).collect();
     let messages = [Message::pages_and_question(images.len(), question)];
-    let prompt = checkpoint.encoder.encode(&messages, &grids)?;
+    let prompt = checkpoint.settings.encoder.encode(&messages, &grids)?;
     let options = Generation {
         max_new_tokens: 1400,
         ..Generation::from_checkpoint(checkpoint)

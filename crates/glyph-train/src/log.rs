@@ -48,6 +48,9 @@ pub struct LogLine {
     /// Visible cells right on held-out random strings, two lines per token.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held_out_cells_dense: Option<f64>,
+    /// Next characters right in held-out excerpts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_out_excerpts: Option<f64>,
     /// Words behind quoted passages of held-out pages that were named exactly.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held_out_passages: Option<f64>,

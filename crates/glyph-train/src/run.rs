@@ -318,6 +318,8 @@ fn measure(
     line.held_out_random_dense = Some(share(random_dense.answer_hits));
     line.held_out_random_sparse = Some(share(losses(&random, 28)?.answer_hits));
     line.held_out_prose_dense = Some(share(prose_dense.answer_hits));
+    let excerpts = losses(&Family::Excerpts.tasks(), 14)?;
+    line.held_out_excerpts = Some(share(excerpts.answer_hits));
     if level == Level::Read {
         return Ok(share(random_dense.answer_hits));
     }

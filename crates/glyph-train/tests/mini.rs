@@ -37,10 +37,14 @@ fn the_trained_model_writes_the_tokens_that_transformers_writes() {
             .iter()
             .map(|page| RgbImage::decode(&std::fs::read(fixtures.join(page)).unwrap()).unwrap())
             .collect();
-        let images = checkpoint.preprocess(&images).unwrap();
+        let images = checkpoint.settings.preprocess(&images).unwrap();
         let grids: Vec<PatchGrid> = images.iter().map(|image| image.grid).collect();
         let messages = [Message::pages_and_question(images.len(), &row.question)];
-        let prompt = checkpoint.encoder.encode(&messages, &grids).unwrap();
+        let prompt = checkpoint
+            .settings
+            .encoder
+            .encode(&messages, &grids)
+            .unwrap();
         assert_eq!(prompt.ids, row.prompt_ids, "prompt of {:?}", row.question);
         let options = Generation {
             max_new_tokens: 400,

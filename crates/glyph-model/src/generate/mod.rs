@@ -8,6 +8,7 @@ mod stop;
 pub use answer::{Answer, AnswerStep};
 pub use run::{
     FinishReason, Generated, Generation, GenerationEvent, GenerationTimes, encode_images, generate,
+    read_values,
 };
 pub use sampling::{Sampler, SamplingParams};
 pub use stop::{StopMatcher, StopParams};

@@ -11,7 +11,7 @@ use crate::error::{ModelError, Result};
 use crate::model::Glm4v;
 use crate::preprocess::{ImagePatches, PatchGrid};
 use crate::prompt::Prompt;
-use crate::text::{KvCache, KvTarget, Positions};
+use crate::text::{KvCache, Positions};
 
 /// What to generate.
 #[derive(Debug, Clone)]
@@ -32,9 +32,9 @@ impl Generation {
     /// The checkpoint's own settings.
     pub fn from_checkpoint(checkpoint: &Checkpoint) -> Self {
         Self {
-            sampling: SamplingParams::from_config(&checkpoint.generation),
+            sampling: SamplingParams::from_config(&checkpoint.settings.generation),
             stop: StopParams {
-                stop_ids: checkpoint.generation.stop_ids(),
+                stop_ids: checkpoint.settings.generation.stop_ids(),
                 ..StopParams::default()
             },
             max_new_tokens: 1024,
@@ -118,11 +118,11 @@ pub async fn generate(
 ) -> Result<Generated> {
     check_length(checkpoint, prompt, options)?;
     check_inputs(checkpoint, prompt, images)?;
-    let text_config = &checkpoint.config.text_config;
+    let text_config = &checkpoint.settings.config.text_config;
     let mut answer = Answer::new(
         options,
         &prompt.ids,
-        &checkpoint.encoder.tokenizer,
+        &checkpoint.settings.encoder.tokenizer,
         text_config.vocab_size,
     )?;
     let (glm, device) = (&checkpoint.model, &checkpoint.device);
@@ -138,7 +138,7 @@ pub async fn generate(
     let watch = Stopwatch::start();
     let n_prompt = prompt.ids.len();
     let n_total = n_prompt + options.max_new_tokens;
-    let mut cache = KvCache::new(text_config, 1, n_total, checkpoint.dtype, device);
+    let mut cache = KvCache::new(text_config, n_total, checkpoint.dtype, device);
     let features = (!features.is_empty()).then(|| Tensor::cat(features, 0));
     let x = glm.embed(&prompt.ids, [1, n_prompt], features, &prompt.feature_index);
     let prefilled = prefill(
@@ -170,9 +170,8 @@ pub async fn generate(
         let x = glm.embed(&[step.id], [1, 1], None, &[]);
         let decoder = &glm.model.language_model;
         let positions = [[position; 3]];
-        let hidden =
-            decoder.forward_cached(x, Positions(&positions), &mut cache, KvTarget::Row(0))?;
-        logits = read(glm.logits(hidden)).await?;
+        let hidden = decoder.forward_cached(x, Positions(&positions), &mut [&mut cache])?;
+        logits = read_values(glm.logits(hidden)).await?;
         position += 1;
     };
     times.decode_s = watch.seconds();
@@ -203,7 +202,11 @@ fn check_length(checkpoint: &Checkpoint, prompt: &Prompt, options: &Generation) 
     if options.max_new_tokens == 0 {
         return Err(empty("max_tokens"));
     }
-    let context_tokens = checkpoint.config.text_config.max_position_embeddings;
+    let context_tokens = checkpoint
+        .settings
+        .config
+        .text_config
+        .max_position_embeddings;
     if prompt.ids.len().saturating_add(options.max_new_tokens) > context_tokens {
         return Err(ModelError::ContextOverflow {
             prompt_tokens: prompt.ids.len(),
@@ -216,7 +219,7 @@ fn check_length(checkpoint: &Checkpoint, prompt: &Prompt, options: &Generation) 
 
 /// Holds prompt and images against each other and against the model, so that nothing later can be out of range.
 fn check_inputs(checkpoint: &Checkpoint, prompt: &Prompt, images: &[ImagePatches]) -> Result<()> {
-    let vocab_size = checkpoint.config.text_config.vocab_size;
+    let vocab_size = checkpoint.settings.config.text_config.vocab_size;
     if let Some(id) = prompt
         .ids
         .iter()
@@ -225,7 +228,7 @@ fn check_inputs(checkpoint: &Checkpoint, prompt: &Prompt, images: &[ImagePatches
     {
         return Err(ModelError::UnknownToken { id, vocab_size });
     }
-    let vision = &checkpoint.config.vision_config;
+    let vision = &checkpoint.settings.config.vision_config;
     let merge = vision.spatial_merge_size;
     if !images
         .iter()
@@ -273,7 +276,7 @@ async fn encode(
     for pass in passes(images) {
         let encoded = encode_pass(glm, pass, device);
         // Reading one value waits for the device: what is shown is done, and the time is the tower's own.
-        read(encoded.clone().slice([0..1, 0..1])).await?;
+        read_values(encoded.clone().slice([0..1, 0..1])).await?;
         features.push(encoded);
         done += pass.len();
         let of = images.len();
@@ -345,12 +348,12 @@ async fn prefill(
         let part = x.clone().slice([0..1, start..end, 0..d]);
         let positions = Positions(&prompt.positions.positions[start..end]);
         let decoder = &glm.model.language_model;
-        let hidden = decoder.forward_cached(part, positions, cache, KvTarget::Row(0))?;
+        let hidden = decoder.forward_cached(part, positions, &mut [&mut *cache])?;
         let last = hidden.slice([0..1, end - start - 1..end - start, 0..d]);
         if end == n {
-            logits = read(glm.logits(last)).await?;
+            logits = read_values(glm.logits(last)).await?;
         } else {
-            read(last.slice([0..1, 0..1, 0..1])).await?;
+            read_values(last.slice([0..1, 0..1, 0..1])).await?;
         }
         let event = GenerationEvent::Prefilled {
             positions: end,
@@ -364,7 +367,10 @@ async fn prefill(
 }
 
 /// Brings a tensor to the host as f32.
-async fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
+///
+/// # Errors
+/// [`ModelError::Read`] with the backend's message.
+pub async fn read_values<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
     let read_error = |reason: String| ModelError::Read { reason };
     let data = tensor
         .into_data_async()

@@ -3,9 +3,9 @@
 use burn::module::Module;
 use burn::tensor::module::attention;
 use burn::tensor::ops::AttentionModuleOptions;
-use burn::tensor::{Bool, Device, Tensor};
+use burn::tensor::{Device, Tensor};
 
-use super::kv_cache::{KvCache, KvTarget};
+use super::kv_cache::KvCache;
 use crate::config::TextConfig;
 use crate::layers::Linear;
 use crate::rotary::Rotary;
@@ -26,11 +26,10 @@ pub struct SelfAttention {
     head_dim: usize,
 }
 
-/// The cached rows that a layer reads and extends.
-pub(super) struct LayerKv<'a> {
-    pub cache: &'a mut KvCache,
+/// The caches that a layer reads and extends, one per row.
+pub(super) struct LayerKv<'a, 'b> {
+    pub caches: &'a mut [&'b mut KvCache],
     pub layer: usize,
-    pub target: KvTarget,
 }
 
 impl SelfAttention {
@@ -48,16 +47,13 @@ impl SelfAttention {
         }
     }
 
-    /// `mask` hides the unused tail of shorter rows when several rows decode together.
-    ///
     /// # Shapes
-    /// `[batch, seq, d]` → the same; mask `[batch, 1, 1, cached]`, true = hidden.
+    /// `[batch, seq, d]` → the same.
     pub(super) fn forward(
         &self,
         x: Tensor<3>,
         rotary: &Rotary,
-        kv: Option<LayerKv<'_>>,
-        mask: Option<Tensor<4, Bool>>,
+        kv: Option<LayerKv<'_, '_>>,
     ) -> Tensor<3> {
         let [batch, seq, _] = x.dims();
         let heads = |x: Tensor<3>, n: usize| x.reshape([batch, seq, n, self.head_dim]);
@@ -68,19 +64,16 @@ impl SelfAttention {
             .apply(heads(self.k_proj.forward(x.clone()), self.n_kv_heads))
             .swap_dims(1, 2);
         let v = heads(self.v_proj.forward(x), self.n_kv_heads).swap_dims(1, 2);
-        let (k, v) = match kv {
-            Some(LayerKv {
-                cache,
-                layer,
-                target,
-            }) => cache.extend(layer, target, k, v),
-            None => (k, v),
-        };
-
-        let y = if seq == 1 {
-            self.attend_one(q, k, v, mask)
-        } else {
-            self.attend_many(q, k, v)
+        let y = match kv {
+            Some(LayerKv { caches, layer }) => {
+                let rows = caches.iter_mut().enumerate().map(|(row, cache)| {
+                    let row_of = |x: &Tensor<4>| x.clone().narrow(0, row, 1);
+                    let (k, v) = cache.extend(layer, row_of(&k), row_of(&v));
+                    self.attend(row_of(&q), k, v)
+                });
+                Tensor::cat(rows.collect(), 0)
+            }
+            None => self.attend(q, k, v),
         };
         self.o_proj.forward(
             y.swap_dims(1, 2)
@@ -88,21 +81,21 @@ impl SelfAttention {
         )
     }
 
+    fn attend(&self, q: Tensor<4>, k: Tensor<4>, v: Tensor<4>) -> Tensor<4> {
+        if q.dims()[2] == 1 {
+            self.attend_one(q, k, v)
+        } else {
+            self.attend_many(q, k, v)
+        }
+    }
+
     /// One new position: the query heads of a group become the rows of one product, so that keys and values
     /// are read once per group and never copied.
-    fn attend_one(
-        &self,
-        q: Tensor<4>,
-        k: Tensor<4>,
-        v: Tensor<4>,
-        mask: Option<Tensor<4, Bool>>,
-    ) -> Tensor<4> {
+    fn attend_one(&self, q: Tensor<4>, k: Tensor<4>, v: Tensor<4>) -> Tensor<4> {
         let batch = q.dims()[0];
         let group = self.n_heads / self.n_kv_heads;
-        let [_, _, cached, _] = k.dims();
         let q = q.reshape([batch, self.n_kv_heads, group, self.head_dim]);
-        let mask = mask.map(|mask| mask.expand([batch, self.n_kv_heads, group, cached]));
-        let y = attention(q, k, v, mask, None, AttentionModuleOptions::default());
+        let y = attention(q, k, v, None, None, AttentionModuleOptions::default());
         y.reshape([batch, self.n_heads, 1, self.head_dim])
     }
 

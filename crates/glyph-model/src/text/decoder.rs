@@ -1,14 +1,14 @@
 //! The stack of decoder layers.
 
 use burn::module::Module;
-use burn::tensor::{Bool, Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 
 use super::attention::LayerKv;
-use super::kv_cache::{KvCache, KvTarget};
+use super::kv_cache::KvCache;
 use super::layer::DecoderLayer;
 use super::rotary::MultimodalRotary;
 use crate::config::TextConfig;
-use crate::error::Result;
+use crate::error::{ModelError, Result};
 use crate::layers::{Embedding, RmsNorm};
 
 /// `model.language_model` of the checkpoint.
@@ -58,61 +58,43 @@ impl TextDecoder {
         let [batch, seq, _] = x.dims();
         let rotary = self.rotary.tables(positions, [batch, seq], &x.device());
         for (n, layer) in self.layers.iter().enumerate() {
-            x = layer.forward(x, &rotary, None, None);
+            x = layer.forward(x, &rotary, None);
             observe(n, &x);
         }
         self.norm.forward(x)
     }
 
-    /// New positions of cached rows: a chunk of one row, or the next token of every row.
+    /// New positions of cached sequences, as many of each: a chunk of a prompt, or the next token of every
+    /// sequence.
     ///
     /// # Shapes
-    /// `[rows, n_new, d]` → the same, after the final norm.
+    /// `[rows, n_new, d]` → the same, after the final norm; one cache per row.
     ///
     /// # Errors
-    /// [`ContextOverflow`](crate::ModelError::ContextOverflow) when a row is full,
-    /// [`Parameter`](crate::ModelError::Parameter) when `x` is no such run of positions.
+    /// [`ContextOverflow`](crate::ModelError::ContextOverflow) when a cache is full,
+    /// [`Parameter`](crate::ModelError::Parameter) for another number of caches than rows; the caches are then as
+    /// they were.
     pub fn forward_cached(
         &self,
         mut x: Tensor<3>,
         Positions(positions): Positions<'_>,
-        cache: &mut KvCache,
-        target: KvTarget,
+        caches: &mut [&mut KvCache],
     ) -> Result<Tensor<3>> {
-        let [batch, n_new, _] = x.dims();
-        cache.reserve(target, [batch, n_new])?;
-        let rotary = self.rotary.tables(positions, [batch, n_new], &x.device());
-        let mask = match target {
-            KvTarget::Row(_) => None,
-            KvTarget::EveryRow => unused_tails(cache.lengths(), &x.device()),
-        };
-        for (n, layer) in self.layers.iter().enumerate() {
-            let kv = LayerKv {
-                cache: &mut *cache,
-                layer: n,
-                target,
-            };
-            x = layer.forward(x, &rotary, Some(kv), mask.clone());
+        let [rows, n_new, _] = x.dims();
+        if rows != caches.len() || rows == 0 {
+            return Err(ModelError::Parameter {
+                name: "caches",
+                value: caches.len().to_string(),
+                reason: "must be one for each row, and at least one",
+            });
         }
-        cache.advance(target, n_new);
+        caches.iter().try_for_each(|cache| cache.reserve(n_new))?;
+        let rotary = self.rotary.tables(positions, [rows, n_new], &x.device());
+        for (layer, module) in self.layers.iter().enumerate() {
+            let caches = &mut *caches;
+            x = module.forward(x, &rotary, Some(LayerKv { caches, layer }));
+        }
+        caches.iter_mut().for_each(|cache| cache.advance(n_new));
         Ok(self.norm.forward(x))
     }
-}
-
-/// Hides, for each row that gets one more position, the cached positions behind its own end; `None` when all rows
-/// are equally long.
-fn unused_tails(lengths: &[usize], device: &Device) -> Option<Tensor<4, Bool>> {
-    let longest = lengths.iter().copied().max()?;
-    if lengths.iter().all(|length| *length == longest) {
-        return None;
-    }
-    let width = longest + 1;
-    let hidden: Vec<bool> = lengths
-        .iter()
-        .flat_map(|length| (0..width).map(move |position| position > *length))
-        .collect();
-    Some(Tensor::from_data(
-        TensorData::new(hidden, [lengths.len(), 1, 1, width]),
-        device,
-    ))
 }

@@ -5,46 +5,47 @@ use burn::tensor::{DType, Device, Tensor};
 use crate::config::TextConfig;
 use crate::error::{ModelError, Result};
 
-/// One pair of buffers per layer, `[rows, kv_heads, capacity, head_dim]`; a row is one sequence.
-#[derive(Debug, Clone)]
+/// One sequence: a pair of buffers per layer, `[1, kv_heads, capacity, head_dim]`. Sequences that decode together
+/// keep a cache each, so that one can join and leave at any token, takes no more than its own length, and is
+/// computed as it would be alone.
+#[derive(Debug)]
 pub struct KvCache {
     layers: Vec<LayerCache>,
-    lengths: Vec<usize>,
+    len: usize,
     capacity: usize,
 }
 
 /// Keys and values of one layer. `None` only while a write has them out, so that the write owns the buffer and
 /// happens in place.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct LayerCache {
     keys: Option<Tensor<4>>,
     values: Option<Tensor<4>>,
 }
 
-/// Which cached rows a forward pass extends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KvTarget {
-    /// A run of new positions of one row.
-    Row(usize),
-    /// One new position of every row.
-    EveryRow,
+/// The first positions of a sequence, copied out of its cache for others that begin alike.
+#[derive(Debug, Clone)]
+pub struct KvPrefix {
+    layers: Vec<(Tensor<4>, Tensor<4>)>,
+    len: usize,
+}
+
+impl KvPrefix {
+    /// Positions that it holds.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
 }
 
 impl KvCache {
-    /// Room for `rows` sequences of `capacity` positions.
-    pub fn new(
-        config: &TextConfig,
-        rows: usize,
-        capacity: usize,
-        dtype: DType,
-        device: &Device,
-    ) -> Self {
-        let shape = [
-            rows,
-            config.num_key_value_heads(),
-            capacity,
-            config.head_dim(),
-        ];
+    /// Room for a sequence of `capacity` positions.
+    pub fn new(config: &TextConfig, capacity: usize, dtype: DType, device: &Device) -> Self {
+        let shape = [1, config.num_key_value_heads(), capacity, config.head_dim()];
         let buffer = || Tensor::zeros(shape, (device, dtype));
         let layers = (0..config.num_hidden_layers)
             .map(|_| LayerCache {
@@ -54,29 +55,38 @@ impl KvCache {
             .collect();
         Self {
             layers,
-            lengths: vec![0; rows],
+            len: 0,
             capacity,
         }
     }
 
-    /// Positions that each row holds.
-    pub fn lengths(&self) -> &[usize] {
-        &self.lengths
+    /// Positions that it holds.
+    pub fn len(&self) -> usize {
+        self.len
     }
 
-    /// Positions that a row can hold.
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Whether every layer has its buffers: not so behind a step that was broken off.
+    pub fn is_whole(&self) -> bool {
+        let is_whole = |layer: &LayerCache| layer.keys.is_some() && layer.values.is_some();
+        self.layers.iter().all(is_whole)
+    }
+
+    /// Positions that it can hold.
     pub fn capacity(&self) -> usize {
         self.capacity
     }
 
-    /// Forgets a row.
-    pub fn reset(&mut self, row: usize) {
-        if let Some(length) = self.lengths.get_mut(row) {
-            *length = 0;
-        }
+    /// Forgets all but the first `len` positions.
+    pub fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(len);
     }
 
-    /// Bytes of keys and values per position and row, over all layers.
+    /// Bytes of keys and values per position, over all layers.
     pub fn bytes_per_token(config: &TextConfig, bytes_per_value: usize) -> usize {
         2 * config.num_hidden_layers
             * config.num_key_value_heads()
@@ -84,109 +94,105 @@ impl KvCache {
             * bytes_per_value
     }
 
-    /// Checks that `n_new` positions of `rows` sequences fit the target.
+    /// A copy of the first `len` positions, or of all where there are fewer.
+    pub fn prefix(&self, len: usize) -> KvPrefix {
+        let len = len.min(self.len);
+        // Multiplying makes a tensor of its own: a slice would keep the whole buffer alive, and the next write to
+        // it would have to copy.
+        let copy = |buffer: &Option<Tensor<4>>| {
+            let buffer = buffer.as_ref()?;
+            let [_, heads, _, head_dim] = buffer.dims();
+            let shown = buffer.clone().slice([0..1, 0..heads, 0..len, 0..head_dim]);
+            Some(shown.mul_scalar(1.0))
+        };
+        let layers = self
+            .layers
+            .iter()
+            .filter_map(|layer| Some((copy(&layer.keys)?, copy(&layer.values)?)))
+            .collect();
+        KvPrefix { layers, len }
+    }
+
+    /// Replaces what is held by the first `len` positions of `prefix`.
     ///
     /// # Errors
-    /// [`ModelError::ContextOverflow`] for a full row, [`ModelError::Parameter`] when the target takes another
-    /// number of rows or positions.
-    pub fn reserve(&self, target: KvTarget, [rows, n_new]: [usize; 2]) -> Result<()> {
-        let fits = match target {
-            KvTarget::Row(row) => rows == 1 && row < self.lengths.len(),
-            KvTarget::EveryRow => rows == self.lengths.len() && n_new == 1,
-        };
-        if !fits {
+    /// [`ModelError::ContextOverflow`] when they do not fit, [`ModelError::Parameter`] for a prefix of another
+    /// model.
+    pub fn restore(&mut self, prefix: &KvPrefix, len: usize) -> Result<()> {
+        let len = len.min(prefix.len);
+        if len > self.capacity {
+            return Err(self.overflow(0, len));
+        }
+        if prefix.layers.len() != self.layers.len() {
             return Err(ModelError::Parameter {
-                name: "cache target",
-                value: format!("{target:?} for {rows} rows of {n_new} positions"),
-                reason: "takes positions of one row that exists, or one position of each row",
+                name: "cache prefix",
+                value: format!("{} layers", prefix.layers.len()),
+                reason: "must come from the same model",
             });
         }
-        let longest = match target {
-            KvTarget::Row(row) => self.lengths[row],
-            KvTarget::EveryRow => self.lengths.iter().copied().max().unwrap_or(0),
-        };
-        if longest + n_new > self.capacity {
-            return Err(ModelError::ContextOverflow {
-                prompt_tokens: longest,
-                max_new_tokens: n_new,
-                context_tokens: self.capacity,
-            });
+        for (layer, (keys, values)) in self.layers.iter_mut().zip(&prefix.layers) {
+            for (buffer, saved) in [(&mut layer.keys, keys), (&mut layer.values, values)] {
+                let [_, heads, _, head_dim] = saved.dims();
+                let ranges = [0..1, 0..heads, 0..len, 0..head_dim];
+                let saved = saved.clone().slice(ranges.clone());
+                *buffer = buffer.take().map(|all| all.slice_assign(ranges, saved));
+            }
+        }
+        self.len = len;
+        Ok(())
+    }
+
+    /// Checks that `n_new` positions fit.
+    ///
+    /// # Errors
+    /// [`ModelError::ContextOverflow`].
+    pub fn reserve(&self, n_new: usize) -> Result<()> {
+        if self.len + n_new > self.capacity {
+            return Err(self.overflow(self.len, n_new));
         }
         Ok(())
+    }
+
+    fn overflow(&self, prompt_tokens: usize, max_new_tokens: usize) -> ModelError {
+        ModelError::ContextOverflow {
+            prompt_tokens,
+            max_new_tokens,
+            context_tokens: self.capacity,
+        }
     }
 
     /// Writes new keys and values of one layer behind those cached and returns all that attention may see.
     ///
     /// # Shapes
-    /// in `[rows, kv_heads, n_new, head_dim]` → out `[rows, kv_heads, longest + n_new, head_dim]`, rows being
-    /// one or all by `target`.
+    /// in `[1, kv_heads, n_new, head_dim]` → out `[1, kv_heads, len + n_new, head_dim]`.
     pub(super) fn extend(
         &mut self,
         layer: usize,
-        target: KvTarget,
         keys: Tensor<4>,
         values: Tensor<4>,
     ) -> (Tensor<4>, Tensor<4>) {
-        let lengths = &self.lengths;
         let cache = &mut self.layers[layer];
         (
-            extend_buffer(&mut cache.keys, lengths, target, keys),
-            extend_buffer(&mut cache.values, lengths, target, values),
+            extend_buffer(&mut cache.keys, self.len, keys),
+            extend_buffer(&mut cache.values, self.len, values),
         )
     }
 
     /// Counts the positions that every layer has now written.
-    pub(super) fn advance(&mut self, target: KvTarget, n_new: usize) {
-        match target {
-            KvTarget::Row(row) => self.lengths[row] += n_new,
-            KvTarget::EveryRow => self.lengths.iter_mut().for_each(|length| *length += n_new),
-        }
+    pub(super) fn advance(&mut self, n_new: usize) {
+        self.len += n_new;
     }
 }
 
-fn extend_buffer(
-    buffer: &mut Option<Tensor<4>>,
-    lengths: &[usize],
-    target: KvTarget,
-    new: Tensor<4>,
-) -> Tensor<4> {
+fn extend_buffer(buffer: &mut Option<Tensor<4>>, start: usize, new: Tensor<4>) -> Tensor<4> {
     let [_, heads, n_new, head_dim] = new.dims();
-    let Some(mut all) = buffer.take() else {
+    let Some(all) = buffer.take() else {
         return new;
     };
-    let visible = match target {
-        KvTarget::Row(row) => {
-            let start = lengths[row];
-            all = all.slice_assign(
-                [row..row + 1, 0..heads, start..start + n_new, 0..head_dim],
-                new,
-            );
-            all.clone()
-                .slice([row..row + 1, 0..heads, 0..start + n_new, 0..head_dim])
-        }
-        KvTarget::EveryRow => {
-            let rows = lengths.len();
-            let longest = lengths.iter().copied().max().unwrap_or(0);
-            if lengths.iter().all(|length| *length == longest) {
-                all = all.slice_assign(
-                    [0..rows, 0..heads, longest..longest + n_new, 0..head_dim],
-                    new,
-                );
-            } else {
-                for (row, start) in lengths.iter().copied().enumerate() {
-                    let new_row =
-                        new.clone()
-                            .slice([row..row + 1, 0..heads, 0..n_new, 0..head_dim]);
-                    all = all.slice_assign(
-                        [row..row + 1, 0..heads, start..start + n_new, 0..head_dim],
-                        new_row,
-                    );
-                }
-            }
-            all.clone()
-                .slice([0..rows, 0..heads, 0..longest + n_new, 0..head_dim])
-        }
-    };
+    let all = all.slice_assign([0..1, 0..heads, start..start + n_new, 0..head_dim], new);
+    let visible = all
+        .clone()
+        .slice([0..1, 0..heads, 0..start + n_new, 0..head_dim]);
     *buffer = Some(all);
     visible
 }

@@ -1,7 +1,7 @@
 //! One decoder layer.
 
 use burn::module::Module;
-use burn::tensor::{Bool, Device, Tensor};
+use burn::tensor::{Device, Tensor};
 
 use super::attention::{LayerKv, SelfAttention};
 use super::mlp::Mlp;
@@ -45,12 +45,11 @@ impl DecoderLayer {
         &self,
         x: Tensor<3>,
         rotary: &Rotary,
-        kv: Option<LayerKv<'_>>,
-        mask: Option<Tensor<4, Bool>>,
+        kv: Option<LayerKv<'_, '_>>,
     ) -> Tensor<3> {
-        let attended =
-            self.self_attn
-                .forward(self.input_layernorm.forward(x.clone()), rotary, kv, mask);
+        let attended = self
+            .self_attn
+            .forward(self.input_layernorm.forward(x.clone()), rotary, kv);
         let x = x + self.post_self_attn_layernorm.forward(attended);
         let fed = self
             .mlp

@@ -9,7 +9,7 @@ mod rotary;
 
 pub use attention::SelfAttention;
 pub use decoder::{Positions, TextDecoder};
-pub use kv_cache::{KvCache, KvTarget};
+pub use kv_cache::{KvCache, KvPrefix};
 pub use layer::DecoderLayer;
 pub use mlp::Mlp;
 pub use rotary::MultimodalRotary;

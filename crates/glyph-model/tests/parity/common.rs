@@ -119,7 +119,7 @@ pub fn picture(file: &str) -> RgbImage {
 pub fn patches(checkpoint: &Checkpoint, row: &Value) -> Vec<ImagePatches> {
     let files = row["images"].as_array().unwrap();
     let images: Vec<RgbImage> = files.iter().map(|file| picture(text(file))).collect();
-    checkpoint.preprocess(&images).unwrap()
+    checkpoint.settings.preprocess(&images).unwrap()
 }
 
 pub fn grids(value: &Value) -> Vec<PatchGrid> {

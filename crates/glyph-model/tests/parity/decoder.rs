@@ -3,7 +3,7 @@
 use burn::tensor::{Tensor, TensorData};
 use glyph_model::generate::encode_images;
 use glyph_model::prompt::Prompt;
-use glyph_model::text::{KvCache, KvTarget, Positions};
+use glyph_model::text::{KvCache, Positions};
 use glyph_model::{Checkpoint, ModelError};
 use serde_json::Value;
 
@@ -33,6 +33,7 @@ impl Case {
         let row = &self.rows[name];
         let grids = grids(&row["image_grid_thw"]);
         self.checkpoint
+            .settings
             .encoder
             .from_expanded(ids(&row["input_ids"]), &grids)
             .unwrap()
@@ -51,14 +52,14 @@ impl Case {
         )
     }
 
-    fn cache(&self, rows: usize, capacity: usize) -> KvCache {
+    fn cache(&self, capacity: usize) -> KvCache {
         let Checkpoint {
-            config,
+            settings,
             dtype,
             device,
             ..
         } = &self.checkpoint;
-        KvCache::new(&config.text_config, rows, capacity, *dtype, device)
+        KvCache::new(&settings.config.text_config, capacity, *dtype, device)
     }
 
     /// Compares the kept rows of `[1, length, width]` with the fixture.
@@ -74,8 +75,8 @@ impl Case {
         );
     }
 
-    /// Runs a prompt into one row of a cache in chunks; returns all hidden states.
-    fn prefill(&self, name: &str, cache: &mut KvCache, row: usize, chunk: usize) -> Tensor<3> {
+    /// Runs a prompt into a cache in chunks; returns all hidden states.
+    fn prefill(&self, name: &str, cache: &mut KvCache, chunk: usize) -> Tensor<3> {
         let (x, prompt) = (self.embedded(name), self.prompt(name));
         let positions = prompt.positions.positions.chunks(chunk);
         let decoder = &self.checkpoint.model.model.language_model;
@@ -84,9 +85,8 @@ impl Case {
             .into_iter()
             .zip(positions)
             .map(|(part, positions)| {
-                let target = KvTarget::Row(row);
                 decoder
-                    .forward_cached(part, Positions(positions), cache, target)
+                    .forward_cached(part, Positions(positions), &mut [&mut *cache])
                     .unwrap()
             })
             .collect();
@@ -127,7 +127,11 @@ fn every_stage_is_that_of_the_reference() {
             );
             assert_eq!(
                 n_layers,
-                case.checkpoint.config.text_config.num_hidden_layers
+                case.checkpoint
+                    .settings
+                    .config
+                    .text_config
+                    .num_hidden_layers
             );
             case.assert_rows(name, "rows", "norm", hidden.clone());
             case.assert_rows(name, "logit_rows", "logits", model.logits(hidden));
@@ -146,9 +150,9 @@ fn chunks_through_the_cache_give_what_the_whole_prompt_gives() {
         ] {
             for chunk in chunks {
                 let n = case.prompt(name).ids.len();
-                let mut cache = case.cache(2, n);
-                let hidden = case.prefill(name, &mut cache, 1, *chunk);
-                assert_eq!(cache.lengths(), [0, n]);
+                let mut cache = case.cache(n);
+                let hidden = case.prefill(name, &mut cache, *chunk);
+                assert_eq!(cache.len(), n);
                 case.assert_rows(name, "rows", "norm", hidden.clone());
                 case.assert_rows(
                     name,
@@ -171,8 +175,8 @@ fn one_token_at_a_time_gives_the_greedy_tokens_of_the_reference() {
             let n = prompt.ids.len();
             let want = case.want.token_ids(&format!("{name}.greedy_ids"));
             let steps = case.want.integers(&format!("{name}.greedy_steps"));
-            let mut cache = case.cache(1, n + want.len());
-            let mut hidden = case.prefill(name, &mut cache, 0, 64).narrow(1, n - 1, 1);
+            let mut cache = case.cache(n + want.len());
+            let mut hidden = case.prefill(name, &mut cache, 64).narrow(1, n - 1, 1);
             let mut kept = Vec::new();
             let mut ids: Vec<u32> = Vec::new();
             for step in 0..want.len() {
@@ -183,9 +187,8 @@ fn one_token_at_a_time_gives_the_greedy_tokens_of_the_reference() {
                 ids.extend(&next);
                 let x = case.checkpoint.model.embed(&next, [1, 1], None, &[]);
                 let positions = [[prompt.positions.next + step as u32; 3]];
-                let target = KvTarget::Row(0);
                 hidden = decoder
-                    .forward_cached(x, Positions(&positions), &mut cache, target)
+                    .forward_cached(x, Positions(&positions), &mut [&mut cache])
                     .unwrap();
             }
             assert_eq!(ids, want, "{config} {name}");
@@ -207,16 +210,18 @@ fn rows_of_unequal_length_decode_together_as_they_do_alone() {
             .map(text)
             .collect();
         let prompts: Vec<Prompt> = names.iter().map(|name| case.prompt(name)).collect();
-        let longest = prompts.iter().map(|prompt| prompt.ids.len()).max().unwrap();
         let want = case.want.token_ids("batch.greedy_ids");
         let n_new = want.len() / names.len();
 
-        let mut cache = case.cache(names.len(), longest + n_new);
+        let mut caches: Vec<KvCache> = prompts
+            .iter()
+            .map(|prompt| case.cache(prompt.ids.len() + n_new))
+            .collect();
         let last: Vec<Tensor<3>> = names
             .iter()
-            .enumerate()
-            .map(|(row, name)| {
-                let hidden = case.prefill(name, &mut cache, row, 1000);
+            .zip(&mut caches)
+            .map(|(name, cache)| {
+                let hidden = case.prefill(name, cache, 1000);
                 let n = hidden.dims()[1];
                 hidden.narrow(1, n - 1, 1)
             })
@@ -249,9 +254,9 @@ fn rows_of_unequal_length_decode_together_as_they_do_alone() {
                 .iter()
                 .map(|prompt| [prompt.positions.next + step as u32; 3])
                 .collect();
-            let target = KvTarget::EveryRow;
+            let mut caches: Vec<&mut KvCache> = caches.iter_mut().collect();
             hidden = decoder
-                .forward_cached(x, Positions(&positions), &mut cache, target)
+                .forward_cached(x, Positions(&positions), &mut caches)
                 .unwrap();
         }
         assert_eq!(rows.concat(), want, "{config}");
@@ -266,14 +271,42 @@ fn rows_of_unequal_length_decode_together_as_they_do_alone() {
 }
 
 #[test]
-fn a_row_that_is_used_again_remembers_nothing() {
+fn a_cache_that_is_used_again_remembers_nothing() {
     let case = Case::open("base");
     let n = case.prompt("images").ids.len();
-    let mut cache = case.cache(1, n);
-    case.prefill("images", &mut cache, 0, n);
-    cache.reset(0);
-    let hidden = case.prefill("text", &mut cache, 0, 10);
+    let mut cache = case.cache(n);
+    case.prefill("images", &mut cache, n);
+    cache.truncate(0);
+    let hidden = case.prefill("text", &mut cache, 10);
     case.assert_rows("text", "rows", "norm", hidden);
+}
+
+#[test]
+fn a_prefix_goes_on_in_another_cache_as_in_its_own() {
+    for config in CONFIGS {
+        let case = Case::open(config);
+        let decoder = &case.checkpoint.model.model.language_model;
+        let (prompt, x) = (case.prompt("two_turn"), case.embedded("two_turn"));
+        let n = prompt.ids.len();
+        let mut first = case.cache(n);
+        let whole = case.prefill("two_turn", &mut first, n);
+        let prefix = first.prefix(n);
+        assert_eq!(prefix.len(), n);
+        for shared in [1, n / 2, n - 1] {
+            let mut second = case.cache(n + 3);
+            second.restore(&prefix, shared).unwrap();
+            assert_eq!(second.len(), shared);
+            let rest = x.clone().narrow(1, shared, n - shared);
+            let positions = Positions(&prompt.positions.positions[shared..]);
+            let hidden = decoder
+                .forward_cached(rest, positions, &mut [&mut second])
+                .unwrap();
+            let want = whole.clone().narrow(1, shared, n - shared);
+            assert_close(config, &floats(hidden), &floats(want));
+        }
+        let error = case.cache(n - 1).restore(&prefix, n).unwrap_err();
+        assert!(matches!(error, ModelError::ContextOverflow { .. }));
+    }
 }
 
 #[test]
@@ -294,28 +327,23 @@ fn padding_behind_a_row_does_not_reach_it() {
 }
 
 #[test]
-fn a_full_cache_and_rows_that_do_not_fit_are_refused() {
+fn a_full_cache_and_rows_without_one_are_refused() {
     let case = Case::open("base");
     let decoder = &case.checkpoint.model.model.language_model;
-    let d = case.checkpoint.config.text_config.hidden_size;
-    let mut cache = case.cache(2, 4);
-    let mut extend = |rows: usize, n_new: usize, target| {
+    let d = case.checkpoint.settings.config.text_config.hidden_size;
+    let (mut one, mut other) = (case.cache(4), case.cache(9));
+    let extend = |rows: usize, n_new: usize, caches: &mut [&mut KvCache]| {
         let values = vec![0.5_f32; rows * n_new * d];
         let x = Tensor::from_data(
             TensorData::new(values, [rows, n_new, d]),
             &case.checkpoint.device,
         );
         decoder
-            .forward_cached(
-                x,
-                Positions(&vec![[0; 3]; rows * n_new]),
-                &mut cache,
-                target,
-            )
+            .forward_cached(x, Positions(&vec![[0; 3]; rows * n_new]), caches)
             .map(|_| ())
     };
-    extend(1, 3, KvTarget::Row(1)).unwrap();
-    let error = extend(1, 2, KvTarget::Row(1)).unwrap_err();
+    extend(1, 3, &mut [&mut one]).unwrap();
+    let error = extend(1, 2, &mut [&mut one]).unwrap_err();
     assert!(matches!(
         error,
         ModelError::ContextOverflow {
@@ -324,27 +352,21 @@ fn a_full_cache_and_rows_that_do_not_fit_are_refused() {
             ..
         }
     ));
-    extend(2, 1, KvTarget::EveryRow).unwrap();
+    extend(2, 1, &mut [&mut one, &mut other]).unwrap();
     assert!(matches!(
-        extend(2, 1, KvTarget::EveryRow),
+        extend(2, 1, &mut [&mut other, &mut one]),
         Err(ModelError::ContextOverflow { .. })
     ));
-    for (rows, n_new, target) in [
-        (1, 1, KvTarget::Row(2)),
-        (2, 1, KvTarget::Row(0)),
-        (1, 1, KvTarget::EveryRow),
-        (2, 2, KvTarget::EveryRow),
-    ] {
-        let error = extend(rows, n_new, target).unwrap_err();
-        assert!(
-            matches!(
-                error,
-                ModelError::Parameter {
-                    name: "cache target",
-                    ..
-                }
-            ),
-            "{error}"
-        );
+    assert_eq!(
+        (one.len(), other.len()),
+        (4, 1),
+        "a refused step leaves the others alone"
+    );
+    for rows in [0, 1, 3] {
+        let error = extend(rows, 1, &mut [&mut other, &mut case.cache(4)]).unwrap_err();
+        assert!(matches!(
+            error,
+            ModelError::Parameter { name: "caches", .. }
+        ));
     }
 }

@@ -20,6 +20,7 @@ pub fn request(checkpoint: &Checkpoint, config: &str, name: &str) -> (Prompt, Ve
     let grids_of_images: Vec<_> = images.iter().map(|image| image.grid).collect();
     assert_eq!(grids_of_images, grids(&row["image_grid_thw"]));
     let prompt = checkpoint
+        .settings
         .encoder
         .encode(&messages(&row["messages"]), &grids_of_images)
         .unwrap();
@@ -72,6 +73,7 @@ fn greedy_answers_are_those_of_the_reference() {
             );
             assert_eq!(generated.finish_reason, FinishReason::Length);
             let text = checkpoint
+                .settings
                 .encoder
                 .tokenizer
                 .decode(&generated.ids, true)
@@ -117,7 +119,12 @@ fn an_end_token_ends_the_answer_and_is_its_last_id() {
         let shown = &generated.ids[..generated.ids.len() - 1];
         assert_eq!(
             generated.text,
-            checkpoint.encoder.tokenizer.decode(shown, false).unwrap()
+            checkpoint
+                .settings
+                .encoder
+                .tokenizer
+                .decode(shown, false)
+                .unwrap()
         );
         let (seen_ids, pieces): (Vec<u32>, Vec<String>) = seen.into_iter().unzip();
         assert_eq!(seen_ids, generated.ids);
@@ -159,6 +166,7 @@ fn the_caller_can_end_the_answer() {
     assert_eq!(
         generated.text,
         checkpoint
+            .settings
             .encoder
             .tokenizer
             .decode(&generated.ids, true)

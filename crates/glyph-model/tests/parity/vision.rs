@@ -75,7 +75,10 @@ fn every_stage_is_that_of_the_reference() {
                     seen += 1;
                 });
             }
-            assert_eq!(stages.len(), 6 + checkpoint.config.vision_config.depth);
+            assert_eq!(
+                stages.len(),
+                6 + checkpoint.settings.config.vision_config.depth
+            );
             stages.push(("position_embedding".to_owned(), positions));
             for (stage, got) in stages {
                 let name = format!("{case}.{stage}");
@@ -113,7 +116,7 @@ fn features_come_from_the_pictures_themselves() {
     for config in CONFIGS {
         let checkpoint = open(config);
         let images = PICTURES.map(|name| picture(&format!("images/{name}.png")));
-        let images = checkpoint.preprocess(&images).unwrap();
+        let images = checkpoint.settings.preprocess(&images).unwrap();
         let features = encode_images(&checkpoint.model, &images, &checkpoint.device).unwrap();
         let want = Fixture::open(&format!("{config}/vision.safetensors")).floats("several.merger");
         assert_close(&format!("{config} features"), &floats(features), &want);

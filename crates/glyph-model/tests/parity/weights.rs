@@ -19,6 +19,7 @@ pub fn logits(checkpoint: &Checkpoint) -> Vec<f32> {
         .find(|row| text(&row["name"]) == "text")
         .unwrap();
     let prompt = checkpoint
+        .settings
         .encoder
         .from_expanded(crate::common::ids(&row["input_ids"]), &[])
         .unwrap();
@@ -72,7 +73,7 @@ fn every_checkpoint_opens_with_nothing_left_over() {
             n_parameters * if dtype == DType::F32 { 4 } else { 2 }
         );
         let tied = ["gqa-tied-bf16", "mini-f16"].contains(&config);
-        assert_eq!(checkpoint.config.tied_embeddings(), tied);
+        assert_eq!(checkpoint.settings.config.tied_embeddings(), tied);
         assert_eq!(checkpoint.model.lm_head.is_none(), tied);
     }
 }
@@ -150,7 +151,7 @@ fn what_was_saved_loads_again() {
         let reloaded = |bytes: Vec<u8>| {
             let files = WeightFiles::from_bytes(vec![("saved".to_owned(), bytes)]).unwrap();
             assert_eq!(files.tensors().count(), specs.len());
-            let model = Glm4v::new(&checkpoint.config, &checkpoint.device);
+            let model = Glm4v::new(&checkpoint.settings.config, &checkpoint.device);
             let (model, report) = load_weights(model, &files, DType::F32, |_| {}).unwrap();
             assert!(report.unexpected.is_empty());
             model
@@ -210,7 +211,7 @@ fn half_precision_runs_stay_near_the_reference() {
         let want = want.floats("text.logits");
         for (dtype, tolerance) in [(DType::F16, 0.02), (DType::BF16, 0.15)] {
             let checkpoint = open_dir(&fixture(config), dtype).unwrap();
-            let vocab = checkpoint.config.text_config.vocab_size;
+            let vocab = checkpoint.settings.config.text_config.vocab_size;
             let error = relative_error(&pick(&logits(&checkpoint), vocab, &rows), &want);
             println!("{config} {dtype:?} logits {error:.1e}");
             assert!(error < tolerance, "{config} {dtype:?}: {error}");

@@ -1,6 +1,6 @@
 //! Seeded training and test data: pages of text with a question and the expected answer.
 //!
-//! Five families of [`Task`]: read the page aloud, find a quoted passage, find a needle (RULER), look
+//! Six families of [`Task`]: read the page aloud, read excerpts of it, find a quoted passage, find a needle (RULER), look
 //! a value up by its key, and say that it is not there. [`Generator`] makes any number of samples of each;
 //! a sample depends only on the seed, the [`Split`], the index and the task asked for. What is
 //! held out is told in [`split`].
@@ -13,6 +13,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::ops::Range;
 
 pub mod needle;
 pub mod score;
@@ -23,6 +24,7 @@ pub mod wrap;
 mod code;
 mod draw;
 mod entry;
+mod excerpts;
 mod fact;
 mod fill;
 mod lookup;
@@ -52,6 +54,8 @@ pub const NOT_THERE: &str = "Not on these pages.";
 pub enum Task {
     /// Read the page aloud.
     Read(Reading),
+    /// Read on wherever an excerpt begins.
+    Excerpts(Reading),
     /// Find a quoted passage and say the word that follows it.
     Passage(Reading),
     /// Find the values of a key hidden in other text.
@@ -69,6 +73,8 @@ pub enum Task {
 pub enum Family {
     /// Reading aloud.
     Read,
+    /// Reading on from anywhere; it teaches finding and has no bar.
+    Excerpts,
     /// Words that follow a quoted passage.
     Passage,
     /// RULER's needles.
@@ -84,6 +90,7 @@ impl Task {
     pub fn family(self) -> Family {
         match self {
             Self::Read(_) => Family::Read,
+            Self::Excerpts(_) => Family::Excerpts,
             Self::Passage(_) => Family::Passage,
             Self::Needle(_) => Family::Needle,
             Self::Lookup(_) => Family::Lookup,
@@ -110,6 +117,7 @@ impl Family {
         ];
         match self {
             Self::Read => READINGS.map(Task::Read).to_vec(),
+            Self::Excerpts => READINGS.map(Task::Excerpts).to_vec(),
             Self::Passage => READINGS.map(Task::Passage).to_vec(),
             Self::Needle => needle_specs().into_iter().map(Task::Needle).collect(),
             Self::Lookup => DOCUMENTS.map(Task::Lookup).to_vec(),
@@ -153,6 +161,8 @@ pub struct Sample {
     pub question: String,
     /// What the model should answer.
     pub answer: String,
+    /// Characters of the answer that nobody can know and the model is not to learn; its end counts as one.
+    pub given: Vec<Range<usize>>,
 }
 
 impl Sample {
@@ -242,7 +252,15 @@ impl Generator {
         let grid = PageGrid::new(grid.columns, grid.lines);
         let n_pages = n_pages.max(1);
         let mut draw = Draw::new(self.seed, self.split, index);
+        let mut given = Vec::new();
         let made = match task {
+            Task::Excerpts(reading) => {
+                let made = excerpts::generate(&mut draw, reading, grid, n_pages);
+                made.map(|(text, question, answer, unknown)| {
+                    given = unknown;
+                    (text, question, answer)
+                })
+            }
             Task::Read(reading) => Some(read_sample(&mut draw, reading, grid, n_pages)),
             Task::Passage(reading) => passage::generate(&mut draw, reading, grid, n_pages),
             Task::Needle(spec) => needle_sample(&mut draw, spec, false, grid, n_pages),
@@ -262,6 +280,7 @@ impl Generator {
             text,
             question,
             answer,
+            given,
         })
     }
 }

@@ -60,7 +60,7 @@ fn image_settings_may_stand_in_the_file_of_all_processors() {
     all["image_processor"]["size"]["longest_edge"] = 50_176.into();
     std::fs::write(&path, all.to_string()).unwrap();
     let opened = open_dir(copy.path(), DType::F32).unwrap();
-    assert_eq!(opened.preprocessor.max_pixels(), 50_176);
+    assert_eq!(opened.settings.preprocessor.max_pixels(), 50_176);
     all["image_processor"]["merge_size"] = 0.into();
     std::fs::write(&path, all.to_string()).unwrap();
     assert_refused!(
@@ -74,7 +74,7 @@ fn image_settings_may_stand_in_the_file_of_all_processors() {
 fn what_training_cut_its_texts_to_does_not_cut_prompts() {
     let text = "A text of more than four tokens, to be sure of it.";
     let whole = open_dir(copy_of("base").path(), DType::F32).unwrap();
-    let whole = whole.encoder.tokenizer.encode(text).unwrap();
+    let whole = whole.settings.encoder.tokenizer.encode(text).unwrap();
     assert!(whole.len() > 4);
     let mut tokenizer = json("base/tokenizer.json");
     for (truncation, padding) in [(4, 9), (4, 1_000_000_000)] {

@@ -12,7 +12,10 @@ fn images_that_the_processor_refuses() {
     let checkpoint = open("base");
     let good = picture("images/page_90x80.png");
     let strip = RgbImage::new(10, 2010, vec![0; 60_300]).unwrap();
-    let error = checkpoint.preprocess(&[good.clone(), strip]).unwrap_err();
+    let error = checkpoint
+        .settings
+        .preprocess(&[good.clone(), strip])
+        .unwrap_err();
     assert_refused!(
         error,
         ModelError::Image { index: 1, .. },
@@ -26,6 +29,7 @@ fn images_that_the_processor_refuses() {
         rgb: Vec::new(),
     };
     let error = checkpoint
+        .settings
         .preprocess(&[good.clone(), good, empty])
         .unwrap_err();
     assert_refused!(error, ModelError::Image { index: 2, .. }, "image 2", "0×7");

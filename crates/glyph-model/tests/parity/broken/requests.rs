@@ -50,13 +50,17 @@ fn what_does_not_fit_is_refused_before_any_work() {
         ),
         "{error}"
     );
-    let empty = checkpoint.encoder.expand(&[], &[]).unwrap();
+    let empty = checkpoint.settings.encoder.expand(&[], &[]).unwrap();
     let error = refused(&checkpoint, &empty, &[], &greedy(1));
     assert!(
         matches!(error, ModelError::Parameter { name: "prompt", .. }),
         "{error}"
     );
-    let unknown = checkpoint.encoder.expand(&[1, 400, 2], &[]).unwrap();
+    let unknown = checkpoint
+        .settings
+        .encoder
+        .expand(&[1, 400, 2], &[])
+        .unwrap();
     let error = refused(&checkpoint, &unknown, &[], &greedy(1));
     assert!(
         matches!(

@@ -1,0 +1,389 @@
+//! The handle that callers hold.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use glyph_model::checkpoint::CheckpointSettings;
+use glyph_model::preprocess::RgbImage;
+use glyph_model::prompt::Message;
+use glyph_model::{Checkpoint, ModelError};
+use tokio::sync::mpsc::unbounded_channel;
+use tokio::sync::watch;
+
+use crate::error::EngineError;
+use crate::events::Events;
+use crate::plan::{Footprint, Limits, MemoryPlan};
+use crate::prepare::{self, Prepared};
+use crate::request::Request;
+use crate::sequence::Waiting;
+use crate::state::EngineState;
+use crate::stats::{EngineStats, Observer};
+use crate::vision_cache::VisionCache;
+use crate::worker::Worker;
+
+/// How an engine is set up.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EngineOptions {
+    /// What the memory plan is made from.
+    pub limits: Limits,
+    /// Requests that may wait.
+    pub queue: usize,
+}
+
+/// A loaded model that serves many callers. Clones share it; when the last is gone it finishes what runs and stops.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    shared: Arc<Shared>,
+    commands: Sender<Command>,
+}
+
+pub(crate) enum Command {
+    Submit(Box<Waiting>),
+    Drain,
+    Stop,
+}
+
+/// What the engine's thread and its callers both see.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    options: EngineOptions,
+    state: watch::Sender<EngineState>,
+    loaded: OnceLock<Loaded>,
+    n_waiting: AtomicUsize,
+    is_draining: AtomicBool,
+    stats: Mutex<EngineStats>,
+    pace: Mutex<Pace>,
+}
+
+/// What is known once the model is loaded.
+#[derive(Debug)]
+struct Loaded {
+    settings: Arc<CheckpointSettings>,
+    plan: MemoryPlan,
+    vision_cache: VisionCache,
+}
+
+/// How fast requests leave the queue.
+#[derive(Debug, Default)]
+struct Pace {
+    last: Option<Instant>,
+    /// Mean seconds between two, recent ones weighing more.
+    seconds_each: f64,
+}
+
+impl Shared {
+    pub fn publish(&self, change: impl FnOnce(&mut EngineStats)) {
+        change(&mut self.stats.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// So many requests have left the queue.
+    pub fn left_queue(&self, n: usize) {
+        if n == 0 {
+            return;
+        }
+        self.n_waiting.fetch_sub(n, Ordering::Relaxed);
+        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        if let Some(last) = pace.last.replace(now) {
+            let seconds = (now - last).as_secs_f64() / n as f64;
+            pace.seconds_each += 0.2 * (seconds - pace.seconds_each);
+        }
+    }
+
+    fn retry_after(&self) -> Duration {
+        let pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        Duration::from_secs(pace.seconds_each.clamp(1.0, 60.0).ceil() as u64)
+    }
+}
+
+impl Engine {
+    /// Starts the engine's thread, which loads the model by `load` (it reports the share that is done) and then
+    /// serves. The state tells when it is ready, or why it failed.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(
+        options: EngineOptions,
+        load: impl FnOnce(&mut dyn FnMut(f64)) -> Result<Checkpoint, ModelError> + Send + 'static,
+        observer: impl Observer,
+    ) -> std::io::Result<Self> {
+        let (commands, receiver) = channel();
+        let shared = Arc::new(Shared {
+            options,
+            state: watch::Sender::new(EngineState::Starting),
+            loaded: OnceLock::new(),
+            n_waiting: AtomicUsize::new(0),
+            is_draining: AtomicBool::new(false),
+            stats: Mutex::new(EngineStats::default()),
+            pace: Mutex::new(Pace::default()),
+        });
+        let of_thread = Arc::clone(&shared);
+        std::thread::Builder::new()
+            .name("glyph-engine".to_owned())
+            .spawn(move || serve(&of_thread, load, receiver, observer))?;
+        Ok(Self { shared, commands })
+    }
+
+    /// How it stands.
+    pub fn state(&self) -> EngineState {
+        self.shared.state.borrow().clone()
+    }
+
+    /// Waits until the model answers or has failed, or the engine has stopped; returns which.
+    pub async fn settled(&self) -> EngineState {
+        self.wait_for(|state| !matches!(state, EngineState::Starting | EngineState::Loading { .. }))
+            .await
+    }
+
+    /// Waits until the engine has stopped.
+    pub async fn stopped(&self) {
+        self.wait_for(|state| matches!(state, EngineState::Stopped | EngineState::Failed { .. }))
+            .await;
+    }
+
+    async fn wait_for(&self, is_it: impl FnMut(&EngineState) -> bool) -> EngineState {
+        let mut states = self.shared.state.subscribe();
+        match states.wait_for(is_it).await {
+            Ok(state) => state.clone(),
+            Err(_) => EngineState::Stopped,
+        }
+    }
+
+    /// Prompts, preprocessing and defaults of the model; `None` until it is loaded.
+    pub fn settings(&self) -> Option<Arc<CheckpointSettings>> {
+        let loaded = self.shared.loaded.get()?;
+        Some(Arc::clone(&loaded.settings))
+    }
+
+    /// Who gets how much memory; `None` until the model is loaded.
+    pub fn plan(&self) -> Option<&MemoryPlan> {
+        self.shared.loaded.get().map(|loaded| &loaded.plan)
+    }
+
+    /// What it has counted.
+    pub fn stats(&self) -> EngineStats {
+        let stats = *self
+            .shared
+            .stats
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let vision_cache = self.shared.loaded.get();
+        EngineStats {
+            waiting: self.shared.n_waiting.load(Ordering::Relaxed),
+            vision_cache: vision_cache
+                .map(|loaded| loaded.vision_cache.stats())
+                .unwrap_or_default(),
+            ..stats
+        }
+    }
+
+    /// Renders the chat template, tokenises, and preprocesses the images. It works on the caller's thread, for
+    /// milliseconds per page.
+    ///
+    /// # Errors
+    /// [`EngineError::TooManyPages`], and [`EngineError::Request`] for what the model does not take.
+    pub fn prepare_chat(
+        &self,
+        messages: &[Message],
+        images: &[RgbImage],
+    ) -> Result<Prepared, EngineError> {
+        let loaded = self.loaded()?;
+        let most_pages = self.shared.options.limits.max_pages;
+        if images.len() > most_pages {
+            return Err(EngineError::TooManyPages {
+                n_pages: images.len(),
+                most_pages,
+            });
+        }
+        prepare::chat(&loaded.settings, &loaded.vision_cache, messages, images)
+    }
+
+    /// Tokenises a text to go on with.
+    ///
+    /// # Errors
+    /// [`EngineError::Request`].
+    pub fn prepare_text(&self, text: &str) -> Result<Prepared, EngineError> {
+        prepare::text(&self.loaded()?.settings, text)
+    }
+
+    /// Tokens that the answer to a prompt may have, at most.
+    ///
+    /// # Errors
+    /// [`EngineError::ContextOverflow`] when the prompt leaves no room for one.
+    pub fn most_new_tokens(&self, prepared: &Prepared) -> Result<usize, EngineError> {
+        let context_tokens = self.loaded()?.plan.context_tokens;
+        let prompt_tokens = prepared.prompt.ids.len();
+        match context_tokens.checked_sub(prompt_tokens) {
+            None | Some(0) => Err(EngineError::ContextOverflow {
+                prompt_tokens,
+                image_tokens: prepared.n_image_tokens(),
+                max_new_tokens: 1,
+                context_tokens,
+            }),
+            Some(most) => Ok(most),
+        }
+    }
+
+    /// Sends a request on its way.
+    ///
+    /// # Errors
+    /// Before any work: [`EngineError::NotReady`], [`EngineError::ContextOverflow`], [`EngineError::DoesNotFit`],
+    /// [`EngineError::Request`] for parameters out of range, [`EngineError::QueueFull`].
+    pub fn submit(&self, request: Request) -> Result<Events, EngineError> {
+        let loaded = self.loaded()?;
+        let kv_bytes = check(&loaded.plan, &request)?;
+        request.generation.sampling.check()?;
+        let limit = self.shared.options.queue.max(1);
+        let enter = |waiting: usize| (waiting < limit).then_some(waiting + 1);
+        let counter = &self.shared.n_waiting;
+        if let Err(waiting) = counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, enter) {
+            return Err(EngineError::QueueFull {
+                waiting,
+                retry_after: self.shared.retry_after(),
+            });
+        }
+        let (events, receiver) = unbounded_channel();
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let waiting = Waiting {
+            request,
+            kv_bytes,
+            events,
+            cancelled: Arc::clone(&cancelled),
+            since: Instant::now(),
+        };
+        let sent = self.commands.send(Command::Submit(Box::new(waiting)));
+        if sent.is_err() {
+            self.shared.left_queue(1);
+            return Err(EngineError::NotReady(self.state()));
+        }
+        Ok(Events {
+            receiver,
+            cancelled,
+        })
+    }
+
+    /// Takes nothing new, finishes what waits and runs, and stops.
+    pub fn drain(&self) {
+        self.shared.is_draining.store(true, Ordering::Relaxed);
+        self.shared.state.send_if_modified(|state| {
+            let serves = *state == EngineState::Ready;
+            if serves {
+                *state = EngineState::Draining;
+            }
+            serves
+        });
+        // A thread that has ended needs no telling.
+        let _ = self.commands.send(Command::Drain);
+    }
+
+    /// Ends what waits and runs with [`EngineError::Stopped`], and stops.
+    pub fn stop(&self) {
+        self.shared.is_draining.store(true, Ordering::Relaxed);
+        let _ = self.commands.send(Command::Stop);
+    }
+
+    fn loaded(&self) -> Result<&Loaded, EngineError> {
+        let state = self.state();
+        match self.shared.loaded.get() {
+            Some(loaded) if state == EngineState::Ready => Ok(loaded),
+            _ => Err(EngineError::NotReady(state)),
+        }
+    }
+}
+
+/// Refuses what the plan has no room for; returns the bytes that the request will hold.
+fn check(plan: &MemoryPlan, request: &Request) -> Result<u64, EngineError> {
+    let prepared = &request.prepared;
+    let prompt_tokens = prepared.prompt.ids.len();
+    let max_new_tokens = request.generation.max_new_tokens;
+    if max_new_tokens == 0 {
+        return Err(ModelError::Parameter {
+            name: "max_tokens",
+            value: "0".to_owned(),
+            reason: "must be at least 1",
+        }
+        .into());
+    }
+    let n_tokens = prompt_tokens.saturating_add(max_new_tokens);
+    if n_tokens > plan.context_tokens {
+        return Err(EngineError::ContextOverflow {
+            prompt_tokens,
+            image_tokens: prepared.n_image_tokens(),
+            max_new_tokens,
+            context_tokens: plan.context_tokens,
+        });
+    }
+    let kv_bytes = plan.footprint.kv_bytes(n_tokens);
+    let vision_bytes = plan.footprint.vision_bytes(prepared.largest_page_patches());
+    let planned_vision_bytes = plan
+        .activation_bytes
+        .saturating_sub(plan.footprint.prefill_bytes);
+    if kv_bytes > plan.kv_bytes || vision_bytes > planned_vision_bytes {
+        return Err(EngineError::DoesNotFit {
+            n_tokens,
+            kv_bytes,
+            vision_bytes,
+            available_bytes: plan.kv_bytes + planned_vision_bytes,
+        });
+    }
+    Ok(kv_bytes)
+}
+
+/// The engine's thread.
+fn serve(
+    shared: &Shared,
+    load: impl FnOnce(&mut dyn FnMut(f64)) -> Result<Checkpoint, ModelError>,
+    commands: Receiver<Command>,
+    observer: impl Observer,
+) {
+    let set = |state: EngineState| {
+        shared.state.send_replace(state);
+    };
+    set(EngineState::Loading { done: 0.0 });
+    let mut on_share = |done: f64| set(EngineState::Loading { done });
+    let opened = load(&mut on_share)
+        .map_err(|error| error.to_string())
+        .and_then(|checkpoint| open(shared, checkpoint).map_err(|error| error.to_string()));
+    let (checkpoint, plan, vision_cache) = match opened {
+        Ok(opened) => opened,
+        Err(reason) => return set(EngineState::Failed { reason }),
+    };
+    let loaded = Loaded {
+        settings: Arc::clone(&checkpoint.settings),
+        plan: plan.clone(),
+        vision_cache: vision_cache.clone(),
+    };
+    if shared.loaded.set(loaded).is_ok() && !shared.is_draining.load(Ordering::Relaxed) {
+        set(EngineState::Ready);
+    }
+    Worker::new(checkpoint, plan, vision_cache, shared, commands, observer).run();
+    set(EngineState::Stopped);
+}
+
+/// Plans the memory and sets up what the plan allows.
+fn open(
+    shared: &Shared,
+    checkpoint: Checkpoint,
+) -> Result<(Checkpoint, MemoryPlan, VisionCache), crate::plan::ModelDoesNotFit> {
+    let bytes_per_value = checkpoint.dtype.size() as u64;
+    let footprint = Footprint::new(&checkpoint.settings.config, bytes_per_value);
+    let plan = MemoryPlan::new(footprint, shared.options.limits)?;
+    let vision_cache = VisionCache::new(fingerprint(&checkpoint), plan.cache_bytes / 2);
+    Ok((checkpoint, plan, vision_cache))
+}
+
+/// Tells models and preprocessings apart: their settings, and the weights of the first layer of the vision tower.
+fn fingerprint(checkpoint: &Checkpoint) -> [u8; 32] {
+    let settings = &checkpoint.settings;
+    let mut hasher = blake3::Hasher::new();
+    let described = format!(
+        "{:?} {:?} {:?}",
+        settings.config, settings.preprocessor, checkpoint.dtype
+    );
+    hasher.update(described.as_bytes());
+    let weights = &checkpoint.model.model.visual.patch_embed.proj.weight;
+    hasher.update(weights.val().into_data().as_bytes());
+    *hasher.finalize().as_bytes()
+}

@@ -1,0 +1,292 @@
+//! One request while it runs.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use burn::tensor::Tensor;
+use glyph_model::generate::{Answer, FinishReason};
+use glyph_model::prompt::Prompt;
+use glyph_model::text::KvCache;
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::error::EngineError;
+use crate::prefix_cache::PositionKey;
+use crate::prepare::{Page, PageSource, Prepared};
+use crate::request::{Done, Event, Request, Times, Token, TokenLogprobs, Usage};
+
+/// A request that waits.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    pub request: Request,
+    /// Bytes of keys and values that it will hold.
+    pub kv_bytes: u64,
+    pub events: UnboundedSender<Event>,
+    pub cancelled: Arc<AtomicBool>,
+    pub since: Instant,
+}
+
+impl Waiting {
+    /// Nobody listens any more.
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed) || self.events.is_closed()
+    }
+}
+
+/// Where a sequence is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// This page is next for the vision tower.
+    Encoding(usize),
+    /// This position is next for the decoder.
+    Prefilling(usize),
+    /// This token is next for the decoder.
+    Decoding(u32),
+}
+
+/// A request that has its memory and runs.
+#[derive(Debug)]
+pub(crate) struct Sequence {
+    pub caller: String,
+    pub prompt: Prompt,
+    pub pages: Vec<Page>,
+    /// Row of each page's first vision token among the prompt's.
+    pub page_starts: Vec<usize>,
+    pub keys: Vec<PositionKey>,
+    pub answer: Answer,
+    pub cache: KvCache,
+    pub kv_bytes: u64,
+    pub phase: Phase,
+    top_logprobs: Option<usize>,
+    cached_tokens: usize,
+    events: UnboundedSender<Event>,
+    cancelled: Arc<AtomicBool>,
+    since: Instant,
+    times: Times,
+}
+
+impl Sequence {
+    /// Begins; `shared` positions are in the cache already.
+    pub fn new(
+        waiting: Waiting,
+        answer: Answer,
+        cache: KvCache,
+        keys: Vec<PositionKey>,
+        merge_size: usize,
+    ) -> Self {
+        let Waiting {
+            request,
+            kv_bytes,
+            events,
+            cancelled,
+            since,
+        } = waiting;
+        let Prepared { prompt, pages } = request.prepared;
+        let mut start = 0;
+        let page_starts = pages
+            .iter()
+            .map(|page| {
+                let first = start;
+                start += page.grid.n_tokens(merge_size);
+                first
+            })
+            .collect();
+        let shared = cache.len();
+        let queue_s = since.elapsed().as_secs_f64();
+        let mut sequence = Self {
+            caller: request.caller,
+            prompt,
+            pages,
+            page_starts,
+            keys,
+            answer,
+            cache,
+            kv_bytes,
+            phase: Phase::Encoding(0),
+            top_logprobs: request.top_logprobs,
+            cached_tokens: shared,
+            events,
+            cancelled,
+            since: Instant::now(),
+            times: Times {
+                queue_s,
+                ..Times::default()
+            },
+        };
+        let cached_pages = sequence
+            .pages
+            .iter()
+            .filter(|page| matches!(page.source, PageSource::Features(_)))
+            .count();
+        sequence.send(Event::Started {
+            waited_s: queue_s,
+            cached_tokens: shared,
+            cached_pages,
+        });
+        sequence.go_on_encoding(0);
+        sequence
+    }
+
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed) || self.events.is_closed()
+    }
+
+    /// Passes over pages that need no encoding: those with features, and those that the shared positions hold.
+    pub fn go_on_encoding(&mut self, from: usize) {
+        let needed = self.first_needed_feature();
+        let next = (from..self.pages.len()).find(|page| {
+            let end = self
+                .page_starts
+                .get(page + 1)
+                .copied()
+                .unwrap_or(usize::MAX);
+            end > needed && matches!(self.pages[*page].source, PageSource::Patches(_))
+        });
+        self.phase = match next {
+            Some(page) => Phase::Encoding(page),
+            None => {
+                self.times.encode_s = self.lap();
+                // Patches that no one will look at are not kept through the answer.
+                for page in &mut self.pages {
+                    if let PageSource::Patches(patches) = &mut page.source {
+                        patches.values = Vec::new();
+                    }
+                }
+                Phase::Prefilling(self.cache.len())
+            }
+        };
+    }
+
+    /// Row of the first vision token behind the shared positions.
+    fn first_needed_feature(&self) -> usize {
+        let rest = &self.prompt.feature_index[self.cache.len()..];
+        rest.iter().flatten().next().copied().unwrap_or(usize::MAX)
+    }
+
+    /// The features of a page have come.
+    pub fn encoded(&mut self, page: usize, features: Tensor<2>) {
+        self.pages[page].source = PageSource::Features(features);
+        self.send(Event::Encoded {
+            pages: page + 1,
+            of: self.pages.len(),
+        });
+        self.go_on_encoding(page + 1);
+    }
+
+    /// Features for the positions of a chunk, and for each position its row in them.
+    pub fn features(
+        &self,
+        chunk: std::ops::Range<usize>,
+    ) -> (Option<Tensor<2>>, Vec<Option<usize>>) {
+        let index = &self.prompt.feature_index[chunk];
+        let rows = || index.iter().flatten().copied();
+        let (Some(first), Some(last)) = (rows().min(), rows().max()) else {
+            return (None, index.to_vec());
+        };
+        let page_of = |row: usize| self.page_starts.partition_point(|start| *start <= row) - 1;
+        let (first_page, last_page) = (page_of(first), page_of(last));
+        let features: Vec<Tensor<2>> = self.pages[first_page..=last_page]
+            .iter()
+            .filter_map(|page| match &page.source {
+                PageSource::Features(features) => Some(features.clone()),
+                PageSource::Patches(_) => None,
+            })
+            .collect();
+        let start = self.page_starts[first_page];
+        let index = index.iter().map(|row| row.map(|row| row - start)).collect();
+        (Some(Tensor::cat(features, 0)), index)
+    }
+
+    /// So many positions of the prompt have passed the decoder.
+    pub fn prefilled(&mut self, positions: usize) {
+        self.send(Event::Prefilled {
+            positions,
+            of: self.prompt.ids.len(),
+        });
+        self.phase = Phase::Prefilling(positions);
+    }
+
+    /// The scores behind the last position have come: chooses a token. Returns whether the answer has ended.
+    pub fn push(&mut self, logits: &mut [f32]) -> Result<bool, EngineError> {
+        let scores = self.top_logprobs.map(|_| logits.to_vec());
+        let step = self
+            .answer
+            .push(logits)
+            .map_err(|error| EngineError::Device {
+                reason: error.to_string(),
+            })?;
+        if self.answer.ids().len() == 1 {
+            self.times.prefill_s = self.lap();
+        }
+        let logprobs = scores
+            .zip(self.top_logprobs)
+            .map(|(scores, n_top)| logprobs(&scores, step.id, n_top));
+        self.phase = Phase::Decoding(step.id);
+        self.send(Event::Token(Token {
+            id: step.id,
+            text: step.text,
+            logprobs,
+        }));
+        if let Some(reason) = step.finished {
+            self.done(reason);
+        }
+        Ok(step.finished.is_some())
+    }
+
+    /// Rotary position of the token that is next for the decoder.
+    pub fn next_position(&self) -> u32 {
+        self.prompt.positions.next + self.answer.ids().len().saturating_sub(1) as u32
+    }
+
+    /// What the positions in the cache are, prompt and answer.
+    pub fn cached_keys(&self) -> Vec<PositionKey> {
+        let answer = self.answer.ids().iter().map(|id| PositionKey::Text(*id));
+        let keys = self.keys.iter().copied().chain(answer);
+        keys.take(self.cache.len()).collect()
+    }
+
+    pub fn fail(&self, error: EngineError) {
+        self.send(Event::Failed(error));
+    }
+
+    fn done(&mut self, finish_reason: FinishReason) {
+        self.times.decode_s = self.lap();
+        let prompt = &self.prompt;
+        self.send(Event::Done(Done {
+            finish_reason,
+            usage: Usage {
+                prompt_text_tokens: prompt.n_text_tokens(),
+                prompt_image_tokens: prompt.n_image_tokens(),
+                cached_tokens: self.cached_tokens,
+                completion_tokens: self.answer.ids().len(),
+            },
+            times: self.times,
+        }));
+    }
+
+    fn send(&self, event: Event) {
+        // Who has gone is noticed at the next boundary.
+        let _ = self.events.send(event);
+    }
+
+    /// Seconds since the last lap.
+    fn lap(&mut self) -> f64 {
+        let seconds = self.since.elapsed().as_secs_f64();
+        self.since = Instant::now();
+        seconds
+    }
+}
+
+/// Log-probabilities of the chosen and of the `n_top` most likely tokens.
+fn logprobs(scores: &[f32], chosen: u32, n_top: usize) -> TokenLogprobs {
+    let most = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let sum: f32 = scores.iter().map(|score| (score - most).exp()).sum();
+    let norm = most + sum.ln();
+    let mut order: Vec<u32> = (0..scores.len() as u32).collect();
+    order.sort_by(|a, b| scores[*b as usize].total_cmp(&scores[*a as usize]));
+    let top = order.into_iter().take(n_top);
+    TokenLogprobs {
+        chosen: scores.get(chosen as usize).map_or(f32::NAN, |s| s - norm),
+        top: top.map(|id| (id, scores[id as usize] - norm)).collect(),
+    }
+}
