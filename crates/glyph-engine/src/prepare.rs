@@ -25,6 +25,10 @@ pub(crate) struct Page {
 }
 
 /// Where a page's features come from.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there are few pages, and a tensor is a handle already"
+)]
 #[derive(Debug)]
 pub(crate) enum PageSource {
     /// The cache had them; they stay alive with the request.

@@ -321,7 +321,7 @@ fn measure(
     let excerpts = losses(&Family::Excerpts.tasks(), 14)?;
     line.held_out_excerpts = Some(share(excerpts.answer_hits));
     if level == Level::Read {
-        return Ok(share(random_dense.answer_hits));
+        return Ok(share(random_dense.answer_hits).min(share(excerpts.answer_hits)));
     }
     // Pages of the first finding stage have no room for two values.
     let mut needles = Family::Needle.tasks();
