@@ -6,11 +6,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Instant;
 
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 use futures_lite::future::block_on;
 use glyph_model::generate::{Answer, encode_images, read_values};
 use glyph_model::text::{KvCache, Positions};
-use glyph_model::{Checkpoint, ModelError};
+use glyph_model::{Checkpoint, Glm4v, ModelError};
+use rayon::prelude::*;
 
 use crate::engine::{Command, Shared};
 use crate::error::EngineError;
@@ -255,14 +256,31 @@ impl<'a, O: Observer> Worker<'a, O> {
                 reason: "a step before it failed half-way".to_owned(),
             });
         }
-        let x = glm.embed(&ids, [ids.len(), 1], None, &[]);
-        let decoder = &glm.model.language_model;
-        let hidden = decoder
-            .forward_cached(x, Positions(&positions), &mut caches)
-            .map_err(device_error)?;
-        let logits = block_on(read_values(glm.logits(hidden))).map_err(device_error)?;
-        let vocab = logits.len() / ids.len().max(1);
-        Ok(logits.chunks(vocab.max(1)).map(<[f32]>::to_vec).collect())
+        // On a CPU each core takes a part of the rows through all layers: their steps are too small to be worth
+        // sharing out one by one.
+        let n_parts = if self.checkpoint.device == Device::flex() {
+            rayon::current_num_threads()
+        } else {
+            1
+        };
+        if n_parts.min(ids.len()) == 1 {
+            return Ok(vec![decode_part(glm, &ids, &positions, &mut caches)?]);
+        }
+        let part_len = ids.len().div_ceil(n_parts).max(1);
+        let parts = ids.par_chunks(part_len).zip(positions.par_chunks(part_len));
+        let parts = parts.zip(caches.par_chunks_mut(part_len));
+        let logits: Vec<Vec<f32>> = parts
+            .map(|((ids, positions), caches)| decode_part(glm, ids, positions, caches))
+            .collect::<Result<_, EngineError>>()?;
+        let vocab = self
+            .checkpoint
+            .settings
+            .config
+            .text_config
+            .vocab_size
+            .max(1);
+        let rows = logits.iter().flat_map(|part| part.chunks(vocab));
+        Ok(rows.map(<[f32]>::to_vec).collect())
     }
 
     /// Gives each row its scores; returns the rows that have ended, in order.
@@ -389,6 +407,21 @@ impl<'a, O: Observer> Worker<'a, O> {
             stats.prefix_cache = self.prefix_cache.stats();
         });
     }
+}
+
+/// Scores behind one more token of each of some rows, `[rows, vocab]`.
+fn decode_part(
+    glm: &Glm4v,
+    ids: &[u32],
+    positions: &[[u32; 3]],
+    caches: &mut [&mut KvCache],
+) -> Result<Vec<f32>, EngineError> {
+    let x = glm.embed(ids, [ids.len(), 1], None, &[]);
+    let decoder = &glm.model.language_model;
+    let hidden = decoder
+        .forward_cached(x, Positions(positions), caches)
+        .map_err(device_error)?;
+    block_on(read_values(glm.logits(hidden))).map_err(device_error)
 }
 
 /// What each position of a prompt is.

@@ -35,7 +35,7 @@ pub fn special_id(token: &str) -> Option<u32> {
 
 /// Base of the decoder's rotary frequencies. Columns of a page turn the last section, the slowest frequencies: with
 /// the family's 10,000 and so few of them, the step to the next column would be at most 0.003 rad and no head
-/// could tell a vision token from its neighbour. With 5 it is 0.22 to 0.37 rad, and a page is narrower than a turn.
+/// could tell a vision token from its neighbour. With 5 it is 0.24 to 0.37 rad, and a page is narrower than a turn.
 const ROPE_THETA: f64 = 5.0;
 
 /// `config.json`. The decoder is 6 layers of 256, the vision tower 2 blocks of 128: what a tower needs that
@@ -58,8 +58,8 @@ pub fn config() -> Value {
             "hidden_size": 256,
             "intermediate_size": 512,
             "num_hidden_layers": 6,
-            "num_attention_heads": 4,
-            "num_key_value_heads": 2,
+            "num_attention_heads": 8,
+            "num_key_value_heads": 8,
             "hidden_act": "silu",
             "attention_bias": true,
             "rms_norm_eps": 1e-5,
@@ -71,7 +71,7 @@ pub fn config() -> Value {
                 "rope_type": "default",
                 "rope_theta": ROPE_THETA,
                 "partial_rotary_factor": 0.5,
-                "mrope_section": [4, 6, 6],
+                "mrope_section": [2, 3, 3],
             },
         },
         "vision_config": {

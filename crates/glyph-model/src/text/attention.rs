@@ -1,6 +1,7 @@
 //! Grouped-query causal self-attention.
 
 use burn::module::Module;
+use burn::tensor::activation::softmax;
 use burn::tensor::module::attention;
 use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{Device, Tensor};
@@ -65,15 +66,25 @@ impl SelfAttention {
             .swap_dims(1, 2);
         let v = heads(self.v_proj.forward(x), self.n_kv_heads).swap_dims(1, 2);
         let y = match kv {
+            Some(LayerKv { caches, layer }) if seq == 1 => {
+                let q = self.grouped(q);
+                let rows = caches.iter_mut().enumerate().map(|(row, cache)| {
+                    let row_of = |x: &Tensor<4>| x.clone().narrow(0, row, 1);
+                    let (k, v) = cache.extend(layer, row_of(&k), row_of(&v));
+                    softmax(row_of(&q).matmul(k), 3).matmul(v)
+                });
+                let y = Tensor::cat(rows.collect(), 0);
+                y.reshape([batch, self.n_heads, 1, self.head_dim])
+            }
             Some(LayerKv { caches, layer }) => {
                 let rows = caches.iter_mut().enumerate().map(|(row, cache)| {
                     let row_of = |x: &Tensor<4>| x.clone().narrow(0, row, 1);
                     let (k, v) = cache.extend(layer, row_of(&k), row_of(&v));
-                    self.attend(row_of(&q), k, v)
+                    self.attend_many(row_of(&q), k.swap_dims(2, 3), v)
                 });
                 Tensor::cat(rows.collect(), 0)
             }
-            None => self.attend(q, k, v),
+            None => self.attend_many(q, k, v),
         };
         self.o_proj.forward(
             y.swap_dims(1, 2)
@@ -81,22 +92,14 @@ impl SelfAttention {
         )
     }
 
-    fn attend(&self, q: Tensor<4>, k: Tensor<4>, v: Tensor<4>) -> Tensor<4> {
-        if q.dims()[2] == 1 {
-            self.attend_one(q, k, v)
-        } else {
-            self.attend_many(q, k, v)
-        }
-    }
-
-    /// One new position: the query heads of a group become the rows of one product, so that keys and values
-    /// are read once per group and never copied.
-    fn attend_one(&self, q: Tensor<4>, k: Tensor<4>, v: Tensor<4>) -> Tensor<4> {
+    /// Queries of one new position, scaled, those of a group as the rows of one product: so keys and values are read
+    /// once per group, and products read them where they lie in the cache. The fused attention of some backends
+    /// would copy all of them for every token.
+    fn grouped(&self, q: Tensor<4>) -> Tensor<4> {
         let batch = q.dims()[0];
         let group = self.n_heads / self.n_kv_heads;
-        let q = q.reshape([batch, self.n_kv_heads, group, self.head_dim]);
-        let y = attention(q, k, v, None, None, AttentionModuleOptions::default());
-        y.reshape([batch, self.n_heads, 1, self.head_dim])
+        let scale = (self.head_dim as f64).sqrt().recip();
+        q.reshape([batch, self.n_kv_heads, group, self.head_dim]) * scale
     }
 
     /// A run of new positions: causal, aligned at the end, so that a chunk sees all that was cached before it.

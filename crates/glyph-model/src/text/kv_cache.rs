@@ -1,13 +1,14 @@
 //! Keys and values of the positions already seen, preallocated and written in place.
 
+use std::ops::Range;
+
 use burn::tensor::{DType, Device, Tensor};
 
 use crate::config::TextConfig;
 use crate::error::{ModelError, Result};
 
-/// One sequence: a pair of buffers per layer, `[1, kv_heads, capacity, head_dim]`. Sequences that decode together
-/// keep a cache each, so that one can join and leave at any token, takes no more than its own length, and is
-/// computed as it would be alone.
+/// One sequence: a pair of buffers per layer. Sequences that decode together keep a cache each, so that one can join
+/// and leave at any token, takes no more than its own length, and is computed as it would be alone.
 #[derive(Debug)]
 pub struct KvCache {
     layers: Vec<LayerCache>,
@@ -19,7 +20,9 @@ pub struct KvCache {
 /// happens in place.
 #[derive(Debug)]
 struct LayerCache {
+    /// `[1, kv_heads, head_dim, capacity]`: positions lie side by side, as the product with a query reads them.
     keys: Option<Tensor<4>>,
+    /// `[1, kv_heads, capacity, head_dim]`.
     values: Option<Tensor<4>>,
 }
 
@@ -45,12 +48,12 @@ impl KvPrefix {
 impl KvCache {
     /// Room for a sequence of `capacity` positions.
     pub fn new(config: &TextConfig, capacity: usize, dtype: DType, device: &Device) -> Self {
-        let shape = [1, config.num_key_value_heads(), capacity, config.head_dim()];
-        let buffer = || Tensor::zeros(shape, (device, dtype));
+        let (heads, head_dim) = (config.num_key_value_heads(), config.head_dim());
+        let buffer = |shape: [usize; 4]| Some(Tensor::zeros(shape, (device, dtype)));
         let layers = (0..config.num_hidden_layers)
             .map(|_| LayerCache {
-                keys: Some(buffer()),
-                values: Some(buffer()),
+                keys: buffer([1, heads, head_dim, capacity]),
+                values: buffer([1, heads, capacity, head_dim]),
             })
             .collect();
         Self {
@@ -99,16 +102,17 @@ impl KvCache {
         let len = len.min(self.len);
         // Multiplying makes a tensor of its own: a slice would keep the whole buffer alive, and the next write to
         // it would have to copy.
-        let copy = |buffer: &Option<Tensor<4>>| {
-            let buffer = buffer.as_ref()?;
-            let [_, heads, _, head_dim] = buffer.dims();
-            let shown = buffer.clone().slice([0..1, 0..heads, 0..len, 0..head_dim]);
+        let copy = |buffer: &Option<Tensor<4>>, axis: usize| {
+            let shown = buffer.clone()?.narrow(axis, 0, len);
             Some(shown.mul_scalar(1.0))
         };
         let layers = self
             .layers
             .iter()
-            .filter_map(|layer| Some((copy(&layer.keys)?, copy(&layer.values)?)))
+            .filter_map(|layer| {
+                let keys = copy(&layer.keys, KEY_POSITIONS)?;
+                Some((keys, copy(&layer.values, VALUE_POSITIONS)?))
+            })
             .collect();
         KvPrefix { layers, len }
     }
@@ -131,10 +135,12 @@ impl KvCache {
             });
         }
         for (layer, (keys, values)) in self.layers.iter_mut().zip(&prefix.layers) {
-            for (buffer, saved) in [(&mut layer.keys, keys), (&mut layer.values, values)] {
-                let [_, heads, _, head_dim] = saved.dims();
-                let ranges = [0..1, 0..heads, 0..len, 0..head_dim];
-                let saved = saved.clone().slice(ranges.clone());
+            for (buffer, saved, axis) in [
+                (&mut layer.keys, keys, KEY_POSITIONS),
+                (&mut layer.values, values, VALUE_POSITIONS),
+            ] {
+                let saved = saved.clone().narrow(axis, 0, len);
+                let ranges = ranges(saved.dims(), axis, 0);
                 *buffer = buffer.take().map(|all| all.slice_assign(ranges, saved));
             }
         }
@@ -164,7 +170,8 @@ impl KvCache {
     /// Writes new keys and values of one layer behind those cached and returns all that attention may see.
     ///
     /// # Shapes
-    /// in `[1, kv_heads, n_new, head_dim]` → out `[1, kv_heads, len + n_new, head_dim]`.
+    /// in `[1, kv_heads, n_new, head_dim]` → keys `[1, kv_heads, head_dim, len + n_new]`, values
+    /// `[1, kv_heads, len + n_new, head_dim]`.
     pub(super) fn extend(
         &mut self,
         layer: usize,
@@ -173,8 +180,13 @@ impl KvCache {
     ) -> (Tensor<4>, Tensor<4>) {
         let cache = &mut self.layers[layer];
         (
-            extend_buffer(&mut cache.keys, self.len, keys),
-            extend_buffer(&mut cache.values, self.len, values),
+            extend_buffer(
+                &mut cache.keys,
+                KEY_POSITIONS,
+                self.len,
+                keys.swap_dims(2, 3),
+            ),
+            extend_buffer(&mut cache.values, VALUE_POSITIONS, self.len, values),
         )
     }
 
@@ -184,15 +196,29 @@ impl KvCache {
     }
 }
 
-fn extend_buffer(buffer: &mut Option<Tensor<4>>, start: usize, new: Tensor<4>) -> Tensor<4> {
-    let [_, heads, n_new, head_dim] = new.dims();
+/// Axis of the positions.
+const KEY_POSITIONS: usize = 3;
+const VALUE_POSITIONS: usize = 2;
+
+fn extend_buffer(
+    buffer: &mut Option<Tensor<4>>,
+    axis: usize,
+    start: usize,
+    new: Tensor<4>,
+) -> Tensor<4> {
+    let dims = new.dims();
     let Some(all) = buffer.take() else {
         return new;
     };
-    let all = all.slice_assign([0..1, 0..heads, start..start + n_new, 0..head_dim], new);
-    let visible = all
-        .clone()
-        .slice([0..1, 0..heads, 0..start + n_new, 0..head_dim]);
+    let all = all.slice_assign(ranges(dims, axis, start), new);
+    let visible = all.clone().narrow(axis, 0, start + dims[axis]);
     *buffer = Some(all);
     visible
+}
+
+/// All of `dims`, moved by `start` along an axis.
+fn ranges(dims: [usize; 4], axis: usize, start: usize) -> [Range<usize>; 4] {
+    let mut ranges = dims.map(|n| 0..n);
+    ranges[axis] = start..start + dims[axis];
+    ranges
 }

@@ -1,0 +1,440 @@
+//! The engine with the real glyph-mini on the CPU.
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use common::{Asked, Recorder, ask, chat, dir, engine, finish, limits, load, options, pages};
+use futures_lite::future::block_on;
+use glyph_engine::{Engine, EngineError, EngineState, Event, Observation, Observer};
+use glyph_model::Checkpoint;
+use glyph_model::generate::{FinishReason, Generation, generate};
+
+const TEXTS: [&str; 5] = [
+    "The invoice number is 4471.\nThe delivery date is 3 May.",
+    "one two three four five six seven",
+    "fn main() {\n    println!(\"42\");\n}",
+    "Anna lives in Oslo. Piet lives in Ghent.\nAnna has two cats.",
+    "8391 2275 1180 9932\n6610 4428 0093 1772",
+];
+
+#[test]
+fn every_answer_is_what_the_model_gives_alone_whoever_shares_the_batch() {
+    let checkpoint = load();
+    let alone: Vec<Vec<u32>> = TEXTS
+        .iter()
+        .map(|text| {
+            let images = checkpoint.settings.preprocess(&pages(text)).unwrap();
+            let grids: Vec<_> = images.iter().map(|image| image.grid).collect();
+            let prompt = checkpoint
+                .settings
+                .encoder
+                .encode(&chat("Read the page.", grids.len()), &grids)
+                .unwrap();
+            let mut generation = Generation::from_checkpoint(&checkpoint);
+            generation.max_new_tokens = 60;
+            let generated = generate(&checkpoint, &prompt, &images, &generation, |_| true);
+            block_on(generated).unwrap().ids
+        })
+        .collect();
+
+    let (engine, recorder) = engine(options());
+    for _ in 0..2 {
+        let running: Vec<_> = TEXTS
+            .iter()
+            .map(|text| ask(&engine, text, "Read the page.", 60).unwrap())
+            .collect();
+        let together: Vec<Vec<u32>> = running
+            .into_iter()
+            .map(|events| finish(events).ids)
+            .collect();
+        assert_eq!(together, alone);
+    }
+    assert!(recorder.widest_step() > 2, "{}", recorder.widest_step());
+}
+
+#[test]
+fn a_page_passes_the_vision_tower_once_and_a_changed_page_again() {
+    let (engine, recorder) = engine(options());
+    let asked = |text: &str| finish(ask(&engine, text, "Read the page.", 30).unwrap());
+    let first = asked(TEXTS[0]);
+    assert_eq!(recorder.pages_encoded(), 1);
+    let again = asked(TEXTS[0]);
+    assert_eq!(recorder.pages_encoded(), 1);
+    assert_eq!(first.ids, again.ids);
+    assert!(again.cached_tokens > 0);
+
+    // One digit is another: neither features nor keys and values of the first page may answer.
+    let changed_text = TEXTS[0].replace("4471", "4472");
+    let changed = asked(&changed_text);
+    assert_eq!(recorder.pages_encoded(), 2);
+    assert!(changed.cached_tokens < 16, "{}", changed.cached_tokens);
+    let (fresh, _) = common::engine(options());
+    let want = finish(ask(&fresh, &changed_text, "Read the page.", 30).unwrap());
+    assert_eq!(changed.ids, want.ids);
+    let stats = engine.stats();
+    assert_eq!((stats.vision_cache.hits, stats.vision_cache.misses), (1, 2));
+    assert_eq!(stats.vision_cache.entries, 2);
+}
+
+#[test]
+fn a_second_question_about_the_same_page_computes_only_what_is_new() {
+    let (engine, _) = engine(options());
+    let first = finish(ask(&engine, TEXTS[3], "Read the page.", 20).unwrap());
+    assert_eq!(first.cached_tokens, 0);
+    let second = finish(ask(&engine, TEXTS[3], "Where does Anna live?", 20).unwrap());
+    let (fresh, _) = common::engine(options());
+    let want = finish(ask(&fresh, TEXTS[3], "Where does Anna live?", 20).unwrap());
+    assert_eq!(second.ids, want.ids);
+    // The page's tokens and the template before it are shared, the question is not.
+    assert!(second.cached_tokens >= second.image_tokens, "{second:?}");
+    assert!(second.cached_tokens < second.prompt_tokens);
+}
+
+#[test]
+fn caches_without_room_change_nothing_but_the_work() {
+    let mut small = options();
+    // Room for one short request and nothing else.
+    let footprint = engine(options()).0.plan().unwrap().clone();
+    small.limits.device_bytes = footprint.footprint.weight_bytes
+        + footprint.activation_bytes
+        + footprint.footprint.kv_bytes(700);
+    small.limits.headroom_bytes = 0;
+    let (tight, recorder) = engine(small);
+    let (roomy, _) = engine(options());
+    for text in [TEXTS[0], TEXTS[1], TEXTS[0]] {
+        let a = finish(ask(&tight, text, "Read the page.", 20).unwrap());
+        let b = finish(ask(&roomy, text, "Read the page.", 20).unwrap());
+        assert_eq!(a.ids, b.ids);
+    }
+    assert!(recorder.pages_encoded() >= 2);
+    let stats = tight.stats();
+    assert!(stats.prefix_cache.bytes <= stats.prefix_cache.most_bytes);
+    assert!(stats.vision_cache.bytes <= stats.vision_cache.most_bytes);
+}
+
+#[test]
+fn a_long_prompt_does_not_hold_up_the_tokens_of_others() {
+    let (engine, recorder) = engine(options());
+    let long: String = (0..64)
+        .map(|n| format!("line {n} of a long text\n"))
+        .collect();
+    let mut short = ask(&engine, TEXTS[1], "Read the page.", 400).unwrap();
+    while !matches!(block_on(short.next()).unwrap(), Event::Token(_)) {}
+    recorder.clear();
+    finish(ask(&engine, &long, "Read the pages.", 1).unwrap());
+    drop(short);
+    let seen = recorder.seen();
+    let is_prompt_work = |seen: &Observation| !matches!(seen, Observation::DecodeStep { .. });
+    let longest = seen
+        .chunk_by(|a, b| is_prompt_work(a) && is_prompt_work(b))
+        .map(<[_]>::len);
+    assert!(seen.iter().filter(|seen| is_prompt_work(seen)).count() > 8);
+    assert_eq!(longest.max(), Some(1), "{seen:?}");
+}
+
+#[test]
+fn what_cannot_run_is_refused_before_any_work_with_the_figures() {
+    let mut few = options();
+    few.limits.max_pages = 2;
+    few.limits.max_context = Some(600);
+    let (engine, recorder) = engine(few);
+    recorder.clear();
+    let lines: String = "a line\n".repeat(24);
+    let error = ask(&engine, &lines, "Read.", 5).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            EngineError::TooManyPages {
+                n_pages: 4,
+                most_pages: 2
+            }
+        ),
+        "{error}"
+    );
+    let error = ask(&engine, TEXTS[0], "Read.", 600).unwrap_err();
+    let EngineError::ContextOverflow {
+        context_tokens: 600,
+        max_new_tokens: 600,
+        image_tokens,
+        ..
+    } = error
+    else {
+        panic!("{error}");
+    };
+    assert!(image_tokens > 0);
+    let mut request = common::request(&engine, TEXTS[0], "Read.", 5).unwrap();
+    request.generation.sampling.top_p = 2.0;
+    let error = engine.submit(request).unwrap_err();
+    assert!(error.to_string().contains("top_p is 2"), "{error}");
+    assert!(recorder.seen().is_empty());
+    // A page larger than planned for.
+    let mut request = options();
+    request.limits.largest_page_patches = 4;
+    let (small, _) = common::engine(request);
+    let error = ask(&small, TEXTS[0], "Read.", 5).unwrap_err();
+    assert!(matches!(error, EngineError::DoesNotFit { .. }), "{error}");
+}
+
+#[test]
+fn a_full_queue_says_when_to_come_again_and_takes_the_next_when_it_has_room() {
+    let mut narrow = options();
+    narrow.limits.max_batch = 1;
+    narrow.queue = 2;
+    let (engine, _) = engine(narrow);
+    let mut first = ask(&engine, TEXTS[0], "Read the page.", 3000).unwrap();
+    while !matches!(block_on(first.next()).unwrap(), Event::Token(_)) {}
+    let waiting: Vec<_> = (0..2)
+        .map(|_| ask(&engine, TEXTS[1], "Read the page.", 5).unwrap())
+        .collect();
+    let error = ask(&engine, TEXTS[2], "Read the page.", 5).unwrap_err();
+    let EngineError::QueueFull {
+        waiting: 2,
+        retry_after,
+    } = error
+    else {
+        panic!("{error}");
+    };
+    assert!((1..=60).contains(&retry_after.as_secs()));
+    drop(first);
+    let lengths: Vec<usize> = waiting
+        .into_iter()
+        .map(|events| finish(events).ids.len())
+        .collect();
+    assert_eq!(lengths, [5, 5]);
+    assert_eq!(
+        finish(ask(&engine, TEXTS[2], "Read the page.", 5).unwrap())
+            .ids
+            .len(),
+        5
+    );
+}
+
+#[test]
+fn who_goes_away_frees_the_place() {
+    let (engine, _) = engine(options());
+    let mut events = ask(&engine, TEXTS[0], "Read the page.", 3000).unwrap();
+    while !matches!(block_on(events.next()).unwrap(), Event::Token(_)) {}
+    assert_eq!(engine.stats().running, 1);
+    assert!(engine.stats().kv_bytes > 0);
+    drop(events);
+    let since = Instant::now();
+    while engine.stats().running > 0 {
+        assert!(
+            since.elapsed() < Duration::from_secs(5),
+            "the place is still taken"
+        );
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    assert_eq!(engine.stats().kv_bytes, 0);
+}
+
+#[test]
+fn draining_finishes_what_runs_and_takes_nothing_new() {
+    let (engine, _) = engine(options());
+    let running: Vec<_> = TEXTS
+        .iter()
+        .map(|text| ask(&engine, text, "Read the page.", 50).unwrap())
+        .collect();
+    engine.drain();
+    let error = ask(&engine, TEXTS[0], "Read the page.", 5).unwrap_err();
+    assert!(
+        matches!(error, EngineError::NotReady(EngineState::Draining)),
+        "{error}"
+    );
+    for events in running {
+        assert!(!finish(events).ids.is_empty());
+    }
+    block_on(engine.stopped());
+    assert_eq!(engine.state(), EngineState::Stopped);
+}
+
+#[test]
+fn stopping_tells_those_who_wait() {
+    let (engine, _) = engine(options());
+    let mut events = ask(&engine, TEXTS[0], "Read the page.", 3000).unwrap();
+    engine.stop();
+    let last = block_on(async {
+        let mut last = None;
+        while let Some(event) = events.next().await {
+            last = Some(event);
+        }
+        last
+    });
+    assert!(
+        matches!(last, Some(Event::Failed(EngineError::Stopped))),
+        "{last:?}"
+    );
+}
+
+#[test]
+fn a_model_that_does_not_load_or_fit_says_why() {
+    let missing = dir().join("nowhere");
+    let open = move |_: &mut dyn FnMut(f64)| {
+        Checkpoint::open(
+            &missing,
+            &common::device(),
+            burn::tensor::DType::F32,
+            |_| {},
+        )
+    };
+    let engine = Engine::start(options(), open, ()).unwrap();
+    let EngineState::Failed { reason } = block_on(engine.settled()) else {
+        panic!("{:?}", engine.state());
+    };
+    assert!(reason.contains("nowhere"), "{reason}");
+
+    let mut tiny = options();
+    tiny.limits = limits(1 << 20);
+    let engine = Engine::start(tiny, |_: &mut dyn FnMut(f64)| Ok(load()), ()).unwrap();
+    let EngineState::Failed { reason } = block_on(engine.settled()) else {
+        panic!("{:?}", engine.state());
+    };
+    assert!(reason.contains("1.0 MiB are free"), "{reason}");
+    let error = ask(&engine, TEXTS[0], "Read.", 1).unwrap_err();
+    assert!(matches!(
+        error,
+        EngineError::NotReady(EngineState::Failed { .. })
+    ));
+}
+
+/// Breaks off the first piece of work of its kind, as a failed allocation on a device does.
+struct Breaks {
+    recorder: Recorder,
+    at: fn(&Observation) -> bool,
+    done: AtomicBool,
+}
+
+impl Observer for Breaks {
+    fn observe(&self, observation: Observation) {
+        self.recorder.observe(observation);
+        if (self.at)(&observation) && !self.done.swap(true, Ordering::Relaxed) {
+            std::panic::resume_unwind(Box::new("out of memory".to_owned()));
+        }
+    }
+}
+
+#[test]
+fn work_that_breaks_off_ends_its_request_alone() {
+    let places: [fn(&Observation) -> bool; 2] = [
+        |seen| matches!(seen, Observation::Encoded { .. }),
+        |seen| matches!(seen, Observation::Prefilled { .. }),
+    ];
+    for at in places {
+        let observer = Breaks {
+            recorder: Recorder::default(),
+            at,
+            done: AtomicBool::new(false),
+        };
+        let engine =
+            Engine::start(options(), |_: &mut dyn FnMut(f64)| Ok(load()), observer).unwrap();
+        assert_eq!(block_on(engine.settled()), EngineState::Ready);
+        let mut broken = ask(&engine, TEXTS[0], "Read the page.", 10).unwrap();
+        let good = ask(&engine, TEXTS[1], "Read the page.", 10).unwrap();
+        let mut last = None;
+        while let Some(event) = block_on(broken.next()) {
+            last = Some(event);
+        }
+        let Some(Event::Failed(EngineError::Device { reason })) = last else {
+            panic!("{last:?}");
+        };
+        assert_eq!(reason, "out of memory");
+        assert_eq!(finish(good).ids.len(), 10);
+        let again = finish(ask(&engine, TEXTS[0], "Read the page.", 10).unwrap());
+        let (fresh, _) = common::engine(options());
+        assert_eq!(
+            again.ids,
+            finish(ask(&fresh, TEXTS[0], "Read the page.", 10).unwrap()).ids
+        );
+    }
+}
+
+#[test]
+fn log_probabilities_are_those_of_the_scores() {
+    let (engine, _) = engine(options());
+    let mut request = common::request(&engine, TEXTS[1], "Read the page.", 8).unwrap();
+    request.top_logprobs = Some(3);
+    let mut events = engine.submit(request).unwrap();
+    let mut n_tokens = 0;
+    while let Some(event) = block_on(events.next()) {
+        let Event::Token(token) = event else { continue };
+        let logprobs = token.logprobs.unwrap();
+        assert_eq!(logprobs.top.len(), 3);
+        assert_eq!(logprobs.top[0].0, token.id, "greedy takes the most likely");
+        assert!((logprobs.top[0].1 - logprobs.chosen).abs() < 1e-6);
+        assert!(logprobs.top.is_sorted_by(|a, b| a.1 >= b.1));
+        let mass: f32 = logprobs.top.iter().map(|(_, logprob)| logprob.exp()).sum();
+        assert!(mass > 0.0 && mass <= 1.0 + 1e-5, "{mass}");
+        n_tokens += 1;
+    }
+    assert_eq!(n_tokens, 8);
+}
+
+#[test]
+fn a_seed_gives_the_same_answer_in_any_company() {
+    let (engine, _) = engine(options());
+    let sampled = |engine: &Engine| {
+        let mut request = common::request(engine, TEXTS[4], "Read the page.", 40).unwrap();
+        request.generation.sampling.temperature = 1.5;
+        request.generation.sampling.seed = Some(7);
+        engine.submit(request).unwrap()
+    };
+    let alone = finish(sampled(&engine));
+    let company: Vec<_> = TEXTS[..3]
+        .iter()
+        .map(|text| ask(&engine, text, "Read the page.", 60).unwrap())
+        .collect();
+    let together = finish(sampled(&engine));
+    assert_eq!(alone.ids, together.ids);
+    company.into_iter().for_each(drop);
+    assert_eq!(alone.finish_reason, together.finish_reason);
+    assert!(matches!(
+        alone.finish_reason,
+        FinishReason::Stop | FinishReason::Length
+    ));
+}
+
+#[test]
+fn engines_stop_when_nobody_holds_them() {
+    let (engine, recorder) = engine(options());
+    let other = engine.clone();
+    drop(engine);
+    assert!(
+        !finish(ask(&other, TEXTS[0], "Read the page.", 3).unwrap())
+            .ids
+            .is_empty()
+    );
+    drop(other);
+    let since = Instant::now();
+    while Arc::strong_count(recorder.handle()) > 1 {
+        assert!(
+            since.elapsed() < Duration::from_secs(5),
+            "the thread still runs"
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn usage_and_events_add_up() {
+    let (engine, _) = engine(options());
+    let Asked {
+        ids,
+        image_tokens,
+        prompt_tokens,
+        prefilled,
+        finish_reason,
+        text,
+        ..
+    } = finish(ask(&engine, TEXTS[0], "Read the page.", 200).unwrap());
+    assert_eq!(prefilled, Some((prompt_tokens, prompt_tokens)));
+    assert!(image_tokens > 0 && image_tokens < prompt_tokens);
+    assert!(!text.is_empty());
+    match finish_reason {
+        FinishReason::Stop => assert!(ids.len() < 200),
+        FinishReason::Length => assert_eq!(ids.len(), 200),
+        FinishReason::Cancelled => panic!("nobody went away"),
+    }
+}
