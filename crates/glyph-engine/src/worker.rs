@@ -263,15 +263,16 @@ impl<'a, O: Observer> Worker<'a, O> {
         } else {
             1
         };
-        if n_parts.min(ids.len()) == 1 {
-            return Ok(vec![decode_part(glm, &ids, &positions, &mut caches)?]);
-        }
         let part_len = ids.len().div_ceil(n_parts).max(1);
-        let parts = ids.par_chunks(part_len).zip(positions.par_chunks(part_len));
-        let parts = parts.zip(caches.par_chunks_mut(part_len));
-        let logits: Vec<Vec<f32>> = parts
-            .map(|((ids, positions), caches)| decode_part(glm, ids, positions, caches))
-            .collect::<Result<_, EngineError>>()?;
+        let logits: Vec<Vec<f32>> = if part_len >= ids.len() {
+            vec![decode_part(glm, &ids, &positions, &mut caches)?]
+        } else {
+            let parts = ids.par_chunks(part_len).zip(positions.par_chunks(part_len));
+            let parts = parts.zip(caches.par_chunks_mut(part_len));
+            parts
+                .map(|((ids, positions), caches)| decode_part(glm, ids, positions, caches))
+                .collect::<Result<_, EngineError>>()?
+        };
         let vocab = self
             .checkpoint
             .settings
