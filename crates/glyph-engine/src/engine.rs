@@ -5,7 +5,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures_lite::future::block_on;
 use glyph_model::checkpoint::CheckpointSettings;
+use glyph_model::generate::{Generation, generate};
 use glyph_model::preprocess::RgbImage;
 use glyph_model::prompt::Message;
 use glyph_model::{Checkpoint, ModelError};
@@ -21,7 +23,7 @@ use crate::sequence::Waiting;
 use crate::state::EngineState;
 use crate::stats::{EngineStats, Observer};
 use crate::vision_cache::VisionCache;
-use crate::worker::Worker;
+use crate::worker::{Worker, guarded};
 
 /// How an engine is set up.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -30,6 +32,9 @@ pub struct EngineOptions {
     pub limits: Limits,
     /// Requests that may wait.
     pub queue: usize,
+    /// Answers one request of its own before it is ready, so that the first caller does not wait for what happens
+    /// once: kernels, buffers, the vision tower of a checkpoint that was loaded without.
+    pub warm_up: bool,
 }
 
 /// A loaded model that serves many callers. Clones share it; when the last is gone it finishes what runs and stops.
@@ -346,10 +351,16 @@ fn serve(
     let opened = load(&mut on_share)
         .map_err(|error| error.to_string())
         .and_then(|checkpoint| open(shared, checkpoint).map_err(|error| error.to_string()));
-    let (checkpoint, plan, vision_cache) = match opened {
+    let (mut checkpoint, plan, vision_cache) = match opened {
         Ok(opened) => opened,
         Err(reason) => return set(EngineState::Failed { reason }),
     };
+    if shared.options.warm_up
+        && let Err(error) = guarded(|| warm_up(&mut checkpoint))
+    {
+        let reason = error.to_string();
+        return set(EngineState::Failed { reason });
+    }
     let loaded = Loaded {
         settings: Arc::clone(&checkpoint.settings),
         plan: plan.clone(),
@@ -360,6 +371,24 @@ fn serve(
     }
     Worker::new(checkpoint, plan, vision_cache, shared, commands, observer).run();
     set(EngineState::Stopped);
+}
+
+/// Two tokens about the smallest page.
+fn warm_up(checkpoint: &mut Checkpoint) -> Result<(), EngineError> {
+    checkpoint.load_vision()?;
+    let side_px = checkpoint.settings.preprocessor.patch_size * 4;
+    let page = RgbImage::new(side_px, side_px, vec![u8::MAX; side_px * side_px * 3])?;
+    let images = checkpoint.settings.preprocess(&[page])?;
+    let grids: Vec<_> = images.iter().map(|image| image.grid).collect();
+    let messages = [Message::pages_and_question(grids.len(), "?")];
+    let prompt = checkpoint.settings.encoder.encode(&messages, &grids)?;
+    let mut generation = Generation::from_checkpoint(checkpoint);
+    generation.max_new_tokens = 2;
+    generation.stop.stop_ids.clear();
+    block_on(generate(checkpoint, &prompt, &images, &generation, |_| {
+        true
+    }))?;
+    Ok(())
 }
 
 /// Plans the memory and sets up what the plan allows.
@@ -374,7 +403,7 @@ fn open(
     Ok((checkpoint, plan, vision_cache))
 }
 
-/// Tells models and preprocessings apart: their settings, and the weights of the first layer of the vision tower.
+/// Tells models and preprocessings apart: their settings, and weights of the decoder, which are there from the start.
 fn fingerprint(checkpoint: &Checkpoint) -> [u8; 32] {
     let settings = &checkpoint.settings;
     let mut hasher = blake3::Hasher::new();
@@ -383,7 +412,11 @@ fn fingerprint(checkpoint: &Checkpoint) -> [u8; 32] {
         settings.config, settings.preprocessor, checkpoint.dtype
     );
     hasher.update(described.as_bytes());
-    let weights = &checkpoint.model.model.visual.patch_embed.proj.weight;
-    hasher.update(weights.val().into_data().as_bytes());
+    let decoder = &checkpoint.model.model.language_model;
+    hasher.update(decoder.norm.weight.val().into_data().as_bytes());
+    if let Some(layer) = decoder.layers.first() {
+        let weights = layer.self_attn.k_proj.weight.val();
+        hasher.update(weights.into_data().as_bytes());
+    }
     *hasher.finalize().as_bytes()
 }

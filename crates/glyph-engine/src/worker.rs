@@ -335,6 +335,7 @@ impl<'a, O: Observer> Worker<'a, O> {
             return Ok(());
         };
         let start = Instant::now();
+        self.checkpoint.load_vision().map_err(device_error)?;
         let images = std::slice::from_ref(patches);
         let features = encode_images(&self.checkpoint.model, images, &self.checkpoint.device);
         let features = features.ok_or_else(|| EngineError::Device {
@@ -453,7 +454,7 @@ fn device_error(error: ModelError) -> EngineError {
 
 /// Runs a piece of work of one request. Backends panic where an allocation or a kernel fails: that ends the work, and
 /// nothing else.
-fn guarded<T>(work: impl FnOnce() -> Result<T, EngineError>) -> Result<T, EngineError> {
+pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, EngineError>) -> Result<T, EngineError> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         Err(EngineError::Device {
             reason: panic_message(panic.as_ref()),

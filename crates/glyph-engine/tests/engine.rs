@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use common::{Asked, Recorder, ask, chat, dir, engine, finish, limits, load, options, pages};
 use futures_lite::future::block_on;
-use glyph_engine::{Engine, EngineError, EngineState, Event, Observation, Observer};
+use glyph_engine::{Engine, EngineError, EngineOptions, EngineState, Event, Observation, Observer};
 use glyph_model::Checkpoint;
 use glyph_model::generate::{FinishReason, Generation, generate};
 
@@ -436,5 +436,27 @@ fn usage_and_events_add_up() {
         FinishReason::Stop => assert!(ids.len() < 200),
         FinishReason::Length => assert_eq!(ids.len(), 200),
         FinishReason::Cancelled => panic!("nobody went away"),
+    }
+}
+
+#[test]
+fn a_vision_tower_that_is_loaded_when_first_needed_sees_the_same() {
+    let (whole, _) = engine(options());
+    let want = finish(ask(&whole, TEXTS[0], "Read the page.", 20).unwrap());
+    for warm_up in [false, true] {
+        let options = EngineOptions {
+            warm_up,
+            ..options()
+        };
+        let engine = Engine::start(
+            options,
+            |_: &mut dyn FnMut(f64)| Ok(common::load_text_only()),
+            (),
+        );
+        let engine = engine.unwrap();
+        assert_eq!(block_on(engine.settled()), EngineState::Ready);
+        let got = finish(ask(&engine, TEXTS[0], "Read the page.", 20).unwrap());
+        assert_eq!(got.ids, want.ids, "warm up: {warm_up}");
+        assert_eq!(got.cached_tokens, 0, "what warms up is not remembered");
     }
 }

@@ -12,7 +12,7 @@ use crate::error::{ModelError, Result};
 use crate::model::Glm4v;
 use crate::preprocess::{ImagePatches, PatchGrid, RgbImage, image_patches};
 use crate::prompt::{ChatTemplate, Message, PromptEncoder, TextTokenizer};
-use crate::weights::{LoadReport, WeightFiles, load_weights};
+use crate::weights::{LoadReport, WeightFiles, load_some_weights};
 
 /// The small files of a checkpoint by name; the weights are opened apart.
 pub trait CheckpointFiles {
@@ -53,7 +53,12 @@ pub struct Checkpoint {
     pub dtype: DType,
     /// What loading found.
     pub report: LoadReport,
+    /// The files that the vision tower is still to be loaded from.
+    without_vision: Option<WeightFiles>,
 }
+
+/// Start of the names of the vision tower's tensors.
+const VISION: &str = "model.visual.";
 
 /// All of a checkpoint but its weights: what a prompt needs, at hand in milliseconds.
 #[derive(Debug)]
@@ -130,19 +135,58 @@ impl CheckpointSettings {
         dtype: DType,
         on_bytes: impl FnMut(usize),
     ) -> Result<Checkpoint> {
-        let mut settings = self;
-        if weights.has_output_head() {
-            settings.config = settings.config.with_output_head();
-        }
-        let model = Glm4v::new(&settings.config, device);
-        let (model, report) = load_weights(model, weights, dtype, on_bytes)?;
+        let (model, report, settings) =
+            self.load_named(weights, device, dtype, |_| true, on_bytes)?;
         Ok(Checkpoint {
             settings: Arc::new(settings),
             model,
             device: device.clone(),
             dtype,
             report,
+            without_vision: None,
         })
+    }
+
+    /// [`load`](Self::load) without the vision tower, whose weights are checked and left in the files until
+    /// [`Checkpoint::load_vision`] asks for them.
+    ///
+    /// # Errors
+    /// Those of [`load`](Self::load).
+    pub fn load_text_only(
+        self,
+        weights: WeightFiles,
+        device: &Device,
+        dtype: DType,
+        on_bytes: impl FnMut(usize),
+    ) -> Result<Checkpoint> {
+        let is_text = |name: &str| !name.starts_with(VISION);
+        let (model, report, settings) =
+            self.load_named(&weights, device, dtype, is_text, on_bytes)?;
+        Ok(Checkpoint {
+            settings: Arc::new(settings),
+            model,
+            device: device.clone(),
+            dtype,
+            report,
+            without_vision: Some(weights),
+        })
+    }
+
+    fn load_named(
+        self,
+        weights: &WeightFiles,
+        device: &Device,
+        dtype: DType,
+        is_wanted: impl Fn(&str) -> bool,
+        on_bytes: impl FnMut(usize),
+    ) -> Result<(Glm4v, LoadReport, Self)> {
+        let mut settings = self;
+        if weights.has_output_head() {
+            settings.config = settings.config.with_output_head();
+        }
+        let model = Glm4v::new(&settings.config, device);
+        let (model, report) = load_some_weights(model, weights, dtype, is_wanted, on_bytes)?;
+        Ok((model, report, settings))
     }
 
     /// Images as the vision tower takes them.
@@ -162,6 +206,21 @@ impl CheckpointSettings {
 }
 
 impl Checkpoint {
+    /// Loads the vision tower if it is not loaded yet; what runs the tower calls it first.
+    ///
+    /// # Errors
+    /// [`ModelError::Weights`], [`ModelError::Io`]; the tower can then be asked for again.
+    pub fn load_vision(&mut self) -> Result<()> {
+        let Some(files) = &self.without_vision else {
+            return Ok(());
+        };
+        let whole = Glm4v::new(&self.settings.config, &self.device);
+        let is_vision = |name: &str| name.starts_with(VISION);
+        let (whole, _) = load_some_weights(whole, files, self.dtype, is_vision, |_| {})?;
+        self.model.model.visual = whole.model.visual;
+        self.without_vision = None;
+        Ok(())
+    }
     /// Opens a directory.
     ///
     /// # Errors

@@ -31,7 +31,7 @@ pub enum Level {
     /// Its gate is the share of characters known on random strings.
     Letters,
     /// Reading aloud, and on from anywhere. Its gate is the share of next characters known, on random strings and in
-    /// excerpts, whichever is less.
+    /// excerpts, whichever is less, the latter with an allowance.
     Read,
     /// Reading, and short answers that stand on the one page behind what the question names. Its gate is
     /// the share of passages, needles and look-ups answered exactly.

@@ -10,9 +10,11 @@ use glyph_engine::{
     Request,
 };
 use glyph_model::Checkpoint;
+use glyph_model::checkpoint::{CheckpointDir, CheckpointSettings};
 use glyph_model::generate::{FinishReason, Generation, SamplingParams, StopParams};
 use glyph_model::preprocess::RgbImage;
 use glyph_model::prompt::Message;
+use glyph_model::weights::WeightFiles;
 use glyph_render::{FontLibrary, RenderStyle, Renderer};
 
 pub fn dir() -> PathBuf {
@@ -25,6 +27,15 @@ pub fn device() -> Device {
 
 pub fn load() -> Checkpoint {
     Checkpoint::open(&dir(), &device(), DType::F32, |_| {}).unwrap()
+}
+
+pub fn load_text_only() -> Checkpoint {
+    let dir = dir();
+    let settings = CheckpointSettings::read(&CheckpointDir(&dir)).unwrap();
+    let weights = WeightFiles::open(&dir).unwrap();
+    settings
+        .load_text_only(weights, &device(), DType::F32, |_| {})
+        .unwrap()
 }
 
 pub fn limits(device_bytes: u64) -> Limits {
@@ -42,6 +53,7 @@ pub fn options() -> EngineOptions {
     EngineOptions {
         limits: limits(2 << 30),
         queue: 32,
+        warm_up: false,
     }
 }
 

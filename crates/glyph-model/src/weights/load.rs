@@ -27,6 +27,21 @@ pub fn load_weights<M: Module>(
     dtype: DType,
     on_tensor: impl FnMut(usize),
 ) -> Result<(M, LoadReport)> {
+    load_some_weights(module, files, dtype, |_| true, on_tensor)
+}
+
+/// [`load_weights`] for the parameters whose names `is_wanted` takes; the others stay as they are, but must be in the
+/// files too.
+///
+/// # Errors
+/// Those of [`load_weights`].
+pub fn load_some_weights<M: Module>(
+    module: M,
+    files: &WeightFiles,
+    dtype: DType,
+    is_wanted: impl Fn(&str) -> bool,
+    on_tensor: impl FnMut(usize),
+) -> Result<(M, LoadReport)> {
     // All problems are found before the first byte is read.
     let specs = tensor_specs(&module);
     let problems: Vec<String> = specs
@@ -50,6 +65,7 @@ pub fn load_weights<M: Module>(
     let mut loader = Loader {
         files,
         dtype,
+        is_wanted,
         path: Vec::new(),
         n_bytes: 0,
         on_tensor,
@@ -94,9 +110,10 @@ impl ModuleVisitor for Specs {
     }
 }
 
-struct Loader<'a, F> {
+struct Loader<'a, F, W> {
     files: &'a WeightFiles,
     dtype: DType,
+    is_wanted: W,
     path: Vec<String>,
     n_bytes: usize,
     on_tensor: F,
@@ -115,7 +132,7 @@ fn turned<const D: usize>(weight: Tensor<D>) -> Tensor<D> {
     Tensor::<D>::from_data(data, (&device, dtype)).swap_dims(0, 1)
 }
 
-impl<F: FnMut(usize)> ModuleMapper for Loader<'_, F> {
+impl<F: FnMut(usize), W: Fn(&str) -> bool> ModuleMapper for Loader<'_, F, W> {
     fn enter_module(&mut self, name: &str, container_type: &str) {
         self.path.push(name.to_owned());
         self.is_linear = container_type == LINEAR;
@@ -127,6 +144,9 @@ impl<F: FnMut(usize)> ModuleMapper for Loader<'_, F> {
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let name = self.path.join(".");
+        if !(self.is_wanted)(&name) {
+            return param;
+        }
         let Some(info) = self.files.info(&name) else {
             return param;
         };

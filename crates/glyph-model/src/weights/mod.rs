@@ -9,7 +9,7 @@ mod names;
 mod save;
 mod source;
 
-pub use load::{LoadReport, load_weights, tensor_specs};
+pub use load::{LoadReport, load_some_weights, load_weights, tensor_specs};
 #[cfg(not(target_family = "wasm"))]
 pub use save::{SavedDType, safetensors_bytes};
 pub use source::{TensorInfo, WeightFiles};

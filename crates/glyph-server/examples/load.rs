@@ -1,0 +1,298 @@
+//! Many callers at once against a server that runs, each with documents of its own, each answer held against its
+//! document:
+//!
+//! ```sh
+//! cargo run --release --workspace --example load -- --callers 1,4,16,64 --seconds 60 --pid $(pgrep -x glyph)
+//! ```
+//!
+//! It ends with an error when an answer was lost, cut short, or about another caller's document.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use futures::StreamExt;
+use rand::Rng;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use serde_json::{Value, json};
+
+#[derive(Debug, Parser)]
+#[command(about = "Measures a running server under load and checks every answer")]
+struct Args {
+    /// The server.
+    #[arg(long, default_value = "http://localhost:8080")]
+    url: String,
+    /// Its key, if it wants one.
+    #[arg(long)]
+    api_key: Option<String>,
+    /// Numbers of callers, one round of the load for each.
+    #[arg(long, value_delimiter = ',', default_value = "1,4,16,64")]
+    callers: Vec<usize>,
+    /// Seconds of each round.
+    #[arg(long, default_value_t = 60)]
+    seconds: u64,
+    /// Lines of a document; the built-in model reads 8 on a page.
+    #[arg(long, default_value_t = 8)]
+    lines: usize,
+    /// Process of the server, whose memory is then watched.
+    #[arg(long)]
+    pid: Option<u32>,
+    /// One JSON object instead of a table.
+    #[arg(long)]
+    json: bool,
+}
+
+/// An answer must be this much like its own document, 1 being equal, and less like every other.
+const LEAST_LIKENESS: f64 = 0.6;
+
+const WORDS: [&str; 24] = [
+    "river", "stone", "paper", "green", "window", "seven", "market", "winter", "letter", "garden",
+    "copper", "silver", "bridge", "candle", "number", "orange", "forest", "ticket", "summer",
+    "yellow", "button", "castle", "hammer", "island",
+];
+
+/// One answer.
+struct Answer {
+    tokens: u64,
+    first_token_s: f64,
+    whole_s: f64,
+    likeness: f64,
+}
+
+#[derive(Default)]
+struct Round {
+    answers: Vec<Answer>,
+    failures: Vec<String>,
+    seconds: f64,
+    memory_mib: Option<(u64, u64)>,
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let args = Arc::new(Args::parse());
+    let client = reqwest::Client::new();
+    let mut reports = Vec::new();
+    let mut n_failures = 0;
+    if !args.json {
+        println!(
+            "callers  answers  tokens/s  first token s (median, p99)  whole s (median)  least likeness  memory MiB"
+        );
+    }
+    for n_callers in args.callers.clone() {
+        let round = run_round(&args, &client, n_callers).await;
+        n_failures += round.failures.len();
+        round
+            .failures
+            .iter()
+            .take(5)
+            .for_each(|failure| eprintln!("failed: {failure}"));
+        let report = round.report(n_callers);
+        if !args.json {
+            println!("{}", line(&report));
+        }
+        reports.push(report);
+    }
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&reports)?);
+    }
+    match n_failures {
+        0 => Ok(()),
+        n => Err(format!("{n} answers were lost, cut short or mixed up").into()),
+    }
+}
+
+async fn run_round(args: &Arc<Args>, client: &reqwest::Client, n_callers: usize) -> Round {
+    let memory_before = args.pid.and_then(memory_mib);
+    let start = Instant::now();
+    let until = start + Duration::from_secs(args.seconds);
+    let callers: Vec<_> = (0..n_callers)
+        .map(|caller| tokio::spawn(run_caller(Arc::clone(args), client.clone(), caller, until)))
+        .collect();
+    let mut round = Round::default();
+    for caller in callers {
+        match caller.await {
+            Ok((answers, failures)) => {
+                round.answers.extend(answers);
+                round.failures.extend(failures);
+            }
+            Err(error) => round.failures.push(error.to_string()),
+        }
+    }
+    round.seconds = start.elapsed().as_secs_f64();
+    round.memory_mib = memory_before.zip(args.pid.and_then(memory_mib));
+    round
+}
+
+async fn run_caller(
+    args: Arc<Args>,
+    client: reqwest::Client,
+    caller: usize,
+    until: Instant,
+) -> (Vec<Answer>, Vec<String>) {
+    let mut rng = ChaCha8Rng::seed_from_u64(caller as u64);
+    let (mut answers, mut failures) = (Vec::new(), Vec::new());
+    let mut previous = String::new();
+    while Instant::now() < until {
+        let document = document(&mut rng, args.lines);
+        match ask(&args, &client, caller, &document).await {
+            Ok((mut answer, text)) => {
+                let text = text.trim();
+                answer.likeness = strsim::normalized_levenshtein(text, &document);
+                let other = strsim::normalized_levenshtein(text, &previous);
+                if answer.likeness < LEAST_LIKENESS || other > answer.likeness {
+                    failures.push(format!(
+                        "caller {caller}: likeness {:.2} of {text:?} and {document:?}",
+                        answer.likeness
+                    ));
+                }
+                answers.push(answer);
+            }
+            Err(failure) => failures.push(format!("caller {caller}: {failure}")),
+        }
+        previous = document;
+    }
+    (answers, failures)
+}
+
+/// Lines of words that no other caller's document has in this order.
+fn document(rng: &mut ChaCha8Rng, lines: usize) -> String {
+    let mut line = || {
+        let words: Vec<&str> = (0..5)
+            .map(|_| WORDS[rng.random_range(0..WORDS.len())])
+            .collect();
+        words.join(" ")
+    };
+    let lines: Vec<String> = (0..lines).map(|_| line()).collect();
+    lines.join("\n")
+}
+
+async fn ask(
+    args: &Args,
+    client: &reqwest::Client,
+    caller: usize,
+    document: &str,
+) -> Result<(Answer, String), String> {
+    let body = json!({
+        "messages": [{ "role": "user", "content": [
+            { "type": "document", "text": document },
+            { "type": "text", "text": "Read the page." },
+        ]}],
+        "user": format!("caller-{caller}"),
+        "max_tokens": 400,
+        "stream": true,
+        "stream_options": { "include_usage": true },
+    });
+    let start = Instant::now();
+    let mut request = client
+        .post(format!("{}/v1/chat/completions", args.url))
+        .json(&body);
+    if let Some(key) = &args.api_key {
+        request = request.bearer_auth(key);
+    }
+    let response = request.send().await.map_err(|error| error.to_string())?;
+    let status = response.status();
+    if !status.is_success() {
+        let text = response.text().await.unwrap_or_default();
+        return Err(format!("{status}: {text}"));
+    }
+    let mut bytes = response.bytes_stream();
+    let (mut buffer, mut text) = (Vec::new(), String::new());
+    let (mut first_token_s, mut tokens, mut finish, mut is_done) = (None, 0, None, false);
+    while let Some(chunk) = bytes.next().await {
+        buffer.extend_from_slice(&chunk.map_err(|error| error.to_string())?);
+        while let Some(end) = buffer.windows(2).position(|two| two == b"\n\n") {
+            let event: Vec<u8> = buffer.drain(..end + 2).collect();
+            let event = String::from_utf8_lossy(&event);
+            let Some(data) = event.trim().strip_prefix("data: ") else {
+                continue;
+            };
+            if data == "[DONE]" {
+                is_done = true;
+                continue;
+            }
+            let value: Value = serde_json::from_str(data).map_err(|error| error.to_string())?;
+            if let Some(error) = value.get("error") {
+                return Err(error.to_string());
+            }
+            if let Some(piece) = value["choices"][0]["delta"]["content"].as_str() {
+                first_token_s.get_or_insert_with(|| start.elapsed().as_secs_f64());
+                text.push_str(piece);
+            }
+            if let Some(reason) = value["choices"][0]["finish_reason"].as_str() {
+                finish = Some(reason.to_owned());
+            }
+            if let Some(n) = value["usage"]["completion_tokens"].as_u64() {
+                tokens = n;
+            }
+        }
+    }
+    match (is_done, finish.as_deref()) {
+        (true, Some("stop" | "length")) => Ok((
+            Answer {
+                tokens,
+                first_token_s: first_token_s.unwrap_or(f64::NAN),
+                whole_s: start.elapsed().as_secs_f64(),
+                likeness: 0.0,
+            },
+            text,
+        )),
+        (_, reason) => Err(format!(
+            "the stream ended with {reason:?} and without [DONE]"
+        )),
+    }
+}
+
+impl Round {
+    fn report(&self, n_callers: usize) -> Value {
+        let sorted = |of: fn(&Answer) -> f64| {
+            let mut values: Vec<f64> = self.answers.iter().map(of).collect();
+            values.sort_by(f64::total_cmp);
+            values
+        };
+        let at = |values: &[f64], share: f64| {
+            let place = (values.len().saturating_sub(1) as f64 * share).round() as usize;
+            values.get(place).copied()
+        };
+        let (first, whole) = (sorted(|a| a.first_token_s), sorted(|a| a.whole_s));
+        let tokens: u64 = self.answers.iter().map(|answer| answer.tokens).sum();
+        json!({
+            "callers": n_callers,
+            "answers": self.answers.len(),
+            "failures": self.failures.len(),
+            "tokens_per_s": tokens as f64 / self.seconds,
+            "first_token_median_s": at(&first, 0.5),
+            "first_token_p99_s": at(&first, 0.99),
+            "whole_median_s": at(&whole, 0.5),
+            "least_likeness": at(&sorted(|a| a.likeness), 0.0),
+            "memory_before_mib": self.memory_mib.map(|(before, _)| before),
+            "memory_after_mib": self.memory_mib.map(|(_, after)| after),
+        })
+    }
+}
+
+fn line(report: &Value) -> String {
+    let number = |key: &str| report[key].as_f64().unwrap_or(f64::NAN);
+    format!(
+        "{:>7}  {:>7}  {:>8.0}  {:>13.3} {:>13.3}  {:>16.3}  {:>14.2}  {:>4.0} → {:.0}",
+        report["callers"],
+        report["answers"],
+        number("tokens_per_s"),
+        number("first_token_median_s"),
+        number("first_token_p99_s"),
+        number("whole_median_s"),
+        number("least_likeness"),
+        number("memory_before_mib"),
+        number("memory_after_mib"),
+    )
+}
+
+/// Memory that a process holds, on Linux.
+fn memory_mib(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib / 1024)
+}
