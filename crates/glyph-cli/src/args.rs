@@ -3,8 +3,12 @@
 use std::env;
 use std::path::PathBuf;
 
+use bytesize::ByteSize;
 use clap::{Arg, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
+use glyph_engine::DEFAULT_HEADROOM_BYTES;
+
+use crate::plan_values::{self, PageSize, ValueType};
 
 /// Reads long text as page images with a vision-language model.
 ///
@@ -26,6 +30,7 @@ const AFTER_HELP: &str = concat!(
   glyph read --image scan.png
   glyph render --text report.txt --out pages
   glyph info --model ~/models/Glyph
+  glyph plan --model ~/models/Glyph --device-memory 24GiB --dtype bf16
   glyph completions bash > ~/.local/share/bash-completion/completions/glyph
 
 ",
@@ -47,6 +52,9 @@ pub enum Command {
     /// Show what a model is made of and whether it can run.
     #[command(next_line_help = true, after_help = INFO_HELP)]
     Info(InfoArgs),
+    /// Show how much memory a model needs on a device, from its configuration alone.
+    #[command(next_line_help = true, after_help = PLAN_HELP)]
+    Plan(PlanArgs),
     /// Print a completion script for a shell.
     #[command(next_line_help = true, after_help = COMPLETIONS_HELP)]
     Completions {
@@ -86,6 +94,15 @@ Examples:
 
 Exits with 4 when the checkpoint cannot run, after listing what is wrong with it.";
 
+const PLAN_HELP: &str = "\
+Examples:
+  glyph plan --device-memory 2GiB --memory-headroom 1GiB
+  glyph plan --model ~/models/Glyph --device-memory 24GiB --dtype bf16
+  glyph plan --model ~/models/Glyph --device-memory 80GiB --page 595x842 --batch 1,16,64 --json
+
+The directory needs no more than config.json. Sizes have their unit: GiB and MiB count in 1024s,
+GB and MB in 1000s. What the server keeps for its caches comes out of what is left.";
+
 const COMPLETIONS_HELP: &str = "\
 Examples:
   glyph completions bash > ~/.local/share/bash-completion/completions/glyph
@@ -115,8 +132,8 @@ fn command() -> clap::Command {
     Cli::command().mut_subcommands(|command| command.mut_args(without_empty))
 }
 
-/// A count of tokens.
-fn n_tokens(value: &str) -> Result<usize, &'static str> {
+/// A count of tokens or requests.
+fn at_least_1(value: &str) -> Result<usize, &'static str> {
     match value.parse() {
         Ok(0) | Err(_) => Err("it must be a whole number, at least 1"),
         Ok(n) => Ok(n),
@@ -198,7 +215,7 @@ pub struct AskArgs {
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, requires = "text")]
     pub save_pages: Option<PathBuf>,
     /// Longest answer in tokens [default: 1024, or what the context has left]
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = n_tokens)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = at_least_1)]
     pub max_tokens: Option<usize>,
     /// Print one JSON object with the answer, token counts and times
     #[arg(long)]
@@ -218,7 +235,7 @@ pub struct ReadArgs {
     #[arg(long, value_name = "TEXT", default_value = "Read the page.")]
     pub prompt: String,
     /// Longest transcript of a page in tokens [default: 8192, or what the context has left]
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = n_tokens)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = at_least_1)]
     pub max_tokens: Option<usize>,
     /// Print one JSON object with the text of every page, token counts and times
     #[arg(long)]
@@ -259,6 +276,58 @@ pub struct InfoArgs {
     #[arg(value_hint = ValueHint::DirPath)]
     pub model: Option<PathBuf>,
     /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `glyph plan`.
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// Model directory, of which config.json is enough [default: the built-in glyph-mini]
+    #[arg(long, value_name = "DIR", env = "GLYPH_MODEL", hide_env_values = true)]
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub model: Option<PathBuf>,
+    /// Memory of the device that is free for the model, such as 24GiB
+    #[arg(long, value_name = "SIZE", value_parser = plan_values::size_above_0)]
+    #[arg(allow_hyphen_values = true)]
+    pub device_memory: ByteSize,
+    /// Memory of the device that is left free
+    #[arg(long, value_name = "SIZE", value_parser = plan_values::size)]
+    #[arg(allow_hyphen_values = true, default_value_t = ByteSize(DEFAULT_HEADROOM_BYTES))]
+    pub memory_headroom: ByteSize,
+    /// Type of weights, activations, keys and values
+    #[arg(long, value_name = "TYPE", default_value = "f32")]
+    pub dtype: ValueType,
+    /// Sizes of pages in px
+    #[arg(
+        long,
+        value_name = "WxH,…",
+        value_delimiter = ',',
+        allow_hyphen_values = true
+    )]
+    #[arg(default_value = "512x512,1024x1024,2048x2048")]
+    pub page: Vec<PageSize>,
+    /// Requests that run together
+    #[arg(
+        long,
+        value_name = "N,…",
+        value_delimiter = ',',
+        allow_hyphen_values = true
+    )]
+    #[arg(value_parser = at_least_1, default_value = "1,2,4")]
+    pub batch: Vec<usize>,
+    /// Tokens of each request, prompt and answer [default: 8192, 32768, 65536 and 131072, as
+    /// far as the model's context reaches, and that context]
+    #[arg(verbatim_doc_comment)]
+    #[arg(
+        long,
+        value_name = "N,…",
+        value_delimiter = ',',
+        allow_hyphen_values = true
+    )]
+    #[arg(value_parser = at_least_1)]
+    pub context: Vec<usize>,
+    /// Print one JSON object, every figure in bytes
     #[arg(long)]
     pub json: bool,
 }

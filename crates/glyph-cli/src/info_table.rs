@@ -137,12 +137,12 @@ impl Table {
 }
 
 /// A name out of a checkpoint, which may hold anything, as a part of one line.
-fn on_one_line(text: &str) -> String {
+pub fn on_one_line(text: &str) -> String {
     output::tame(text).replace(['\n', '\t'], "\u{FFFD}")
 }
 
 /// A parameter count with its digits in groups.
-fn count(n: usize) -> String {
+pub fn count(n: usize) -> String {
     let digits = n.to_string();
     let mut grouped = String::new();
     for (i, digit) in digits.chars().enumerate() {

@@ -16,6 +16,9 @@ mod memory;
 mod model;
 mod output;
 mod pieces;
+mod plan;
+mod plan_table;
+mod plan_values;
 mod progress;
 mod read;
 mod render;
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Command::Read(args) => read::run(args),
         Command::Render(args) => render::run(args),
         Command::Info(args) => info::run(args),
+        Command::Plan(args) => plan::run(args),
         Command::Completions { shell } => completions(*shell),
     })
 }

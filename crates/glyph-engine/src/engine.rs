@@ -322,15 +322,12 @@ fn check(plan: &MemoryPlan, request: &Request) -> Result<u64, EngineError> {
     }
     let kv_bytes = plan.footprint.kv_bytes(n_tokens);
     let vision_bytes = plan.footprint.vision_bytes(prepared.largest_page_patches());
-    let planned_vision_bytes = plan
-        .activation_bytes
-        .saturating_sub(plan.footprint.prefill_bytes);
-    if kv_bytes > plan.kv_bytes || vision_bytes > planned_vision_bytes {
+    if kv_bytes > plan.kv_bytes || vision_bytes > plan.vision_bytes {
         return Err(EngineError::DoesNotFit {
             n_tokens,
             kv_bytes,
             vision_bytes,
-            available_bytes: plan.kv_bytes + planned_vision_bytes,
+            available_bytes: plan.kv_bytes.saturating_add(plan.vision_bytes),
         });
     }
     Ok(kv_bytes)

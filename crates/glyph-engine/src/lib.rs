@@ -24,6 +24,7 @@ pub use error::EngineError;
 pub use events::Events;
 pub use plan::{
     DEFAULT_HEADROOM_BYTES, Footprint, Limits, MemoryPlan, ModelDoesNotFit, PREFILL_CHUNK, PlanRow,
+    Shortfall,
 };
 pub use prepare::Prepared;
 pub use request::{Done, Event, Request, Times, Token, TokenLogprobs, Usage};

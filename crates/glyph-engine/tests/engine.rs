@@ -1,5 +1,12 @@
 //! The engine with the real glyph-mini on the CPU.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a broken test must stop"
+)]
+
 mod common;
 
 use std::sync::Arc;
@@ -97,10 +104,11 @@ fn a_second_question_about_the_same_page_computes_only_what_is_new() {
 fn caches_without_room_change_nothing_but_the_work() {
     let mut small = options();
     // Room for one short request and nothing else.
-    let footprint = engine(options()).0.plan().unwrap().clone();
-    small.limits.device_bytes = footprint.footprint.weight_bytes
-        + footprint.activation_bytes
-        + footprint.footprint.kv_bytes(700);
+    let plan = engine(options()).0.plan().unwrap().clone();
+    small.limits.device_bytes = plan.footprint.weight_bytes
+        + plan.vision_bytes
+        + plan.footprint.decoder_bytes(plan.max_batch, 700)
+        + plan.footprint.request_bytes(700);
     small.limits.headroom_bytes = 0;
     let (tight, recorder) = engine(small);
     let (roomy, _) = engine(options());

@@ -79,13 +79,11 @@ impl CheckpointSettings {
     /// # Errors
     /// The first thing wrong with them, by name; see [`ModelError`].
     pub fn read(files: &impl CheckpointFiles) -> Result<Self> {
-        let config = ModelConfig::from_json(&required_text(files, "config.json")?)?;
+        let (config, preprocessor) = read_geometry(files)?;
         let generation = match text(files, "generation_config.json")? {
             Some(json) => GenerationConfig::from_json(&json)?,
             None => GenerationConfig::default(),
         };
-        let preprocessor = preprocessor(files)?;
-        check_geometry(&config, &preprocessor)?;
         let tokenizer = files
             .read("tokenizer.json")?
             .ok_or_else(|| ModelError::MissingFile {
@@ -259,6 +257,18 @@ impl Checkpoint {
     ) -> Result<Self> {
         CheckpointSettings::read(files)?.load(weights, device, dtype, on_bytes)
     }
+}
+
+/// What the shapes of all tensors follow from: `config.json`, and how pages are cut into patches. Of the other files
+/// none is needed.
+///
+/// # Errors
+/// The first thing wrong with these, by name; see [`ModelError`].
+pub fn read_geometry(files: &impl CheckpointFiles) -> Result<(ModelConfig, PreprocessorConfig)> {
+    let config = ModelConfig::from_json(&required_text(files, "config.json")?)?;
+    let preprocessor = preprocessor(files)?;
+    check_geometry(&config, &preprocessor)?;
+    Ok((config, preprocessor))
 }
 
 fn check_geometry(config: &ModelConfig, preprocessor: &PreprocessorConfig) -> Result<()> {

@@ -6,6 +6,7 @@ mod errors;
 mod help;
 mod info;
 mod pipes;
+mod plan;
 mod read;
 mod readme;
 mod render;

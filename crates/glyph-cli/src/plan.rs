@@ -1,0 +1,161 @@
+//! `glyph plan`: whether a model fits a device, from its configuration alone.
+
+use glyph_engine::{Footprint, PlanRow};
+use glyph_model::checkpoint::read_geometry;
+use glyph_model::config::PreprocessorConfig;
+use glyph_model::preprocess::smart_resize;
+use serde::Serialize;
+
+use crate::args::PlanArgs;
+use crate::error::CliError;
+use crate::model::{self, ModelFiles};
+use crate::plan_values::{PageSize, ValueType};
+use crate::{output, plan_table};
+
+/// Contexts that are planned for unless told otherwise, as far as the model's own reaches.
+const CONTEXTS: [usize; 4] = [8192, 32_768, 65_536, 131_072];
+
+/// The object that `glyph plan --json` prints.
+#[derive(Debug, Serialize)]
+pub struct PlanReport {
+    /// Name or directory.
+    pub model: String,
+    /// Type of weights, activations, keys and values.
+    pub dtype: ValueType,
+    /// Memory of the device.
+    pub device_bytes: u64,
+    /// What is left untouched of it.
+    pub headroom_bytes: u64,
+    /// What the model takes.
+    pub model_needs: Footprint,
+    /// The vision tower by size of page.
+    pub pages: Vec<PagePlan>,
+    /// Page size × requests at once × tokens of each.
+    pub rows: Vec<PageRow>,
+}
+
+/// The vision tower over a page.
+#[derive(Debug, Serialize)]
+pub struct PagePlan {
+    /// Size as it was given.
+    pub page_px: PageSize,
+    /// Size that the model sees.
+    pub resized_px: PageSize,
+    /// Patches that pass the tower.
+    pub patches: usize,
+    /// Tokens that it makes of them.
+    pub vision_tokens: usize,
+    /// Activations of the tower.
+    pub vision_bytes: u64,
+}
+
+/// A row, and the page that it is for.
+#[derive(Debug, Serialize)]
+pub struct PageRow {
+    /// Size of the pages.
+    pub page_px: PageSize,
+    /// What the requests need.
+    #[serde(flatten)]
+    pub row: PlanRow,
+}
+
+/// Runs the command.
+pub fn run(args: &PlanArgs) -> Result<(), CliError> {
+    let report = PlanReport::new(args)?;
+    if args.json {
+        output::json(&report)
+    } else {
+        output::text(&plan_table::table(&report))
+    }
+}
+
+impl PlanReport {
+    fn new(args: &PlanArgs) -> Result<Self, CliError> {
+        let files = ModelFiles::find(args.model.as_deref())?;
+        let (config, preprocessor) = read_geometry(&files).map_err(|error| files.error(error))?;
+        // The weights need not be there; where they are, a head that they hold is loaded, whatever the
+        // configuration says of tying.
+        let config = match files.weights() {
+            Ok(weights) => model::config_for(config, &weights),
+            Err(_) => config,
+        };
+        let footprint = Footprint::new(&config, args.dtype.bytes());
+        let pages = args
+            .page
+            .iter()
+            .map(|page| PagePlan::new(*page, &footprint, &preprocessor))
+            .collect::<Result<Vec<_>, CliError>>()?;
+        let contexts = contexts(&args.context, footprint.context_tokens);
+        let memory = (args.device_memory.0, args.memory_headroom.0);
+        let mut rows = Vec::with_capacity(pages.len() * args.batch.len() * contexts.len());
+        for page in &pages {
+            for batch in &args.batch {
+                for context_tokens in &contexts {
+                    let requests = (*batch, *context_tokens);
+                    rows.push(PageRow {
+                        page_px: page.page_px,
+                        row: PlanRow::new(&footprint, page.patches, requests, memory),
+                    });
+                }
+            }
+        }
+        Ok(Self {
+            model: files.name(),
+            dtype: args.dtype,
+            device_bytes: memory.0,
+            headroom_bytes: memory.1,
+            model_needs: footprint,
+            pages,
+            rows,
+        })
+    }
+}
+
+impl PagePlan {
+    fn new(
+        page_px: PageSize,
+        footprint: &Footprint,
+        preprocessor: &PreprocessorConfig,
+    ) -> Result<Self, CliError> {
+        let resized = smart_resize(page_px.height_px, page_px.width_px, preprocessor);
+        let (height_px, width_px) = resized.map_err(|reason| CliError::Parameter {
+            option: "--page".to_owned(),
+            value: page_px.to_string(),
+            reason: format!("the page {reason}"),
+        })?;
+        let patch_px = preprocessor.patch_size;
+        let patches = (height_px / patch_px) * (width_px / patch_px);
+        Ok(Self {
+            page_px,
+            resized_px: PageSize {
+                width_px,
+                height_px,
+            },
+            patches,
+            vision_tokens: footprint.vision_tokens(patches),
+            vision_bytes: footprint.vision_bytes(patches),
+        })
+    }
+}
+
+/// The contexts that were asked for, or the usual ones below the model's, and that.
+fn contexts(asked: &[usize], of_model: usize) -> Vec<usize> {
+    if !asked.is_empty() {
+        return asked.to_vec();
+    }
+    let below = CONTEXTS.into_iter().filter(|tokens| *tokens < of_model);
+    below.chain([of_model]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::contexts;
+
+    #[test]
+    fn contexts_end_with_the_models_own_unless_they_are_given() {
+        assert_eq!(contexts(&[], 8192), [8192]);
+        assert_eq!(contexts(&[], 65_536), [8192, 32_768, 65_536]);
+        assert_eq!(contexts(&[], 100_000), [8192, 32_768, 65_536, 100_000]);
+        assert_eq!(contexts(&[7, 1 << 20], 8192), [7, 1 << 20]);
+    }
+}

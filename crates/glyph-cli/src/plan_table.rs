@@ -1,0 +1,143 @@
+//! `glyph plan` for people.
+
+use bytesize::ByteSize;
+use comfy_table::{CellAlignment, Table, TableComponent, presets};
+use glyph_engine::{PREFILL_CHUNK, Shortfall};
+
+use crate::info_table::{count, on_one_line};
+use crate::plan::{PageRow, PlanReport};
+
+/// Space between two columns.
+const GAP: u16 = 2;
+
+/// The report: the model, the tower by page, what requests need.
+pub fn table(report: &PlanReport) -> String {
+    let needs = &report.model_needs;
+    let device = ByteSize(report.device_bytes);
+    let headroom = ByteSize(report.headroom_bytes);
+    let parameters = count(usize::try_from(needs.n_parameters).unwrap_or(usize::MAX));
+    let (kv, features) = (needs.kv_bytes_per_token, needs.feature_bytes_per_token);
+    let lines = [
+        ("model", on_one_line(&report.model)),
+        ("device", format!("{device}, {headroom} of it left free")),
+        (
+            "weights",
+            format!(
+                "{} of {parameters} parameters as {}",
+                ByteSize(needs.weight_bytes),
+                report.dtype.name()
+            ),
+        ),
+        (
+            "a token",
+            format!(
+                "{} of keys and values, and {} of features if it is of a page",
+                ByteSize(kv),
+                ByteSize(features)
+            ),
+        ),
+        ("context", format!("{} tokens", needs.context_tokens)),
+    ];
+    let lines: String = lines
+        .iter()
+        .map(|(label, value)| format!("{label:<18}{value}\n"))
+        .collect();
+    format!(
+        "{lines}\nVision tower, a page at a time:\n\n{}\n\nRequests:\n\n{}\n\n{}",
+        pages(report).trim_fmt(),
+        requests(report).trim_fmt(),
+        notes(report)
+    )
+}
+
+fn pages(report: &PlanReport) -> Table {
+    let mut table = empty(&["page", "seen as", "patches", "tokens", "activations"]);
+    for page in &report.pages {
+        table.add_row([
+            page.page_px.to_string(),
+            page.resized_px.to_string(),
+            page.patches.to_string(),
+            page.vision_tokens.to_string(),
+            ByteSize(page.vision_bytes).to_string(),
+        ]);
+    }
+    aligned(table)
+}
+
+fn requests(report: &PlanReport) -> Table {
+    let mut table = empty(&[
+        "page", "batch", "context", "decoder", "KV", "features", "total", "fits", "largest",
+    ]);
+    for PageRow { page_px, row } in &report.rows {
+        let fits = match row.shortfall {
+            None => "yes",
+            Some(Shortfall::Memory) => "no",
+            Some(Shortfall::ModelContext) => "no: context",
+            Some(Shortfall::Page) => "no: page",
+        };
+        let largest = match row.largest_context_tokens {
+            0 => "none".to_owned(),
+            tokens => tokens.to_string(),
+        };
+        table.add_row([
+            page_px.to_string(),
+            row.batch.to_string(),
+            row.context_tokens.to_string(),
+            ByteSize(row.decoder_bytes).to_string(),
+            ByteSize(row.kv_bytes).to_string(),
+            ByteSize(row.feature_bytes).to_string(),
+            ByteSize(row.total_bytes).to_string(),
+            fits.to_owned(),
+            largest,
+        ]);
+    }
+    aligned(table)
+}
+
+/// What the columns mean.
+fn notes(report: &PlanReport) -> String {
+    let mut notes = format!(
+        "decoder   activations over {PREFILL_CHUNK} positions of a prompt, or one token of each answer\n\
+         KV        keys and values of all requests of the batch, each as long as the context\n\
+         features  of the pages of those requests, their tokens taken to be all of pages\n\
+         total     these with weights, vision tower and headroom\n\
+         largest   the most tokens that each request of such a batch may have\n"
+    );
+    let some = |shortfall| {
+        let mut rows = report.rows.iter();
+        rows.any(|row| row.row.shortfall == Some(shortfall))
+    };
+    if some(Shortfall::ModelContext) {
+        let tokens = report.model_needs.context_tokens;
+        notes.push_str(&format!(
+            "no: context   the model's positions reach {tokens} tokens\n"
+        ));
+    }
+    if some(Shortfall::Page) {
+        notes.push_str("no: page      a page alone has more tokens than the context\n");
+    }
+    notes
+}
+
+fn empty(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table
+        .load_preset(presets::NOTHING)
+        .set_style(TableComponent::HeaderLines, '-')
+        .set_style(TableComponent::MiddleHeaderIntersections, '-')
+        .set_header(header);
+    table
+}
+
+/// Figures to the right, but for the page, which names the row.
+fn aligned(mut table: Table) -> Table {
+    let last = table.column_count().saturating_sub(1);
+    for column in table.column_iter_mut() {
+        let gap = if column.index == last { 0 } else { GAP };
+        column.set_padding((0, gap));
+        if column.index > 0 {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}

@@ -1,0 +1,131 @@
+//! The values that `glyph plan` takes: memory sizes, page sizes, types.
+
+use std::fmt;
+use std::str::FromStr;
+
+use bytesize::ByteSize;
+use clap::ValueEnum;
+use serde::{Serialize, Serializer};
+
+/// What a size may look like.
+const SIZE: &str =
+    "it must be a size with its unit, such as 24GiB, 512MiB (1024s) or 24GB, 512MB (1000s)";
+
+/// A memory size. A number alone is refused: bytes are seldom meant.
+pub fn size(value: &str) -> Result<ByteSize, &'static str> {
+    match ByteSize::from_str(value) {
+        Ok(size) if size.0 == 0 || value.parse::<u64>().is_err() => Ok(size),
+        _ => Err(SIZE),
+    }
+}
+
+/// A memory size that something fits in.
+pub fn size_above_0(value: &str) -> Result<ByteSize, &'static str> {
+    match size(value) {
+        Ok(ByteSize(0)) => Err("it must be more than 0"),
+        other => other,
+    }
+}
+
+/// Width and height of a page in px.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PageSize {
+    pub width_px: usize,
+    pub height_px: usize,
+}
+
+impl FromStr for PageSize {
+    type Err = &'static str;
+
+    fn from_str(value: &str) -> Result<Self, Self::Err> {
+        let side = |side: &str| side.parse().ok().filter(|px| *px > 0);
+        let sides = value.split_once('x');
+        sides
+            .and_then(|(width, height)| {
+                Some(Self {
+                    width_px: side(width)?,
+                    height_px: side(height)?,
+                })
+            })
+            .ok_or("it must be WIDTHxHEIGHT in px, both at least 1, such as 1024x1024")
+    }
+}
+
+impl fmt::Display for PageSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x{}", self.width_px, self.height_px)
+    }
+}
+
+impl Serialize for PageSize {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        [self.width_px, self.height_px].serialize(serializer)
+    }
+}
+
+/// Type of weights, activations, keys and values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ValueType {
+    /// 32 bits, what this build runs in
+    F32,
+    /// 16 bits
+    F16,
+    /// 16 bits with the range of f32
+    Bf16,
+}
+
+impl ValueType {
+    /// Name as it is typed.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::Bf16 => "bf16",
+        }
+    }
+
+    /// Bytes of one value.
+    pub fn bytes(self) -> u64 {
+        match self {
+            Self::F32 => 4,
+            Self::F16 | Self::Bf16 => 2,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{PageSize, size, size_above_0};
+
+    #[test]
+    fn sizes_have_binary_and_decimal_units() {
+        for (value, bytes) in [
+            ("24GiB", 24 << 30),
+            ("24 gib", 24 << 30),
+            ("24GB", 24_000_000_000),
+            ("1.5MiB", 3 << 19),
+            ("0", 0),
+            ("7B", 7),
+        ] {
+            assert_eq!(size(value).map(|size| size.0), Ok(bytes), "{value}");
+        }
+        for value in ["", "24", "-4GiB", "many", "24GiBs", "NaN GiB", "1.2.3GiB"] {
+            assert!(size(value).unwrap_err().contains("24GiB"), "{value}");
+        }
+        assert!(size_above_0("0GiB").is_err());
+        assert!(size_above_0("1B").is_ok());
+    }
+
+    #[test]
+    fn pages_have_two_sides() {
+        let page = "595x842".parse::<PageSize>().unwrap();
+        assert_eq!((page.width_px, page.height_px), (595, 842));
+        assert_eq!(page.to_string(), "595x842");
+        for value in [
+            "", "512", "512x", "0x512", "512x0", "512x-1", "1x2x3", "axb",
+        ] {
+            assert!(value.parse::<PageSize>().is_err(), "{value}");
+        }
+    }
+}

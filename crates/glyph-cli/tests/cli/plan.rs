@@ -1,0 +1,231 @@
+use std::fs;
+
+use serde_json::Value;
+
+use crate::run::{change_decoder, change_json, copy_model, fixture, run, run_json, text};
+
+/// A directory with a fixture's `config.json` and nothing else.
+fn config_alone(name: &str, folder: &std::path::Path) -> std::path::PathBuf {
+    let from = fixture("model").join(name).join("config.json");
+    fs::copy(from, folder.join("config.json")).unwrap();
+    folder.to_owned()
+}
+
+fn bytes(value: &Value, key: &str) -> u64 {
+    value[key].as_u64().unwrap()
+}
+
+const GIB: u64 = 1 << 30;
+
+#[test]
+fn the_built_in_model_fits_a_small_device() {
+    let plan = run_json(&[
+        "plan",
+        "--device-memory",
+        "4GiB",
+        "--memory-headroom",
+        "1GB",
+        "--json",
+    ]);
+    assert_eq!(plan["model"], "glyph-mini");
+    assert_eq!(plan["dtype"], "f32");
+    assert_eq!(bytes(&plan, "device_bytes"), 4 * GIB);
+    assert_eq!(bytes(&plan, "headroom_bytes"), 1_000_000_000);
+    let info = run_json(&["info", "--json"]);
+    let needs = &plan["model_needs"];
+    assert_eq!(needs["weight_bytes"], info["memory"]["weights_f32_bytes"]);
+    assert_eq!(
+        needs["kv_bytes_per_token"],
+        info["memory"]["kv_f32_bytes_per_token"]
+    );
+    assert_eq!(
+        needs["context_tokens"],
+        info["architecture"]["context_tokens"]
+    );
+    let rows = plan["rows"].as_array().unwrap();
+    // Three pages, three batches, the model's own context.
+    assert_eq!(rows.len(), 9);
+    for row in rows {
+        assert_eq!(row["fits"], true, "{row}");
+        assert_eq!(row["shortfall"], Value::Null);
+        assert_eq!(row["largest_context_tokens"], needs["context_tokens"]);
+        let parts = ["vision_bytes", "decoder_bytes", "kv_bytes", "feature_bytes"];
+        let sum: u64 = parts.iter().map(|part| bytes(row, part)).sum();
+        let fixed = bytes(needs, "weight_bytes") + bytes(&plan, "headroom_bytes");
+        assert_eq!(bytes(row, "total_bytes"), sum + fixed);
+    }
+}
+
+#[test]
+fn the_configuration_is_enough() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = config_alone("base", folder.path());
+    let plan = |dtype: &str| {
+        let args = [
+            "plan",
+            "--device-memory",
+            "1GiB",
+            "--page",
+            "56x56",
+            "--json",
+        ];
+        run_json(&[&args[..], &["--model", text(&model), "--dtype", dtype]].concat())
+    };
+    let full = plan("f32");
+    for dtype in ["f16", "bf16"] {
+        let half = plan(dtype);
+        assert_eq!(half["dtype"], dtype);
+        for key in [
+            "weight_bytes",
+            "kv_bytes_per_token",
+            "feature_bytes_per_token",
+        ] {
+            let [half, full] = [&half, &full].map(|plan| bytes(&plan["model_needs"], key));
+            assert_eq!(2 * half, full, "{key}");
+        }
+    }
+    // The headroom alone is more than the device has.
+    for row in full["rows"].as_array().unwrap() {
+        assert_eq!(row["fits"], false);
+        assert_eq!(row["shortfall"], "memory");
+        assert_eq!(row["largest_context_tokens"], 0);
+    }
+}
+
+#[test]
+fn an_output_head_in_the_weights_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = copy_model("base", folder.path());
+    let plan = || {
+        let args = ["plan", "--device-memory", "8GiB", "--json", "--model"];
+        run_json(&[&args[..], &[text(&model)]].concat())["model_needs"]["n_parameters"].clone()
+    };
+    let untied = plan();
+    change_json(&model.join("config.json"), |config| {
+        config["tie_word_embeddings"] = true.into();
+    });
+    assert_eq!(plan(), untied);
+}
+
+#[test]
+fn rows_are_those_that_are_asked_for() {
+    let plan = run_json(&[
+        "plan",
+        "--device-memory",
+        "8GB",
+        "--page",
+        "595x842,56x56",
+        "--batch",
+        "1,3",
+        "--context",
+        "100,8192,8193",
+        "--json",
+    ]);
+    let rows = plan["rows"].as_array().unwrap();
+    let asked: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            let page = row["page_px"][0].as_u64().unwrap();
+            (page, bytes(row, "batch"), bytes(row, "context_tokens"))
+        })
+        .collect();
+    let mut expected = Vec::new();
+    for page in [595, 56] {
+        for batch in [1, 3] {
+            expected.extend([100, 8192, 8193].map(|context| (page, batch, context)));
+        }
+    }
+    assert_eq!(asked, expected);
+    let page = &plan["pages"][0];
+    assert_eq!(page["resized_px"], serde_json::json!([588, 840]));
+    assert_eq!(
+        (bytes(page, "patches"), bytes(page, "vision_tokens")),
+        (2520, 630)
+    );
+    // 630 tokens of a page are more than 100; no position is beyond the model's.
+    let why = |row: usize| rows[row]["shortfall"].as_str();
+    assert_eq!(
+        [why(0), why(1), why(2)],
+        [Some("page"), None, Some("model_context")]
+    );
+}
+
+#[test]
+fn a_larger_page_takes_no_more_than_the_processor_lets_through() {
+    let plan = run_json(&[
+        "plan",
+        "--device-memory",
+        "8GiB",
+        "--page",
+        "3000x3000,30000x30000",
+        "--json",
+    ]);
+    let [first, second] = [0, 1].map(|page| bytes(&plan["pages"][page], "vision_tokens"));
+    assert!(first <= 6144 && second <= 6144, "{first} {second}");
+}
+
+#[test]
+fn people_get_tables_of_a_hundred_columns() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = copy_model("mini-f16", folder.path());
+    change_decoder(&model, "max_position_embeddings", 131_072);
+    let args = ["plan", "--device-memory", "6GiB", "--model", text(&model)];
+    let outcome = run(&[&args[..], &["--context", "64,1000,131072,262144"]].concat());
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+    for part in [
+        "weights",
+        "6.0 GiB, 4.0 GiB of it left free",
+        "2048x2048",
+        "131072",
+        "yes",
+        "no: page ",
+        "no: context ",
+        "headroom",
+    ] {
+        assert!(outcome.stdout.contains(part), "no {part:?} in {outcome:?}");
+    }
+    for line in outcome
+        .stdout
+        .lines()
+        .filter(|line| !line.contains(text(&model)))
+    {
+        assert!(line.chars().count() <= 100, "{line}");
+        assert_eq!(line, line.trim_end());
+    }
+}
+
+#[test]
+fn wrong_values_are_2_and_say_what_is_right() {
+    run(&["plan"]).fails(2, &["--device-memory"]);
+    for value in ["", "24", "-4GiB", "much", "24XB"] {
+        run(&["plan", "--device-memory", value]).fails(2, &["--device-memory", value, "24GiB"]);
+    }
+    run(&["plan", "--device-memory", "0GiB"]).fails(2, &["--device-memory", "more than 0"]);
+    let plan = |flag: &str, value: &str| run(&["plan", "--device-memory", "8GiB", flag, value]);
+    for value in ["", "4", "-1GB", "none"] {
+        plan("--memory-headroom", value).fails(2, &["--memory-headroom", value, "24GB"]);
+    }
+    for value in ["f8", "", "F32"] {
+        plan("--dtype", value).fails(2, &["--dtype", value, "f32, f16, bf16"]);
+    }
+    for value in ["512", "0x5", "512x-1", "512x512,", "512x512,axb"] {
+        plan("--page", value).fails(2, &["--page", "WIDTHxHEIGHT"]);
+    }
+    plan("--page", "10x30000").fails(2, &["--page is 10x30000", "aspect ratio"]);
+    for flag in ["--batch", "--context"] {
+        for value in ["0", "-1", "1.5", "1,,2", "some"] {
+            plan(flag, value).fails(2, &[flag, "at least 1"]);
+        }
+    }
+}
+
+#[test]
+fn a_configuration_that_cannot_be_used_is_4() {
+    let plan = |model: &str| run(&["plan", "--device-memory", "8GiB", "--model", model]);
+    plan("none").fails(4, &["none", "not a directory"]);
+    let folder = tempfile::tempdir().unwrap();
+    plan(text(folder.path())).fails(4, &["config.json", "missing"]);
+    let model = config_alone("base", folder.path());
+    change_decoder(&model, "hidden_size", 0);
+    plan(text(&model)).fails(4, &["text_config.hidden_size", "0"]);
+}

@@ -1,0 +1,91 @@
+//! Bytes that a model takes for each of the things that it does.
+
+use burn::tensor::Device;
+use glyph_model::Glm4v;
+use glyph_model::config::ModelConfig;
+use glyph_model::text::KvCache;
+use glyph_model::weights::tensor_specs;
+use serde::Serialize;
+
+use super::activations::{DecoderShape, TowerShape};
+
+/// Bytes that a model takes for each of the things that it does.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Footprint {
+    /// Parameters.
+    pub n_parameters: u64,
+    /// Bytes of one weight, activation, key or value.
+    pub bytes_per_value: u64,
+    /// Bytes of all weights.
+    pub weight_bytes: u64,
+    /// Keys and values of one token.
+    pub kv_bytes_per_token: u64,
+    /// What the vision tower made of one token of a page; a request holds it until it ends.
+    pub feature_bytes_per_token: u64,
+    /// Tokens that the positions reach.
+    pub context_tokens: usize,
+    #[serde(skip)]
+    merge_area: usize,
+    #[serde(skip)]
+    tower: TowerShape,
+    #[serde(skip)]
+    decoder: DecoderShape,
+}
+
+impl Footprint {
+    /// Of a model whose values take `bytes_per_value`.
+    pub fn new(config: &ModelConfig, bytes_per_value: u64) -> Self {
+        let n_parameters = tensor_specs(&Glm4v::new(config, &Device::flex()))
+            .iter()
+            .map(|(_, shape)| shape.iter().map(|n| *n as u64).product::<u64>())
+            .fold(0, u64::saturating_add);
+        let (text, vision) = (&config.text_config, &config.vision_config);
+        Self {
+            n_parameters,
+            bytes_per_value,
+            weight_bytes: n_parameters.saturating_mul(bytes_per_value),
+            kv_bytes_per_token: KvCache::bytes_per_token(text, 1) as u64 * bytes_per_value,
+            feature_bytes_per_token: vision.out_hidden_size as u64 * bytes_per_value,
+            context_tokens: text.max_position_embeddings,
+            merge_area: vision.merge_area().max(1),
+            tower: TowerShape::new(vision),
+            decoder: DecoderShape::new(text),
+        }
+    }
+
+    /// Activations of the vision tower over a page of `n_patches`, its pixels included: the tensors that are alive
+    /// together at its widest stage, with the copies that backends make. Attention holds tiles of its scores, not
+    /// their matrix.
+    pub fn vision_bytes(&self, n_patches: usize) -> u64 {
+        self.tower.bytes(n_patches, self.bytes_per_value)
+    }
+
+    /// Tokens that the tower makes of a page of `n_patches`.
+    pub fn vision_tokens(&self, n_patches: usize) -> usize {
+        n_patches / self.merge_area
+    }
+
+    /// Activations of the decoder over a chunk of a prompt of `context_tokens`, or over a token each of `batch`
+    /// answers: the tensors of its widest layer, one layer's keys and values repeated for each query head, and the
+    /// scores of the vocabulary.
+    pub fn decoder_bytes(&self, batch: usize, context_tokens: usize) -> u64 {
+        self.decoder
+            .bytes(batch, context_tokens, self.bytes_per_value)
+    }
+
+    /// Features of pages of `n_tokens`, as the cache and the running requests keep them.
+    pub fn feature_bytes(&self, n_tokens: usize) -> u64 {
+        (n_tokens as u64).saturating_mul(self.feature_bytes_per_token)
+    }
+
+    /// Keys and values of `n_tokens`.
+    pub fn kv_bytes(&self, n_tokens: usize) -> u64 {
+        (n_tokens as u64).saturating_mul(self.kv_bytes_per_token)
+    }
+
+    /// What a request of `n_tokens` holds until it ends, when all of them are of pages.
+    pub fn request_bytes(&self, n_tokens: usize) -> u64 {
+        self.kv_bytes(n_tokens)
+            .saturating_add(self.feature_bytes(n_tokens))
+    }
+}

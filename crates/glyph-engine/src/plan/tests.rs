@@ -1,0 +1,274 @@
+use bytesize::ByteSize;
+use glyph_model::config::{ModelConfig, PreprocessorConfig};
+use glyph_model::preprocess::smart_resize;
+
+use super::{
+    DEFAULT_HEADROOM_BYTES, Footprint, Limits, MemoryPlan, ModelDoesNotFit, PlanRow, Shortfall,
+    most_tokens,
+};
+
+const BF16_BYTES: u64 = 2;
+const GIB: u64 = 1 << 30;
+
+/// `config.json` of GLM-4.1V-9B.
+const CONFIG_9B: &str = r#"{
+    "model_type": "glm4v",
+    "image_token_id": 151343,
+    "tie_word_embeddings": false,
+    "text_config": {
+        "vocab_size": 151552, "hidden_size": 4096, "intermediate_size": 13696, "num_hidden_layers": 40,
+        "num_attention_heads": 32, "num_key_value_heads": 2, "hidden_act": "silu", "rms_norm_eps": 1e-5,
+        "max_position_embeddings": 65536, "rope_theta": 10000.0, "partial_rotary_factor": 0.5,
+        "rope_scaling": {"rope_type": "default", "mrope_section": [8, 12, 12]}, "attention_bias": true
+    },
+    "vision_config": {
+        "depth": 24, "hidden_size": 1536, "num_heads": 12, "in_channels": 3, "image_size": 336, "patch_size": 14,
+        "temporal_patch_size": 2, "spatial_merge_size": 2, "out_hidden_size": 4096, "intermediate_size": 13696,
+        "hidden_act": "silu", "rms_norm_eps": 1e-5, "attention_bias": false
+    }
+}"#;
+
+fn footprint_9b() -> Footprint {
+    Footprint::new(&ModelConfig::from_json(CONFIG_9B).unwrap(), BF16_BYTES)
+}
+
+fn patches(width_px: usize, height_px: usize) -> usize {
+    let config = PreprocessorConfig::default();
+    let (height_px, width_px) = smart_resize(height_px, width_px, &config).unwrap();
+    (height_px / config.patch_size) * (width_px / config.patch_size)
+}
+
+fn limits(device_bytes: u64) -> Limits {
+    Limits {
+        max_batch: 4,
+        max_pages: 16,
+        max_context: None,
+        device_bytes,
+        headroom_bytes: DEFAULT_HEADROOM_BYTES,
+        largest_page_patches: patches(1024, 1024),
+    }
+}
+
+/// All shares of a plan, weights and headroom among them.
+fn planned_bytes(plan: &MemoryPlan) -> u64 {
+    let activations = plan.vision_bytes + plan.decoder_bytes;
+    let held = plan.kv_bytes + plan.feature_bytes + plan.cache_bytes;
+    plan.footprint.weight_bytes + plan.limits.headroom_bytes + activations + held
+}
+
+#[test]
+fn the_figures_of_the_9b_model_are_those_that_are_published() {
+    let footprint = footprint_9b();
+    // The checkpoint's files are 20.6 GB in bf16, of 10.3 billion parameters.
+    assert_eq!((footprint.weight_bytes + 50_000_000) / 100_000_000, 206);
+    assert_eq!((footprint.n_parameters + 50_000_000) / 100_000_000, 103);
+    // 40 layers · keys and values · 2 heads · 128 · 2 bytes: 2.5 GiB for 64 K tokens.
+    assert_eq!(footprint.kv_bytes_per_token, 40 * 1024);
+    assert_eq!(footprint.kv_bytes(65_536), 5 * GIB / 2);
+    assert_eq!(footprint.context_tokens, 65_536);
+    // A page of the official style, 595 × 842 px.
+    assert_eq!(patches(595, 842), 2520);
+    assert_eq!(footprint.vision_tokens(2520), 630);
+}
+
+#[test]
+fn values_of_twice_the_size_take_twice_the_weights_and_cache() {
+    let config = ModelConfig::from_json(CONFIG_9B).unwrap();
+    let (half, full) = (footprint_9b(), Footprint::new(&config, 4));
+    assert_eq!(full.n_parameters, half.n_parameters);
+    assert_eq!(full.weight_bytes, 2 * half.weight_bytes);
+    assert_eq!(full.kv_bytes_per_token, 2 * half.kv_bytes_per_token);
+    assert!(full.vision_bytes(2520) > half.vision_bytes(2520));
+    assert!(full.decoder_bytes(1, 8192) > half.decoder_bytes(1, 8192));
+}
+
+#[test]
+fn activations_grow_with_page_and_context() {
+    let footprint = footprint_9b();
+    let vision = [16, 1000, 2520, 21_316].map(|n| footprint.vision_bytes(n));
+    assert!(vision.is_sorted_by(|a, b| a < b), "{vision:?}");
+    let decoder = [512, 8192, 65_536].map(|n| footprint.decoder_bytes(1, n));
+    assert!(decoder.is_sorted_by(|a, b| a < b), "{decoder:?}");
+    // Keys and values of 32 heads of 128 for each token, though two are cached.
+    let grown = decoder[2] - decoder[1];
+    assert!(grown >= (65_536 - 8192) * 2 * 4096 * BF16_BYTES, "{grown}");
+    assert!(footprint.decoder_bytes(64, 8192) > decoder[1]);
+}
+
+#[test]
+fn a_small_memory_is_refused_with_the_figures() {
+    let footprint = footprint_9b();
+    let refusal = MemoryPlan::new(footprint.clone(), limits(16 * GIB)).unwrap_err();
+    let ModelDoesNotFit {
+        weight_bytes,
+        headroom_bytes,
+        device_bytes,
+        ..
+    } = refusal;
+    assert_eq!(weight_bytes, footprint.weight_bytes);
+    assert_eq!(
+        (headroom_bytes, device_bytes),
+        (DEFAULT_HEADROOM_BYTES, 16 * GIB)
+    );
+    let message = refusal.to_string();
+    for bytes in [
+        refusal.needed_bytes(),
+        weight_bytes,
+        refusal.activation_bytes,
+        refusal.request_bytes,
+        headroom_bytes,
+        device_bytes,
+    ] {
+        let figure = ByteSize(bytes).to_string();
+        assert!(message.contains(&figure), "no {figure} in {message}");
+    }
+    assert!(message.contains("512 tokens"), "{message}");
+    // One byte less than is needed is refused, that byte more is not.
+    let needed = refusal.needed_bytes();
+    assert_eq!(
+        MemoryPlan::new(footprint.clone(), limits(needed - 1)),
+        Err(ModelDoesNotFit {
+            device_bytes: needed - 1,
+            ..refusal
+        })
+    );
+    let plan = MemoryPlan::new(footprint, limits(needed)).unwrap();
+    assert_eq!((plan.context_tokens, plan.cache_bytes), (512, 0));
+    assert_eq!(planned_bytes(&plan), needed);
+}
+
+#[test]
+fn a_large_memory_gives_the_models_context() {
+    let footprint = footprint_9b();
+    let plan = MemoryPlan::new(footprint.clone(), limits(80 * GIB)).unwrap();
+    assert_eq!((plan.context_tokens, plan.max_batch), (65_536, 4));
+    // Every place of the batch is full, and no more is taken.
+    assert_eq!(plan.kv_bytes, 4 * footprint.kv_bytes(65_536));
+    assert_eq!(plan.feature_bytes, 4 * footprint.feature_bytes(65_536));
+    assert!(plan.cache_bytes > 0);
+    let larger = MemoryPlan::new(footprint, limits(u64::MAX)).unwrap();
+    assert_eq!(larger.kv_bytes, plan.kv_bytes);
+    assert!(larger.cache_bytes <= larger.kv_bytes + larger.feature_bytes);
+}
+
+#[test]
+fn shares_are_never_more_than_the_device_has() {
+    let footprint = footprint_9b();
+    for device_gib in 24..=64 {
+        for (max_batch, max_context) in [(1, None), (4, None), (64, Some(32_768)), (0, Some(0))] {
+            let limits = Limits {
+                max_batch,
+                max_context,
+                ..limits(device_gib * GIB)
+            };
+            let Ok(plan) = MemoryPlan::new(footprint.clone(), limits) else {
+                assert_eq!(device_gib, 24, "{limits:?}");
+                continue;
+            };
+            assert!(planned_bytes(&plan) <= limits.device_bytes, "{plan:?}");
+            // A request of the whole context finds room.
+            let n_tokens = plan.context_tokens;
+            assert!(n_tokens >= 1, "{plan:?}");
+            assert!(plan.kv_bytes >= footprint.kv_bytes(n_tokens), "{plan:?}");
+        }
+    }
+}
+
+#[test]
+fn caches_give_way_to_a_context_that_was_asked_for() {
+    let footprint = footprint_9b();
+    let any = limits(28 * GIB);
+    let asked = Limits {
+        max_context: Some(65_536),
+        ..any
+    };
+    let [any, asked] =
+        [any, asked].map(|limits| MemoryPlan::new(footprint.clone(), limits).unwrap());
+    assert!(asked.context_tokens > any.context_tokens, "{any:?}");
+    assert!(asked.cache_bytes < any.cache_bytes, "{asked:?}");
+    let small = Limits {
+        max_context: Some(4096),
+        ..limits(28 * GIB)
+    };
+    let small = MemoryPlan::new(footprint, small).unwrap();
+    assert_eq!(small.context_tokens, 4096);
+    assert!(small.cache_bytes > 0);
+}
+
+fn row(device_gib: u64, page_patches: usize, batch: usize, context_tokens: usize) -> PlanRow {
+    let memory = (device_gib * GIB, DEFAULT_HEADROOM_BYTES);
+    let requests = (batch, context_tokens);
+    PlanRow::new(&footprint_9b(), page_patches, requests, memory)
+}
+
+#[test]
+fn a_row_says_what_fits_and_what_keeps_the_rest_from_fitting() {
+    let page = patches(1024, 1024);
+    let small = row(24, page, 1, 65_536);
+    assert_eq!(
+        (small.fits, small.shortfall),
+        (false, Some(Shortfall::Memory))
+    );
+    assert!(small.largest_context_tokens < 65_536);
+    let large = row(32, page, 1, 65_536);
+    assert_eq!((large.fits, large.shortfall), (true, None));
+    assert_eq!(large.largest_context_tokens, 65_536);
+    let beyond = row(32, page, 1, 65_537);
+    assert_eq!(beyond.shortfall, Some(Shortfall::ModelContext));
+    let page_tokens = large.vision_tokens;
+    assert_eq!(page_tokens, 37 * 37);
+    assert_eq!(row(32, page, 1, page_tokens).shortfall, None);
+    let short = row(32, page, 1, page_tokens - 1);
+    assert_eq!(short.shortfall, Some(Shortfall::Page));
+    // Not even the weights.
+    assert_eq!(row(16, page, 1, 8192).largest_context_tokens, 0);
+}
+
+#[test]
+fn the_largest_context_fits_and_one_token_more_does_not() {
+    let page = patches(2048, 2048);
+    for batch in [1, 2, 4] {
+        let largest = row(27, page, batch, 8192).largest_context_tokens;
+        assert!((8192..65_536).contains(&largest), "{batch}: {largest}");
+        assert!(row(27, page, batch, largest).fits);
+        let more = row(27, page, batch, largest + 1);
+        assert_eq!(more.shortfall, Some(Shortfall::Memory));
+    }
+}
+
+#[test]
+fn the_total_of_a_row_is_the_sum_of_its_parts() {
+    let footprint = footprint_9b();
+    let row = row(24, patches(512, 512), 2, 8192);
+    let activations = row.vision_bytes + row.decoder_bytes;
+    let held = row.kv_bytes + row.feature_bytes;
+    let sum = footprint.weight_bytes + DEFAULT_HEADROOM_BYTES + activations + held;
+    assert_eq!(row.total_bytes, sum);
+    assert_eq!(row.kv_bytes, 2 * 8192 * 40 * 1024);
+    assert_eq!(row.feature_bytes, 2 * 8192 * 4096 * BF16_BYTES);
+}
+
+#[test]
+fn the_most_tokens_are_found_at_both_ends() {
+    for (limit, most) in [(0, 0), (1, 1), (10, 0), (10, 3), (10, 10)] {
+        assert_eq!(most_tokens(limit, |n| n <= most), most, "of {limit}");
+    }
+    assert_eq!(most_tokens(10, |_| true), 10);
+}
+
+#[test]
+fn figures_without_bound_do_not_overflow() {
+    let json = CONFIG_9B
+        .replace("\"num_hidden_layers\": 40", "\"num_hidden_layers\": 1024")
+        .replace("65536", "16777216");
+    let footprint = Footprint::new(&ModelConfig::from_json(&json).unwrap(), 4);
+    let requests = (usize::MAX, usize::MAX);
+    let row = PlanRow::new(&footprint, 1 << 25, requests, (u64::MAX, u64::MAX));
+    assert_eq!(row.total_bytes, u64::MAX);
+    let limits = Limits {
+        max_batch: usize::MAX,
+        headroom_bytes: u64::MAX,
+        ..limits(u64::MAX)
+    };
+    assert!(MemoryPlan::new(footprint, limits).is_err());
+}
