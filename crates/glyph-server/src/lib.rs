@@ -1,1 +1,38 @@
 //! OpenAI-compatible HTTP server over glyph-engine.
+//!
+//! [`serve`] takes a listener, a [`ServerConfig`] and an engine, whose model may still be loading. One table of routes
+//! ([`routes`](mod@routes)) feeds the router and the OpenAPI document. There are no tensors in here.
+
+mod answer;
+mod auth;
+mod body;
+mod chat;
+mod config;
+mod error;
+mod fields;
+mod generation;
+mod health;
+mod images;
+mod logprobs;
+mod machine;
+pub mod metrics;
+mod models;
+mod prepare;
+mod remote;
+mod renderers;
+mod request_id;
+mod request_log;
+mod routes;
+mod server;
+mod state;
+mod think;
+mod usage;
+mod web;
+
+pub use chat::{ChatCompletionRequest, ChatContent, ChatMessage, ChatPart, ChatRole, ImageUrl};
+pub use config::{
+    DEFAULT_BODY_LIMIT_BYTES, DEFAULT_DRAIN_TIMEOUT, DEFAULT_MAX_PAGES, ServerConfig,
+};
+pub use generation::{GenerationFields, Stop, StreamOptions};
+pub use metrics::{Metrics, MetricsError};
+pub use server::serve;
