@@ -7,6 +7,7 @@ mod answer;
 mod auth;
 mod body;
 mod chat;
+mod completions;
 mod config;
 mod error;
 mod fields;
@@ -17,6 +18,7 @@ mod logprobs;
 mod machine;
 pub mod metrics;
 mod models;
+mod pages;
 mod prepare;
 mod remote;
 mod renderers;
@@ -26,13 +28,16 @@ mod routes;
 mod server;
 mod state;
 mod think;
+mod tokenize;
 mod usage;
 mod web;
 
 pub use chat::{ChatCompletionRequest, ChatContent, ChatMessage, ChatPart, ChatRole, ImageUrl};
+pub use completions::CompletionRequest;
 pub use config::{
     DEFAULT_BODY_LIMIT_BYTES, DEFAULT_DRAIN_TIMEOUT, DEFAULT_MAX_PAGES, ServerConfig,
 };
 pub use generation::{GenerationFields, Stop, StreamOptions};
 pub use metrics::{Metrics, MetricsError};
+pub use pages::{PagesFormat, PagesRequest};
 pub use server::serve;

@@ -15,7 +15,9 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::error::{ApiError, ApiErrors, Code, error_schema};
 use crate::state::AppState;
-use crate::{auth, chat, health, models, request_id, request_log, web};
+use crate::{
+    auth, chat, completions, health, models, pages, request_id, request_log, tokenize, web,
+};
 
 #[derive(OpenApi)]
 #[openapi(info(
@@ -28,6 +30,9 @@ struct Document;
 fn keyed() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(chat::create))
+        .routes(routes!(completions::create))
+        .routes(routes!(tokenize::count))
+        .routes(routes!(pages::draw))
         .routes(routes!(models::list))
         .routes(routes!(models::get))
         .routes(routes!(health::metrics))

@@ -33,7 +33,6 @@ impl AppState {
     /// For one server.
     pub fn new(config: ServerConfig, engine: Engine, metrics: Metrics) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let started = SystemTime::now().duration_since(UNIX_EPOCH);
         Self(Arc::new(Inner {
             keys: Keys::new(&config.api_keys),
             renderers: Renderers::new(config.model_renderer.clone()),
@@ -42,7 +41,7 @@ impl AppState {
             engine,
             metrics,
             preparing: Arc::new(Semaphore::new(cores)),
-            started_s: started.map_or(0, |time| time.as_secs()),
+            started_s: now_s(),
         }))
     }
 
@@ -134,4 +133,10 @@ impl AppState {
         });
         done.await.map_err(|error| ApiError::internal(&error))?
     }
+}
+
+/// Seconds since 1970.
+pub fn now_s() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(0, |time| time.as_secs())
 }

@@ -1,7 +1,6 @@
 //! What a chat answer looks like.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use glyph_engine::{Done, Token};
 use glyph_model::checkpoint::CheckpointSettings;
@@ -11,6 +10,7 @@ use uuid::Uuid;
 
 use crate::answer::Chunks;
 use crate::logprobs::{ChatLogprobs, TokenLogprob};
+use crate::state::now_s;
 use crate::think::{Split, ThinkSplitter};
 use crate::usage::{Finish, Usage};
 
@@ -122,12 +122,6 @@ impl Head {
             model,
         }
     }
-}
-
-/// Seconds since 1970.
-pub fn now_s() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.map_or(0, |time| time.as_secs())
 }
 
 /// Collects a whole answer.
