@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clap::{Arg, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 
+use crate::serve_args::ServeArgs;
+
 /// Reads long text as page images with a vision-language model.
 ///
 /// The text is rendered to pages; the model sees the pages instead of the text and answers
@@ -26,6 +28,7 @@ const AFTER_HELP: &str = concat!(
   glyph read --image scan.png
   glyph render --text report.txt --out pages
   glyph info --model ~/models/Glyph
+  glyph serve --port 8080
   glyph completions bash > ~/.local/share/bash-completion/completions/glyph
 
 ",
@@ -47,6 +50,9 @@ pub enum Command {
     /// Show what a model is made of and whether it can run.
     #[command(next_line_help = true, after_help = INFO_HELP)]
     Info(InfoArgs),
+    /// Serve a model over HTTP, with the API of OpenAI.
+    #[command(next_line_help = true, after_help = SERVE_HELP)]
+    Serve(Box<ServeArgs>),
     /// Print a completion script for a shell.
     #[command(next_line_help = true, after_help = COMPLETIONS_HELP)]
     Completions {
@@ -85,6 +91,15 @@ Examples:
   glyph info --model ~/models/Glyph --json
 
 Exits with 4 when the checkpoint cannot run, after listing what is wrong with it.";
+
+const SERVE_HELP: &str = "\
+Examples:
+  glyph serve
+  glyph serve --model ~/models/Glyph --port 8000 --api-key-file keys.txt
+  glyph serve --config serve.toml --log-format json --log-file /var/log/glyph
+
+A flag wins over its environment variable, and that over the file. SIGTERM and Ctrl-C finish what
+runs, for --drain-timeout seconds; a second one ends at once.";
 
 const COMPLETIONS_HELP: &str = "\
 Examples:
