@@ -10,6 +10,7 @@ use glyph_engine::{Done, EngineError, Event, Events, Request, Token};
 use serde::Serialize;
 
 use crate::error::ApiError;
+use crate::images::PixelHold;
 use crate::metrics::Metrics;
 use crate::request_log::RequestLog;
 use crate::state::AppState;
@@ -23,6 +24,8 @@ pub struct Answer {
     log: RequestLog,
     metrics: Metrics,
     last_token: Option<Instant>,
+    /// Pages that the model has not seen yet.
+    pixels: Option<PixelHold>,
 }
 
 /// What an answer is told as.
@@ -45,7 +48,14 @@ impl Answer {
             log,
             metrics: state.metrics().clone(),
             last_token: None,
+            pixels: None,
         })
+    }
+
+    /// Holds what the request's pages take, until the model has seen them.
+    pub fn holding(mut self, pixels: PixelHold) -> Self {
+        self.pixels = Some(pixels);
+        self
     }
 
     /// What comes next; nothing comes behind [`Step::Done`] or an error.
@@ -82,6 +92,7 @@ impl Answer {
         match self.last_token.replace(now) {
             Some(last) => self.metrics.next_token((now - last).as_secs_f64()),
             None => {
+                self.pixels = None;
                 self.log.first_token();
                 let seconds = (now - self.log.start()).as_secs_f64();
                 self.metrics.first_token(seconds);

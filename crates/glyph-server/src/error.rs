@@ -15,6 +15,9 @@ use utoipa::{IntoResponses, PartialSchema, ToSchema};
 /// When to ask again while the model loads or the server stops.
 const RETRY_NOT_READY: Duration = Duration::from_secs(5);
 
+/// When to ask again while other requests hold what this one needs.
+const RETRY_BUSY: Duration = Duration::from_secs(1);
+
 /// What went wrong, for programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Code {
@@ -199,6 +202,14 @@ impl ApiError {
         }
     }
 
+    /// A server that has no room for the request now.
+    pub fn busy(message: &str) -> Self {
+        Self {
+            retry_after: Some(RETRY_BUSY),
+            ..Self::new(Code::QueueFull, message)
+        }
+    }
+
     /// Its code.
     pub fn code(&self) -> Code {
         self.code
@@ -329,6 +340,8 @@ impl IntoResponses for ApiErrors {
 }
 
 /// The schemas that [`ApiErrors`] refers to.
-pub fn error_schema() -> (String, RefOr<utoipa::openapi::Schema>) {
-    (ErrorBody::name().into_owned(), ErrorBody::schema())
+pub fn error_schemas() -> Vec<(String, RefOr<utoipa::openapi::Schema>)> {
+    let mut schemas = vec![(ErrorBody::name().into_owned(), ErrorBody::schema())];
+    ErrorBody::schemas(&mut schemas);
+    schemas
 }

@@ -1,6 +1,7 @@
 //! Images of a request: where they are, and decoding them within bounds.
 
 use std::io::Cursor;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
@@ -8,6 +9,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use glyph_model::ModelError;
 use glyph_model::preprocess::RgbImage;
 use image::ImageReader;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;
 
 use crate::error::{ApiError, Code};
@@ -64,28 +66,82 @@ impl ImageSource {
     }
 }
 
+/// Pixels that all requests together may hold until the model has seen them: decoded pages wait in memory with their
+/// request, at fifteen bytes a pixel.
+const MOST_HELD_PIXELS: u64 = 2 * MOST_REQUEST_PIXELS;
+
+/// Pixels that are counted as one.
+const PIXELS_PER_PERMIT: u64 = 1 << 12;
+
+/// What all requests together may hold.
+#[derive(Debug, Clone)]
+pub struct PixelPool(Arc<Semaphore>);
+
+impl PixelPool {
+    /// With nothing held.
+    pub fn new() -> Self {
+        let permits = usize::try_from(MOST_HELD_PIXELS / PIXELS_PER_PERMIT);
+        Self(Arc::new(Semaphore::new(
+            permits.unwrap_or(Semaphore::MAX_PERMITS),
+        )))
+    }
+
+    /// A budget for one request.
+    pub fn budget(&self) -> PixelBudget {
+        PixelBudget {
+            used: 0,
+            pool: self.clone(),
+            hold: PixelHold(None),
+        }
+    }
+}
+
 /// Counts the pixels of a request.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct PixelBudget {
     used: u64,
+    pool: PixelPool,
+    hold: PixelHold,
 }
+
+/// The pixels of a request; they are free for others when it is dropped.
+#[derive(Debug)]
+pub struct PixelHold(Option<OwnedSemaphorePermit>);
 
 impl PixelBudget {
     /// Counts a page.
     ///
     /// # Errors
-    /// [`Code::ImageTooLarge`] when all pages together are too large.
+    /// [`Code::ImageTooLarge`] when all pages together are too large, [`Code::QueueFull`] when other requests hold too
+    /// many.
     pub fn take(&mut self, width_px: u64, height_px: u64, path: &str) -> Result<(), ApiError> {
-        self.used = self.used.saturating_add(width_px.saturating_mul(height_px));
-        if self.used <= MOST_REQUEST_PIXELS {
-            return Ok(());
+        let pixels = width_px.saturating_mul(height_px);
+        self.used = self.used.saturating_add(pixels);
+        if self.used > MOST_REQUEST_PIXELS {
+            let message = format!(
+                "the pages of the request up to {path} hold {} pixels; at most {MOST_REQUEST_PIXELS} are taken. Send \
+                 fewer or smaller pages",
+                self.used
+            );
+            return Err(ApiError::of(Code::ImageTooLarge, path, message));
         }
-        let message = format!(
-            "the pages of the request up to {path} hold {} pixels; at most {MOST_REQUEST_PIXELS} are taken. Send \
-             fewer or smaller pages",
-            self.used
-        );
-        Err(ApiError::of(Code::ImageTooLarge, path, message))
+        let permits = u32::try_from(pixels.div_ceil(PIXELS_PER_PERMIT)).unwrap_or(u32::MAX);
+        let pool = Arc::clone(&self.pool.0);
+        let Ok(taken) = pool.try_acquire_many_owned(permits) else {
+            return Err(ApiError::busy(
+                "other requests hold as many pages as memory has room for. Try again in a moment",
+            ));
+        };
+        match &mut self.hold.0 {
+            Some(held) => held.merge(taken),
+            none => *none = Some(taken),
+        }
+        Ok(())
+    }
+
+    /// What was taken.
+    pub fn into_hold(self) -> PixelHold {
+        self.hold
     }
 }
 
@@ -161,7 +217,7 @@ fn data_bytes(url: &str, path: &str) -> Result<Vec<u8>, ApiError> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Code, ImageSource, PixelBudget, data_bytes, decode};
+    use super::{Code, ImageSource, PixelPool, data_bytes, decode};
 
     #[test]
     fn a_data_url_is_taken_with_or_without_padding() {
@@ -195,18 +251,26 @@ mod tests {
     }
 
     #[test]
-    fn pages_share_a_budget() {
-        let mut budget = PixelBudget::default();
+    fn pages_share_a_budget_and_requests_a_pool() {
+        let pool = PixelPool::new();
+        let mut budget = pool.budget();
         assert!(budget.take(8192, 8192, "a").is_ok());
         assert!(budget.take(8192, 8192, "b").is_ok());
         let error = budget.take(1, 1, "c").unwrap_err();
         assert_eq!(error.code(), Code::ImageTooLarge);
+        let hold = budget.into_hold();
+        let mut second = pool.budget();
+        assert!(second.take(16384, 8192, "a").is_ok());
+        let error = pool.budget().take(1, 1, "a").unwrap_err();
+        assert_eq!(error.code(), Code::QueueFull);
+        drop(hold);
+        assert!(pool.budget().take(1, 1, "a").is_ok());
     }
 
     #[test]
     fn what_is_no_image_is_said_so() {
         let source = ImageSource::Bytes(b"hello".to_vec());
-        let error = decode(&source, "url", &mut PixelBudget::default()).unwrap_err();
+        let error = decode(&source, "url", &mut PixelPool::new().budget()).unwrap_err();
         assert_eq!(error.code(), Code::InvalidImage);
     }
 }

@@ -169,6 +169,8 @@ const GAUGES: [(&str, &str); 14] = [
     (DEVICE_CELSIUS, "Temperature of an NVIDIA device"),
 ];
 
+const PROMPT_KINDS: [&str; 3] = ["text", "image", "cached"];
+
 const STATES: [&str; 6] = [
     "starting", "loading", "ready", "draining", "stopped", "failed",
 ];
@@ -212,6 +214,13 @@ impl Metrics {
             }
             for (name, help) in GAUGES {
                 metrics::describe_gauge!(name, help);
+            }
+            // Seen from the start: a rate over a series needs a first value.
+            for name in [GENERATED_TOKENS, PAGES_RENDERED] {
+                counter!(name).absolute(0);
+            }
+            for kind in PROMPT_KINDS {
+                counter!(PROMPT_TOKENS, "kind" => kind).absolute(0);
             }
         });
         Ok(metrics)
@@ -283,11 +292,12 @@ impl Metrics {
 
     pub(crate) fn prompt(&self, usage: &Usage) {
         self.count(|| {
-            for (kind, n_tokens) in [
-                ("text", usage.prompt_text_tokens),
-                ("image", usage.prompt_image_tokens),
-                ("cached", usage.cached_tokens),
-            ] {
+            let counts = [
+                usage.prompt_text_tokens,
+                usage.prompt_image_tokens,
+                usage.cached_tokens,
+            ];
+            for (kind, n_tokens) in PROMPT_KINDS.into_iter().zip(counts) {
                 counter!(PROMPT_TOKENS, "kind" => kind).increment(n_tokens as u64);
             }
         });

@@ -23,7 +23,6 @@ use zip::{CompressionMethod, ZipWriter};
 use crate::body::JsonBody;
 use crate::error::{ApiError, ApiErrors, Code};
 use crate::fields::{Fields, shown};
-use crate::images::PixelBudget;
 use crate::state::AppState;
 use crate::tokenize::text_tokens;
 
@@ -158,7 +157,7 @@ impl Drawn {
     fn new(state: &AppState, renderer: &Renderer, text: &str) -> Result<Self, ApiError> {
         let start = Instant::now();
         let most_pages = state.config().max_pages;
-        let mut budget = PixelBudget::default();
+        let mut budget = state.pixels().budget();
         let mut drawing = renderer.png_pages_parallel(text);
         let mut pages = Vec::new();
         for page in drawing.by_ref() {

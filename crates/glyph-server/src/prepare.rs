@@ -8,14 +8,17 @@ use glyph_model::prompt::{Message, Part as PromptPart};
 
 use crate::chat::{Conversation, Part, Turn};
 use crate::error::{ApiError, Code};
-use crate::images::{self, ImageSource, PixelBudget};
+use crate::images::{self, ImageSource, PixelBudget, PixelHold};
 use crate::state::AppState;
 
-/// The prompt of a conversation.
+/// The prompt of a conversation, and what its pages take until the model has seen them.
 ///
 /// # Errors
 /// Names the part that cannot be used.
-pub async fn chat(state: &AppState, conversation: Conversation) -> Result<Prepared, ApiError> {
+pub async fn chat(
+    state: &AppState,
+    conversation: Conversation,
+) -> Result<(Prepared, PixelHold), ApiError> {
     let Conversation(mut turns) = conversation;
     let parts = turns.iter().flat_map(|turn| &turn.parts);
     let n_images = parts.filter(|part| matches!(part, Part::Image(..))).count();
@@ -31,7 +34,8 @@ pub async fn chat(state: &AppState, conversation: Conversation) -> Result<Prepar
             let mut pages = Pages::new(&of_work);
             let messages = turns.into_iter().map(|turn| pages.message(turn));
             let messages = messages.collect::<Result<Vec<_>, _>>()?;
-            Ok(of_work.engine().prepare_chat(&messages, &pages.images)?)
+            let prepared = of_work.engine().prepare_chat(&messages, &pages.images)?;
+            Ok((prepared, pages.budget.into_hold()))
         })
         .await
 }
@@ -75,7 +79,7 @@ impl<'a> Pages<'a> {
         Self {
             state,
             images: Vec::new(),
-            budget: PixelBudget::default(),
+            budget: state.pixels().budget(),
         }
     }
 

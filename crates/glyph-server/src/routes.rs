@@ -1,10 +1,11 @@
 //! The one table of routes: it feeds the router, the OpenAPI document and the pages that show it.
 
+use std::sync::Arc;
+
 use axum::extract::{Extension, Request, State};
 use axum::http::{HeaderValue, Method, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router, middleware};
-use std::sync::Arc;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{Any, CorsLayer};
 use utoipa::OpenApi;
@@ -13,7 +14,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use crate::error::{ApiError, ApiErrors, Code, error_schema};
+use crate::error::{ApiError, ApiErrors, Code, error_schemas};
 use crate::state::AppState;
 use crate::{
     auth, chat, completions, health, models, pages, request_id, request_log, tokenize, web,
@@ -67,11 +68,11 @@ pub fn app(state: &AppState) -> Router {
         .merge(open())
         .split_for_parts();
     let components = document.components.get_or_insert_default();
-    components.schemas.extend([error_schema()]);
+    components.schemas.extend(error_schemas());
     let key = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
     components.add_security_scheme("api_key", SecurityScheme::Http(key));
     let docs = SwaggerUi::new("/docs").config(Config::from("/openapi.json"));
-    router
+    let app = router
         .method_not_allowed_fallback(wrong_method)
         .merge(docs)
         .fallback(web::serve)
@@ -82,8 +83,11 @@ pub fn app(state: &AppState) -> Router {
             request_log::log_requests,
         ))
         .layer(middleware::from_fn(request_id::set_request_id))
-        .layer(cors(&state.config().cors_origins))
-        .with_state(state.clone())
+        .with_state(state.clone());
+    match state.config().cors_origins.as_slice() {
+        [] => app,
+        origins => app.layer(cors(origins)),
+    }
 }
 
 async fn wrong_method(State(_): State<AppState>, request: Request) -> ApiError {
@@ -105,9 +109,6 @@ fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
 
 /// Which pages in browsers may call.
 fn cors(origins: &[String]) -> CorsLayer {
-    if origins.is_empty() {
-        return CorsLayer::new();
-    }
     let layer = CorsLayer::new()
         .allow_methods([Method::GET, Method::POST, Method::OPTIONS])
         .allow_headers([
@@ -125,4 +126,33 @@ fn cors(origins: &[String]) -> CorsLayer {
             .filter_map(|origin| HeaderValue::from_str(origin).ok())
             .collect::<Vec<_>>(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::body::{Body, to_bytes};
+    use axum::extract::Request;
+    use axum::routing::get;
+    use tower::ServiceExt;
+    use tower_http::catch_panic::CatchPanicLayer;
+
+    use super::panicked;
+
+    #[tokio::test]
+    async fn a_panic_is_500_and_its_words_are_not_sent() {
+        let broken = async || -> &'static str { panic!("the secret of {}", 42) };
+        let app = Router::new()
+            .route("/", get(broken))
+            .layer(CatchPanicLayer::custom(panicked));
+        let request = Request::get("/").body(Body::empty()).unwrap();
+        let response = app.oneshot(request).await.unwrap();
+        assert_eq!(response.status(), 500);
+        let body = to_bytes(response.into_body(), 1 << 16).await.unwrap();
+        let body = String::from_utf8(body.to_vec()).unwrap();
+        assert!(
+            body.contains("internal_error") && !body.contains("secret"),
+            "{body}"
+        );
+    }
 }

@@ -86,4 +86,5 @@ async fn drain(engine: &Engine, timeout: Duration) {
         );
     }
     engine.stop();
+    tracing::info!("stopped");
 }

@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use crate::auth::Keys;
 use crate::config::ServerConfig;
 use crate::error::{ApiError, Code};
+use crate::images::PixelPool;
 use crate::metrics::Metrics;
 use crate::remote::RemoteImages;
 use crate::renderers::Renderers;
@@ -26,6 +27,7 @@ struct Inner {
     renderers: Renderers,
     remote_images: Option<RemoteImages>,
     preparing: Arc<Semaphore>,
+    pixels: PixelPool,
     started_s: u64,
 }
 
@@ -41,6 +43,7 @@ impl AppState {
             engine,
             metrics,
             preparing: Arc::new(Semaphore::new(cores)),
+            pixels: PixelPool::new(),
             started_s: now_s(),
         }))
     }
@@ -73,6 +76,11 @@ impl AppState {
     /// Fetches images, where that is allowed.
     pub fn remote_images(&self) -> Option<&RemoteImages> {
         self.0.remote_images.as_ref()
+    }
+
+    /// What decoded pages may take.
+    pub fn pixels(&self) -> &PixelPool {
+        &self.0.pixels
     }
 
     /// Seconds since 1970 when the server started.

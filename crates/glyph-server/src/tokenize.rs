@@ -44,7 +44,7 @@ pub async fn count(
     let request = ChatRequest::read(&mut fields)?;
     state.model_name(request.model.as_deref())?;
     state.settings()?;
-    let prepared = prepare::chat(&state, request.conversation).await?;
+    let (prepared, _) = prepare::chat(&state, request.conversation).await?;
     let (text_tokens, image_tokens) = (prepared.n_text_tokens(), prepared.n_image_tokens());
     Ok(Json(TokenCounts {
         text_tokens,

@@ -10,3 +10,4 @@ mod read;
 mod readme;
 mod render;
 mod run;
+mod serve;

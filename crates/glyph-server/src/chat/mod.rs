@@ -46,7 +46,7 @@ pub async fn create(
     let request = ChatRequest::read(&mut fields)?;
     let model = state.model_name(request.model.as_deref())?.to_owned();
     let settings = state.settings()?;
-    let prepared = prepare::chat(&state, request.conversation).await?;
+    let (prepared, pixels) = prepare::chat(&state, request.conversation).await?;
     let most_new_tokens = state.engine().most_new_tokens(&prepared)?;
     let generation = request.generation.over(&settings, most_new_tokens)?;
     let engine_request = Request {
@@ -55,7 +55,7 @@ pub async fn create(
         top_logprobs: request.top_logprobs,
         caller,
     };
-    let answer = Answer::start(&state, engine_request, log)?;
+    let answer = Answer::start(&state, engine_request, log)?.holding(pixels);
     let head = Head::new(model);
     if request.streaming.stream {
         let chunks = ChatChunks::new(head, settings, request.streaming.include_usage);

@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 pub const MODEL: &str = "glyph-mini";
+pub const CHAT: &str = "/v1/chat/completions";
 
 /// A running server; it stops when the test ends.
 pub struct Server {
@@ -150,6 +151,15 @@ impl Server {
         chunks(&response.text().await.unwrap())
     }
 
+    /// Begins a streamed request, whose answer is not read yet.
+    pub async fn open_stream(&self, body: &Value) -> Response {
+        let mut body = body.clone();
+        body["stream"] = json!(true);
+        let response = self.post(CHAT, &body).await;
+        assert_eq!(response.status(), StatusCode::OK);
+        response
+    }
+
     /// Tells the server to stop, as a signal does.
     pub fn begin_stop(&mut self) {
         self.stop.take().unwrap().send(()).unwrap();
@@ -216,6 +226,18 @@ impl Server {
 pub fn question(text: &str, max_tokens: usize) -> Value {
     json!({
         "messages": [{"role": "user", "content": text}],
+        "max_tokens": max_tokens,
+    })
+}
+
+/// A conversation whose answer is as long as it may be: what has been said once is said again and again.
+pub fn long_answer(max_tokens: usize) -> Value {
+    json!({
+        "messages": [{"role": "user", "content": [
+            {"type": "document", "text": "Twelve lamps for Anna Kern."},
+            {"type": "text", "text": "Read the page."},
+        ]}],
+        "presence_penalty": -100,
         "max_tokens": max_tokens,
     })
 }
