@@ -10,6 +10,8 @@ use glyph_engine::DEFAULT_HEADROOM_BYTES;
 
 use crate::plan_values::{self, PageSize, ValueType};
 
+use crate::serve_args::ServeArgs;
+
 /// Reads long text as page images with a vision-language model.
 ///
 /// The text is rendered to pages; the model sees the pages instead of the text and answers
@@ -31,6 +33,7 @@ const AFTER_HELP: &str = concat!(
   glyph render --text report.txt --out pages
   glyph info --model ~/models/Glyph
   glyph plan --model ~/models/Glyph --device-memory 24GiB --dtype bf16
+  glyph serve --port 8080
   glyph completions bash > ~/.local/share/bash-completion/completions/glyph
 
 ",
@@ -55,6 +58,9 @@ pub enum Command {
     /// Show how much memory a model needs on a device, from its configuration alone.
     #[command(next_line_help = true, after_help = PLAN_HELP)]
     Plan(PlanArgs),
+    /// Serve a model over HTTP, with the API of OpenAI.
+    #[command(next_line_help = true, after_help = SERVE_HELP)]
+    Serve(Box<ServeArgs>),
     /// Print a completion script for a shell.
     #[command(next_line_help = true, after_help = COMPLETIONS_HELP)]
     Completions {
@@ -102,6 +108,15 @@ Examples:
 
 The directory needs no more than config.json. Sizes have their unit: GiB and MiB count in 1024s,
 GB and MB in 1000s. What the server keeps for its caches comes out of what is left.";
+
+const SERVE_HELP: &str = "\
+Examples:
+  glyph serve
+  glyph serve --model ~/models/Glyph --port 8000 --api-key-file keys.txt
+  glyph serve --config serve.toml --log-format json --log-file /var/log/glyph
+
+A flag wins over its environment variable, and that over the file. SIGTERM and Ctrl-C finish what
+runs, for --drain-timeout seconds; a second one ends at once.";
 
 const COMPLETIONS_HELP: &str = "\
 Examples:

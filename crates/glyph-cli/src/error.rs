@@ -148,6 +148,20 @@ pub enum CliError {
         /// How many problems there are, and where they are listed.
         problems: String,
     },
+    /// `glyph serve` cannot load the model.
+    #[error("the model {name} cannot be used:\n  {}", .problems.join("\n  "))]
+    Unusable {
+        /// The model's directory.
+        name: String,
+        /// What is wrong, a file or a tensor each.
+        problems: Vec<String>,
+    },
+    /// The server's port cannot be opened.
+    #[error("{0}")]
+    Port(String),
+    /// The server cannot begin or go on.
+    #[error("the server failed: {0}")]
+    Serve(io::Error),
     /// Weights and cache are larger than the free memory.
     #[error(
         "{name} takes {needed_gb:.1} GB as f32 with the keys and values of {n_positions} tokens, and \
@@ -237,6 +251,8 @@ impl CliError {
             Self::Run(ModelError::Read { .. })
             | Self::Write { .. }
             | Self::Encode { .. }
+            | Self::Port(_)
+            | Self::Serve(_)
             | Self::Output(_) => INTERNAL,
             Self::Usage(_) | Self::Parameter { .. } => USAGE,
             Self::InputFile { .. }
@@ -249,6 +265,7 @@ impl CliError {
             Self::Model { .. }
             | Self::NoModelDirectory(_)
             | Self::ModelStyle { .. }
+            | Self::Unusable { .. }
             | Self::Incomplete { .. }
             | Self::Memory { .. }
             | Self::Run(_) => MODEL,

@@ -127,6 +127,29 @@ pub fn run(args: &InfoArgs) -> Result<(), CliError> {
     })
 }
 
+/// What keeps a model from running, each in a line.
+pub fn problems(files: &ModelFiles) -> Vec<String> {
+    let info = match ModelInfo::read(files) {
+        Ok(info) => info,
+        Err(error) => return vec![error.to_string()],
+    };
+    let missing = info.missing_tensors.iter();
+    let missing = missing.map(|tensor| format!("{tensor} is missing from the weights"));
+    let wrong = info.wrong_shapes.iter().map(|wrong| {
+        let (expected, found) = (&wrong.expected, &wrong.found);
+        format!(
+            "{} has the shape {found:?}; config.json asks for {expected:?}",
+            wrong.tensor
+        )
+    });
+    info.file_problems
+        .iter()
+        .cloned()
+        .chain(missing)
+        .chain(wrong)
+        .collect()
+}
+
 impl ModelInfo {
     /// Reads everything but the weights' values. Only a configuration that cannot be used is an
     /// error; all else is reported.

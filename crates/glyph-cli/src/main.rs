@@ -23,6 +23,8 @@ mod progress;
 mod read;
 mod render;
 mod report;
+mod serve;
+mod serve_args;
 mod style;
 mod text_input;
 
@@ -42,13 +44,17 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(message) => return show(&message),
     };
-    progress::clear_on_interrupt();
+    // A server that is interrupted finishes what runs.
+    if !matches!(cli.command, Command::Serve(_)) {
+        progress::clear_on_interrupt();
+    }
     end(match &cli.command {
         Command::Ask(args) => ask::run(args),
         Command::Read(args) => read::run(args),
         Command::Render(args) => render::run(args),
         Command::Info(args) => info::run(args),
         Command::Plan(args) => plan::run(args),
+        Command::Serve(args) => serve::run(args),
         Command::Completions { shell } => completions(*shell),
     })
 }

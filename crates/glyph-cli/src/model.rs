@@ -155,7 +155,11 @@ pub struct Model {
 impl Model {
     /// Reads the small files of a directory or of the built-in model.
     pub fn open(directory: Option<&Path>) -> Result<Self, CliError> {
-        let files = ModelFiles::find(directory)?;
+        Self::of(ModelFiles::find(directory)?)
+    }
+
+    /// Reads the small files.
+    pub fn of(files: ModelFiles) -> Result<Self, CliError> {
         let settings = CheckpointSettings::read(&files).map_err(|error| files.error(error))?;
         Ok(Self { files, settings })
     }

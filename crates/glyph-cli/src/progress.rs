@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::output;
 
 /// Exit code of an interrupted process: 128 and the number of SIGINT.
-const INTERRUPTED: i32 = 130;
+pub const INTERRUPTED: i32 = 130;
 
 const TICK: Duration = Duration::from_millis(120);
 

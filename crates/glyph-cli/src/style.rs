@@ -24,7 +24,7 @@ pub fn renderer(
     match requested {
         Some(path) if path.as_os_str() == OFFICIAL => official(text),
         Some(path) => from_file(path),
-        None => match from_model(model)? {
+        None => match of_model(model)? {
             Some(renderer) => Ok(renderer),
             None => official(text),
         },
@@ -33,7 +33,7 @@ pub fn renderer(
 
 /// Whether the model's own style, if it has one, can be used.
 pub fn check(model: &ModelFiles) -> Result<(), CliError> {
-    from_model(model).map(drop)
+    of_model(model).map(drop)
 }
 
 /// The official style for the text's language, chosen as the official code does.
@@ -59,7 +59,8 @@ fn from_file(path: &Path) -> Result<Renderer, CliError> {
     from_json(&json, path.parent(), style_error)
 }
 
-fn from_model(model: &ModelFiles) -> Result<Option<Renderer>, CliError> {
+/// The renderer for the model's own style, if it has one.
+pub fn of_model(model: &ModelFiles) -> Result<Option<Renderer>, CliError> {
     let json = model.read(MODEL_STYLE);
     let Some(json) = json.map_err(|error| model.error(error))? else {
         return Ok(None);

@@ -1,1 +1,46 @@
 //! OpenAI-compatible HTTP server over glyph-engine.
+//!
+//! [`serve`] takes a listener, a [`ServerConfig`] and an engine, whose model may still be loading. One table of routes
+//! ([`routes`](mod@routes)) feeds the router and the OpenAPI document. There are no tensors in here.
+
+mod answer;
+mod auth;
+mod body;
+mod chat;
+mod completions;
+mod config;
+mod error;
+mod fields;
+mod generation;
+mod health;
+mod images;
+pub mod logging;
+mod logprobs;
+mod machine;
+pub mod metrics;
+mod models;
+mod pages;
+mod port;
+mod prepare;
+mod remote;
+mod renderers;
+mod request_id;
+mod request_log;
+mod routes;
+mod server;
+mod state;
+mod think;
+mod tokenize;
+mod usage;
+mod web;
+
+pub use chat::{ChatCompletionRequest, ChatContent, ChatMessage, ChatPart, ChatRole, ImageUrl};
+pub use completions::CompletionRequest;
+pub use config::{
+    DEFAULT_BODY_LIMIT_BYTES, DEFAULT_DRAIN_TIMEOUT, DEFAULT_MAX_PAGES, ServerConfig,
+};
+pub use generation::{GenerationFields, Stop, StreamOptions};
+pub use metrics::{Metrics, MetricsError};
+pub use pages::{PagesFormat, PagesRequest};
+pub use port::{BindError, bind};
+pub use server::serve;

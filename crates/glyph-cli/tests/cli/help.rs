@@ -13,7 +13,15 @@ fn every_help_has_examples_and_the_main_one_the_exit_codes() {
     ] {
         assert!(help.stdout.contains(part), "no {part:?} in {}", help.stdout);
     }
-    for command in ["ask", "read", "render", "info", "plan", "completions"] {
+    for command in [
+        "ask",
+        "read",
+        "render",
+        "info",
+        "plan",
+        "serve",
+        "completions",
+    ] {
         for flag in ["-h", "--help"] {
             let help = run(&[command, flag]);
             assert_eq!(help.code, 0);

@@ -11,3 +11,4 @@ mod read;
 mod readme;
 mod render;
 mod run;
+mod serve;

@@ -1,0 +1,307 @@
+//! `glyph serve`: the model for many callers, over HTTP.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use glyph_engine::{DEFAULT_HEADROOM_BYTES, Engine, EngineOptions, EngineState, Footprint, Limits};
+use glyph_model::preprocess::PatchGrid;
+use glyph_model::{Checkpoint, ModelError};
+use glyph_server::logging::{self, LogError, LogFormat};
+use glyph_server::{DEFAULT_BODY_LIMIT_BYTES, DEFAULT_DRAIN_TIMEOUT, DEFAULT_MAX_PAGES};
+use glyph_server::{Metrics, ServerConfig};
+use tokio::net::TcpListener;
+
+use crate::device::{self, DTYPE, NamedDevice};
+use crate::document::patch_grid;
+use crate::error::CliError;
+use crate::model::{self, Model, ModelFiles};
+use crate::serve_args::{self, ServeArgs, ServeOptions};
+use crate::{info, memory, output, progress, style};
+
+const DEFAULT_HOST: &str = "0.0.0.0";
+const DEFAULT_PORT: u16 = 8080;
+const DEFAULT_MAX_BATCH: usize = 16;
+const DEFAULT_QUEUE: usize = 256;
+const DEFAULT_LOG_LEVEL: &str = "info";
+
+/// Sizes of the largest page that memory is kept free for, the most generous first.
+const LARGEST_PAGES_PX: [[usize; 2]; 4] = [[2048, 2048], [1536, 1536], [1024, 1024], [768, 1024]];
+
+/// Runs the command.
+pub fn run(args: &ServeArgs) -> Result<(), CliError> {
+    let options = args.options()?;
+    let config = config(&options)?;
+    let _logs = begin_logs(&options)?;
+    let device = device::open(options.device.as_deref().unwrap_or("auto"))?;
+    let files = ModelFiles::find(options.model.as_deref())?;
+    let is_lazy = options.lazy.unwrap_or(false);
+    let loading = Loading::new(&files, device, is_lazy)?;
+    let limits = limits(&options, &loading)?;
+    let config = ServerConfig {
+        max_pages: limits.max_pages,
+        model_renderer: style::of_model(&files)?,
+        ..config
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.map_err(CliError::Serve)?;
+    let serving = Serving {
+        files,
+        loading,
+        config,
+        engine: EngineOptions {
+            limits,
+            queue: options.queue.unwrap_or(DEFAULT_QUEUE),
+            warm_up: !is_lazy,
+        },
+        host: options.host.unwrap_or_else(|| DEFAULT_HOST.to_owned()),
+        port: options.port.unwrap_or(DEFAULT_PORT),
+    };
+    let outcome = runtime.block_on(serving.run());
+    // A thread that still computes must not hold up the end.
+    runtime.shutdown_background();
+    outcome
+}
+
+fn config(options: &ServeOptions) -> Result<ServerConfig, CliError> {
+    let names = &options.served_model_name;
+    let model_names = match names.iter().any(|name| !name.is_empty()) {
+        true => names.clone(),
+        false => vec![default_name(options.model.as_deref())],
+    };
+    if let Some(web) = options.web.as_deref().filter(|web| !web.is_dir()) {
+        return Err(CliError::Parameter {
+            option: "--web".to_owned(),
+            value: web.display().to_string(),
+            reason: "it must be a directory with the page's built files".to_owned(),
+        });
+    }
+    let body_limit = options.body_limit.map(|size| size.as_u64());
+    let body_limit_bytes = body_limit.map_or(DEFAULT_BODY_LIMIT_BYTES, |bytes| {
+        usize::try_from(bytes).unwrap_or(usize::MAX)
+    });
+    let drain_timeout = options.drain_timeout.map(Duration::from_secs);
+    Ok(ServerConfig {
+        model_names,
+        api_keys: options.api_keys()?,
+        cors_origins: options.cors_origins()?,
+        allow_remote_images: options.allow_remote_images.unwrap_or(false),
+        body_limit_bytes,
+        drain_timeout: drain_timeout.unwrap_or(DEFAULT_DRAIN_TIMEOUT),
+        web_directory: options.web.clone(),
+        ..ServerConfig::new("")
+    })
+}
+
+/// The last part of the directory's path.
+fn default_name(model: Option<&Path>) -> String {
+    let Some(path) = model else {
+        return ModelFiles::Bundled.name();
+    };
+    let whole = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    match whole.file_name() {
+        Some(name) => name.to_string_lossy().into_owned(),
+        None => path.display().to_string(),
+    }
+}
+
+fn begin_logs(options: &ServeOptions) -> Result<logging::LogGuard, CliError> {
+    let format = match options.log_format {
+        None | Some(serve_args::LogFormat::Text) => LogFormat::Text,
+        Some(serve_args::LogFormat::Json) => LogFormat::Json,
+    };
+    let level = options.log_level.as_deref().unwrap_or(DEFAULT_LOG_LEVEL);
+    logging::init(format, level, options.log_file.as_deref()).map_err(|error| match error {
+        LogError::Level { level, reason } => CliError::Parameter {
+            option: "--log-level".to_owned(),
+            value: level,
+            reason,
+        },
+        other => CliError::Usage(other.to_string()),
+    })
+}
+
+/// What the memory plan is made from.
+fn limits(options: &ServeOptions, loading: &Loading) -> Result<Limits, CliError> {
+    let free_bytes = options
+        .device_memory
+        .map(|size| size.as_u64())
+        .or_else(memory::free_bytes);
+    let Some(device_bytes) = free_bytes else {
+        return Err(CliError::Usage(
+            "this system does not say how much memory is free. Give --device-memory".to_owned(),
+        ));
+    };
+    let headroom_bytes = match options.memory_headroom {
+        Some(size) => size.as_u64(),
+        None => DEFAULT_HEADROOM_BYTES.min(device_bytes / 4),
+    };
+    let footprint = &loading.footprint;
+    let left_bytes = device_bytes
+        .saturating_sub(headroom_bytes)
+        .saturating_sub(footprint.weight_bytes);
+    let preprocessor = &loading.model.settings.preprocessor;
+    let grids =
+        LARGEST_PAGES_PX.map(|size_px| patch_grid("the largest page", size_px, preprocessor));
+    let patches: Vec<usize> = grids
+        .into_iter()
+        .map(|grid| grid.map(PatchGrid::n_patches))
+        .collect::<Result<_, _>>()?;
+    let fitting = patches
+        .iter()
+        .copied()
+        .find(|n_patches| footprint.vision_bytes(*n_patches) <= left_bytes / 4);
+    let least = patches.last().copied().unwrap_or_default();
+    Ok(Limits {
+        max_batch: options.max_batch.unwrap_or(DEFAULT_MAX_BATCH),
+        max_pages: options.max_pages.unwrap_or(DEFAULT_MAX_PAGES),
+        max_context: options.max_context,
+        device_bytes,
+        headroom_bytes,
+        largest_page_patches: fitting.unwrap_or(least),
+    })
+}
+
+/// A model whose small files are read and whose weights are to come.
+struct Loading {
+    model: Model,
+    device: NamedDevice,
+    footprint: Footprint,
+    /// Leaves the vision tower in its files until a page comes.
+    is_lazy: bool,
+}
+
+impl Loading {
+    fn new(files: &ModelFiles, device: NamedDevice, is_lazy: bool) -> Result<Self, CliError> {
+        let read = || {
+            let model = Model::of(files.clone())?;
+            let weights = files.weights().map_err(|error| files.error(error))?;
+            let config = model::config_for(model.settings.config.clone(), &weights);
+            let footprint = Footprint::new(&config, DTYPE.size() as u64);
+            Ok(Self {
+                model,
+                device,
+                footprint,
+                is_lazy,
+            })
+        };
+        read().map_err(|error: CliError| unusable(files, &error.to_string()))
+    }
+
+    fn load(self, on_share: &mut dyn FnMut(f64)) -> Result<Checkpoint, ModelError> {
+        let weights = self.model.files.weights()?;
+        let n_bytes = self.footprint.weight_bytes.max(1);
+        let on_bytes = |done: usize| on_share(done as f64 / n_bytes as f64);
+        let (settings, device) = (self.model.settings, &self.device.device);
+        if self.is_lazy {
+            settings.load_text_only(weights, device, DTYPE, on_bytes)
+        } else {
+            settings.load(&weights, device, DTYPE, on_bytes)
+        }
+    }
+}
+
+/// Everything that is wrong with a model, a line each.
+fn unusable(files: &ModelFiles, reason: &str) -> CliError {
+    let mut problems = info::problems(files);
+    if problems.is_empty() {
+        problems.push(reason.to_owned());
+    }
+    CliError::Unusable {
+        name: files.name(),
+        problems,
+    }
+}
+
+/// All that a server is made of.
+struct Serving {
+    files: ModelFiles,
+    loading: Loading,
+    config: ServerConfig,
+    engine: EngineOptions,
+    host: String,
+    port: u16,
+}
+
+impl Serving {
+    async fn run(self) -> Result<(), CliError> {
+        let listener = glyph_server::bind(&self.host, self.port).await;
+        let listener = listener.map_err(|error| CliError::Port(error.to_string()))?;
+        let url = url(&self.host, &listener).map_err(CliError::Serve)?;
+        let metrics = Metrics::new().map_err(|error| CliError::Serve(io::Error::other(error)))?;
+        let loading = self.loading;
+        let load = move |on_share: &mut dyn FnMut(f64)| loading.load(on_share);
+        let engine = Engine::start(self.engine, load, metrics.clone()).map_err(CliError::Serve)?;
+        let signal = signal().map_err(CliError::Serve)?;
+        progress::spinner(format!(
+            "loading {}; {url} says how far it is",
+            self.files.name()
+        ));
+        let name = self.config.model_names.first().cloned().unwrap_or_default();
+        let serving = glyph_server::serve(listener, self.config, engine.clone(), metrics, signal);
+        tokio::select! {
+            served = serving => served.map_err(CliError::Serve),
+            reason = failure(&engine, &name, &url) => Err(unusable(&self.files, &reason)),
+        }
+    }
+}
+
+/// Says when the model is ready; returns only when it could not be loaded.
+async fn failure(engine: &Engine, name: &str, url: &str) -> String {
+    let state = engine.settled().await;
+    progress::clear();
+    match state {
+        EngineState::Failed { reason } => reason,
+        EngineState::Ready => {
+            // A server whose output nobody reads serves all the same.
+            drop(output::line(&format!("{name} is ready at {url}")));
+            std::future::pending().await
+        }
+        _ => std::future::pending().await,
+    }
+}
+
+/// Where a person reaches the server.
+fn url(host: &str, listener: &TcpListener) -> io::Result<String> {
+    let address = listener.local_addr()?;
+    Ok(match address {
+        _ if address.ip().is_unspecified() => format!("http://localhost:{}", address.port()),
+        SocketAddr::V4(_) | SocketAddr::V6(_) if host.contains(':') => format!("http://{address}"),
+        _ => format!("http://{host}:{}", address.port()),
+    })
+}
+
+/// Resolves when the process is told to stop. Told again, it ends at once.
+#[cfg(unix)]
+fn signal() -> io::Result<impl Future<Output = ()> + Send> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            std::process::exit(progress::INTERRUPTED);
+        });
+    })
+}
+
+/// Resolves when the process is told to stop.
+#[cfg(not(unix))]
+fn signal() -> io::Result<impl Future<Output = ()> + Send> {
+    Ok(async {
+        // Without a handler the server goes on until it is killed.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    })
+}

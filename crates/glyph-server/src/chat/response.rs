@@ -1,0 +1,286 @@
+//! What a chat answer looks like.
+
+use std::sync::Arc;
+
+use glyph_engine::{Done, Token};
+use glyph_model::checkpoint::CheckpointSettings;
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::answer::Chunks;
+use crate::logprobs::{ChatLogprobs, TokenLogprob};
+use crate::state::now_s;
+use crate::think::{Split, ThinkSplitter};
+use crate::usage::{Finish, Usage};
+
+/// A whole answer.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ChatCompletion {
+    /// Its id.
+    pub id: String,
+    /// `chat.completion`.
+    #[schema(example = "chat.completion")]
+    pub object: &'static str,
+    /// Seconds since 1970.
+    pub created: u64,
+    /// The model.
+    pub model: String,
+    /// The answer; there is one.
+    pub choices: Vec<ChatChoice>,
+    /// What it took.
+    pub usage: Usage,
+}
+
+/// An answer.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ChatChoice {
+    /// 0.
+    pub index: usize,
+    /// What the model says.
+    pub message: AnswerMessage,
+    /// Log-probabilities, where they were asked for.
+    pub logprobs: Option<ChatLogprobs>,
+    /// Why it ended.
+    pub finish_reason: Finish,
+}
+
+/// What the model says.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct AnswerMessage {
+    /// `assistant`.
+    #[schema(example = "assistant")]
+    pub role: &'static str,
+    /// The answer.
+    pub content: String,
+    /// What stood between `<think>` and `</think>` before it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reasoning_content: Option<String>,
+}
+
+/// A piece of a streamed answer.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ChatCompletionChunk {
+    /// The answer's id.
+    pub id: String,
+    /// `chat.completion.chunk`.
+    #[schema(example = "chat.completion.chunk")]
+    pub object: &'static str,
+    /// Seconds since 1970.
+    pub created: u64,
+    /// The model.
+    pub model: String,
+    /// The piece; none in the chunk that carries the usage.
+    pub choices: Vec<ChunkChoice>,
+    /// What the answer took, in the last chunk, where it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Usage>)]
+    pub usage: Option<Option<Usage>>,
+}
+
+/// A piece of an answer.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ChunkChoice {
+    /// 0.
+    pub index: usize,
+    /// What is new.
+    pub delta: Delta,
+    /// Log-probabilities, where they were asked for.
+    pub logprobs: Option<ChatLogprobs>,
+    /// Why the answer ended, in its last piece.
+    pub finish_reason: Option<Finish>,
+}
+
+/// What is new.
+#[derive(Debug, Clone, Default, Serialize, ToSchema)]
+pub struct Delta {
+    /// `assistant`, in the first piece.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<&'static str>,
+    /// Text of the answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content: Option<String>,
+    /// Text of what the model thinks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reasoning_content: Option<String>,
+}
+
+/// What all pieces of an answer have in common.
+#[derive(Debug, Clone)]
+pub struct Head {
+    id: String,
+    created: u64,
+    model: String,
+}
+
+impl Head {
+    /// Of a new answer.
+    pub fn new(model: String) -> Self {
+        Self {
+            id: format!("chatcmpl-{}", Uuid::new_v4().simple()),
+            created: now_s(),
+            model,
+        }
+    }
+}
+
+/// Collects a whole answer.
+pub struct ChatAnswer<'a> {
+    settings: &'a CheckpointSettings,
+    splitter: ThinkSplitter,
+    text: Split,
+    logprobs: Option<ChatLogprobs>,
+}
+
+impl<'a> ChatAnswer<'a> {
+    /// An empty one.
+    pub fn new(settings: &'a CheckpointSettings, with_logprobs: bool) -> Self {
+        Self {
+            settings,
+            splitter: ThinkSplitter::new(),
+            text: Split::default(),
+            logprobs: with_logprobs.then(ChatLogprobs::default),
+        }
+    }
+
+    fn add(&mut self, split: &Split) {
+        self.text.reasoning.push_str(&split.reasoning);
+        self.text.content.push_str(&split.content);
+    }
+
+    /// The next token.
+    pub fn push(&mut self, token: &Token) {
+        let split = self.splitter.push(&token.text);
+        self.add(&split);
+        let entry = token_logprob(self.settings, token);
+        if let Some(logprobs) = &mut self.logprobs {
+            logprobs.content.extend(entry);
+        }
+    }
+
+    /// The answer when it has ended.
+    pub fn finish(mut self, head: Head, done: &Done) -> ChatCompletion {
+        let rest = self.splitter.finish();
+        self.add(&rest);
+        let Split { reasoning, content } = self.text;
+        ChatCompletion {
+            id: head.id,
+            object: "chat.completion",
+            created: head.created,
+            model: head.model,
+            choices: vec![ChatChoice {
+                index: 0,
+                message: AnswerMessage {
+                    role: "assistant",
+                    content,
+                    reasoning_content: some_text(reasoning),
+                },
+                logprobs: self.logprobs,
+                finish_reason: done.finish_reason.into(),
+            }],
+            usage: done.usage.into(),
+        }
+    }
+}
+
+fn token_logprob(settings: &CheckpointSettings, token: &Token) -> Option<TokenLogprob> {
+    let logprobs = token.logprobs.as_ref()?;
+    let tokenizer = &settings.encoder.tokenizer;
+    Some(TokenLogprob::new(tokenizer, token.id, logprobs))
+}
+
+fn some_text(text: String) -> Option<String> {
+    Some(text).filter(|text| !text.is_empty())
+}
+
+/// Cuts an answer into chunks.
+pub struct ChatChunks {
+    head: Head,
+    settings: Arc<CheckpointSettings>,
+    splitter: ThinkSplitter,
+    include_usage: bool,
+}
+
+impl ChatChunks {
+    /// For one answer.
+    pub fn new(head: Head, settings: Arc<CheckpointSettings>, include_usage: bool) -> Self {
+        Self {
+            head,
+            settings,
+            splitter: ThinkSplitter::new(),
+            include_usage,
+        }
+    }
+
+    fn chunk(&self, choices: Vec<ChunkChoice>, usage: Option<Usage>) -> ChatCompletionChunk {
+        ChatCompletionChunk {
+            id: self.head.id.clone(),
+            object: "chat.completion.chunk",
+            created: self.head.created,
+            model: self.head.model.clone(),
+            choices,
+            usage: self.include_usage.then_some(usage),
+        }
+    }
+
+    fn piece(
+        &self,
+        delta: Delta,
+        logprobs: Option<ChatLogprobs>,
+        finish_reason: Option<Finish>,
+    ) -> ChatCompletionChunk {
+        let choice = ChunkChoice {
+            index: 0,
+            delta,
+            logprobs,
+            finish_reason,
+        };
+        self.chunk(vec![choice], None)
+    }
+}
+
+fn delta(split: Split) -> Delta {
+    Delta {
+        role: None,
+        content: some_text(split.content),
+        reasoning_content: some_text(split.reasoning),
+    }
+}
+
+impl Chunks for ChatChunks {
+    type Chunk = ChatCompletionChunk;
+
+    fn begin(&mut self) -> Option<ChatCompletionChunk> {
+        let delta = Delta {
+            role: Some("assistant"),
+            content: Some(String::new()),
+            reasoning_content: None,
+        };
+        Some(self.piece(delta, None, None))
+    }
+
+    fn token(&mut self, token: Token) -> Option<ChatCompletionChunk> {
+        let split = self.splitter.push(&token.text);
+        let logprobs = token_logprob(&self.settings, &token).map(|entry| ChatLogprobs {
+            content: vec![entry],
+        });
+        if split == Split::default() && logprobs.is_none() {
+            return None;
+        }
+        Some(self.piece(delta(split), logprobs, None))
+    }
+
+    fn end(&mut self, done: &Done) -> Vec<ChatCompletionChunk> {
+        let rest = self.splitter.finish();
+        let mut chunks = Vec::new();
+        if rest != Split::default() {
+            chunks.push(self.piece(delta(rest), None, None));
+        }
+        let reason = Some(done.finish_reason.into());
+        chunks.push(self.piece(Delta::default(), None, reason));
+        if self.include_usage {
+            chunks.push(self.chunk(Vec::new(), Some(done.usage.into())));
+        }
+        chunks
+    }
+}

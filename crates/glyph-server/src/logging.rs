@@ -1,0 +1,100 @@
+//! Where log lines go.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use tracing_appender::non_blocking::{NonBlocking, WorkerGuard};
+use tracing_appender::rolling::{RollingFileAppender, Rotation};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// Days of log files that are kept.
+const MOST_FILES: usize = 14;
+
+/// How lines are written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Why logging cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The level is none.
+    #[error(
+        "the log level {level:?} is not one: {reason}. Choose error, warn, info, debug or trace"
+    )]
+    Level {
+        /// The level as given.
+        level: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The directory cannot be written.
+    #[error("cannot write log files in {}: {reason}. Check the directory and its permissions", .directory.display())]
+    Directory {
+        /// The directory.
+        directory: PathBuf,
+        /// The operating system's answer.
+        reason: String,
+    },
+    /// Something else in this process logs already.
+    #[error("logging has begun already: {0}")]
+    Begun(String),
+}
+
+/// Writes what is left when it is dropped.
+#[must_use]
+#[derive(Debug)]
+pub struct LogGuard(#[expect(dead_code, reason = "held until the end")] WorkerGuard);
+
+/// Begins logging: to standard error, or to files in `directory`, a new one every day. Lines are written by a thread
+/// of their own; those that a full disk or a reader that has stalled would hold up are lost, and nothing waits.
+///
+/// # Errors
+/// [`LogError`].
+pub fn init(
+    format: LogFormat,
+    level: &str,
+    directory: Option<&Path>,
+) -> Result<LogGuard, LogError> {
+    let filter = EnvFilter::try_new(level).map_err(|error| LogError::Level {
+        level: level.to_owned(),
+        reason: format!("{error}. Choose error, warn, info, debug or trace"),
+    })?;
+    let (writer, guard) = writer(directory)?;
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(writer)
+        .with_ansi(false);
+    let registry = tracing_subscriber::registry().with(filter);
+    let begun = match format {
+        LogFormat::Text => registry.with(lines).try_init(),
+        LogFormat::Json => registry.with(lines.json().flatten_event(true)).try_init(),
+    };
+    begun.map_err(|error| LogError::Begun(error.to_string()))?;
+    Ok(LogGuard(guard))
+}
+
+fn writer(directory: Option<&Path>) -> Result<(NonBlocking, WorkerGuard), LogError> {
+    let Some(directory) = directory else {
+        return Ok(tracing_appender::non_blocking(io::stderr()));
+    };
+    let failed = |reason: String| LogError::Directory {
+        directory: directory.to_owned(),
+        reason,
+    };
+    std::fs::create_dir_all(directory).map_err(|error| failed(error.to_string()))?;
+    let files = RollingFileAppender::builder()
+        .rotation(Rotation::DAILY)
+        .filename_prefix("glyph")
+        .filename_suffix("log")
+        .max_log_files(MOST_FILES)
+        .build(directory)
+        .map_err(|error| failed(error.to_string()))?;
+    Ok(tracing_appender::non_blocking(files))
+}

@@ -1,0 +1,152 @@
+//! One line of the access log, and one sample of the metrics, per request.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::Response;
+use glyph_engine::Usage;
+
+use crate::error::Code;
+use crate::metrics::Metrics;
+use crate::request_id::RequestId;
+use crate::state::AppState;
+
+/// Route of what is no route.
+const UNMATCHED: &str = "unmatched";
+
+/// Status in log and metrics of a request whose client went away before the answer.
+const CLIENT_CLOSED: u16 = 499;
+
+/// Notes what becomes of a request; it is written when the last clone is gone, which is the end of a streamed answer.
+#[derive(Clone)]
+pub struct RequestLog(Arc<Entry>);
+
+struct Entry {
+    method: Method,
+    route: String,
+    id: String,
+    start: Instant,
+    metrics: Metrics,
+    figures: Mutex<Figures>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Figures {
+    status: Option<StatusCode>,
+    code: Option<Code>,
+    usage: Option<Usage>,
+    first_token_s: Option<f64>,
+    is_done: bool,
+    streams: bool,
+}
+
+impl RequestLog {
+    fn new(request: &Request, metrics: Metrics) -> Self {
+        let route = request.extensions().get::<MatchedPath>();
+        let id = request.extensions().get::<RequestId>();
+        metrics.request_began();
+        Self(Arc::new(Entry {
+            method: request.method().clone(),
+            route: route.map_or(UNMATCHED, MatchedPath::as_str).to_owned(),
+            id: id.map(|id| id.0.clone()).unwrap_or_default(),
+            start: Instant::now(),
+            metrics,
+            figures: Mutex::default(),
+        }))
+    }
+
+    fn note(&self, change: impl FnOnce(&mut Figures)) {
+        change(
+            &mut self
+                .0
+                .figures
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
+    }
+
+    /// When the request came.
+    pub fn start(&self) -> Instant {
+        self.0.start
+    }
+
+    /// The answer is a stream: it is whole when its end has been noted.
+    pub fn streams(&self) {
+        self.note(|figures| figures.streams = true);
+    }
+
+    /// The first token has come.
+    pub fn first_token(&self) {
+        let seconds = self.0.start.elapsed().as_secs_f64();
+        self.note(|figures| figures.first_token_s = Some(seconds));
+    }
+
+    /// The answer has ended.
+    pub fn done(&self, usage: Usage) {
+        self.note(|figures| {
+            figures.usage = Some(usage);
+            figures.is_done = true;
+        });
+    }
+
+    /// The answer has failed after it had begun.
+    pub fn failed(&self, code: Code) {
+        self.note(|figures| {
+            figures.code = Some(code);
+            figures.is_done = true;
+        });
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let figures = *self
+            .figures
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner);
+        let seconds = self.start.elapsed().as_secs_f64();
+        let is_cut = figures.streams && !figures.is_done;
+        let status = match figures.status {
+            Some(status) if !is_cut => status.as_u16(),
+            _ => CLIENT_CLOSED,
+        };
+        let code = figures.code.map(Code::name);
+        self.metrics
+            .request_ended(&self.route, status, code, seconds);
+        let usage = figures.usage.unwrap_or_default();
+        tracing::info!(
+            target: "glyph_server::access",
+            method = self.method.as_str(),
+            path = self.route,
+            status,
+            code,
+            prompt_tokens = figures.usage.map(|_| usage.prompt_tokens()),
+            image_tokens = figures.usage.map(|_| usage.prompt_image_tokens),
+            completion_tokens = figures.usage.map(|_| usage.completion_tokens),
+            first_token_s = figures.first_token_s,
+            seconds,
+            request_id = self.id,
+            "request"
+        );
+    }
+}
+
+/// Logs and counts every request.
+pub async fn log_requests(
+    State(state): State<AppState>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let log = RequestLog::new(&request, state.metrics().clone());
+    request.extensions_mut().insert(log.clone());
+    let response = next.run(request).await;
+    let code = response.extensions().get::<Code>().copied();
+    log.note(|figures| {
+        figures.status = Some(response.status());
+        figures.code = figures.code.or(code);
+    });
+    response
+}

@@ -1,0 +1,116 @@
+//! The web page: its built files, or a few lines that say where the API is.
+
+use std::path::Path;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use axum::response::{Html, IntoResponse, Response};
+use tower::ServiceExt;
+use tower_http::compression::CompressionLayer;
+use tower_http::services::ServeDir;
+
+use crate::error::{ApiError, Code};
+use crate::state::AppState;
+
+const PLAIN_PAGE: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Glyph Runtime</title>\
+<body><h1>Glyph Runtime</h1><p>The API is at <code>/v1</code>, as OpenAI's. \
+<a href=\"/docs/\">Its documentation</a>, <a href=\"/openapi.json\">its description</a>, \
+<a href=\"/ready\">whether the model answers</a>.</p></body></html>";
+
+/// A file whose name holds its content's hash never changes.
+const IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
+const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
+
+/// What workers that share memory need.
+const ISOLATION: [(&str, &str); 3] = [
+    ("cross-origin-opener-policy", "same-origin"),
+    ("cross-origin-embedder-policy", "require-corp"),
+    ("cross-origin-resource-policy", "same-origin"),
+];
+
+/// Answers what is no route: with a file of the page, if there is one.
+pub async fn serve(State(state): State<AppState>, request: Request) -> Response {
+    let path = request.uri().path().to_owned();
+    let is_read = [Method::GET, Method::HEAD].contains(request.method());
+    let not_found = || {
+        let message = format!("there is no {path} here; GET /openapi.json lists all routes");
+        ApiError::new(Code::NotFound, message).into_response()
+    };
+    if !is_read || path.starts_with("/v1/") {
+        return not_found();
+    }
+    let Some(directory) = &state.config().web_directory else {
+        return match path.as_str() {
+            "/" => Html(PLAIN_PAGE).into_response(),
+            _ => not_found(),
+        };
+    };
+    let files = tower::ServiceBuilder::new()
+        .layer(CompressionLayer::new())
+        .service(ServeDir::new(directory));
+    let mut response = match files.oneshot(request).await {
+        Ok(response) if response.status() != axum::http::StatusCode::NOT_FOUND => {
+            response.into_response()
+        }
+        Ok(_) => return not_found(),
+        Err(never) => match never {},
+    };
+    set_headers(&path, response.headers_mut());
+    response
+}
+
+fn set_headers(path: &str, headers: &mut HeaderMap) {
+    let caching = if is_hashed(path) { IMMUTABLE } else { NO_CACHE };
+    headers.insert(header::CACHE_CONTROL, caching);
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    for (name, value) in ISOLATION {
+        headers.insert(
+            HeaderName::from_static(name),
+            HeaderValue::from_static(value),
+        );
+    }
+}
+
+/// Whether a file's name ends with a hash, as bundlers write them: `app-3f2a91bc.js`, `app.3f2a91bc5d.css`.
+fn is_hashed(path: &str) -> bool {
+    const LEAST_CHARS: usize = 8;
+    let name = Path::new(path).file_name().and_then(|name| name.to_str());
+    let Some((stem, _)) = name.and_then(|name| name.rsplit_once('.')) else {
+        return false;
+    };
+    // A name may have a second ending: app-3f2a91bc.js.map, app-3f2a91bc_bg.wasm.
+    stem.split(['-', '.', '_']).skip(1).any(|part| {
+        let is_word = part.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        part.len() >= LEAST_CHARS && is_word && part.bytes().any(|byte| byte.is_ascii_digit())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_hashed;
+
+    #[test]
+    fn names_with_hashes_are_told_from_others() {
+        for path in [
+            "/app-3f2a91bc.js",
+            "/a/app.3f2a91bc5d.css",
+            "/app-Dx81kPq2_bg.wasm",
+            "/app-3f2a91bc.js.map",
+        ] {
+            assert!(is_hashed(path), "{path}");
+        }
+        for path in [
+            "/",
+            "/index.html",
+            "/app.js",
+            "/service-worker.js",
+            "/a-3f2a91bc/index.html",
+            "/background-something.png",
+        ] {
+            assert!(!is_hashed(path), "{path}");
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! Requests that are wrong: refused, with the field named.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::client::{CHAT, Server, is_error, question};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_out_of_range_is_named() {
+    let server = Server::start().await;
+    for (name, value) in [
+        ("temperature", json!(-1)),
+        ("temperature", json!(1e300)),
+        ("top_p", json!(0)),
+        ("top_p", json!(1.5)),
+        ("top_k", json!(-2)),
+        ("top_k", json!(1.5)),
+        ("repetition_penalty", json!(0)),
+        ("presence_penalty", json!(101)),
+        ("frequency_penalty", json!(-101)),
+        ("max_tokens", json!(0)),
+        ("max_tokens", json!(-5)),
+        ("max_completion_tokens", json!(0)),
+        ("n", json!(2)),
+        ("n", json!(0)),
+        ("top_logprobs", json!(21)),
+        ("stop", json!("")),
+        ("stop", json!(["a", 3])),
+        ("stop_token_ids", json!(3)),
+        ("stream", json!("yes")),
+        ("messages", Value::Null),
+        ("messages", json!([])),
+    ] {
+        let mut body = question("Hello", 1);
+        body[name] = value;
+        server
+            .refuses(CHAT, &body, (400, "invalid_value", Some(name)))
+            .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_in_a_list_is_named_by_its_place() {
+    let server = Server::start().await;
+    let mut body = question("Hello", 1);
+    body["stop_token_ids"] = json!([1, -2]);
+    let expected = (400, "invalid_value", Some("stop_token_ids[1]"));
+    server.refuses(CHAT, &body, expected).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_is_wrong_is_named_by_its_place() {
+    let server = Server::start().await;
+    let hello = json!({"role": "user", "content": "Hello"});
+    for (message, param) in [
+        (json!("Hello"), "messages[1]"),
+        (json!({"content": "Hello"}), "messages[1].role"),
+        (json!({"role": "tool", "content": "x"}), "messages[1].role"),
+        (json!({"role": 3, "content": "x"}), "messages[1].role"),
+        (json!({"role": "user"}), "messages[1].content"),
+        (json!({"role": "user", "content": 3}), "messages[1].content"),
+        (
+            json!({"role": "user", "content": ["x"]}),
+            "messages[1].content[0]",
+        ),
+        (
+            json!({"role": "user", "content": [{"text": "x"}]}),
+            "messages[1].content[0].type",
+        ),
+        (
+            json!({"role": "user", "content": [{"type": "audio"}]}),
+            "messages[1].content[0].type",
+        ),
+        (
+            json!({"role": "user", "content": [{"type": "text"}]}),
+            "messages[1].content[0].text",
+        ),
+        (
+            json!({"role": "user", "content": [{"type": "image_url", "image_url": {}}]}),
+            "messages[1].content[0].image_url.url",
+        ),
+        (
+            json!({"role": "user", "content": [{"type": "document", "text": ""}]}),
+            "messages[1].content[0].text",
+        ),
+        (
+            json!({"role": "user", "content": [{"type": "document", "text": "x", "style": 1}]}),
+            "messages[1].content[0].style",
+        ),
+        (
+            json!({"role": "assistant", "content": [{"type": "document", "text": "x"}]}),
+            "messages[1].content",
+        ),
+    ] {
+        let body = json!({"messages": [hello, message], "max_tokens": 1});
+        server
+            .refuses(CHAT, &body, (400, "invalid_value", Some(param)))
+            .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unknown_fields_and_nulls_are_passed_over() {
+    let server = Server::start().await;
+    let mut body = question("Hello", 1);
+    for (name, value) in [
+        ("user", json!("me")),
+        ("tools", json!([])),
+        ("logit_bias", json!({"1": 2})),
+        ("temperature", Value::Null),
+        ("stop", Value::Null),
+        ("stream_options", Value::Null),
+        ("n", json!(1)),
+    ] {
+        body[name] = value;
+    }
+    server.ask(CHAT, &body).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_is_no_json_is_400() {
+    let server = Server::start().await;
+    for (body, code) in [
+        (&b"{\"messages\": ["[..], "invalid_json"),
+        (b"", "invalid_json"),
+        (
+            b"{\"messages\": [{\"role\": \"user\", \"content\": \"\xFF\"}]}",
+            "invalid_json",
+        ),
+        (b"[]", "invalid_value"),
+        (b"3", "invalid_value"),
+    ] {
+        let request = server.http.post(server.url(CHAT));
+        let request = request.header("content-type", "application/json");
+        let response = request.body(body.to_vec()).send().await.unwrap();
+        let status = response.status();
+        is_error(status, &response.json().await.unwrap(), (400, code, None));
+    }
+    let nested = "[".repeat(100_000);
+    let request = server.http.post(server.url(CHAT)).body(nested);
+    let response = request.send().await.unwrap();
+    assert_eq!(response.status(), 400);
+    server.ask(CHAT, &question("Hello", 1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_content_type_is_415() {
+    let server = Server::start().await;
+    for (kind, status) in [
+        ("text/plain", 415),
+        ("application/x-www-form-urlencoded", 415),
+        ("multipart/form-data; boundary=x", 415),
+        ("application/json; charset=utf-8", 200),
+    ] {
+        let request = server
+            .http
+            .post(server.url(CHAT))
+            .header("content-type", kind);
+        let body = question("Hello", 1).to_string();
+        let response = request.body(body).send().await.unwrap();
+        assert_eq!(response.status(), status, "{kind}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_there_is_404_or_405() {
+    let server = Server::start().await;
+    for path in [
+        "/v1/nothing",
+        "/nothing",
+        "/v1/chat/completions/x",
+        "/v1/models/a/b",
+    ] {
+        let response = server.get(path).await;
+        let status = response.status();
+        is_error(
+            status,
+            &response.json().await.unwrap(),
+            (404, "not_found", None),
+        );
+    }
+    let response = server.get(CHAT).await;
+    assert_eq!(response.headers()["allow"], "POST");
+    let status = response.status();
+    is_error(
+        status,
+        &response.json().await.unwrap(),
+        (405, "method_not_allowed", None),
+    );
+    let response = server
+        .http
+        .request(Method::DELETE, server.url("/v1/models"));
+    assert_eq!(response.send().await.unwrap().status(), 405);
+
+    let mut body = question("Hello", 1);
+    body["model"] = json!("gpt-4o");
+    let response = server.post(CHAT, &body).await;
+    let status = response.status();
+    let answer: Value = response.json().await.unwrap();
+    is_error(status, &answer, (404, "model_not_found", Some("model")));
+    let message = answer["error"]["message"].as_str().unwrap();
+    assert!(message.contains("glyph-mini"), "{message}");
+    body["model"] = json!("glyph-mini");
+    server.ask(CHAT, &body).await;
+}

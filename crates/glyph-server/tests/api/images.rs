@@ -1,0 +1,124 @@
+//! Images that cannot be used.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use image::{DynamicImage, ImageFormat};
+use serde_json::{Value, json};
+use std::io::Cursor;
+
+use crate::client::{CHAT, Server, Setup, image_part, question};
+
+const URL: &str = "messages[0].content[0].image_url.url";
+
+fn about(url: &str) -> Value {
+    let mut body = question("", 1);
+    let text = json!({"type": "text", "text": "?"});
+    body["messages"][0]["content"] = json!([image_part(url), text]);
+    body
+}
+
+fn encoded(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
+    let mut bytes = Cursor::new(Vec::new());
+    image.write_to(&mut bytes, format).unwrap();
+    bytes.into_inner()
+}
+
+fn data_url(bytes: &[u8]) -> String {
+    format!("data:image/png;base64,{}", BASE64_STANDARD.encode(bytes))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn png_jpeg_and_webp_are_read() {
+    let server = Server::start().await;
+    let image = DynamicImage::new_rgb8(112, 56);
+    for format in [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::WebP] {
+        let bytes = encoded(&image, format);
+        let url = format!(
+            "data:{};base64,{}",
+            format.to_mime_type(),
+            BASE64_STANDARD.encode(bytes)
+        );
+        let usage = server.ask(CHAT, &about(&url)).await["usage"].clone();
+        assert_eq!(usage["prompt_tokens_details"]["image_tokens"], 8);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_decoded_is_400_and_the_next_request_is_answered() {
+    let server = Server::start().await;
+    let whole = encoded(&DynamicImage::new_rgb8(300, 300), ImageFormat::Png);
+    for url in [
+        data_url(&whole[..whole.len() / 2]),
+        data_url(&whole[..20]),
+        data_url(b"GIF89a"),
+        data_url(b""),
+        "data:image/png;base64,????".to_owned(),
+        "data:image/svg+xml;base64,PHN2Zy8+".to_owned(),
+        "data:,".to_owned(),
+        // One hundred times as wide as the model takes.
+        data_url(&encoded(
+            &DynamicImage::new_luma8(20000, 1),
+            ImageFormat::Png,
+        )),
+    ] {
+        let response = server.post(CHAT, &about(&url)).await;
+        assert_eq!(response.status(), 400, "{url:.60}");
+        let body: Value = response.json().await.unwrap();
+        assert_eq!(body["error"]["code"], "invalid_image", "{body}");
+    }
+    let expected = (400, "invalid_value", Some(URL));
+    server
+        .refuses(CHAT, &about("file:///etc/passwd"), expected)
+        .await;
+    server.ask(CHAT, &about(&data_url(&whole))).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_would_fill_the_memory_is_413() {
+    let server = Server::start().await;
+    let large = encoded(&DynamicImage::new_luma8(10_000, 10_000), ImageFormat::Png);
+    // A few kilobytes claim a hundred million pixels.
+    assert!(large.len() < 1 << 20);
+    let expected = (413, "image_too_large", Some(URL));
+    server
+        .refuses(CHAT, &about(&data_url(&large)), expected)
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn images_elsewhere_are_fetched_only_where_that_is_allowed() {
+    let server = Server::start().await;
+    let url = format!("{}/health", server.base);
+    let expected = (400, "remote_images_disabled", Some(URL));
+    server.refuses(CHAT, &about(&url), expected).await;
+
+    let mut setup = Setup::new();
+    setup.config.allow_remote_images = true;
+    let server = setup.start().await;
+    let port = server.base.rsplit(':').next().unwrap();
+    for host in [
+        "127.0.0.1",
+        "localhost",
+        "[::1]",
+        "2130706433",
+        "[::ffff:127.0.0.1]",
+        "0.0.0.0",
+    ] {
+        let url = format!("http://{host}:{port}/health");
+        let response = server.post(CHAT, &about(&url)).await;
+        assert_eq!(response.status(), 400, "{url}");
+        let body: Value = response.json().await.unwrap();
+        assert_eq!(body["error"]["code"], "image_fetch_failed", "{body}");
+        let message = body["error"]["message"].as_str().unwrap();
+        assert!(message.contains("not public"), "{message}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_token_in_the_text_is_400() {
+    let server = Server::start().await;
+    let expected = (400, "invalid_value", Some("messages"));
+    server
+        .refuses(CHAT, &question("What is <|image|>?", 1), expected)
+        .await;
+}

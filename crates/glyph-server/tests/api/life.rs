@@ -1,0 +1,129 @@
+//! From loading to the end.
+
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
+
+use burn::tensor::{DType, Device};
+use glyph_engine::EngineState;
+use glyph_model::{Checkpoint, ModelError};
+use serde_json::Value;
+
+use crate::client::{
+    CHAT, Server, Setup, chunks, is_error, joined, long_answer, model_directory, question,
+};
+
+async fn state(server: &Server, path: &str) -> (u16, Value) {
+    let response = server.get(path).await;
+    let status = response.status().as_u16();
+    (status, response.json().await.unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_model_loads_the_server_says_so() {
+    let (go, wait) = channel::<()>();
+    let server = Setup::new()
+        .begin_with(move |on_share| {
+            on_share(0.25);
+            wait.recv().unwrap();
+            Checkpoint::open(&model_directory(), &Device::flex(), DType::F32, |_| {})
+        })
+        .await;
+    server
+        .until("a quarter is loaded", |engine| {
+            engine.state() == EngineState::Loading { done: 0.25 }
+        })
+        .await;
+    let (status, body) = state(&server, "/health").await;
+    assert_eq!((status, &body["state"]), (200, &"loading".into()));
+    let (status, body) = state(&server, "/ready").await;
+    assert_eq!((status, &body["progress"]), (503, &0.25.into()), "{body}");
+    let response = server.post(CHAT, &question("Hello", 1)).await;
+    assert!(response.headers().contains_key("retry-after"));
+    let status = response.status();
+    is_error(
+        status,
+        &response.json().await.unwrap(),
+        (503, "model_loading", None),
+    );
+    let (status, _) = state(&server, "/v1/models").await;
+    assert_eq!(status, 200);
+    go.send(()).unwrap();
+    assert_eq!(server.engine.settled().await, EngineState::Ready);
+    let (status, body) = state(&server, "/ready").await;
+    assert_eq!((status, &body["state"]), (200, &"ready".into()));
+    server.ask(CHAT, &question("Hello", 1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_cannot_be_loaded_is_told_with_the_reason() {
+    let server = Setup::new()
+        .begin_with(|_| {
+            Err(ModelError::MissingFile {
+                file: "tokenizer.json".to_owned(),
+            })
+        })
+        .await;
+    server.engine.settled().await;
+    let (status, body) = state(&server, "/ready").await;
+    assert_eq!((status, &body["state"]), (503, &"failed".into()));
+    assert!(body["reason"].as_str().unwrap().contains("tokenizer.json"));
+    assert_eq!(state(&server, "/health").await.0, 200);
+    server
+        .refuses(CHAT, &question("Hello", 1), (503, "model_failed", None))
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_runs_is_finished_before_the_end() {
+    let mut server = Server::start().await;
+    let mut stream = server.open_stream(&long_answer(600)).await;
+    let mut text = Vec::new();
+    text.extend(stream.chunk().await.unwrap().unwrap());
+    server
+        .until("it runs", |engine| engine.stats().running == 1)
+        .await;
+    server.begin_stop();
+    server
+        .until("it drains", |engine| {
+            engine.state() == EngineState::Draining
+        })
+        .await;
+    let (status, body) = state(&server, "/ready").await;
+    assert_eq!((status, &body["state"]), (503, &"draining".into()));
+    server
+        .refuses(CHAT, &question("Hello", 1), (503, "server_draining", None))
+        .await;
+    while let Some(chunk) = stream.chunk().await.unwrap() {
+        text.extend(chunk);
+    }
+    let chunks = chunks(&String::from_utf8(text).unwrap());
+    assert!(!joined(&chunks, "content").is_empty());
+    assert_eq!(
+        chunks.last().unwrap()["choices"][0]["finish_reason"],
+        "length"
+    );
+    let (http, url) = (server.http.clone(), server.url("/health"));
+    server.stopped().await;
+    assert!(http.get(url).send().await.unwrap_err().is_connect());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_finish_in_time_is_ended() {
+    let mut setup = Setup::new();
+    setup.config.drain_timeout = Duration::from_millis(100);
+    let mut server = setup.start().await;
+    let stream = server.open_stream(&long_answer(8000)).await;
+    server
+        .until("it runs", |engine| engine.stats().running == 1)
+        .await;
+    let start = Instant::now();
+    server.begin_stop();
+    let chunks = chunks(&stream.text().await.unwrap());
+    assert_eq!(chunks.last().unwrap()["error"]["code"], "server_draining");
+    server.stopped().await;
+    assert!(
+        start.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        start.elapsed()
+    );
+}

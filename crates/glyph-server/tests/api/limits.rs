@@ -1,0 +1,117 @@
+//! Bodies that are too large or too slow, and queues that are full.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::client::{CHAT, Server, Setup, is_error, long_answer, question};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_body_is_413_and_the_next_request_is_answered() {
+    let mut setup = Setup::new();
+    setup.config.body_limit_bytes = 1 << 20;
+    let server = setup.start().await;
+    let large = question(&"x".repeat(8 << 20), 1).to_string();
+    let expected = (413, "body_too_large", None);
+    let request = server.http.post(server.url(CHAT)).body(large.clone());
+    let response = request.send().await.unwrap();
+    let status = response.status();
+    is_error(status, &response.json().await.unwrap(), expected);
+
+    // The same without saying in advance how long it is.
+    let pieces: Vec<Result<Vec<u8>, std::io::Error>> = large
+        .as_bytes()
+        .chunks(1 << 16)
+        .map(|piece| Ok(piece.to_vec()))
+        .collect();
+    let body = reqwest::Body::wrap_stream(futures::stream::iter(pieces));
+    let response = server
+        .http
+        .post(server.url(CHAT))
+        .body(body)
+        .send()
+        .await
+        .unwrap();
+    let status = response.status();
+    is_error(status, &response.json().await.unwrap(), expected);
+    server.ask(CHAT, &question("Hello", 1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_does_not_come_is_408() {
+    let mut setup = Setup::new();
+    setup.config.body_timeout = Duration::from_millis(200);
+    let server = setup.start().await;
+    let address = server.base.strip_prefix("http://").unwrap();
+    let mut connection = TcpStream::connect(address).await.unwrap();
+    let head = format!(
+        "POST {CHAT} HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{{"
+    );
+    connection.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = vec![0; 4096];
+    let n_bytes = connection.read(&mut answer).await.unwrap();
+    let answer = String::from_utf8_lossy(&answer[..n_bytes]);
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    assert!(answer.contains("request_timeout"), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_queue_is_429_and_says_when_to_come_again() {
+    let mut setup = Setup::new();
+    setup.options.limits.max_batch = 1;
+    setup.options.queue = 1;
+    let server = setup.start().await;
+    let running = server.open_stream(&long_answer(8000)).await;
+    server
+        .until("one runs", |engine| engine.stats().running == 1)
+        .await;
+    let waiting = server.open_stream(&long_answer(2)).await;
+    server
+        .until("one waits", |engine| engine.stats().waiting == 1)
+        .await;
+    for stream in [false, true] {
+        let mut body = question("Hello", 1);
+        body["stream"] = json!(stream);
+        let response = server.post(CHAT, &body).await;
+        let wait: u64 = response.headers()["retry-after"]
+            .to_str()
+            .unwrap()
+            .parse()
+            .unwrap();
+        assert!((1..=60).contains(&wait), "{wait}");
+        let status = response.status();
+        let answer: Value = response.json().await.unwrap();
+        is_error(status, &answer, (429, "queue_full", None));
+        assert_eq!(answer["error"]["type"], "rate_limit_error");
+    }
+    // Who goes away leaves the place to who waits.
+    drop(running);
+    let text = waiting.text().await.unwrap();
+    assert!(text.contains("\"length\""), "{text}");
+    server.ask(CHAT, &question("Hello", 1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_goes_away_frees_its_place() {
+    let server = Server::start().await;
+    let mut stream = server.open_stream(&long_answer(8000)).await;
+    stream.chunk().await.unwrap().unwrap();
+    server
+        .until("it runs", |engine| engine.stats().running == 1)
+        .await;
+    drop(stream);
+    server
+        .until("its place is free", |engine| engine.stats().running == 0)
+        .await;
+
+    let body = long_answer(8000);
+    let whole = server.post(CHAT, &body);
+    let gone = tokio::time::timeout(Duration::from_millis(400), whole).await;
+    assert!(gone.is_err(), "the answer should not have been whole yet");
+    server
+        .until("its place is free", |engine| engine.stats().running == 0)
+        .await;
+    assert_eq!(server.engine.stats().kv_bytes, 0);
+}

@@ -1,0 +1,15 @@
+//! The real server with the real glyph-mini, called over HTTP as its clients call it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod access;
+mod chat;
+mod client;
+mod completions;
+mod documents;
+mod errors;
+mod images;
+mod life;
+mod limits;
+mod observed;
+mod openapi;
+mod web;

@@ -1,0 +1,79 @@
+//! The files of the web page.
+
+use std::fs;
+
+use crate::client::{Server, Setup, is_error};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_come_with_their_types_caching_and_compression() {
+    let folder = tempfile::tempdir().unwrap();
+    let site = folder.path().join("site");
+    fs::create_dir(&site).unwrap();
+    fs::write(folder.path().join("secret.txt"), "secret").unwrap();
+    let script = "export const pages = [];\n".repeat(100);
+    for (name, content) in [
+        (
+            "index.html",
+            "<!doctype html><title>Glyph</title>".repeat(10),
+        ),
+        ("app-3f2a91bc.js", script.clone()),
+        ("glyph-3f2a91bc_bg.wasm", "\0asm".repeat(100)),
+        ("worker.js", script.clone()),
+    ] {
+        fs::write(site.join(name), content).unwrap();
+    }
+    let mut setup = Setup::new();
+    setup.config.web_directory = Some(site);
+    let server = setup.start().await;
+    const FOREVER: &str = "public, max-age=31536000, immutable";
+    for (path, kind, caching) in [
+        ("/", "text/html", "no-cache"),
+        ("/index.html", "text/html", "no-cache"),
+        ("/worker.js", "text/javascript", "no-cache"),
+        ("/app-3f2a91bc.js", "text/javascript", FOREVER),
+        ("/glyph-3f2a91bc_bg.wasm", "application/wasm", FOREVER),
+    ] {
+        let response = server.get(path).await;
+        let header = |name: &str| response.headers()[name].to_str().unwrap().to_owned();
+        assert!(
+            header("content-type").starts_with(kind),
+            "{path}: {response:?}"
+        );
+        assert_eq!(header("cache-control"), caching, "{path}");
+        assert_eq!(header("cross-origin-opener-policy"), "same-origin");
+        assert_eq!(header("cross-origin-embedder-policy"), "require-corp");
+        assert_eq!(header("x-content-type-options"), "nosniff");
+    }
+    for encoding in ["br", "gzip"] {
+        let request = server.http.get(server.url("/app-3f2a91bc.js"));
+        let response = request
+            .header("accept-encoding", encoding)
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(response.headers()["content-encoding"], encoding);
+        assert!(response.bytes().await.unwrap().len() < script.len() / 4);
+    }
+    for path in [
+        "/none.js",
+        "/../secret.txt",
+        "/%2e%2e/secret.txt",
+        "/..%2fsecret.txt",
+        "/v1/x",
+    ] {
+        let response = server.get(path).await;
+        let status = response.status();
+        is_error(
+            status,
+            &response.json().await.unwrap(),
+            (404, "not_found", None),
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_files_a_few_lines_say_where_the_api_is() {
+    let server = Server::start().await;
+    let page = server.get("/").await.text().await.unwrap();
+    assert!(page.contains("/docs/") && page.contains("/v1"), "{page}");
+}
