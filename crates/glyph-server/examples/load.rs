@@ -215,7 +215,8 @@ async fn ask(
             if let Some(error) = value.get("error") {
                 return Err(error.to_string());
             }
-            if let Some(piece) = value["choices"][0]["delta"]["content"].as_str() {
+            let piece = value["choices"][0]["delta"]["content"].as_str();
+            if let Some(piece) = piece.filter(|piece| !piece.is_empty()) {
                 first_token_s.get_or_insert_with(|| start.elapsed().as_secs_f64());
                 text.push_str(piece);
             }

@@ -71,7 +71,8 @@ impl SelfAttention {
                 let rows = caches.iter_mut().enumerate().map(|(row, cache)| {
                     let row_of = |x: &Tensor<4>| x.clone().narrow(0, row, 1);
                     let (k, v) = cache.extend(layer, row_of(&k), row_of(&v));
-                    softmax(row_of(&q).matmul(k), 3).matmul(v)
+                    let scores = row_of(&q).matmul(k).narrow(3, 0, v.dims()[2]);
+                    softmax(scores, 3).matmul(v)
                 });
                 let y = Tensor::cat(rows.collect(), 0);
                 y.reshape([batch, self.n_heads, 1, self.head_dim])
@@ -80,7 +81,8 @@ impl SelfAttention {
                 let rows = caches.iter_mut().enumerate().map(|(row, cache)| {
                     let row_of = |x: &Tensor<4>| x.clone().narrow(0, row, 1);
                     let (k, v) = cache.extend(layer, row_of(&k), row_of(&v));
-                    self.attend_many(row_of(&q), k.swap_dims(2, 3), v)
+                    let k = k.narrow(3, 0, v.dims()[2]).swap_dims(2, 3);
+                    self.attend_many(row_of(&q), k, v)
                 });
                 Tensor::cat(rows.collect(), 0)
             }

@@ -49,10 +49,11 @@ impl KvCache {
     /// Room for a sequence of `capacity` positions.
     pub fn new(config: &TextConfig, capacity: usize, dtype: DType, device: &Device) -> Self {
         let (heads, head_dim) = (config.num_key_value_heads(), config.head_dim());
+        let key_capacity = capacity.next_multiple_of(KEY_ALIGNMENT);
         let buffer = |shape: [usize; 4]| Some(Tensor::zeros(shape, (device, dtype)));
         let layers = (0..config.num_hidden_layers)
             .map(|_| LayerCache {
-                keys: buffer([1, heads, head_dim, capacity]),
+                keys: buffer([1, heads, head_dim, key_capacity]),
                 values: buffer([1, heads, capacity, head_dim]),
             })
             .collect();
@@ -170,8 +171,8 @@ impl KvCache {
     /// Writes new keys and values of one layer behind those cached and returns all that attention may see.
     ///
     /// # Shapes
-    /// in `[1, kv_heads, n_new, head_dim]` → keys `[1, kv_heads, head_dim, len + n_new]`, values
-    /// `[1, kv_heads, len + n_new, head_dim]`.
+    /// in `[1, kv_heads, n_new, head_dim]` → keys `[1, kv_heads, head_dim, len + n_new]` and up to
+    /// [`KEY_ALIGNMENT`] − 1 positions more that hold nothing, values `[1, kv_heads, len + n_new, head_dim]`.
     pub(super) fn extend(
         &mut self,
         layer: usize,
@@ -182,11 +183,11 @@ impl KvCache {
         (
             extend_buffer(
                 &mut cache.keys,
-                KEY_POSITIONS,
+                (KEY_POSITIONS, KEY_ALIGNMENT),
                 self.len,
                 keys.swap_dims(2, 3),
             ),
-            extend_buffer(&mut cache.values, VALUE_POSITIONS, self.len, values),
+            extend_buffer(&mut cache.values, (VALUE_POSITIONS, 1), self.len, values),
         )
     }
 
@@ -200,9 +201,13 @@ impl KvCache {
 const KEY_POSITIONS: usize = 3;
 const VALUE_POSITIONS: usize = 2;
 
+/// Positions of keys are shown in multiples of this. A product whose rows are no whole vectors of the processor would
+/// copy all keys into such vectors for every token.
+const KEY_ALIGNMENT: usize = 16;
+
 fn extend_buffer(
     buffer: &mut Option<Tensor<4>>,
-    axis: usize,
+    (axis, alignment): (usize, usize),
     start: usize,
     new: Tensor<4>,
 ) -> Tensor<4> {
@@ -211,7 +216,8 @@ fn extend_buffer(
         return new;
     };
     let all = all.slice_assign(ranges(dims, axis, start), new);
-    let visible = all.clone().narrow(axis, 0, start + dims[axis]);
+    let n_shown = (start + dims[axis]).next_multiple_of(alignment);
+    let visible = all.clone().narrow(axis, 0, n_shown);
     *buffer = Some(all);
     visible
 }
