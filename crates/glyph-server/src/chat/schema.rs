@@ -88,6 +88,8 @@ pub enum ChatPart {
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct ImageUrl {
     /// `data:image/png;base64,…`, or an http(s) URL where the server fetches those.
-    #[schema(example = "data:image/png;base64,iVBORw0KGgo…")]
+    #[schema(
+        example = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAABwAAAAcAQAAAABaduI5AAAAFElEQVR42mP8z8DwkYmBgYFh4AkAGmgCKKMUpJsAAAAASUVORK5CYII="
+    )]
     pub url: String,
 }
