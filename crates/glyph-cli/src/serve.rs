@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use glyph_engine::{DEFAULT_HEADROOM_BYTES, Engine, EngineOptions, EngineState, Footprint, Limits};
 use glyph_model::{Checkpoint, ModelError};
-use glyph_server::logging::{self, LogFormat};
+use glyph_server::logging::{self, LogError, LogFormat};
 use glyph_server::{DEFAULT_BODY_LIMIT_BYTES, DEFAULT_DRAIN_TIMEOUT, DEFAULT_MAX_PAGES};
 use glyph_server::{Metrics, ServerConfig};
 use tokio::net::TcpListener;
@@ -110,8 +110,14 @@ fn begin_logs(options: &ServeOptions) -> Result<logging::LogGuard, CliError> {
         Some(serve_args::LogFormat::Json) => LogFormat::Json,
     };
     let level = options.log_level.as_deref().unwrap_or(DEFAULT_LOG_LEVEL);
-    logging::init(format, level, options.log_file.as_deref())
-        .map_err(|error| CliError::Usage(error.to_string()))
+    logging::init(format, level, options.log_file.as_deref()).map_err(|error| match error {
+        LogError::Level { level, reason } => CliError::Parameter {
+            option: "--log-level".to_owned(),
+            value: level,
+            reason,
+        },
+        other => CliError::Usage(other.to_string()),
+    })
 }
 
 /// What the memory plan is made from.

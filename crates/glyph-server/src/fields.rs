@@ -136,7 +136,16 @@ impl Field for bool {
 impl Field for f32 {
     const EXPECTED: &'static str = "a number";
     fn take(value: Value) -> Result<Self, Value> {
-        value.as_f64().map(|number| number as f32).ok_or(value)
+        let number = value.as_f64().map(|number| {
+            // What is above 0 stays so.
+            let least = if number > 0.0 {
+                f32::MIN_POSITIVE
+            } else {
+                f32::NEG_INFINITY
+            };
+            (number as f32).max(least)
+        });
+        number.ok_or(value)
     }
 }
 

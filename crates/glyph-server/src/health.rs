@@ -8,7 +8,7 @@ use glyph_engine::EngineState;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::error::ApiErrors;
+use crate::error::{ApiError, ApiErrors};
 use crate::state::AppState;
 
 /// How the server stands.
@@ -94,8 +94,10 @@ pub async fn ready(State(state): State<AppState>) -> (StatusCode, Json<Health>) 
     ),
     security((), ("api_key" = [])),
 )]
-pub async fn metrics(State(state): State<AppState>) -> Response {
+pub async fn metrics(State(state): State<AppState>) -> Result<Response, ApiError> {
     const TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
-    let text = state.metrics().text(state.engine());
-    ([(header::CONTENT_TYPE, TYPE)], text).into_response()
+    // Asking a driver for its devices may take a while.
+    let text = tokio::task::spawn_blocking(move || state.metrics().text(state.engine())).await;
+    let text = text.map_err(|error| ApiError::internal(&error))?;
+    Ok(([(header::CONTENT_TYPE, TYPE)], text).into_response())
 }

@@ -65,7 +65,7 @@ pub fn init(
 ) -> Result<LogGuard, LogError> {
     let filter = EnvFilter::try_new(level).map_err(|error| LogError::Level {
         level: level.to_owned(),
-        reason: error.to_string(),
+        reason: format!("{error}. Choose error, warn, info, debug or trace"),
     })?;
     let (writer, guard) = writer(directory)?;
     let lines = tracing_subscriber::fmt::layer()

@@ -24,6 +24,7 @@ use crate::body::JsonBody;
 use crate::error::{ApiError, ApiErrors, Code};
 use crate::fields::{Fields, shown};
 use crate::state::AppState;
+use crate::style_schema::StyleKeys;
 use crate::tokenize::text_tokens;
 
 /// Name of the figures within the archive.
@@ -33,10 +34,10 @@ const FIGURES_NAME: &str = "pages.json";
 #[derive(Debug, Clone, Default, Serialize, ToSchema)]
 pub struct PagesRequest {
     /// The text.
-    #[schema(min_length = 1)]
+    #[schema(min_length = 1, pattern = r"\S")]
     pub text: String,
-    /// Keys of the official render configuration; with `font-path` a whole one, without it changes to the default.
-    pub style: Option<Map<String, Value>>,
+    /// How it is rendered; as the model's own style says, or else the official one, when it is missing.
+    pub style: Option<StyleKeys>,
     /// How the pages are sent; `png` when it is missing.
     pub format: Option<PagesFormat>,
 }

@@ -38,12 +38,14 @@ impl Renderers {
         text: &str,
         path: &str,
     ) -> Result<Renderer, ApiError> {
-        let Some(keys) = style.filter(|keys| !keys.is_empty()) else {
+        let mut keys = style.unwrap_or_default();
+        keys.retain(|_, value| !value.is_null());
+        if keys.is_empty() {
             return match &self.model {
                 Some(renderer) => Ok(renderer.clone()),
                 None => self.of_style(official(text), path),
             };
-        };
+        }
         let keys = if keys.contains_key("font-path") {
             keys
         } else {
@@ -126,6 +128,8 @@ mod tests {
             ..RenderStyle::official_en()
         };
         assert_eq!(*changed.style(), expected);
+        let unchanged = find(json!({"dpi": null})).unwrap();
+        assert_eq!(*unchanged.style(), RenderStyle::official_en());
         let whole = find(json!({"font-path": "Verdana.ttf", "dpi": 96})).unwrap();
         let expected = RenderStyle {
             dpi: 96.0,

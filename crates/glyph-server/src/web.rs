@@ -47,7 +47,11 @@ pub async fn serve(State(state): State<AppState>, request: Request) -> Response 
     };
     let files = tower::ServiceBuilder::new()
         .layer(CompressionLayer::new())
-        .service(ServeDir::new(directory));
+        .service(
+            ServeDir::new(directory)
+                .precompressed_br()
+                .precompressed_gzip(),
+        );
     let mut response = match files.oneshot(request).await {
         Ok(response) if response.status() != axum::http::StatusCode::NOT_FOUND => {
             response.into_response()

@@ -171,6 +171,32 @@ fn logs_are_one_object_a_line_and_hold_no_content() {
     assert_eq!(of("/health")["request_id"], "my-id");
 }
 
+/// A limit on the size of files stands for a full disk: writing fails.
+#[cfg(unix)]
+#[test]
+fn a_full_disk_loses_log_lines_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let logs = folder.path().join("logs");
+    let limited = "trap '' XFSZ; ulimit -f 1; exec \"$0\" \"$@\"";
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", limited, env!("CARGO_BIN_EXE_glyph"), "serve"])
+        .args(["--host", "127.0.0.1", "--port", "0", "--log-file"])
+        .arg(&logs);
+    let server = Server::of(command);
+    for _ in 0..40 {
+        assert_eq!(server.get("/health").status, 200);
+    }
+    assert_eq!(server.ask("Hello", 2).status, 200);
+    assert_eq!(server.stop().0, 0);
+    let file = logs.read_dir().unwrap().next().unwrap().unwrap();
+    let n_bytes = file.metadata().unwrap().len();
+    assert!(
+        (1..=1024).contains(&n_bytes),
+        "{n_bytes} bytes were written"
+    );
+}
+
 #[test]
 fn a_flag_wins_over_the_environment_and_that_over_the_file() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,10 +1,10 @@
 //! A chat request as the OpenAPI document describes it.
 
 use serde::Serialize;
-use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::generation::{GenerationFields, StreamOptions};
+use crate::style_schema::StyleKeys;
 
 /// A conversation and how to answer it. Fields that are not named here are passed over.
 #[derive(Debug, Clone, Default, Serialize, ToSchema)]
@@ -76,11 +76,10 @@ pub enum ChatPart {
     /// A text that the server renders to pages, which the model reads.
     Document {
         /// The text.
-        #[schema(min_length = 1)]
+        #[schema(min_length = 1, pattern = r"\S")]
         text: String,
-        /// Keys of the official render configuration; with `font-path` a whole one, without it changes to the
-        /// default.
-        style: Option<Map<String, Value>>,
+        /// How it is rendered; as the model's own style says, or else the official one, when it is missing.
+        style: Option<Box<StyleKeys>>,
     },
 }
 
@@ -89,7 +88,8 @@ pub enum ChatPart {
 pub struct ImageUrl {
     /// `data:image/png;base64,…`, or an http(s) URL where the server fetches those.
     #[schema(
-        example = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAABwAAAAcAQAAAABaduI5AAAAFElEQVR42mP8z8DwkYmBgYFh4AkAGmgCKKMUpJsAAAAASUVORK5CYII="
+        example = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAABwAAAAcCAAAAABXZoBIAAAAFElEQVR4nGP4jwcwjEqOSo5KwgAA0FYNHk8YRIwAAAAASUVORK5CYII=",
+        pattern = "^(data:image/(png|jpeg|jpg|webp);base64,|https?://)"
     )]
     pub url: String,
 }
