@@ -1,9 +1,6 @@
 //! Building and running `glyph`.
 
-use crate::command::{Result, cargo, root, run};
-
-/// A short document to read.
-const SAMPLE: &str = "crates/glyph-cli/samples/order.txt";
+use crate::command::{Result, cargo, root};
 
 /// Builds `glyph` and runs it in the caller's directory, so that relative paths mean what they say.
 ///
@@ -22,26 +19,4 @@ pub fn glyph(args: &[&str]) -> Result<()> {
     }
     // glyph has said what is wrong; its exit code says of which kind it is.
     std::process::exit(status.code().unwrap_or(1));
-}
-
-/// The first answer. The server will stand behind this name.
-pub fn serve() -> Result<()> {
-    println!("The server comes next. Until then the same model answers on the command line.\n");
-    println!("$ cat {SAMPLE}");
-    let sample = root().join(SAMPLE);
-    let text = std::fs::read_to_string(&sample)
-        .map_err(|error| format!("cannot read {}: {error}", sample.display()))?;
-    println!("{text}\n$ cargo xtask glyph read --text {SAMPLE}");
-    let mut command = cargo();
-    let glyph = [
-        "run",
-        "--release",
-        "--bin",
-        "glyph",
-        "--",
-        "read",
-        "--text",
-        SAMPLE,
-    ];
-    run(command.current_dir(root()).args(glyph))
 }

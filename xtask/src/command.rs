@@ -15,9 +15,20 @@ pub fn root() -> PathBuf {
     package.parent().map(Path::to_owned).unwrap_or(package)
 }
 
-/// The cargo that runs this.
+/// The cargo that runs this, as if it had been typed: what cargo says to this program about its own
+/// package is not passed on. Build scripts look at it, and would run again, with all that is built
+/// on them, whenever `cargo xtask` follows a plain cargo command or the other way round.
 pub fn cargo() -> Command {
-    Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let names = env::vars_os().map(|(name, _)| name);
+    let of_package = names.filter(|name| {
+        let name = name.to_string_lossy();
+        name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
+    });
+    of_package.for_each(|name| {
+        cargo.env_remove(name);
+    });
+    cargo
 }
 
 /// Cargo in the workspace's root.

@@ -1,5 +1,7 @@
 //! What the checks need beside cargo, installed where it is missing.
 
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::command::{Result, cargo, output, run, succeeds};
@@ -30,4 +32,94 @@ fn rustup(args: &[&str]) -> Result<()> {
     let mut rustup = Command::new("rustup");
     run(rustup.args(args))
         .map_err(|error| format!("{error}. Install rustup from https://rustup.rs"))
+}
+
+/// Python with virtual environments.
+pub fn python_venv() -> Result<()> {
+    let mut check = Command::new("python3");
+    if succeeds(check.args(["-c", "import ensurepip, venv"])) {
+        return Ok(());
+    }
+    apt_install(&["python3", "python3-venv"])
+}
+
+/// Node and npm.
+pub fn node() -> Result<()> {
+    let missing: Vec<&str> = [("node", "nodejs"), ("npm", "npm")]
+        .into_iter()
+        .filter(|(program, _)| !is_there(Path::new(program)))
+        .map(|(_, package)| package)
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    apt_install(&missing)
+}
+
+/// A directory with Debian's `prometheus` and `promtool`, where they are not on the search path
+/// already. The package is unpacked, not installed: installing it would start a service. Says so
+/// where it cannot be had.
+pub fn prometheus(directory: &Path) -> Option<PathBuf> {
+    if is_there(Path::new("prometheus")) && is_there(Path::new("promtool")) {
+        return None;
+    }
+    let programs = directory.join("usr/bin");
+    if !is_there(&programs.join("prometheus"))
+        && let Err(error) = unpack("prometheus", directory)
+    {
+        println!("Prometheus is not here, its tests are skipped: {error}");
+        return None;
+    }
+    Some(programs)
+}
+
+fn is_there(program: &Path) -> bool {
+    succeeds(Command::new(program).arg("--version"))
+}
+
+/// Downloads a Debian package and unpacks it in a directory.
+fn unpack(package: &str, directory: &Path) -> Result<()> {
+    let failed = |error: std::io::Error| format!("{}: {error}", directory.display());
+    fs::create_dir_all(directory).map_err(failed)?;
+    let download = || {
+        let mut download = Command::new("apt-get");
+        run(download
+            .args(["download", "--quiet", package])
+            .current_dir(directory))
+    };
+    // Without lists of packages nothing is found; to fetch those takes rights.
+    if download().is_err() {
+        run(as_root("apt-get").args(["update", "--quiet"]))?;
+        download()?;
+    }
+    for entry in fs::read_dir(directory).map_err(failed)? {
+        let file = entry.map_err(failed)?.path();
+        if file.extension().is_some_and(|extension| extension == "deb") {
+            let mut extract = Command::new("dpkg-deb");
+            run(extract.arg("--extract").arg(&file).arg(directory))?;
+            fs::remove_file(&file).map_err(failed)?;
+        }
+    }
+    Ok(())
+}
+
+fn apt_install(packages: &[&str]) -> Result<()> {
+    let install = || {
+        run(as_root("apt-get").args(["update", "--quiet"]))?;
+        let options = ["install", "--yes", "--quiet", "--no-install-recommends"];
+        run(as_root("apt-get").args(options).args(packages))
+    };
+    install().map_err(|error| format!("{error}. Install {}", packages.join(" and ")))
+}
+
+/// A program with the rights to install.
+fn as_root(program: &str) -> Command {
+    let id = output(Command::new("id").arg("-u")).unwrap_or_default();
+    if id.trim() == "0" {
+        return Command::new(program);
+    }
+    let mut sudo = Command::new("sudo");
+    // It must not wait for a password.
+    sudo.args(["--non-interactive", program]);
+    sudo
 }

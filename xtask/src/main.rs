@@ -3,7 +3,9 @@
 //! This package has no dependencies, so that it is there in a second.
 
 mod ask;
+mod clients;
 mod command;
+mod counts;
 mod install;
 mod test;
 mod tests_run;
@@ -14,17 +16,17 @@ const HELP: &str = "\
 Usage: cargo xtask COMMAND
 
 Commands:
-  serve             build glyph and show its first answer
+  serve [ARGS]      build glyph and run `glyph serve ARGS`
   ask [ARGS]        build glyph and run `glyph ask ARGS`
   glyph ARGS        build glyph and run it
   test [--skip STEP]…
-                    every check, or all but some: fmt, clippy, tests, doc, wasm
+                    every check, or all but some: fmt, clippy, tests, clients, doc, wasm
   fmt               format all code
-  clippy, tests, doc, wasm-check
+  clippy, tests, clients, doc, wasm-check
                     one step of `test`
   help              this text
 
-Everything that a command needs and that rustup can install is installed.";
+Everything that a command needs and that rustup, pip, npm or apt can install is installed.";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -34,13 +36,13 @@ fn main() -> ExitCode {
             println!("{HELP}");
             Ok(())
         }
-        ["serve"] => ask::serve(),
+        ["serve", rest @ ..] => ask::glyph(&[&["serve"], rest].concat()),
         ["ask", rest @ ..] => ask::glyph(&[&["ask"], rest].concat()),
         ["glyph", rest @ ..] => ask::glyph(rest),
         ["test", rest @ ..] => test::all(rest),
         ["fmt"] => test::format(),
         ["wasm-check"] => test::one("wasm"),
-        [step @ ("clippy" | "tests" | "doc")] => test::one(step),
+        [step @ ("clippy" | "tests" | "clients" | "doc")] => test::one(step),
         [other, ..] => Err(format!(
             "there is no command {other:?}. cargo xtask help lists them"
         )),

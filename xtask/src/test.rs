@@ -2,19 +2,22 @@
 
 use std::time::Instant;
 
+use crate::clients;
 use crate::command::{Result, cargo_in_root, run};
+use crate::counts::Counts;
 use crate::install::{self, WASM_TARGET};
 use crate::tests_run;
 
-/// One check: its name on the command line and what runs it. A step may report a line.
+/// One check: its name on the command line and what runs it. A step that runs tests
+/// reports how many passed.
 struct Step {
     name: &'static str,
-    run: fn() -> Result<Option<String>>,
+    run: fn() -> Result<Option<Counts>>,
 }
 
 /// In this order: what fails fastest comes first. All native steps name the whole workspace: the
 /// features of the dependencies are then the same in each, and burn is compiled once.
-static STEPS: [Step; 5] = [
+static STEPS: [Step; 6] = [
     Step {
         name: "fmt",
         run: check_format,
@@ -26,6 +29,10 @@ static STEPS: [Step; 5] = [
     Step {
         name: "tests",
         run: tests_run::run,
+    },
+    Step {
+        name: "clients",
+        run: clients::run,
     },
     Step {
         name: "doc",
@@ -40,16 +47,21 @@ static STEPS: [Step; 5] = [
 /// `cargo xtask test`.
 pub fn all(args: &[&str]) -> Result<()> {
     let (chosen, skipped) = selection(args)?;
-    let (mut times, mut reports) = (Vec::new(), Vec::new());
+    let (mut times, mut all_counts) = (Vec::new(), Counts::default());
     for step in chosen {
-        let (seconds, report) = timed(step)?;
-        times.push(format!("{} {seconds:.0} s", step.name));
-        reports.extend(report);
+        let (seconds, counts) = timed(step)?;
+        times.push(match counts {
+            None => format!("{} {seconds:.0} s", step.name),
+            Some(counts) => format!("{} {seconds:.0} s ({} tests)", step.name, counts.passed),
+        });
+        all_counts.add(counts.unwrap_or_default());
     }
     let what = if skipped.is_empty() { "All" } else { "These" };
     println!("\n{what} checks passed: {}", times.join(", "));
     // The count of the tests is the last line, unless something was left out.
-    reports.iter().for_each(|report| println!("{report}"));
+    if all_counts != Counts::default() {
+        println!("{all_counts}");
+    }
     if !skipped.is_empty() {
         println!("Skipped: {}", names(&skipped));
     }
@@ -95,19 +107,19 @@ fn names(steps: &[&Step]) -> String {
 /// One step by its name.
 pub fn one(name: &str) -> Result<()> {
     let step = STEPS.iter().find(|step| step.name == name);
-    let (_, report) = timed(step.ok_or_else(|| format!("there is no step {name:?}"))?)?;
-    report.iter().for_each(|report| println!("{report}"));
+    let (_, counts) = timed(step.ok_or_else(|| format!("there is no step {name:?}"))?)?;
+    counts.iter().for_each(|counts| println!("{counts}"));
     Ok(())
 }
 
-fn timed(step: &Step) -> Result<(f64, Option<String>)> {
+fn timed(step: &Step) -> Result<(f64, Option<Counts>)> {
     println!("\n== {}", step.name);
     let start = Instant::now();
     let outcome = (step.run)();
     let seconds = start.elapsed().as_secs_f64();
     let word = if outcome.is_ok() { "passed" } else { "failed" };
     println!("== {} {word} after {seconds:.1} s", step.name);
-    outcome.map(|report| (seconds, report))
+    outcome.map(|counts| (seconds, counts))
 }
 
 /// `cargo xtask fmt`.
@@ -116,14 +128,14 @@ pub fn format() -> Result<()> {
     run(&mut cargo_in_root(&["fmt", "--all"]))
 }
 
-fn check_format() -> Result<Option<String>> {
+fn check_format() -> Result<Option<Counts>> {
     install::component("rustfmt", "fmt")?;
     run(&mut cargo_in_root(&["fmt", "--all", "--check"]))
         .map_err(|error| format!("{error}. cargo xtask fmt formats all code"))?;
     Ok(None)
 }
 
-fn clippy() -> Result<Option<String>> {
+fn clippy() -> Result<Option<Counts>> {
     install::component("clippy", "clippy")?;
     let args = [
         "clippy",
@@ -138,14 +150,14 @@ fn clippy() -> Result<Option<String>> {
     Ok(None)
 }
 
-fn doc() -> Result<Option<String>> {
+fn doc() -> Result<Option<Counts>> {
     let mut doc = cargo_in_root(&["doc", "--workspace", "--no-deps", "--release"]);
     run(doc.env("RUSTDOCFLAGS", "-D warnings"))?;
     Ok(None)
 }
 
 /// What a browser will load must compile there.
-fn wasm() -> Result<Option<String>> {
+fn wasm() -> Result<Option<Counts>> {
     install::wasm_target()?;
     install::component("clippy", "clippy")?;
     let args = ["clippy", "--release", "--target", WASM_TARGET];
@@ -167,14 +179,17 @@ mod tests {
     #[test]
     fn steps_are_skipped_by_their_option_alone() {
         let both = |chosen: &str, skipped: &str| Ok([chosen.to_owned(), skipped.to_owned()]);
-        assert_eq!(selected(&[]), both("fmt, clippy, tests, doc, wasm", ""));
+        assert_eq!(
+            selected(&[]),
+            both("fmt, clippy, tests, clients, doc, wasm", "")
+        );
         assert_eq!(
             selected(&["--skip", "clippy"]),
-            both("fmt, tests, doc, wasm", "clippy")
+            both("fmt, tests, clients, doc, wasm", "clippy")
         );
         assert_eq!(
             selected(&["--skip", "wasm", "--skip", "fmt"]),
-            both("clippy, tests, doc", "fmt, wasm")
+            both("clippy, tests, clients, doc", "fmt, wasm")
         );
     }
 
@@ -187,12 +202,12 @@ mod tests {
             &["--skip", "lint"],
             &["--skip", "clippy", "tests"],
             &[
-                "--skip", "fmt", "--skip", "clippy", "--skip", "tests", "--skip", "doc", "--skip",
-                "wasm",
+                "--skip", "fmt", "--skip", "clippy", "--skip", "tests", "--skip", "clients",
+                "--skip", "doc", "--skip", "wasm",
             ],
         ] {
             let message = selected(args).unwrap_err();
-            for part in ["--skip STEP", "fmt, clippy, tests, doc, wasm"] {
+            for part in ["--skip STEP", "fmt, clippy, tests, clients, doc, wasm"] {
                 assert!(message.contains(part), "no {part:?} in {message}");
             }
         }

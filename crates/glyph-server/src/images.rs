@@ -1,6 +1,5 @@
 //! Images of a request: where they are, and decoding them within bounds.
 
-use std::io::Cursor;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -8,7 +7,6 @@ use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use glyph_model::ModelError;
 use glyph_model::preprocess::RgbImage;
-use image::ImageReader;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;
 
@@ -167,15 +165,13 @@ pub fn decode(
             ));
         }
     };
-    let undecodable = |reason: &dyn std::fmt::Display| {
-        let message = format!("{path} cannot be decoded: {reason}. Send PNG, JPEG or WebP");
-        ApiError::of(Code::InvalidImage, path, message)
+    let refused = |error: ModelError| match error {
+        ModelError::Image { reason, .. } => {
+            ApiError::of(Code::InvalidImage, path, format!("{path} {reason}"))
+        }
+        other => ApiError::internal(&other),
     };
-    let (width_px, height_px) = ImageReader::new(Cursor::new(bytes))
-        .with_guessed_format()
-        .map_err(|error| undecodable(&error))?
-        .into_dimensions()
-        .map_err(|error| undecodable(&error))?;
+    let [width_px, height_px] = RgbImage::size_px(bytes).map_err(refused)?;
     let (width_px, height_px) = (u64::from(width_px), u64::from(height_px));
     if width_px * height_px > MOST_IMAGE_PIXELS {
         let message = format!(
@@ -184,12 +180,7 @@ pub fn decode(
         return Err(ApiError::of(Code::ImageTooLarge, path, message));
     }
     budget.take(width_px, height_px, path)?;
-    RgbImage::decode(bytes).map_err(|error| match error {
-        ModelError::Image { reason, .. } => {
-            ApiError::of(Code::InvalidImage, path, format!("{path} {reason}"))
-        }
-        other => undecodable(&other),
-    })
+    RgbImage::decode(bytes).map_err(refused)
 }
 
 fn data_bytes(url: &str, path: &str) -> Result<Vec<u8>, ApiError> {

@@ -2,12 +2,16 @@
 
 use std::io::Cursor;
 
-use image::{DynamicImage, ImageDecoder};
+use image::{DynamicImage, ImageDecoder, ImageReader, Limits};
 
 use crate::error::{ModelError, Result};
 
 /// Largest image that is decoded: an A4 page at 600 dpi has half as many pixels.
 const MOST_DECODED_PIXELS: u64 = 1 << 26;
+
+/// What a decoder may take beside the pixels: a row of them, and what a file carries along. A colour profile of a few
+/// kilobytes can unpack to gigabytes; one that is larger than this is passed over.
+const MOST_SIDE_BYTES: u64 = 32 << 20;
 
 /// An 8-bit RGB image, row-major.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,31 +52,29 @@ impl RgbImage {
         })
     }
 
+    /// Width and height of PNG, JPEG or WebP bytes as they say; no pixel is decoded.
+    ///
+    /// # Errors
+    /// [`ModelError::Image`] with the decoder's message.
+    pub fn size_px(bytes: &[u8]) -> Result<[u32; 2]> {
+        let size = reader(bytes)?.into_dimensions();
+        let (width_px, height_px) = size.map_err(|error| undecodable(&error))?;
+        Ok([width_px, height_px])
+    }
+
     /// Decodes PNG, JPEG or WebP bytes; transparency shows white, as in the reference processor.
     ///
     /// # Errors
     /// [`ModelError::Image`] with the decoder's message, and for more than 2²⁶ pixels.
     pub fn decode(bytes: &[u8]) -> Result<Self> {
-        let undecodable = |error: &dyn std::fmt::Display| {
-            refused(format!(
-                "cannot be decoded: {error}. Send PNG, JPEG or WebP"
-            ))
-        };
-        let reader = || {
-            image::ImageReader::new(Cursor::new(bytes))
-                .with_guessed_format()
-                .map_err(|error| undecodable(&error))
-        };
         // A few bytes can claim any size, so the size is read before the pixels.
-        let (width_px, height_px) = reader()?
-            .into_dimensions()
-            .map_err(|error| undecodable(&error))?;
+        let [width_px, height_px] = Self::size_px(bytes)?;
         if u64::from(width_px) * u64::from(height_px) > MOST_DECODED_PIXELS {
             return Err(refused(format!(
                 "is {width_px}×{height_px} px; at most {MOST_DECODED_PIXELS} pixels are decoded"
             )));
         }
-        let mut decoder = reader()?
+        let mut decoder = reader(bytes)?
             .into_decoder()
             .map_err(|error| undecodable(&error))?;
         // A camera that is held upright may store its rows otherwise and say so; the reference turns them too.
@@ -94,6 +96,22 @@ impl RgbImage {
             .collect();
         Self::new(width_px, height_px, rgb)
     }
+}
+
+/// Reads a file of any type that is known, within bounds.
+fn reader(bytes: &[u8]) -> Result<ImageReader<Cursor<&[u8]>>> {
+    let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
+    let mut reader = reader.map_err(|error| undecodable(&error))?;
+    let mut limits = Limits::no_limits();
+    limits.max_alloc = Some(MOST_SIDE_BYTES);
+    reader.limits(limits);
+    Ok(reader)
+}
+
+fn undecodable(error: &dyn std::fmt::Display) -> ModelError {
+    refused(format!(
+        "cannot be decoded: {error}. Send PNG, JPEG or WebP"
+    ))
 }
 
 /// An image by itself is the first of its request; the caller who knows better says so.
