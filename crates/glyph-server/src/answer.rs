@@ -8,6 +8,7 @@ use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use glyph_engine::{Done, EngineError, Event, Events, Request, Token};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::error::ApiError;
 use crate::images::PixelHold;
@@ -113,6 +114,14 @@ impl Answer {
             }
         }
     }
+}
+
+/// An event of a stream, as the OpenAPI document describes it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct StreamEvent {
+    /// A chunk of the answer (`ChatCompletionChunk`, `Completion`) as JSON, or an error's object; at the end `[DONE]`.
+    #[schema(example = "[DONE]")]
+    pub data: String,
 }
 
 /// How an answer is cut into chunks.

@@ -13,7 +13,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::answer::{self, Answer, Chunks};
+use crate::answer::{self, Answer, Chunks, StreamEvent};
 use crate::auth::Caller;
 use crate::body::JsonBody;
 use crate::error::{ApiError, ApiErrors};
@@ -99,7 +99,7 @@ pub struct CompletionLogprobs {
     responses(
         (status = 200, description = "The text, whole or as server-sent events", content(
             (Completion = "application/json"),
-            (Completion = "text/event-stream"),
+            (StreamEvent = "text/event-stream"),
         )),
         ApiErrors,
     ),

@@ -21,10 +21,13 @@ use crate::{
 };
 
 #[derive(OpenApi)]
-#[openapi(info(
-    title = "Glyph Runtime",
-    description = "Reads long text as page images with a vision-language model; the API is OpenAI's, with documents"
-))]
+#[openapi(
+    info(
+        title = "Glyph Runtime",
+        description = "Reads long text as page images with a vision-language model; the API is OpenAI's, with documents"
+    ),
+    components(schemas(chat::ChatCompletionChunk))
+)]
 struct Document;
 
 /// Routes that ask for a key, where the server has keys.

@@ -13,7 +13,7 @@ pub use request::{ChatRequest, Conversation, Part, Turn};
 pub use response::{ChatCompletion, ChatCompletionChunk};
 pub use schema::{ChatCompletionRequest, ChatContent, ChatMessage, ChatPart, ChatRole, ImageUrl};
 
-use crate::answer::{self, Answer};
+use crate::answer::{self, Answer, StreamEvent};
 use crate::auth::Caller;
 use crate::body::JsonBody;
 use crate::error::{ApiError, ApiErrors};
@@ -31,7 +31,7 @@ use response::{ChatAnswer, ChatChunks, Head};
     responses(
         (status = 200, description = "The answer, whole or as server-sent events", content(
             (ChatCompletion = "application/json"),
-            (ChatCompletionChunk = "text/event-stream"),
+            (StreamEvent = "text/event-stream"),
         )),
         ApiErrors,
     ),
