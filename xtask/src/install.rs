@@ -64,11 +64,11 @@ pub fn prometheus(directory: &Path) -> Option<PathBuf> {
         return None;
     }
     let programs = directory.join("usr/bin");
-    if !is_there(&programs.join("prometheus")) {
-        if let Err(error) = unpack("prometheus", directory) {
-            println!("Prometheus is not here, its tests are skipped: {error}");
-            return None;
-        }
+    if !is_there(&programs.join("prometheus"))
+        && let Err(error) = unpack("prometheus", directory)
+    {
+        println!("Prometheus is not here, its tests are skipped: {error}");
+        return None;
     }
     Some(programs)
 }
