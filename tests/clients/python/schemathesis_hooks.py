@@ -4,10 +4,13 @@ import io
 import json
 import zipfile
 
+import jsonschema_rs
 import schemathesis
 
 from documents import data_url
 from images import black
+
+CHUNKS = {"/v1/chat/completions": "ChatCompletionChunk", "/v1/completions": "Completion"}
 
 PICTURE = data_url(black(28, 28))
 
@@ -20,13 +23,13 @@ def map_body(_context, body):
         return body
     if isinstance(body.get("model"), str):
         body["model"] = ""
-    for image in images(body.get("messages")):
+    for image in image_objects(body.get("messages")):
         if isinstance(image.get("url"), str):
             image["url"] = PICTURE
     return body
 
 
-def images(messages):
+def image_objects(messages):
     """The objects of all image parts, as far as the body has the form of a conversation."""
     messages = messages if isinstance(messages, list) else []
     contents = (message.get("content") for message in messages if isinstance(message, dict))
@@ -35,13 +38,20 @@ def images(messages):
     return [image for image in found if isinstance(image, dict)]
 
 
-@schemathesis.deserializer("text/event-stream")
-def chunks(_context, response):
-    """The chunks of a stream: its schema is that of one chunk."""
+@schemathesis.check
+def chunks_are_as_described(_context, response, case):
+    """The document describes events; what they carry must be as it describes chunks."""
+    [content_type] = response.headers.get("content-type", [""])
+    if not content_type.startswith("text/event-stream"):
+        return
     lines = response.content.decode().splitlines()
     data = [line.removeprefix("data: ") for line in lines if line.startswith("data: ")]
     assert data.pop() == "[DONE]", "a stream ends with [DONE]"
-    return [json.loads(text) for text in data]
+    components = case.operation.schema.raw_schema["components"]
+    reference = f"#/components/schemas/{CHUNKS[case.path]}"
+    validator = jsonschema_rs.validator_for({"$ref": reference, "components": components})
+    for text in data:
+        validator.validate(json.loads(text))
 
 
 @schemathesis.deserializer("application/zip")
