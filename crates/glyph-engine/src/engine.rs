@@ -22,8 +22,9 @@ use crate::request::Request;
 use crate::sequence::Waiting;
 use crate::state::EngineState;
 use crate::stats::{EngineStats, Observer};
+use crate::steps::guarded;
 use crate::vision_cache::VisionCache;
-use crate::worker::{Worker, guarded};
+use crate::worker::Worker;
 
 /// How an engine is set up.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -16,6 +16,7 @@ mod request;
 mod sequence;
 mod state;
 mod stats;
+mod steps;
 mod vision_cache;
 mod worker;
 

@@ -40,8 +40,13 @@ pub(crate) enum Phase {
     Encoding(usize),
     /// This position is next for the decoder.
     Prefilling(usize),
-    /// This token is next for the decoder.
-    Decoding(u32),
+    /// This token is next for the decoder, behind so many positions.
+    Decoding {
+        /// Its id.
+        id: u32,
+        /// Positions in the cache before it.
+        len: usize,
+    },
 }
 
 /// A request that has its memory and runs.
@@ -129,6 +134,15 @@ impl Sequence {
 
     pub fn is_cancelled(&self) -> bool {
         self.cancelled.load(Ordering::Relaxed) || self.events.is_closed()
+    }
+
+    pub fn is_decoding(&self) -> bool {
+        matches!(self.phase, Phase::Decoding { .. })
+    }
+
+    /// Whether the vision tower is next.
+    pub fn needs_vision(&self) -> bool {
+        matches!(self.phase, Phase::Encoding(_))
     }
 
     /// Passes over pages that need no encoding: those with features, and those that the shared positions hold.
@@ -221,7 +235,10 @@ impl Sequence {
         let logprobs = scores
             .zip(self.top_logprobs)
             .map(|(scores, n_top)| logprobs(&scores, step.id, n_top));
-        self.phase = Phase::Decoding(step.id);
+        self.phase = Phase::Decoding {
+            id: step.id,
+            len: self.cache.len(),
+        };
         self.send(Event::Token(Token {
             id: step.id,
             text: step.text,

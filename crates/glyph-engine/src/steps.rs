@@ -1,0 +1,220 @@
+//! The pieces of work that the device does for requests.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
+
+use burn::tensor::{Device, Tensor};
+use futures_lite::future::block_on;
+use glyph_model::generate::{encode_images, read_values};
+use glyph_model::text::{KvCache, Positions};
+use glyph_model::{Checkpoint, ModelError};
+use rayon::prelude::*;
+
+use crate::error::EngineError;
+use crate::plan::{Footprint, PREFILL_CHUNK};
+use crate::prepare::{Page, PageSource};
+use crate::sequence::{Phase, Sequence};
+use crate::stats::Observation;
+use crate::vision_cache::VisionCache;
+
+/// What every piece of work needs.
+#[derive(Clone, Copy)]
+pub(crate) struct Steps<'a> {
+    pub checkpoint: &'a Checkpoint,
+    pub footprint: &'a Footprint,
+    pub vision_cache: &'a VisionCache,
+}
+
+/// What a piece of a prompt came to.
+#[derive(Debug, Default)]
+pub(crate) struct Advance {
+    pub observation: Option<Observation>,
+    /// The first token was the last.
+    pub has_ended: bool,
+}
+
+impl Steps<'_> {
+    /// Cores that work on pieces of their own; other devices share out each piece themselves.
+    pub fn n_cores(&self) -> usize {
+        if self.checkpoint.device == Device::flex() {
+            rayon::current_num_threads()
+        } else {
+            1
+        }
+    }
+
+    /// One token of each of some answers; returns which of them have ended.
+    pub fn decode(&self, rows: &mut [&mut Sequence]) -> Vec<bool> {
+        // Each core takes a part of the rows through all layers: the steps of a small model are too small to be
+        // worth sharing out one by one.
+        let part_len = rows.len().div_ceil(self.n_cores()).max(1);
+        if part_len >= rows.len() {
+            return self.decode_part(rows);
+        }
+        let parts = rows.par_chunks_mut(part_len);
+        parts.flat_map_iter(|part| self.decode_part(part)).collect()
+    }
+
+    fn decode_part(&self, rows: &mut [&mut Sequence]) -> Vec<bool> {
+        match guarded(|| self.next_scores(rows)) {
+            Ok(scores) => rows
+                .iter_mut()
+                .zip(scores)
+                .map(|(sequence, mut scores)| {
+                    guarded(|| sequence.push(&mut scores)).unwrap_or_else(|error| {
+                        sequence.fail(error);
+                        true
+                    })
+                })
+                .collect(),
+            // Whoever it was, the others go on: each row once more by itself.
+            Err(_) if rows.len() > 1 => {
+                let each = rows.chunks_mut(1);
+                each.flat_map(|row| self.decode_part(row)).collect()
+            }
+            Err(error) => {
+                rows.iter().for_each(|row| row.fail(error.clone()));
+                vec![true; rows.len()]
+            }
+        }
+    }
+
+    /// Scores behind the newest token of each row; where it fails the rows are as they were, or broken for good.
+    fn next_scores(&self, rows: &mut [&mut Sequence]) -> Result<Vec<Vec<f32>>, EngineError> {
+        let glm = &self.checkpoint.model;
+        let mut ids = Vec::with_capacity(rows.len());
+        let mut positions = Vec::with_capacity(rows.len());
+        let mut caches: Vec<&mut KvCache> = Vec::with_capacity(rows.len());
+        for sequence in rows.iter_mut() {
+            let Phase::Decoding { id, len } = sequence.phase else {
+                continue;
+            };
+            ids.push(id);
+            positions.push([sequence.next_position(); 3]);
+            // A step that failed behind the last layer has counted its position already.
+            sequence.cache.truncate(len);
+            caches.push(&mut sequence.cache);
+        }
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        if caches.iter().any(|cache| !cache.is_whole()) {
+            return Err(EngineError::Device {
+                reason: "a step before it failed half-way".to_owned(),
+            });
+        }
+        let x = glm.embed(&ids, [ids.len(), 1], None, &[]);
+        let decoder = &glm.model.language_model;
+        let hidden = decoder
+            .forward_cached(x, Positions(&positions), &mut caches)
+            .map_err(device_error)?;
+        let scores = block_on(read_values(glm.logits(hidden))).map_err(device_error)?;
+        let vocab_size = scores.len() / ids.len();
+        Ok(scores
+            .chunks(vocab_size.max(1))
+            .map(<[f32]>::to_vec)
+            .collect())
+    }
+
+    /// One page or one chunk of a prompt.
+    pub fn advance(&self, sequence: &mut Sequence) -> Result<Advance, EngineError> {
+        match sequence.phase {
+            Phase::Encoding(page) => self.encode(sequence, page),
+            Phase::Prefilling(first) => self.prefill(sequence, first),
+            Phase::Decoding { .. } => Ok(Advance::default()),
+        }
+    }
+
+    fn encode(&self, sequence: &mut Sequence, index: usize) -> Result<Advance, EngineError> {
+        let Page { key, grid, source } = &sequence.pages[index];
+        let (key, grid) = (*key, *grid);
+        // Another request may have brought the page meanwhile.
+        if let Some(features) = self.vision_cache.peek(&key) {
+            sequence.encoded(index, features);
+            return Ok(Advance::default());
+        }
+        let PageSource::Patches(patches) = source else {
+            sequence.go_on_encoding(index + 1);
+            return Ok(Advance::default());
+        };
+        let start = Instant::now();
+        let images = std::slice::from_ref(patches);
+        let features = encode_images(&self.checkpoint.model, images, &self.checkpoint.device);
+        let features = features.ok_or_else(|| EngineError::Device {
+            reason: format!("page {} gave no features", index + 1),
+        })?;
+        // Reading one value waits for the device: what is shown is done.
+        let corner = features.clone().slice([0..1, 0..1]);
+        block_on(read_values(corner)).map_err(device_error)?;
+        let bytes = self.footprint.feature_bytes(features.dims()[0]);
+        self.vision_cache.insert(key, grid, features.clone(), bytes);
+        sequence.encoded(index, features);
+        Ok(Advance {
+            observation: Some(Observation::Encoded {
+                pages: 1,
+                seconds: start.elapsed().as_secs_f64(),
+            }),
+            has_ended: false,
+        })
+    }
+
+    /// A chunk of the prompt; behind the last the first token.
+    fn prefill(&self, sequence: &mut Sequence, first: usize) -> Result<Advance, EngineError> {
+        let start = Instant::now();
+        let glm = &self.checkpoint.model;
+        let n = sequence.prompt.ids.len();
+        let end = (first + PREFILL_CHUNK).min(n);
+        let (features, index) = sequence.features(first..end);
+        let ids = &sequence.prompt.ids[first..end];
+        let x = glm.embed(ids, [1, end - first], features, &index);
+        let d = x.dims()[2];
+        let positions = Positions(&sequence.prompt.positions.positions[first..end]);
+        let decoder = &glm.model.language_model;
+        let hidden = decoder
+            .forward_cached(x, positions, &mut [&mut sequence.cache])
+            .map_err(device_error)?;
+        let last: Tensor<3> = hidden.slice([0..1, end - first - 1..end - first, 0..d]);
+        let is_last = end == n;
+        let read = if is_last {
+            block_on(read_values(glm.logits(last)))
+        } else {
+            block_on(read_values(last.slice([0..1, 0..1, 0..1])))
+        };
+        let mut scores = read.map_err(device_error)?;
+        sequence.prefilled(end);
+        let observation = Some(Observation::Prefilled {
+            positions: end - first,
+            seconds: start.elapsed().as_secs_f64(),
+        });
+        let has_ended = is_last && sequence.push(&mut scores)?;
+        Ok(Advance {
+            observation,
+            has_ended,
+        })
+    }
+}
+
+pub(crate) fn device_error(error: ModelError) -> EngineError {
+    EngineError::Device {
+        reason: error.to_string(),
+    }
+}
+
+/// Runs a piece of work of one request. Backends panic where an allocation or a kernel fails: that ends the work, and
+/// nothing else.
+pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, EngineError>) -> Result<T, EngineError> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        Err(EngineError::Device {
+            reason: panic_message(panic.as_ref()),
+        })
+    })
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("no reason was given").to_owned()
+}
