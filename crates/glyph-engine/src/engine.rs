@@ -9,7 +9,7 @@ use futures_lite::future::block_on;
 use glyph_model::checkpoint::CheckpointSettings;
 use glyph_model::generate::{Generation, generate};
 use glyph_model::preprocess::RgbImage;
-use glyph_model::prompt::Message;
+use glyph_model::prompt::{Message, Part};
 use glyph_model::{Checkpoint, ModelError};
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::sync::watch;
@@ -69,6 +69,22 @@ struct Loaded {
     settings: Arc<CheckpointSettings>,
     plan: MemoryPlan,
     vision_cache: VisionCache,
+    /// Longer texts exceed the context in any case.
+    most_text_bytes: usize,
+}
+
+impl Loaded {
+    /// Refuses a text before it is tokenised, which takes many times its length in memory.
+    fn check_text(&self, text_bytes: usize) -> Result<(), EngineError> {
+        if text_bytes <= self.most_text_bytes {
+            return Ok(());
+        }
+        Err(EngineError::TextTooLong {
+            text_bytes,
+            most_bytes: self.most_text_bytes,
+            context_tokens: self.plan.context_tokens,
+        })
+    }
 }
 
 /// How fast requests leave the queue.
@@ -89,12 +105,16 @@ impl Shared {
         if n == 0 {
             return;
         }
-        self.n_waiting.fetch_sub(n, Ordering::Relaxed);
+        let n_before = self.n_waiting.fetch_sub(n, Ordering::Relaxed);
         let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         if let Some(last) = pace.last.replace(now) {
             let seconds = (now - last).as_secs_f64() / n as f64;
             pace.seconds_each += 0.2 * (seconds - pace.seconds_each);
+        }
+        // Time in which nobody waits says nothing of how fast the queue moves.
+        if n_before <= n {
+            pace.last = None;
         }
     }
 
@@ -189,7 +209,7 @@ impl Engine {
     /// milliseconds per page.
     ///
     /// # Errors
-    /// [`EngineError::TooManyPages`], and [`EngineError::Request`] for what the model does not take.
+    /// [`EngineError::TooManyPages`], [`EngineError::TextTooLong`], and [`EngineError::Request`] for what the model does not take.
     pub fn prepare_chat(
         &self,
         messages: &[Message],
@@ -203,15 +223,23 @@ impl Engine {
                 most_pages,
             });
         }
+        let texts = messages.iter().flat_map(|message| &message.content);
+        let text_bytes = texts.map(|part| match part {
+            Part::Text { text } => text.len(),
+            Part::Image => 0,
+        });
+        loaded.check_text(text_bytes.sum())?;
         prepare::chat(&loaded.settings, &loaded.vision_cache, messages, images)
     }
 
     /// Tokenises a text to go on with.
     ///
     /// # Errors
-    /// [`EngineError::Request`].
+    /// [`EngineError::TextTooLong`], [`EngineError::Request`].
     pub fn prepare_text(&self, text: &str) -> Result<Prepared, EngineError> {
-        prepare::text(&self.loaded()?.settings, text)
+        let loaded = self.loaded()?;
+        loaded.check_text(text.len())?;
+        prepare::text(&loaded.settings, text)
     }
 
     /// Tokens that the answer to a prompt may have, at most.
@@ -328,7 +356,8 @@ fn check(plan: &MemoryPlan, request: &Request) -> Result<u64, EngineError> {
             n_tokens,
             kv_bytes,
             vision_bytes,
-            available_bytes: plan.kv_bytes.saturating_add(plan.vision_bytes),
+            planned_kv_bytes: plan.kv_bytes,
+            planned_vision_bytes: plan.vision_bytes,
         });
     }
     Ok(kv_bytes)
@@ -363,6 +392,11 @@ fn serve(
         settings: Arc::clone(&checkpoint.settings),
         plan: plan.clone(),
         vision_cache: vision_cache.clone(),
+        most_text_bytes: {
+            let tokenizer = &checkpoint.settings.encoder.tokenizer;
+            let longest = tokenizer.longest_token_bytes();
+            plan.context_tokens.saturating_mul(longest)
+        },
     };
     if shared.loaded.set(loaded).is_ok() && !shared.is_draining.load(Ordering::Relaxed) {
         set(EngineState::Ready);

@@ -41,6 +41,19 @@ pub enum EngineError {
         /// What the server gives a request.
         context_tokens: usize,
     },
+    /// The text alone has more tokens than the context, however it is cut into tokens.
+    #[error(
+        "the text has {text_bytes} bytes; the context of {context_tokens} tokens holds at most {most_bytes}. Send the \
+         text as a document or as pages, or shorten it"
+    )]
+    TextTooLong {
+        /// Bytes of all text of the prompt.
+        text_bytes: usize,
+        /// Bytes that the context can hold at the very most.
+        most_bytes: usize,
+        /// What the server gives a request.
+        context_tokens: usize,
+    },
     /// More images than a request may hold.
     #[error(
         "{n_pages} pages were sent; a request may hold {most_pages}. Send fewer, or start the server with a larger --max-pages"
@@ -53,9 +66,9 @@ pub enum EngineError {
     },
     /// The memory plan has no room for the request, even when it runs alone.
     #[error(
-        "the request needs {} ({} of keys and values for {n_tokens} tokens, {} for the vision tower); the plan leaves \
-         {} beside the weights. Send fewer or smaller pages, or ask for fewer max_tokens",
-        ByteSize(*.kv_bytes + *.vision_bytes), ByteSize(*.kv_bytes), ByteSize(*.vision_bytes), ByteSize(*.available_bytes)
+        "the request needs {} for the keys and values of {n_tokens} tokens, and {} for its largest page in the vision \
+         tower; the plan has {} and {} for these. Send fewer or smaller pages, or ask for fewer max_tokens",
+        ByteSize(*.kv_bytes), ByteSize(*.vision_bytes), ByteSize(*.planned_kv_bytes), ByteSize(*.planned_vision_bytes)
     )]
     DoesNotFit {
         /// Prompt and answer.
@@ -64,8 +77,10 @@ pub enum EngineError {
         kv_bytes: u64,
         /// Activations of the vision tower on the largest page.
         vision_bytes: u64,
-        /// What is planned for requests.
-        available_bytes: u64,
+        /// Planned for keys and values of all requests.
+        planned_kv_bytes: u64,
+        /// Planned for a page in the vision tower.
+        planned_vision_bytes: u64,
     },
     /// The request itself is wrong: a parameter, an image, an image token in the text.
     #[error("{0}")]

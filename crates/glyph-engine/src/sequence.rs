@@ -140,6 +140,12 @@ impl Sequence {
         matches!(self.phase, Phase::Decoding { .. })
     }
 
+    /// Whether the cache holds what the tokens say: all of prompt and answer but the newest token.
+    pub fn is_consistent(&self) -> bool {
+        let n_tokens = self.prompt.ids.len() + self.answer.ids().len();
+        self.cache.is_whole() && self.cache.len() + 1 == n_tokens
+    }
+
     /// Whether the vision tower is next.
     pub fn needs_vision(&self) -> bool {
         matches!(self.phase, Phase::Encoding(_))

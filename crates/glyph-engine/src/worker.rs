@@ -277,7 +277,7 @@ impl<'a, O: Observer> Worker<'a, O> {
     /// Keeps keys and values for prompts that begin alike.
     fn keep_prefix(&mut self, sequence: &Sequence) {
         let len = sequence.cache.len();
-        if !sequence.cache.is_whole() || !self.prefix_cache.takes(len) {
+        if !sequence.is_consistent() || !self.prefix_cache.takes(len) {
             return;
         }
         let keys = sequence.cached_keys();

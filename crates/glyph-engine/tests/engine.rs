@@ -178,6 +178,24 @@ fn what_cannot_run_is_refused_before_any_work_with_the_figures() {
     let error = engine.submit(request).unwrap_err();
     assert!(error.to_string().contains("top_p is 2"), "{error}");
     assert!(recorder.seen().is_empty());
+    // A text that cannot fit is not even tokenised.
+    let text = "words ".repeat(100_000);
+    let error = engine.prepare_text(&text).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            EngineError::TextTooLong {
+                text_bytes: 600_000,
+                context_tokens: 600,
+                ..
+            }
+        ),
+        "{error}"
+    );
+    let error = engine
+        .prepare_chat(&common::chat(&text, 0), &[])
+        .unwrap_err();
+    assert!(matches!(error, EngineError::TextTooLong { .. }), "{error}");
     // A page larger than planned for.
     let mut request = options();
     request.limits.largest_page_patches = 4;

@@ -263,7 +263,9 @@ impl From<EngineError> for ApiError {
                 retry_after: Some(retry_after),
                 ..Self::new(Code::QueueFull, message)
             },
-            EngineError::ContextOverflow { .. } => Self::new(Code::ContextLengthExceeded, message),
+            EngineError::ContextOverflow { .. } | EngineError::TextTooLong { .. } => {
+                Self::new(Code::ContextLengthExceeded, message)
+            }
             EngineError::TooManyPages { .. } => Self::new(Code::TooManyPages, message),
             EngineError::DoesNotFit { .. } => Self::new(Code::MemoryExceeded, message),
             EngineError::Request(error) => Self::of_model(&error),

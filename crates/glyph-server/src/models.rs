@@ -1,11 +1,12 @@
 //! GET /v1/models.
 
 use axum::Json;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::error::{ApiError, ApiErrors};
+use crate::error::{ApiError, ApiErrors, Code};
 use crate::state::AppState;
 
 /// The models that are served.
@@ -75,7 +76,8 @@ pub async fn list(State(state): State<AppState>) -> Json<ModelList> {
 )]
 pub async fn get(
     State(state): State<AppState>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<ModelObject>, ApiError> {
+    let Path(id) = id.map_err(|error| ApiError::of(Code::InvalidValue, "id", error.body_text()))?;
     Ok(Json(object(&state, state.model_name(Some(&id))?)))
 }

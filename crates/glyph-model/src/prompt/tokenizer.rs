@@ -65,6 +65,13 @@ impl TextTokenizer {
         self.inner.get_vocab(true).into_values().max()
     }
 
+    /// Length in bytes of the longest token's text, or somewhat more: no text has fewer tokens than its length over
+    /// this.
+    pub fn longest_token_bytes(&self) -> usize {
+        let vocab = self.inner.get_vocab(true);
+        vocab.keys().map(String::len).max().unwrap_or(1).max(1)
+    }
+
     /// Entries of the vocabulary, added tokens included.
     pub fn vocab_size(&self) -> usize {
         self.inner.get_vocab_size(true)
