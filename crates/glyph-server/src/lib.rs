@@ -1,7 +1,7 @@
 //! OpenAI-compatible HTTP server over glyph-engine.
 //!
 //! [`serve`] takes a listener, a [`ServerConfig`] and an engine, whose model may still be loading. One table of routes
-//! ([`routes`](mod@routes)) feeds the router and the OpenAPI document. There are no tensors in here.
+//! (`routes`) feeds the router and the OpenAPI document. There are no tensors in here.
 
 mod answer;
 mod auth;
