@@ -49,9 +49,9 @@ impl PrefixCache {
         Some((self.entries.touch(&key)?.clone(), len))
     }
 
-    /// Keeps a prompt, in place of those that it begins with.
+    /// Keeps a prompt, in place of those that it begins with. Who asked [`Self::holds`] first copies nothing in vain.
     pub fn insert(&mut self, key: Vec<PositionKey>, prefix: KvPrefix) {
-        if prefix.len() < LEAST_SHARED || prefix.len() != key.len() || self.holds(&key) {
+        if prefix.len() < LEAST_SHARED || prefix.len() != key.len() {
             return;
         }
         let shorter: Vec<Vec<PositionKey>> = self

@@ -214,14 +214,15 @@ impl<'a, O: Observer> Worker<'a, O> {
             .iter_mut()
             .filter(|sequence| sequence.is_decoding())
             .collect();
+        // A CPU does both at once: neither fills its cores.
+        let does_both = steps.n_cores() > 1 && prompt.is_some() && !places.is_empty();
         let start = Instant::now();
         let mut decode = || (steps.decode(&mut rows), start.elapsed().as_secs_f64());
         let advance = || {
             let sequence = prompt.as_mut()?;
             Some(loaded.and_then(|()| guarded(|| steps.advance(sequence))))
         };
-        // A CPU does both at once: neither fills its cores.
-        let ((ended, seconds), advanced) = if steps.n_cores() > 1 && !places.is_empty() {
+        let ((ended, seconds), advanced) = if does_both {
             rayon::join(decode, advance)
         } else {
             (decode(), advance())

@@ -133,16 +133,7 @@ impl CheckpointSettings {
         dtype: DType,
         on_bytes: impl FnMut(usize),
     ) -> Result<Checkpoint> {
-        let (model, report, settings) =
-            self.load_named(weights, device, dtype, |_| true, on_bytes)?;
-        Ok(Checkpoint {
-            settings: Arc::new(settings),
-            model,
-            device: device.clone(),
-            dtype,
-            report,
-            without_vision: None,
-        })
+        self.load_named(weights, device, dtype, |_| true, on_bytes)
     }
 
     /// [`load`](Self::load) without the vision tower, whose weights are checked and left in the files until
@@ -158,16 +149,9 @@ impl CheckpointSettings {
         on_bytes: impl FnMut(usize),
     ) -> Result<Checkpoint> {
         let is_text = |name: &str| !name.starts_with(VISION);
-        let (model, report, settings) =
-            self.load_named(&weights, device, dtype, is_text, on_bytes)?;
-        Ok(Checkpoint {
-            settings: Arc::new(settings),
-            model,
-            device: device.clone(),
-            dtype,
-            report,
-            without_vision: Some(weights),
-        })
+        let mut checkpoint = self.load_named(&weights, device, dtype, is_text, on_bytes)?;
+        checkpoint.without_vision = Some(weights);
+        Ok(checkpoint)
     }
 
     fn load_named(
@@ -177,14 +161,21 @@ impl CheckpointSettings {
         dtype: DType,
         is_wanted: impl Fn(&str) -> bool,
         on_bytes: impl FnMut(usize),
-    ) -> Result<(Glm4v, LoadReport, Self)> {
+    ) -> Result<Checkpoint> {
         let mut settings = self;
         if weights.has_output_head() {
             settings.config = settings.config.with_output_head();
         }
         let model = Glm4v::new(&settings.config, device);
         let (model, report) = load_some_weights(model, weights, dtype, is_wanted, on_bytes)?;
-        Ok((model, report, settings))
+        Ok(Checkpoint {
+            settings: Arc::new(settings),
+            model,
+            device: device.clone(),
+            dtype,
+            report,
+            without_vision: None,
+        })
     }
 
     /// Images as the vision tower takes them.

@@ -82,8 +82,7 @@ pub struct BatchPlan {
     pub family: Family,
     /// How needles are asked for.
     pub wording: Wording,
-    /// What learns. While the decoder learns to find, at a high rate and guessing at first, the tower rests: it
-    /// would forget letters.
+    /// What learns.
     pub parts: Parts,
     /// Share of needles and look-ups whose answer is not there.
     pub absent_share: f64,

@@ -44,8 +44,6 @@ pub enum Parts {
     Tower,
     /// Everything.
     Both,
-    /// The decoder; the tower runs as it is.
-    Decoder,
 }
 
 /// Losses of a batch, as tensors, and how often the model was right.
@@ -91,11 +89,6 @@ impl Trainee {
         let features = self.glm.model.visual.forward(patches, batch.grid);
         let [images, tokens, d] = features.dims();
         let features = features.reshape([images * tokens, d]);
-        let features = if parts == Parts::Decoder {
-            features.detach()
-        } else {
-            features
-        };
 
         let cell_scores = self
             .reader
