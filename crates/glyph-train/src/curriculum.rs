@@ -16,8 +16,6 @@ pub struct Stage {
     pub page: (usize, usize),
     /// What is asked beside reading.
     pub level: Level,
-    /// Share of pages with two lines under a vision token.
-    pub dense_share: f64,
     /// Share of batches that are not reading.
     pub task_share: f64,
     /// What to reach on held-out data to go on, see [`Level`].
@@ -44,7 +42,6 @@ const fn stage(
     name: &'static str,
     page: (usize, usize),
     level: Level,
-    dense_share: f64,
     task_share: f64,
     gate: f64,
 ) -> Stage {
@@ -52,24 +49,25 @@ const fn stage(
         name,
         page,
         level,
-        dense_share,
         task_share,
         gate,
     }
 }
 
-/// From letters over short pages to all tasks. Longer pages come almost free once short ones are read, and
-/// so does finding on long pages once the model finds on short ones, where few places compete.
-pub const STAGES: [Stage; 8] = [
-    stage("letters", (16, 4), Level::Letters, 0.6, 0.0, 0.97),
-    stage("read 16×2", (16, 2), Level::Read, 0.5, 0.6, 0.75),
-    stage("read 24×4", (24, 4), Level::Read, 0.8, 0.6, 0.75),
-    stage("read 32×6", (32, 6), Level::Read, 0.9, 0.6, 0.75),
-    stage("read 40×8", (40, 8), Level::Read, 0.9, 0.6, 0.75),
-    stage("find 24×4", (24, 4), Level::Find, 0.95, 0.7, 0.80),
-    stage("find 40×8", (40, 8), Level::Find, 0.95, 0.7, 0.80),
-    stage("all tasks", (40, 8), Level::All, 0.95, 0.4, 2.0),
+/// From letters over short pages to all tasks. Finding starts on short pages, where few places compete and a page
+/// is cheap; longer pages then come almost free.
+pub const STAGES: [Stage; 7] = [
+    stage("letters", (16, 4), Level::Letters, 0.0, 0.97),
+    stage("read 16×2", (16, 2), Level::Read, 0.6, 0.75),
+    stage("read 24×4", (24, 4), Level::Read, 0.6, 0.75),
+    stage("find 24×4", (24, 4), Level::Find, 0.7, 0.75),
+    stage("find 32×6", (32, 6), Level::Find, 0.7, 0.75),
+    stage("find 40×8", (40, 8), Level::Find, 0.6, 0.80),
+    stage("all tasks", (40, 8), Level::All, 0.6, 2.0),
 ];
+
+/// The first stage whose pages have room for needles and look-ups.
+const FIRST_TO_FIND: usize = 3;
 
 /// What one worker's batch of one step holds.
 #[derive(Debug, Clone, Copy)]
@@ -88,8 +86,8 @@ pub struct BatchPlan {
     pub absent_share: f64,
 }
 
-/// Draws what a batch holds.
-pub fn plan(stage_index: usize, rng: &mut ChaCha8Rng) -> BatchPlan {
+/// Draws what a batch holds; `line_px` is the height of its lines.
+pub fn plan(stage_index: usize, line_px: usize, rng: &mut ChaCha8Rng) -> BatchPlan {
     let stage = &STAGES[stage_index];
     let family = if rng.random_bool(stage.task_share) {
         *pick(
@@ -119,17 +117,12 @@ pub fn plan(stage_index: usize, rng: &mut ChaCha8Rng) -> BatchPlan {
     // Earlier, smaller pages stay in the mix; needles and look-ups need those of finding.
     let smaller = match family {
         Family::Read | Family::Excerpts | Family::Passage => 1..stage_index,
-        _ => 5..stage_index,
+        _ => FIRST_TO_FIND..stage_index,
     };
     let (columns, lines) = if !smaller.is_empty() && rng.random_bool(0.2) {
         STAGES[rng.random_range(smaller)].page
     } else {
         stage.page
-    };
-    let line_px = if rng.random_bool(stage.dense_share) {
-        14
-    } else {
-        28
     };
     let n_pages = match (stage.level, family) {
         (Level::All, Family::Needle) => *pick(rng, &[1, 1, 1, 2, 3, 4, 6, 8]),
@@ -193,7 +186,6 @@ pub fn task(plan: &BatchPlan, rng: &mut ChaCha8Rng) -> Task {
                     Document::Settings,
                     Document::Contacts,
                     Document::Sentences,
-                    Document::Table,
                 ],
             );
             if is_absent {

@@ -36,18 +36,15 @@ pub struct LogLine {
     pub pointer_accuracy: f64,
     /// Positions through the decoder (or the tower alone) per second.
     pub positions_per_second: f64,
-    /// Next characters right on held-out random strings, two lines per token.
+    /// Next characters right on held-out random strings.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub held_out_random_dense: Option<f64>,
-    /// Next characters right on held-out random strings, one line per token.
+    pub held_out_random: Option<f64>,
+    /// Next characters right on held-out prose.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub held_out_random_sparse: Option<f64>,
-    /// Next characters right on held-out prose, two lines per token.
+    pub held_out_prose: Option<f64>,
+    /// Visible cells right on held-out random strings.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub held_out_prose_dense: Option<f64>,
-    /// Visible cells right on held-out random strings, two lines per token.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub held_out_cells_dense: Option<f64>,
+    pub held_out_cells: Option<f64>,
     /// Next characters right in held-out excerpts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held_out_excerpts: Option<f64>,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use burn::tensor::Device;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use glyph_model::config::ModelConfig;
 use glyph_train::bench::{BenchOptions, compare, default_script, print_comparison};
@@ -42,9 +43,9 @@ enum Command {
         /// Lines of a page, 40 columns wide.
         #[arg(long, default_value_t = 8)]
         lines: usize,
-        /// Height of a line: 14 puts two lines under a vision token, 28 one.
-        #[arg(long, default_value_t = 14)]
-        line_px: usize,
+        /// Height of a line as the run had it.
+        #[arg(long, value_parser = line_px(), default_value = "28")]
+        line_px: u64,
         #[command(flatten)]
         device: DeviceArgs,
     },
@@ -131,20 +132,28 @@ struct RunArgs {
     /// Steps in all.
     #[arg(long, default_value_t = 12_000)]
     steps: usize,
+    /// Height of a line: 28 puts one line under a vision token (4 characters), 14 two (8 characters).
+    #[arg(long, value_parser = line_px(), default_value = "28")]
+    line_px: u64,
     /// Peak learning rate.
-    #[arg(long, default_value_t = 1e-3)]
+    #[arg(long, default_value_t = 7e-4)]
     learning_rate: f64,
     /// Share of the steps after which the rate descends.
-    #[arg(long, default_value_t = 0.6)]
+    #[arg(long, default_value_t = 0.75)]
     decay_from: f64,
     /// Positions of a step and worker.
-    #[arg(long, default_value_t = 3000)]
+    #[arg(long, default_value_t = 1500)]
     positions: usize,
     /// Replicas that share a step.
     #[arg(long, default_value_t = 2)]
     workers: usize,
     #[command(flatten)]
     device: DeviceArgs,
+}
+
+/// Heights of a line at which lines and the rows of vision tokens share one grid.
+fn line_px() -> impl TypedValueParser<Value = u64> {
+    PossibleValuesParser::new(["14", "28"]).try_map(|px| px.parse::<u64>())
 }
 
 #[derive(Args)]
@@ -192,6 +201,7 @@ fn main() -> Result<()> {
             first_stage: args.first_stage,
             seed: args.seed,
             n_steps: args.steps,
+            line_px: args.line_px as usize,
             learning_rate: args.learning_rate,
             decay_from: args.decay_from,
             positions_per_batch: args.positions,
@@ -206,7 +216,11 @@ fn main() -> Result<()> {
         } => {
             let config = ModelConfig::from_json(&mini::config().to_string())?;
             let trainee = RunDir(run).load_trainee(&config, &device.open()?)?;
-            export(&trainee, &out, &mini::render_style(40, lines, line_px))
+            export(
+                &trainee,
+                &out,
+                &mini::render_style(40, lines, line_px as usize),
+            )
         }
         Command::Evaluate {
             model,

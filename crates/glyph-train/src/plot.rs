@@ -18,15 +18,15 @@ const CURVES: [Curve; 8] = [
     (
         "held-out random strings, next character",
         "#c0392b",
-        |line| line.held_out_random_dense,
+        |line| line.held_out_random,
     ),
     ("held-out prose, next character", "#2471a3", |line| {
-        line.held_out_prose_dense
+        line.held_out_prose
     }),
     (
         "held-out random strings, characters known by the tower",
         "#7d3c98",
-        |line| line.held_out_cells_dense,
+        |line| line.held_out_cells,
     ),
     ("held-out needles, exact", "#1e8449", |line| {
         line.held_out_needles

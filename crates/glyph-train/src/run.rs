@@ -34,6 +34,8 @@ pub struct RunOptions {
     pub seed: u64,
     /// Steps in all.
     pub n_steps: usize,
+    /// Height of a line on the pages: 28 puts one line under a vision token, 14 two.
+    pub line_px: usize,
     /// Peak learning rate.
     pub learning_rate: f64,
     /// Share of the steps after which the rate descends.
@@ -214,7 +216,7 @@ impl Worker {
         let batch_index = (step * options.n_workers + worker_index) as u64;
         let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
         rng.set_stream(batch_index + 1);
-        let plan = curriculum::plan(stage, &mut rng);
+        let plan = curriculum::plan(stage, options.line_px, &mut rng);
         let generator = Generator::new(options.seed, Split::Train);
         let first_sample = batch_index * MAX_ROWS as u64;
         let mut samples = Vec::new();
@@ -292,11 +294,11 @@ fn measure(
     let device = options.device.clone();
     let valid = trainee.valid();
     let Stage { page, level, .. } = STAGES[stage];
-    let mut losses = |tasks: &[Task], line_px: usize| -> Result<Losses> {
+    let mut losses = |tasks: &[Task]| -> Result<Losses> {
         let shape = PageShape {
             columns: page.0,
             lines: page.1,
-            line_px,
+            line_px: options.line_px,
         };
         let mut generator = Generator::new(options.seed, Split::HeldOut);
         let samples = (0..HELD_OUT_SAMPLES)
@@ -310,25 +312,23 @@ fn measure(
         };
         Ok(valid.losses(&batch, parts, &device))
     };
-    let random = [Task::Read(Reading::Random)];
-    let random_dense = losses(&random, 14)?;
-    line.held_out_cells_dense = Some(share(random_dense.cell_hits));
+    let random = losses(&[Task::Read(Reading::Random)])?;
+    line.held_out_cells = Some(share(random.cell_hits));
     if level == Level::Letters {
-        return Ok(share(random_dense.cell_hits));
+        return Ok(share(random.cell_hits));
     }
-    let prose_dense = losses(&[Task::Read(Reading::Prose)], 14)?;
-    line.held_out_random_dense = Some(share(random_dense.answer_hits));
-    line.held_out_random_sparse = Some(share(losses(&random, 28)?.answer_hits));
-    line.held_out_prose_dense = Some(share(prose_dense.answer_hits));
-    let excerpts = losses(&Family::Excerpts.tasks(), 14)?;
+    let prose = losses(&[Task::Read(Reading::Prose)])?;
+    line.held_out_random = Some(share(random.answer_hits));
+    line.held_out_prose = Some(share(prose.answer_hits));
+    let excerpts = losses(&Family::Excerpts.tasks())?;
     line.held_out_excerpts = Some(share(excerpts.answer_hits));
     if level == Level::Read {
-        return Ok(share(random_dense.answer_hits).min(share(excerpts.answer_hits) + EXCERPTS_LAG));
+        return Ok(share(random.answer_hits).min(share(excerpts.answer_hits) + EXCERPTS_LAG));
     }
     // Pages of the first finding stage have no room for two values.
     let mut needles = Family::Needle.tasks();
     needles.retain(|task| matches!(task, Task::Needle(spec) if spec.values == 1));
-    let mut exact = |tasks: &[Task]| Ok::<_, anyhow::Error>(share(losses(tasks, 14)?.exact_hits));
+    let mut exact = |tasks: &[Task]| Ok::<_, anyhow::Error>(share(losses(tasks)?.exact_hits));
     let found = [
         exact(&Family::Passage.tasks())?,
         exact(&needles)?,

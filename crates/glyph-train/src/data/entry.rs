@@ -254,48 +254,6 @@ pub(crate) fn thing_key(draw: &mut Draw, similar: Option<Key>) -> Key {
     keyed(draw, similar, &ADJECTIVES, &NOUNS)
 }
 
-/// The columns of a table, with the kind of their values.
-pub(crate) const COLUMNS: [(&str, Kind); 9] = [
-    ("Price", Kind::Price),
-    ("Code", Kind::Code),
-    ("Weight", Kind::Weight),
-    ("Date", Kind::Date),
-    ("Color", Kind::Color),
-    ("City", Kind::City),
-    ("Time", Kind::Time),
-    ("Number", Kind::Digits),
-    ("Room", Kind::Room),
-];
-
-/// A row of a table: a thing and one value for every column.
-pub(crate) fn row(draw: &mut Draw, key: Key, columns: &[(&'static str, Kind)]) -> Entry {
-    let thing = capitalised(&format!("{} {}", key.0, key.1));
-    let asked = format!("{} {}", key.0, key.1);
-    let (mut line, mut facts) = (thing, Vec::new());
-    for &(column, kind) in columns {
-        let subject = format!("{asked}/{column}");
-        let value = value(draw, &subject, kind);
-        line.push_str(" | ");
-        line.push_str(&value);
-        let column = column.to_ascii_lowercase();
-        let questions = vec![
-            format!("What is the {column} of the {asked}?"),
-            format!("Find the {column} of the {asked}."),
-            format!("{} of the {asked}?", capitalised(&column)),
-        ];
-        facts.push(Fact {
-            subject,
-            questions,
-            value,
-        });
-    }
-    Entry {
-        key,
-        lines: vec![line],
-        facts,
-    }
-}
-
 /// A key of two lists, sharing one word with `similar` when there is one.
 fn keyed(
     draw: &mut Draw,

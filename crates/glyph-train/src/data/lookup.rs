@@ -1,8 +1,7 @@
 //! Documents of keys and values, and questions that look a value up.
 
 use super::draw::Draw;
-use super::entry::{self, COLUMNS, ContactStyle, Entry, Fact, FormStyle, Key, SettingsStyle};
-use super::fact::Kind;
+use super::entry::{self, ContactStyle, Entry, Fact, FormStyle, Key, SettingsStyle};
 use super::fill::{Filler, Layout};
 use super::words::{LABEL_WORDS, NOUNS};
 use super::wrap::{PageGrid, longest_word, wrap};
@@ -25,8 +24,6 @@ pub enum Document {
     Contacts,
     /// Facts told in sentences between other prose.
     Sentences,
-    /// Rows of values with a header, columns parted by `|`.
-    Table,
 }
 
 /// How the entries of one document are written.
@@ -35,7 +32,6 @@ enum Style {
     Settings(SettingsStyle, &'static str),
     Contacts(ContactStyle),
     Sentences,
-    Table(Vec<(&'static str, Kind)>),
 }
 
 /// What an entry of a document is about; all entries but those in sentences are alike.
@@ -68,7 +64,7 @@ pub(crate) fn generate(
     grid: PageGrid,
     n_pages: usize,
 ) -> Option<LookupPage> {
-    let style = Style::any(draw, document, grid);
+    let style = Style::any(draw, document);
     let (head, foot) = style.frame(draw);
     let frame_lines = wrap(head.iter().chain(&foot).map(String::as_str), grid.columns).line_count();
     let room = Room {
@@ -149,17 +145,6 @@ fn asked_in_vain(
     topic: Topic,
     room: Room,
 ) -> Option<(Entry, Option<Entry>)> {
-    if let Style::Table(shown) = style
-        && draw.chance(30)
-    {
-        let near = style.fitting_entry(draw, topic, None, room)?;
-        let missing: Vec<_> = COLUMNS
-            .into_iter()
-            .filter(|column| !shown.contains(column))
-            .collect();
-        let column = *missing.get(draw.below(missing.len()))?;
-        return Some((entry::row(draw, near.key, &[column]), Some(near)));
-    }
     let mut asked = style.fitting_entry(draw, topic, None, room)?;
     if !matches!(style, Style::Contacts(_) | Style::Sentences) || draw.chance(60) {
         return Some((asked, None));
@@ -242,7 +227,7 @@ impl Writer {
 }
 
 impl Style {
-    fn any(draw: &mut Draw, document: Document, grid: PageGrid) -> Self {
+    fn any(draw: &mut Draw, document: Document) -> Self {
         match document {
             Document::Form => Self::Form(FormStyle::any(draw)),
             Document::Settings => {
@@ -259,13 +244,6 @@ impl Style {
                 Self::Contacts(draw.one_of(&[ContactStyle::Line, ContactStyle::Block]))
             }
             Document::Sentences => Self::Sentences,
-            Document::Table => {
-                let mut columns = COLUMNS.to_vec();
-                draw.shuffle(&mut columns);
-                let most = if grid.columns >= 32 { 3 } else { 1 };
-                columns.truncate(draw.between(1, most));
-                Self::Table(columns)
-            }
         }
     }
 
@@ -276,9 +254,7 @@ impl Style {
             (Self::Contacts(_), _) | (Self::Sentences, Topic::Person) => {
                 entry::contact_key(draw, similar)
             }
-            (Self::Table(_), _) | (Self::Sentences, Topic::Thing) => {
-                entry::thing_key(draw, similar)
-            }
+            (Self::Sentences, Topic::Thing) => entry::thing_key(draw, similar),
         }
     }
 
@@ -291,7 +267,6 @@ impl Style {
                 Topic::Thing => told::of_thing(draw, key),
                 Topic::Person => told::of_person(draw, key),
             },
-            Self::Table(columns) => entry::row(draw, key, columns),
         }
     }
 
@@ -317,10 +292,6 @@ impl Style {
             Self::Settings(SettingsStyle::Json, _) => (Some("{".to_owned()), Some("}".to_owned())),
             Self::Settings(SettingsStyle::Toml | SettingsStyle::Ini, _) if draw.chance(60) => {
                 (Some(format!("[{}]", draw.word(&NOUNS))), None)
-            }
-            Self::Table(columns) => {
-                let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
-                (Some(format!("Item | {}", names.join(" | "))), None)
             }
             Self::Form(_) | Self::Contacts(_) if draw.chance(40) => {
                 let sheet = draw.one_of(&["form", "sheet", "list", "report", "record"]);

@@ -3,12 +3,11 @@ use crate::data::Split;
 use crate::data::fact::SINGLE_LABELS;
 use std::collections::HashSet;
 
-const DOCUMENTS: [Document; 5] = [
+const DOCUMENTS: [Document; 4] = [
     Document::Form,
     Document::Settings,
     Document::Contacts,
     Document::Sentences,
-    Document::Table,
 ];
 
 fn pages(split: Split, absent: bool, grid: PageGrid, n_pages: usize) -> Vec<LookupPage> {

@@ -102,12 +102,11 @@ impl Task {
 impl Family {
     /// The tasks of the family, for drawing from and for measuring all of them.
     pub fn tasks(self) -> Vec<Task> {
-        const DOCUMENTS: [Document; 5] = [
+        const DOCUMENTS: [Document; 4] = [
             Document::Form,
             Document::Settings,
             Document::Contacts,
             Document::Sentences,
-            Document::Table,
         ];
         const READINGS: [Reading; 4] = [
             Reading::Prose,
