@@ -141,9 +141,12 @@ struct RunArgs {
     /// Share of the steps after which the rate descends.
     #[arg(long, default_value_t = 0.75)]
     decay_from: f64,
-    /// Positions of a step and worker.
-    #[arg(long, default_value_t = 1500)]
+    /// Positions of a batch.
+    #[arg(long, default_value_t = 750)]
     positions: usize,
+    /// Batches of a step.
+    #[arg(long, default_value_t = 4)]
+    batches: usize,
     /// Replicas that share a step.
     #[arg(long, default_value_t = 2)]
     workers: usize,
@@ -205,6 +208,7 @@ fn main() -> Result<()> {
             learning_rate: args.learning_rate,
             decay_from: args.decay_from,
             positions_per_batch: args.positions,
+            n_batches: args.batches.max(1),
             n_workers: args.workers.max(1),
         }),
         Command::Export {

@@ -1,6 +1,8 @@
 //! The training run.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
@@ -11,6 +13,7 @@ use glyph_model::config::ModelConfig;
 use indicatif::{ProgressBar, ProgressStyle};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::batch::{Batch, BatchMakers, PageShape};
 use crate::checkpoint::{Progress, RunDir, check_stage};
@@ -40,9 +43,11 @@ pub struct RunOptions {
     pub learning_rate: f64,
     /// Share of the steps after which the rate descends.
     pub decay_from: f64,
-    /// Positions of a step and worker.
+    /// Positions of a batch.
     pub positions_per_batch: usize,
-    /// Replicas that share a step; on a CPU one per core.
+    /// Batches whose mean gradient makes a step.
+    pub n_batches: usize,
+    /// Replicas that share a step's batches; on a CPU one per core.
     pub n_workers: usize,
     /// Device without autodiff.
     pub device: Device,
@@ -52,6 +57,8 @@ const LOG_EVERY: usize = 25;
 const EVALUATE_EVERY: usize = 100;
 const SAVE_EVERY: Duration = Duration::from_secs(120);
 const MAX_ROWS: usize = 64;
+/// Samples that may be drawn for the rows of a batch.
+const MAX_DRAWS: u64 = 2 * MAX_ROWS as u64;
 /// Held-out samples of each kind in a measurement during training.
 const HELD_OUT_SAMPLES: usize = 32;
 /// How much better a model reads than it reads on from anywhere when the next page size helps both.
@@ -101,12 +108,15 @@ pub fn train(options: &RunOptions) -> Result<()> {
         n_steps: options.n_steps,
     };
     let mut log = Log::open(&run.log_path())?;
-    let mut workers: Vec<Worker> = (0..options.n_workers)
-        .map(|_| Worker {
-            makers: BatchMakers::default(),
-            device: device.clone(),
+    let mut workers = (0..options.n_workers)
+        .map(|_| {
+            Ok(Worker {
+                core: Arc::new(ThreadPoolBuilder::new().num_threads(1).build()?),
+                makers: BatchMakers::default(),
+                device: device.clone(),
+            })
         })
-        .collect();
+        .collect::<Result<Vec<Worker>>>()?;
     let mut window = Window::new(progress.seconds);
     let mut last_save = Instant::now();
     let bar = ProgressBar::new(options.n_steps as u64).with_position(progress.step as u64);
@@ -117,35 +127,15 @@ pub fn train(options: &RunOptions) -> Result<()> {
     while progress.step < options.n_steps {
         let step = progress.step;
         let stage = progress.stage;
-        let results: Vec<Result<StepResult>> = std::thread::scope(|scope| {
-            let running: Vec<_> = workers
-                .iter_mut()
-                .enumerate()
-                .map(|(worker_index, worker)| {
-                    // Leaving and entering autodiff gives each replica a graph of its own; `fork` would
-                    // too, but leaves an entry per parameter behind that every backward pass walks over.
-                    let trainee = trainee.valid().train();
-                    scope.spawn(move || worker.step(&trainee, options, stage, step, worker_index))
-                })
-                .collect();
-            running
-                .into_iter()
-                .map(|worker| {
-                    worker
-                        .join()
-                        .unwrap_or_else(|_| Err(anyhow!("a worker died")))
-                })
-                .collect()
-        });
         let mut accumulator = GradientsAccumulator::new();
-        for result in results {
+        for result in step_results(&trainee, &mut workers, options, stage, step) {
             let result = result?;
             progress.n_samples += result.n_samples as u64;
             window.add(&result);
             accumulator.accumulate(&trainee, result.grads);
         }
         let mut grads: GradientsParams = accumulator.grads();
-        let scale = 1.0 / options.n_workers as f64;
+        let scale = 1.0 / options.n_batches as f64;
         clip_by_global_norm(&trainee, &mut grads, scale, MAX_GRADIENT_NORM);
         trainee = optimizer.step(rate.at(step), trainee, grads);
         progress.step += 1;
@@ -186,8 +176,55 @@ fn save(
 }
 
 struct Worker {
+    /// What a replica computes stays on one thread: what it handed to threads shared with others it would wait for.
+    core: Arc<ThreadPool>,
     makers: BatchMakers,
     device: Device,
+}
+
+/// What the batches of a step come to, in their order. Whoever is free takes the next one, so that no core waits long
+/// for another that had other work or harder samples.
+fn step_results(
+    trainee: &Trainee,
+    workers: &mut [Worker],
+    options: &RunOptions,
+    stage: usize,
+    step: usize,
+) -> Vec<Result<StepResult>> {
+    let next = AtomicUsize::new(0);
+    let mut results: Vec<(usize, Result<StepResult>)> = std::thread::scope(|scope| {
+        let running: Vec<_> = workers
+            .iter_mut()
+            .map(|worker| {
+                // Leaving and entering autodiff gives each replica a graph of its own; `fork` would
+                // too, but leaves an entry per parameter behind that every backward pass walks over.
+                let trainee = trainee.valid().train();
+                let take = || Some(next.fetch_add(1, Ordering::Relaxed));
+                let batches =
+                    std::iter::from_fn(take).take_while(|batch| *batch < options.n_batches);
+                let core = Arc::clone(&worker.core);
+                scope.spawn(move || {
+                    core.install(|| {
+                        batches
+                            .map(|batch| {
+                                (batch, worker.step(&trainee, options, stage, step, batch))
+                            })
+                            .collect::<Vec<_>>()
+                    })
+                })
+            })
+            .collect();
+        running
+            .into_iter()
+            .flat_map(|worker| {
+                worker
+                    .join()
+                    .unwrap_or_else(|_| vec![(0, Err(anyhow!("a worker died")))])
+            })
+            .collect()
+    });
+    results.sort_by_key(|(batch, _)| *batch);
+    results.into_iter().map(|(_, result)| result).collect()
 }
 
 struct StepResult {
@@ -209,25 +246,32 @@ impl Worker {
         options: &RunOptions,
         stage: usize,
         step: usize,
-        worker_index: usize,
+        batch: usize,
     ) -> Result<StepResult> {
-        // What a batch holds depends on seed, step and worker alone, so that a resumed run sees what an
-        // uninterrupted one would.
-        let batch_index = (step * options.n_workers + worker_index) as u64;
+        // What a batch holds depends on seed, step and its place in the step alone, so that a resumed run
+        // sees what an uninterrupted one would, on any number of cores.
+        let batch_index = (step * options.n_batches + batch) as u64;
         let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
         rng.set_stream(batch_index + 1);
         let plan = curriculum::plan(stage, options.line_px, &mut rng);
         let generator = Generator::new(options.seed, Split::Train);
-        let first_sample = batch_index * MAX_ROWS as u64;
+        let first_sample = batch_index * MAX_DRAWS;
+        let mut n_draws = 0;
         let mut samples = Vec::new();
         let mut n_positions = 0;
         let decode = plan.parts != Parts::Tower;
         let PageGrid { columns, lines } = page_grid(plan.shape);
         while samples.len() < MAX_ROWS {
             let task = curriculum::task(&plan, &mut rng);
-            let index = first_sample + samples.len() as u64;
+            let index = first_sample + n_draws;
+            n_draws += 1;
             let grid = page_grid(plan.shape);
-            let sample = generator.sample_at(index, task, grid, plan.n_pages)?;
+            let sample = match generator.sample_at(index, task, grid, plan.n_pages) {
+                Ok(sample) => sample,
+                // Once in a hundred thousand draws a small page has nothing to ask about.
+                Err(_) if n_draws < MAX_DRAWS => continue,
+                Err(error) => return Err(error.into()),
+            };
             // The tower's work on a page counts about as much as the decoder's on its tokens.
             let page_positions = columns * lines * plan.shape.line_px / (28 * 4);
             let text_positions = if decode {
