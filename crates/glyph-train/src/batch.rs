@@ -390,7 +390,6 @@ mod tests {
         for (line_px, task, n_pages) in [
             (14, Task::Read(Reading::Random), 1),
             (28, Task::Read(Reading::Code), 1),
-            (14, Task::Passage(Reading::Random), 2),
             (14, Task::Excerpts(Reading::Random), 2),
             (14, Task::Lookup(Document::Form), 2),
         ] {

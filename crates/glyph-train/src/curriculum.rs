@@ -32,7 +32,7 @@ pub enum Level {
     /// excerpts, whichever is less, the latter with an allowance.
     Read,
     /// Reading, and short answers that stand on the one page behind what the question names. Its gate is
-    /// the share of passages, needles and look-ups answered exactly.
+    /// the share of needles and look-ups answered exactly.
     Find,
     /// All tasks on one page and several, answers that are not there included. Its gate is that of finding.
     All,
@@ -56,12 +56,11 @@ const fn stage(
 
 /// From letters over short pages to all tasks. Finding starts on short pages, where few places compete and a page
 /// is cheap; longer pages then come almost free.
-pub const STAGES: [Stage; 7] = [
+pub const STAGES: [Stage; 6] = [
     stage("letters", (16, 4), Level::Letters, 0.0, 0.97),
     stage("read 16×2", (16, 2), Level::Read, 0.6, 0.75),
     stage("read 24×4", (24, 4), Level::Read, 0.6, 0.75),
     stage("find 24×4", (24, 4), Level::Find, 0.7, 0.75),
-    stage("find 32×6", (32, 6), Level::Find, 0.7, 0.75),
     stage("find 40×8", (40, 8), Level::Find, 0.6, 0.80),
     stage("all tasks", (40, 8), Level::All, 0.6, 2.0),
 ];
@@ -96,7 +95,6 @@ pub fn plan(stage_index: usize, line_px: usize, rng: &mut ChaCha8Rng) -> BatchPl
                 Level::Letters | Level::Read => &[Family::Excerpts],
                 Level::All => &[
                     Family::Excerpts,
-                    Family::Passage,
                     Family::Needle,
                     Family::Needle,
                     Family::Lookup,
@@ -104,9 +102,8 @@ pub fn plan(stage_index: usize, line_px: usize, rng: &mut ChaCha8Rng) -> BatchPl
                 ],
                 Level::Find => &[
                     Family::Excerpts,
-                    Family::Passage,
-                    Family::Passage,
                     Family::Needle,
+                    Family::Lookup,
                     Family::Lookup,
                 ],
             },
@@ -116,7 +113,7 @@ pub fn plan(stage_index: usize, line_px: usize, rng: &mut ChaCha8Rng) -> BatchPl
     };
     // Earlier, smaller pages stay in the mix; needles and look-ups need those of finding.
     let smaller = match family {
-        Family::Read | Family::Excerpts | Family::Passage => 1..stage_index,
+        Family::Read | Family::Excerpts => 1..stage_index,
         _ => FIRST_TO_FIND..stage_index,
     };
     let (columns, lines) = if !smaller.is_empty() && rng.random_bool(0.2) {
@@ -126,9 +123,7 @@ pub fn plan(stage_index: usize, line_px: usize, rng: &mut ChaCha8Rng) -> BatchPl
     };
     let n_pages = match (stage.level, family) {
         (Level::All, Family::Needle) => *pick(rng, &[1, 1, 1, 2, 3, 4, 6, 8]),
-        (Level::All, Family::Lookup | Family::Passage | Family::Excerpts) => {
-            *pick(rng, &[1, 1, 1, 1, 2, 3, 4])
-        }
+        (Level::All, Family::Lookup | Family::Excerpts) => *pick(rng, &[1, 1, 1, 1, 2, 3, 4]),
         _ => 1,
     };
     // The official wording says the same at three times the length.
@@ -152,7 +147,7 @@ pub fn plan(stage_index: usize, line_px: usize, rng: &mut ChaCha8Rng) -> BatchPl
         },
         absent_share: match stage.level {
             Level::All => 0.2,
-            _ => 0.08,
+            _ => 0.12,
         },
     }
 }
@@ -177,7 +172,6 @@ pub fn task(plan: &BatchPlan, rng: &mut ChaCha8Rng) -> Task {
     match plan.family {
         Family::Read => Task::Read(reading),
         Family::Excerpts => Task::Excerpts(reading),
-        Family::Passage => Task::Passage(reading),
         Family::Lookup | Family::NotThere => {
             let document = *pick(
                 rng,

@@ -48,9 +48,6 @@ pub struct LogLine {
     /// Next characters right in held-out excerpts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held_out_excerpts: Option<f64>,
-    /// Words behind quoted passages of held-out pages that were named exactly.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub held_out_passages: Option<f64>,
     /// Held-out needles answered exactly.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held_out_needles: Option<f64>,

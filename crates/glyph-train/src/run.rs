@@ -373,14 +373,9 @@ fn measure(
     let mut needles = Family::Needle.tasks();
     needles.retain(|task| matches!(task, Task::Needle(spec) if spec.values == 1));
     let mut exact = |tasks: &[Task]| Ok::<_, anyhow::Error>(share(losses(tasks)?.exact_hits));
-    let found = [
-        exact(&Family::Passage.tasks())?,
-        exact(&needles)?,
-        exact(&Family::Lookup.tasks())?,
-    ];
-    line.held_out_passages = Some(found[0]);
-    line.held_out_needles = Some(found[1]);
-    line.held_out_lookups = Some(found[2]);
+    let found = [exact(&needles)?, exact(&Family::Lookup.tasks())?];
+    line.held_out_needles = Some(found[0]);
+    line.held_out_lookups = Some(found[1]);
     line.held_out_not_there = Some(exact(&Family::NotThere.tasks())?);
     Ok(found.iter().sum::<f64>() / found.len() as f64)
 }

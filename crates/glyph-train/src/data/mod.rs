@@ -1,6 +1,6 @@
 //! Seeded training and test data: pages of text with a question and the expected answer.
 //!
-//! Six families of [`Task`]: read the page aloud, read excerpts of it, find a quoted passage, find a needle (RULER), look
+//! Five families of [`Task`]: read the page aloud, read excerpts of it, find a needle (RULER), look
 //! a value up by its key, and say that it is not there. [`Generator`] makes any number of samples of each;
 //! a sample depends only on the seed, the [`Split`], the index and the task asked for. What is
 //! held out is told in [`split`].
@@ -28,7 +28,6 @@ mod excerpts;
 mod fact;
 mod fill;
 mod lookup;
-mod passage;
 mod prose;
 mod random;
 mod read;
@@ -56,8 +55,6 @@ pub enum Task {
     Read(Reading),
     /// Read on wherever an excerpt begins.
     Excerpts(Reading),
-    /// Find a quoted passage and say the word that follows it.
-    Passage(Reading),
     /// Find the values of a key hidden in other text.
     Needle(NeedleSpec),
     /// Look up a value in a document.
@@ -75,8 +72,6 @@ pub enum Family {
     Read,
     /// Reading on from anywhere; it teaches finding and has no bar.
     Excerpts,
-    /// Words that follow a quoted passage.
-    Passage,
     /// RULER's needles.
     Needle,
     /// Values by their keys.
@@ -91,7 +86,6 @@ impl Task {
         match self {
             Self::Read(_) => Family::Read,
             Self::Excerpts(_) => Family::Excerpts,
-            Self::Passage(_) => Family::Passage,
             Self::Needle(_) => Family::Needle,
             Self::Lookup(_) => Family::Lookup,
             Self::NeedleAbsent(_) | Self::LookupAbsent(_) => Family::NotThere,
@@ -117,7 +111,6 @@ impl Family {
         match self {
             Self::Read => READINGS.map(Task::Read).to_vec(),
             Self::Excerpts => READINGS.map(Task::Excerpts).to_vec(),
-            Self::Passage => READINGS.map(Task::Passage).to_vec(),
             Self::Needle => needle_specs().into_iter().map(Task::Needle).collect(),
             Self::Lookup => DOCUMENTS.map(Task::Lookup).to_vec(),
             Self::NotThere => needle_specs()
@@ -261,7 +254,6 @@ impl Generator {
                 })
             }
             Task::Read(reading) => Some(read_sample(&mut draw, reading, grid, n_pages)),
-            Task::Passage(reading) => passage::generate(&mut draw, reading, grid, n_pages),
             Task::Needle(spec) => needle_sample(&mut draw, spec, false, grid, n_pages),
             Task::NeedleAbsent(spec) => needle_sample(&mut draw, spec, true, grid, n_pages),
             Task::Lookup(document) => lookup_sample(&mut draw, document, false, grid, n_pages),
