@@ -33,6 +33,7 @@ const AFTER_HELP: &str = concat!(
   glyph render --text report.txt --out pages
   glyph info --model ~/models/Glyph
   glyph plan --model ~/models/Glyph --device-memory 24GiB --dtype bf16
+  glyph fetch zai-org/Glyph
   glyph serve --port 8080
   glyph completions bash > ~/.local/share/bash-completion/completions/glyph
 
@@ -58,6 +59,9 @@ pub enum Command {
     /// Show how much memory a model needs on a device, from its configuration alone.
     #[command(next_line_help = true, after_help = PLAN_HELP)]
     Plan(PlanArgs),
+    /// Get a model from a hub; prints the directory to give as --model.
+    #[command(next_line_help = true, after_help = FETCH_HELP)]
+    Fetch(FetchArgs),
     /// Serve a model over HTTP, with the API of OpenAI.
     #[command(next_line_help = true, after_help = SERVE_HELP)]
     Serve(Box<ServeArgs>),
@@ -108,6 +112,15 @@ Examples:
 
 The directory needs no more than config.json. Sizes have their unit: GiB and MiB count in 1024s,
 GB and MB in 1000s. What the server keeps for its caches comes out of what is left.";
+
+const FETCH_HELP: &str = "\
+Examples:
+  glyph fetch zai-org/Glyph
+  glyph ask --model \"$(glyph fetch zai-org/Glyph)\" --text novel.txt \"Who is the narrator?\"
+  glyph fetch zai-org/GLM-4.1V-9B-Thinking --revision main --endpoint https://mirror.example --json
+
+Files go where the hub's other tools look for them: $HF_HOME/hub, or ~/.cache/huggingface/hub. What is
+there already is checked and not fetched again; what was interrupted goes on.";
 
 const SERVE_HELP: &str = "\
 Examples:
@@ -343,6 +356,27 @@ pub struct PlanArgs {
     #[arg(value_parser = at_least_1)]
     pub context: Vec<usize>,
     /// Print one JSON object, every figure in bytes
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `glyph fetch`.
+#[derive(Debug, Args)]
+pub struct FetchArgs {
+    /// Repository of the hub, such as zai-org/Glyph
+    #[arg(value_name = "OWNER/NAME")]
+    pub repository: String,
+    /// Branch, tag or commit
+    #[arg(long, value_name = "REVISION", default_value = "main")]
+    pub revision: String,
+    /// Another hub than Hugging Face's, such as a mirror
+    #[arg(long, value_name = "URL", env = "HF_ENDPOINT", hide_env_values = true)]
+    #[arg(value_hint = ValueHint::Url)]
+    pub endpoint: Option<String>,
+    /// Token for repositories that are not open to all [default: that of `hf auth login`]
+    #[arg(long, value_name = "TOKEN", env = "HF_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+    /// Print one JSON object with the directory, the commit and the files
     #[arg(long)]
     pub json: bool,
 }

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use glyph_model::ModelError;
 use glyph_render::RenderError;
 
+use crate::hub::HubError;
+
 /// The exit codes, as `--help` shows them.
 macro_rules! exit_codes {
     () => {
@@ -128,7 +130,8 @@ pub enum CliError {
     /// `--model` names something else than a directory.
     #[error(
         "the model {} is not a directory. --model takes a directory with config.json, \
-         tokenizer.json and model.safetensors; without it the built-in glyph-mini answers",
+         tokenizer.json and model.safetensors, which `glyph fetch OWNER/NAME` gets from a hub; without it \
+         the built-in glyph-mini answers",
         .0.display()
     )]
     NoModelDirectory(PathBuf),
@@ -147,6 +150,14 @@ pub enum CliError {
         name: String,
         /// How many problems there are, and where they are listed.
         problems: String,
+    },
+    /// `glyph fetch` did not get the model.
+    #[error("cannot fetch {repository}: {source}")]
+    Fetch {
+        /// The repository as it was asked for.
+        repository: String,
+        /// What went wrong.
+        source: HubError,
     },
     /// `glyph serve` cannot load the model.
     #[error("the model {name} cannot be used:\n  {}", .problems.join("\n  "))]
@@ -266,6 +277,7 @@ impl CliError {
             | Self::NoModelDirectory(_)
             | Self::ModelStyle { .. }
             | Self::Unusable { .. }
+            | Self::Fetch { .. }
             | Self::Incomplete { .. }
             | Self::Memory { .. }
             | Self::Run(_) => MODEL,

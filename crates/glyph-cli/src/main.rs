@@ -8,7 +8,9 @@ mod bundled;
 mod device;
 mod document;
 mod error;
+mod fetch;
 mod generation;
+mod hub;
 mod info;
 mod info_table;
 mod input;
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
         Command::Render(args) => render::run(args),
         Command::Info(args) => info::run(args),
         Command::Plan(args) => plan::run(args),
+        Command::Fetch(args) => fetch::run(args),
         Command::Serve(args) => serve::run(args),
         Command::Completions { shell } => completions(*shell),
     })

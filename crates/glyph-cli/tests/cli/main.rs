@@ -3,6 +3,7 @@
 
 mod ask;
 mod errors;
+mod fetch;
 mod help;
 mod info;
 mod pipes;
