@@ -96,7 +96,7 @@ async fn a_picture_that_the_plan_cannot_hold_is_refused_by_its_head_alone() {
     server.ask(CHAT, &about(&data_url(&fits))).await;
     // A larger one, of which nothing but the head is there: whoever decoded it would say that it is cut short.
     let larger = encoded(&DynamicImage::new_luma8(1120, 1120), ImageFormat::Png);
-    let head = data_url(&larger[..33]);
+    let head = data_url(&larger[..64]);
     let expected = (422, "memory_exceeded", Some(URL));
     server.refuses(CHAT, &about(&head), expected).await;
     let tokenized = server.post("/v1/tokenize", &about(&head)).await;

@@ -136,7 +136,7 @@ async fn what_is_no_image_or_leads_nowhere_is_told() {
         ("/untyped", "its type is"),
         ("/none.png", "404"),
         ("/for-ever", "redirects too often"),
-        ("/file", "another scheme"),
+        ("/file", "307"),
     ] {
         let message = failure(&server, &[origin.url(path)]).await;
         assert!(message.contains(part), "{path}: {message}");
@@ -187,7 +187,7 @@ async fn the_images_of_a_request_share_one_deadline() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_redirect_to_a_private_address_is_not_followed() {
+async fn a_private_address_is_not_asked_unless_that_is_allowed() {
     let origin = Origin::start().await;
     let mut setup = Setup::new();
     setup.config.remote_images = Some(RemoteImageLimits::default());

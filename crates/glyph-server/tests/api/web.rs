@@ -113,7 +113,6 @@ async fn links_out_of_the_folder_and_hidden_files_are_not_served() {
         "/assets/..%2f.env",
         "/assets/%2e%2e/.env",
         "/assets%2f..%2f..%2foutside%2fsecret.txt",
-        "/\u{0}",
         "/%00",
         "/%ff",
         "//etc/passwd",
