@@ -496,11 +496,6 @@ fn open(
     let footprint = Footprint::new(&checkpoint.settings.config, bytes_per_value);
     let plan = MemoryPlan::new(footprint, shared.options.limits)?;
     let vision_cache = VisionCache::new(fingerprint(&checkpoint), plan.cache_bytes / 2);
-    let checkpoint = if plan.max_batch > 1 {
-        checkpoint.lay_out_for_batches()
-    } else {
-        checkpoint
-    };
     Ok((checkpoint, plan, vision_cache))
 }
 

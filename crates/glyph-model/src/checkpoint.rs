@@ -211,16 +211,6 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// Lays the decoder's weights out for answers that are decoded together, where the device is a CPU; others have
-    /// layouts of their own.
-    pub fn lay_out_for_batches(mut self) -> Self {
-        if self.device == Device::flex() {
-            let decoder = self.model.model.language_model;
-            self.model.model.language_model = decoder.by_columns();
-        }
-        self
-    }
-
     /// Opens a directory.
     ///
     /// # Errors

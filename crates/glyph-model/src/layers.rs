@@ -67,17 +67,6 @@ impl Linear {
         }
     }
 
-    /// The same layer with its weight's columns side by side in memory. A product of few rows reads them where they lie;
-    /// rows side by side it copies first, which takes longer than the product. Shape, name and values stay.
-    pub(crate) fn by_columns(self) -> Self {
-        // Multiplying makes a tensor of its own, laid out as it is seen.
-        let turn = |weight: Tensor<2>| weight.transpose().mul_scalar(1.0).transpose();
-        Self {
-            weight: self.weight.map(turn),
-            bias: self.bias,
-        }
-    }
-
     /// # Shapes
     /// `[..., d_in]` → `[..., d_out]`.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {

@@ -48,16 +48,6 @@ impl SelfAttention {
         }
     }
 
-    pub(super) fn by_columns(self) -> Self {
-        Self {
-            q_proj: self.q_proj.by_columns(),
-            k_proj: self.k_proj.by_columns(),
-            v_proj: self.v_proj.by_columns(),
-            o_proj: self.o_proj.by_columns(),
-            ..self
-        }
-    }
-
     /// # Shapes
     /// `[batch, seq, d]` → the same.
     pub(super) fn forward(

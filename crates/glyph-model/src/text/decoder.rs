@@ -40,18 +40,6 @@ impl TextDecoder {
         }
     }
 
-    /// The same decoder, whose weights lie in memory as a CPU reads them for a few rows at a time: those of one input side by
-    /// side. As published, those of one output do, and a product of two to some tens of rows copies all of them first.
-    /// Shapes, names and values stay.
-    pub fn by_columns(mut self) -> Self {
-        self.layers = self
-            .layers
-            .into_iter()
-            .map(DecoderLayer::by_columns)
-            .collect();
-        self
-    }
-
     /// Whole sequences at once, without a cache; rows may be padded at their end.
     ///
     /// # Shapes

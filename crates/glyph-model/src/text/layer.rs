@@ -39,15 +39,6 @@ impl DecoderLayer {
         }
     }
 
-    /// See [`TextDecoder::by_columns`](super::TextDecoder::by_columns).
-    pub(super) fn by_columns(self) -> Self {
-        Self {
-            self_attn: self.self_attn.by_columns(),
-            mlp: self.mlp.by_columns(),
-            ..self
-        }
-    }
-
     /// # Shapes
     /// `[batch, seq, d]` → the same.
     pub(super) fn forward(

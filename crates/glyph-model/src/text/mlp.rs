@@ -25,13 +25,6 @@ impl Mlp {
         }
     }
 
-    pub(super) fn by_columns(self) -> Self {
-        Self {
-            gate_up_proj: self.gate_up_proj.by_columns(),
-            down_proj: self.down_proj.by_columns(),
-        }
-    }
-
     /// # Shapes
     /// `[batch, seq, d]` → the same.
     pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
