@@ -92,15 +92,16 @@ impl Activity {
     fn left(&self, limits: ConnectionLimits) -> Option<Duration> {
         let is_answering = self.n_answering.load(Ordering::Relaxed) > 0;
         let times = self.times();
+        // Whoever begins to answer or to send now is looked at again by then.
+        let look_again = limits.idle_timeout.min(limits.write_timeout);
         let (since, timeout) = match times.blocked_since {
             Some(since) => (since, limits.write_timeout),
-            // Whoever begins to answer or to send now is looked at again by then.
-            None if is_answering => return Some(limits.idle_timeout.min(limits.write_timeout)),
+            None if is_answering => return Some(look_again),
             None => (times.last, limits.idle_timeout),
         };
-        timeout
-            .checked_sub(since.elapsed())
-            .filter(|left| !left.is_zero())
+        let left = timeout.checked_sub(since.elapsed());
+        left.filter(|left| !left.is_zero())
+            .map(|left| left.min(look_again))
     }
 
     fn times(&self) -> std::sync::MutexGuard<'_, Times> {
