@@ -6,9 +6,8 @@ use std::path::PathBuf;
 use bytesize::ByteSize;
 use clap::{Arg, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
-use glyph_engine::DEFAULT_HEADROOM_BYTES;
 
-use crate::plan_values::{self, PageSize, ValueType};
+use crate::plan_values::{self, DeviceKind, PageSize, ValueType};
 
 use crate::serve_args::ServeArgs;
 
@@ -319,10 +318,15 @@ pub struct PlanArgs {
     #[arg(long, value_name = "SIZE", value_parser = plan_values::size_above_0)]
     #[arg(allow_hyphen_values = true)]
     pub device_memory: ByteSize,
-    /// Memory of the device that is left free
+    /// Kind of the device
+    #[arg(long, value_name = "KIND", default_value = "gpu")]
+    pub device: DeviceKind,
+    /// Memory of the device that is left free, as glyph serve leaves it
+    /// [default: 4GiB on a GPU; on a CPU a quarter, at most 4GiB]
+    #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "SIZE", value_parser = plan_values::size)]
-    #[arg(allow_hyphen_values = true, default_value_t = ByteSize(DEFAULT_HEADROOM_BYTES))]
-    pub memory_headroom: ByteSize,
+    #[arg(allow_hyphen_values = true)]
+    pub memory_headroom: Option<ByteSize>,
     /// Type of weights, activations, keys and values
     #[arg(long, value_name = "TYPE", default_value = "f32")]
     pub dtype: ValueType,

@@ -22,6 +22,13 @@ pub struct NamedDevice {
     pub device: Device,
 }
 
+impl NamedDevice {
+    /// Whether the model runs on this machine's cores, in this machine's memory.
+    pub fn is_cpu(&self) -> bool {
+        self.device == Device::flex()
+    }
+}
+
 /// Opens a device by name; `auto` takes the best that this build has.
 pub fn open(name: &str) -> Result<NamedDevice, CliError> {
     match name {

@@ -1,6 +1,6 @@
 //! `glyph plan`: whether a model fits a device, from its configuration alone.
 
-use glyph_engine::{Footprint, PlanRow};
+use glyph_engine::{Footprint, PlanRow, default_headroom_bytes};
 use glyph_model::checkpoint::read_geometry;
 use glyph_model::config::PreprocessorConfig;
 use glyph_model::preprocess::smart_resize;
@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::args::PlanArgs;
 use crate::error::CliError;
 use crate::model::{self, ModelFiles};
-use crate::plan_values::{PageSize, ValueType};
+use crate::plan_values::{DeviceKind, PageSize, ValueType};
 use crate::{output, plan_table};
 
 /// Contexts that are planned for unless told otherwise, as far as the model's own reaches.
@@ -86,7 +86,12 @@ impl PlanReport {
             .map(|page| PagePlan::new(*page, &footprint, &preprocessor))
             .collect::<Result<Vec<_>, CliError>>()?;
         let contexts = contexts(&args.context, footprint.context_tokens);
-        let memory = (args.device_memory.0, args.memory_headroom.0);
+        let device_bytes = args.device_memory.0;
+        let headroom_bytes = args.memory_headroom.map_or_else(
+            || default_headroom_bytes(args.device == DeviceKind::Cpu, device_bytes),
+            |size| size.0,
+        );
+        let memory = (device_bytes, headroom_bytes);
         let mut rows = Vec::with_capacity(pages.len() * args.batch.len() * contexts.len());
         for page in &pages {
             for batch in &args.batch {

@@ -97,7 +97,7 @@ fn requests(report: &PlanReport) -> Table {
 /// What the columns mean.
 fn notes(report: &PlanReport) -> String {
     let mut notes = format!(
-        "decoder   activations over {PREFILL_CHUNK} positions of a prompt, or one token of each answer\n\
+        "decoder   activations over {PREFILL_CHUNK} positions of a prompt and one token of each answer\n\
          KV        keys and values of all requests of the batch, each as long as the context\n\
          features  of the pages of those requests, their tokens taken to be all of pages\n\
          total     these with weights, vision tower and headroom\n\

@@ -63,6 +63,15 @@ impl Serialize for PageSize {
     }
 }
 
+/// Kind of device that is planned for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DeviceKind {
+    /// Memory of its own, with a driver in it
+    Gpu,
+    /// The machine's memory
+    Cpu,
+}
+
 /// Type of weights, activations, keys and values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]

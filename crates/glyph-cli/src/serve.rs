@@ -5,12 +5,14 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use glyph_engine::{DEFAULT_HEADROOM_BYTES, Engine, EngineOptions, EngineState, Footprint, Limits};
+use glyph_engine::{Engine, EngineOptions, EngineState, Footprint, Limits, default_headroom_bytes};
 use glyph_model::preprocess::PatchGrid;
 use glyph_model::{Checkpoint, ModelError};
 use glyph_server::logging::{self, LogError, LogFormat};
-use glyph_server::{DEFAULT_BODY_LIMIT_BYTES, DEFAULT_DRAIN_TIMEOUT, DEFAULT_MAX_PAGES};
-use glyph_server::{Metrics, ServerConfig};
+use glyph_server::{
+    DEFAULT_BODY_LIMIT_BYTES, DEFAULT_DRAIN_TIMEOUT, DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_PAGES,
+    Metrics, RemoteImageLimits, ServerConfig,
+};
 use tokio::net::TcpListener;
 
 use crate::device::{self, DTYPE, NamedDevice};
@@ -88,7 +90,11 @@ fn config(options: &ServeOptions) -> Result<ServerConfig, CliError> {
         model_names,
         api_keys: options.api_keys()?,
         cors_origins: options.cors_origins()?,
-        allow_remote_images: options.allow_remote_images.unwrap_or(false),
+        remote_images: options
+            .allow_remote_images
+            .unwrap_or(false)
+            .then(RemoteImageLimits::default),
+        max_connections: options.max_connections.unwrap_or(DEFAULT_MAX_CONNECTIONS),
         body_limit_bytes,
         drain_timeout: drain_timeout.unwrap_or(DEFAULT_DRAIN_TIMEOUT),
         web_directory: options.web.clone(),
@@ -137,7 +143,7 @@ fn limits(options: &ServeOptions, loading: &Loading) -> Result<Limits, CliError>
     };
     let headroom_bytes = match options.memory_headroom {
         Some(size) => size.as_u64(),
-        None => DEFAULT_HEADROOM_BYTES.min(device_bytes / 4),
+        None => default_headroom_bytes(loading.device.is_cpu(), device_bytes),
     };
     let footprint = &loading.footprint;
     let left_bytes = device_bytes

@@ -95,7 +95,17 @@ pub struct ServeOptions {
     /// Requests that may wait; further ones are told to come again [default: 256]
     #[arg(long, value_name = "N", env = "GLYPH_QUEUE", hide_env_values = true)]
     pub queue: Option<usize>,
-    /// Memory that is left untouched [default: 4GiB, or a quarter of what is free if that is less]
+    /// Connections that are open at once; the one that is idle the longest makes room [default: 960]
+    #[arg(
+        long,
+        value_name = "N",
+        env = "GLYPH_MAX_CONNECTIONS",
+        hide_env_values = true
+    )]
+    pub max_connections: Option<usize>,
+    /// Memory that is left untouched, as in glyph plan
+    /// [default: 4GiB on a GPU; on a CPU a quarter of what is free, at most 4GiB]
+    #[arg(verbatim_doc_comment)]
     #[arg(
         long,
         value_name = "SIZE",
@@ -160,7 +170,9 @@ pub struct ServeOptions {
         hide_env_values = true
     )]
     pub log_format: Option<LogFormat>,
-    /// Directory for log files, one per day [default: standard error]
+    /// Directory for log files: a new one every day and every 64 MiB, the last 15 are kept
+    /// [default: standard error]
+    #[arg(verbatim_doc_comment)]
     #[arg(
         long,
         value_name = "DIR",
@@ -223,6 +235,7 @@ impl ServeOptions {
             max_pages: self.max_pages.or(other.max_pages),
             max_context: self.max_context.or(other.max_context),
             queue: self.queue.or(other.queue),
+            max_connections: self.max_connections.or(other.max_connections),
             memory_headroom: self.memory_headroom.or(other.memory_headroom),
             device_memory: self.device_memory.or(other.device_memory),
             api_key: list(self.api_key, other.api_key),

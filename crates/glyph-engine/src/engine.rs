@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use futures_lite::future::block_on;
 use glyph_model::checkpoint::CheckpointSettings;
 use glyph_model::generate::{Generation, generate};
-use glyph_model::preprocess::RgbImage;
+use glyph_model::preprocess::{RgbImage, smart_resize};
 use glyph_model::prompt::{Message, Part};
 use glyph_model::{Checkpoint, ModelError};
 use tokio::sync::mpsc::unbounded_channel;
@@ -16,6 +16,7 @@ use tokio::sync::watch;
 
 use crate::error::EngineError;
 use crate::events::Events;
+use crate::pieces::Advanced;
 use crate::plan::{Footprint, Limits, MemoryPlan};
 use crate::prepare::{self, Prepared};
 use crate::request::Request;
@@ -42,11 +43,24 @@ pub struct EngineOptions {
 #[derive(Debug, Clone)]
 pub struct Engine {
     shared: Arc<Shared>,
-    commands: Sender<Command>,
+    commands: Arc<Commands>,
+}
+
+/// The callers' end of the channel to the engine's thread.
+#[derive(Debug)]
+struct Commands(Sender<Command>);
+
+impl Drop for Commands {
+    fn drop(&mut self) {
+        // Nobody is left who could ask for more.
+        let _ = self.0.send(Command::Drain);
+    }
 }
 
 pub(crate) enum Command {
     Submit(Box<Waiting>),
+    /// A piece of a prompt has been computed.
+    Advanced(Box<Advanced>),
     Drain,
     Stop,
 }
@@ -96,6 +110,18 @@ struct Pace {
 }
 
 impl Shared {
+    pub fn new(options: EngineOptions) -> Self {
+        Self {
+            options,
+            state: watch::Sender::new(EngineState::Starting),
+            loaded: OnceLock::new(),
+            n_waiting: AtomicUsize::new(0),
+            is_draining: AtomicBool::new(false),
+            stats: Mutex::new(EngineStats::default()),
+            pace: Mutex::new(Pace::default()),
+        }
+    }
+
     pub fn publish(&self, change: impl FnOnce(&mut EngineStats)) {
         change(&mut self.stats.lock().unwrap_or_else(PoisonError::into_inner));
     }
@@ -135,21 +161,19 @@ impl Engine {
         load: impl FnOnce(&mut dyn FnMut(f64)) -> Result<Checkpoint, ModelError> + Send + 'static,
         observer: impl Observer,
     ) -> std::io::Result<Self> {
-        let (commands, receiver) = channel();
-        let shared = Arc::new(Shared {
-            options,
-            state: watch::Sender::new(EngineState::Starting),
-            loaded: OnceLock::new(),
-            n_waiting: AtomicUsize::new(0),
-            is_draining: AtomicBool::new(false),
-            stats: Mutex::new(EngineStats::default()),
-            pace: Mutex::new(Pace::default()),
-        });
-        let of_thread = Arc::clone(&shared);
+        let (sender, receiver) = channel();
+        let shared = Arc::new(Shared::new(options));
+        let of_thread = (Arc::clone(&shared), sender.clone());
         std::thread::Builder::new()
             .name("glyph-engine".to_owned())
-            .spawn(move || serve(&of_thread, load, receiver, observer))?;
-        Ok(Self { shared, commands })
+            .spawn(move || {
+                let (shared, sender) = of_thread;
+                serve(&shared, load, (sender, receiver), observer);
+            })?;
+        Ok(Self {
+            shared,
+            commands: Arc::new(Commands(sender)),
+        })
     }
 
     /// How it stands.
@@ -203,6 +227,46 @@ impl Engine {
                 .unwrap_or_default(),
             ..stats
         }
+    }
+
+    /// Holds the size of a page against the model and the memory plan, before anybody decodes or draws it; returns its
+    /// tokens with those of the pages before it.
+    ///
+    /// # Errors
+    /// [`EngineError::Request`] for a shape that the model does not take, [`EngineError::PageTooLarge`], and
+    /// [`EngineError::ContextOverflow`] when the pages alone are longer than the context.
+    pub fn check_page(
+        &self,
+        [width_px, height_px]: [usize; 2],
+        tokens_before: usize,
+    ) -> Result<usize, EngineError> {
+        let loaded = self.loaded()?;
+        let preprocessor = &loaded.settings.preprocessor;
+        let resized = smart_resize(height_px, width_px, preprocessor);
+        let (rows_px, columns_px) =
+            resized.map_err(|reason| ModelError::Image { index: 0, reason })?;
+        let side_px = preprocessor.patch_size;
+        let n_patches = (rows_px / side_px) * (columns_px / side_px);
+        let plan = &loaded.plan;
+        let vision_bytes = plan.footprint.vision_bytes(n_patches);
+        if vision_bytes > plan.vision_bytes {
+            return Err(EngineError::PageTooLarge {
+                width_px,
+                height_px,
+                vision_bytes,
+                planned_vision_bytes: plan.vision_bytes,
+            });
+        }
+        let n_tokens = tokens_before + plan.footprint.vision_tokens(n_patches);
+        if n_tokens >= plan.context_tokens {
+            return Err(EngineError::ContextOverflow {
+                prompt_tokens: n_tokens,
+                image_tokens: n_tokens,
+                max_new_tokens: 1,
+                context_tokens: plan.context_tokens,
+            });
+        }
+        Ok(n_tokens)
     }
 
     /// Renders the chat template, tokenises, and preprocesses the images. It works on the caller's thread, for
@@ -287,7 +351,7 @@ impl Engine {
             cancelled: Arc::clone(&cancelled),
             since: Instant::now(),
         };
-        let sent = self.commands.send(Command::Submit(Box::new(waiting)));
+        let sent = self.commands.0.send(Command::Submit(Box::new(waiting)));
         if sent.is_err() {
             self.shared.left_queue(1);
             return Err(EngineError::NotReady(self.state()));
@@ -309,13 +373,13 @@ impl Engine {
             serves
         });
         // A thread that has ended needs no telling.
-        let _ = self.commands.send(Command::Drain);
+        let _ = self.commands.0.send(Command::Drain);
     }
 
     /// Ends what waits and runs with [`EngineError::Stopped`], and stops.
     pub fn stop(&self) {
         self.shared.is_draining.store(true, Ordering::Relaxed);
-        let _ = self.commands.send(Command::Stop);
+        let _ = self.commands.0.send(Command::Stop);
     }
 
     fn loaded(&self) -> Result<&Loaded, EngineError> {
@@ -367,7 +431,7 @@ fn check(plan: &MemoryPlan, request: &Request) -> Result<u64, EngineError> {
 fn serve(
     shared: &Shared,
     load: impl FnOnce(&mut dyn FnMut(f64)) -> Result<Checkpoint, ModelError>,
-    commands: Receiver<Command>,
+    commands: (Sender<Command>, Receiver<Command>),
     observer: impl Observer,
 ) {
     let set = |state: EngineState| {

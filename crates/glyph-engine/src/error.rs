@@ -82,6 +82,21 @@ pub enum EngineError {
         /// Planned for a page in the vision tower.
         planned_vision_bytes: u64,
     },
+    /// The memory plan has no room for a page of this size.
+    #[error(
+        "a page of {width_px}×{height_px} px needs {} in the vision tower; the plan has {} for one. Send it smaller",
+        ByteSize(*.vision_bytes), ByteSize(*.planned_vision_bytes)
+    )]
+    PageTooLarge {
+        /// Width.
+        width_px: usize,
+        /// Height.
+        height_px: usize,
+        /// Activations of the vision tower on it.
+        vision_bytes: u64,
+        /// Planned for a page in the vision tower.
+        planned_vision_bytes: u64,
+    },
     /// The request itself is wrong: a parameter, an image, an image token in the text.
     #[error("{0}")]
     Request(Arc<ModelError>),

@@ -8,6 +8,7 @@ mod engine;
 mod error;
 mod events;
 mod lru;
+mod pieces;
 mod plan;
 mod prefix_cache;
 mod prepare;
@@ -24,8 +25,8 @@ pub use engine::{Engine, EngineOptions};
 pub use error::EngineError;
 pub use events::Events;
 pub use plan::{
-    DEFAULT_HEADROOM_BYTES, Footprint, Limits, MemoryPlan, ModelDoesNotFit, PREFILL_CHUNK, PlanRow,
-    Shortfall,
+    Footprint, Limits, MemoryPlan, ModelDoesNotFit, PREFILL_CHUNK, PlanRow, Shortfall,
+    default_headroom_bytes,
 };
 pub use prepare::Prepared;
 pub use request::{Done, Event, Request, Times, Token, TokenLogprobs, Usage};

@@ -52,9 +52,9 @@ impl<K: Hash + Eq, V> ByteLru<K, V> {
         found.map(|(value, _)| value)
     }
 
-    /// The entries, neither counted nor moved.
-    pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
-        self.entries.iter().map(|(key, (value, _))| (key, value))
+    /// An entry, neither counted nor moved.
+    pub fn peek(&self, key: &K) -> Option<&V> {
+        self.entries.peek(key).map(|(value, _)| value)
     }
 
     /// Makes an entry the one used last.
@@ -63,27 +63,35 @@ impl<K: Hash + Eq, V> ByteLru<K, V> {
     }
 
     /// Takes an entry out.
-    pub fn remove(&mut self, key: &K) {
-        if let Some((_, bytes)) = self.entries.pop(key) {
-            self.stats.bytes -= bytes;
-        }
+    pub fn remove(&mut self, key: &K) -> Option<V> {
+        let (value, bytes) = self.entries.pop(key)?;
+        self.stats.bytes -= bytes;
+        Some(value)
     }
 
-    /// Puts an entry in, giving up others for it; one larger than the whole cache is not kept.
-    pub fn insert(&mut self, key: K, value: V, bytes: u64) {
-        if bytes > self.stats.most_bytes {
-            return;
+    /// Whether an entry of that size can be kept at all.
+    pub fn takes(&self, bytes: u64) -> bool {
+        bytes <= self.stats.most_bytes
+    }
+
+    /// Puts an entry in and returns the others that it gave up for it; one larger than the whole cache is not kept.
+    pub fn insert(&mut self, key: K, value: V, bytes: u64) -> Vec<(K, V)> {
+        let mut evicted = Vec::new();
+        if !self.takes(bytes) {
+            return evicted;
         }
         self.remove(&key);
         while self.stats.bytes + bytes > self.stats.most_bytes {
-            let Some((_, (_, freed))) = self.entries.pop_lru() else {
+            let Some((key, (value, freed))) = self.entries.pop_lru() else {
                 break;
             };
             self.stats.bytes -= freed;
             self.stats.evictions += 1;
+            evicted.push((key, value));
         }
         self.stats.bytes += bytes;
         self.entries.put(key, (value, bytes));
+        evicted
     }
 }
 
@@ -97,7 +105,7 @@ mod tests {
         cache.insert("a", 1, 4);
         cache.insert("b", 2, 4);
         assert_eq!(cache.get(&"a"), Some(&1));
-        cache.insert("c", 3, 4);
+        assert_eq!(cache.insert("c", 3, 4), [("b", 2)]);
         assert_eq!(cache.get(&"b"), None);
         assert_eq!(cache.get(&"a"), Some(&1));
         assert_eq!(cache.get(&"c"), Some(&3));

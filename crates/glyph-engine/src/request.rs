@@ -1,5 +1,7 @@
 //! What a caller asks and what comes back.
 
+use std::ops::AddAssign;
+
 use glyph_model::generate::{FinishReason, Generation};
 
 use crate::error::EngineError;
@@ -100,6 +102,15 @@ pub struct Usage {
     pub cached_tokens: usize,
     /// The answer, its end included.
     pub completion_tokens: usize,
+}
+
+impl AddAssign for Usage {
+    fn add_assign(&mut self, other: Self) {
+        self.prompt_text_tokens += other.prompt_text_tokens;
+        self.prompt_image_tokens += other.prompt_image_tokens;
+        self.cached_tokens += other.cached_tokens;
+        self.completion_tokens += other.completion_tokens;
+    }
 }
 
 impl Usage {

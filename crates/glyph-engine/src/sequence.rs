@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use burn::tensor::Tensor;
-use glyph_model::generate::{Answer, FinishReason};
+use glyph_model::generate::{Answer, FinishReason, ImageEncoding};
 use glyph_model::prompt::Prompt;
 use glyph_model::text::KvCache;
 use tokio::sync::mpsc::UnboundedSender;
@@ -49,6 +49,14 @@ pub(crate) enum Phase {
     },
 }
 
+/// A page between two blocks of the vision tower.
+#[derive(Debug)]
+pub(crate) struct Encoding {
+    pub encoding: ImageEncoding,
+    /// What it has taken so far.
+    pub seconds: f64,
+}
+
 /// A request that has its memory and runs.
 #[derive(Debug)]
 pub(crate) struct Sequence {
@@ -62,6 +70,8 @@ pub(crate) struct Sequence {
     pub cache: KvCache,
     pub kv_bytes: u64,
     pub phase: Phase,
+    /// The page that is next, if it has begun.
+    pub encoding: Option<Encoding>,
     top_logprobs: Option<usize>,
     cached_tokens: usize,
     events: UnboundedSender<Event>,
@@ -108,6 +118,7 @@ impl Sequence {
             cache,
             kv_bytes,
             phase: Phase::Encoding(0),
+            encoding: None,
             top_logprobs: request.top_logprobs,
             cached_tokens: shared,
             events,
@@ -287,9 +298,19 @@ impl Sequence {
         }));
     }
 
+    /// Tells that it ends without an answer, from wherever it is: see [`Farewell`].
+    pub fn farewell(&self) -> Farewell {
+        Farewell {
+            events: self.events.clone(),
+            cancelled: Arc::clone(&self.cancelled),
+        }
+    }
+
     fn send(&self, event: Event) {
-        // Who has gone is noticed at the next boundary.
-        let _ = self.events.send(event);
+        // Nothing follows an end that was told elsewhere. Who has gone is noticed at the next boundary.
+        if !self.cancelled.load(Ordering::Relaxed) {
+            let _ = self.events.send(event);
+        }
     }
 
     /// Seconds since the last lap.
@@ -300,16 +321,70 @@ impl Sequence {
     }
 }
 
-/// Log-probabilities of the chosen and of the `n_top` most likely tokens.
+/// Ends a request that is out of reach because a piece of it is being computed.
+#[derive(Debug)]
+pub(crate) struct Farewell {
+    events: UnboundedSender<Event>,
+    cancelled: Arc<AtomicBool>,
+}
+
+impl Farewell {
+    pub fn say(self, error: EngineError) {
+        let _ = self.events.send(Event::Failed(error));
+        self.cancelled.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Log-probabilities of the chosen and of the `n_top` most likely tokens, the lower id first where two are as likely.
 fn logprobs(scores: &[f32], chosen: u32, n_top: usize) -> TokenLogprobs {
     let most = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let sum: f32 = scores.iter().map(|score| (score - most).exp()).sum();
     let norm = most + sum.ln();
-    let mut order: Vec<u32> = (0..scores.len() as u32).collect();
-    order.sort_by(|a, b| scores[*b as usize].total_cmp(&scores[*a as usize]));
-    let top = order.into_iter().take(n_top);
+    // Few are asked for of many: one walk keeps the best so far in order.
+    let mut top: Vec<(u32, f32)> = Vec::with_capacity(n_top.min(scores.len()) + 1);
+    for (id, score) in (0..).zip(scores.iter().copied()) {
+        let is_better = top.len() < n_top || top.last().is_some_and(|(_, least)| score > *least);
+        if n_top > 0 && is_better && !score.is_nan() {
+            let place = top.partition_point(|(_, other)| *other >= score);
+            top.insert(place, (id, score));
+            top.truncate(n_top);
+        }
+    }
     TokenLogprobs {
         chosen: scores.get(chosen as usize).map_or(f32::NAN, |s| s - norm),
-        top: top.map(|id| (id, scores[id as usize] - norm)).collect(),
+        top: top.iter().map(|(id, score)| (*id, score - norm)).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::logprobs;
+
+    #[test]
+    fn the_most_likely_come_in_order_as_a_sort_of_all_would_have_them() {
+        // Many equal scores, and some that are no numbers.
+        let scores: Vec<f32> = (0..1000_u32)
+            .map(|n| match n % 97 {
+                0 => f32::NAN,
+                1 => f32::NEG_INFINITY,
+                _ => (n.wrapping_mul(2_654_435_761) >> 26) as f32 / 7.0,
+            })
+            .collect();
+        let mut order: Vec<u32> = (0..1000)
+            .filter(|n| !scores[*n as usize].is_nan())
+            .collect();
+        order.sort_by(|a, b| scores[*b as usize].total_cmp(&scores[*a as usize]));
+        for n_top in [0, 1, 5, 20] {
+            let top = logprobs(&scores, 3, n_top).top;
+            let ids: Vec<u32> = top.iter().map(|(id, _)| *id).collect();
+            assert_eq!(ids, order[..n_top]);
+        }
+        assert_eq!(logprobs(&[0.5, 0.25], 1, 20).top.len(), 2);
+        let both: f32 = logprobs(&[0.5, 0.25], 1, 2)
+            .top
+            .iter()
+            .map(|t| t.1.exp())
+            .sum();
+        assert!((both - 1.0).abs() < 1e-6);
     }
 }

@@ -1,12 +1,14 @@
 //! The pieces of work that the device does for requests.
 
 use std::any::Any;
+use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Instant;
 
 use burn::tensor::{Device, Tensor};
 use futures_lite::future::block_on;
-use glyph_model::generate::{encode_images, read_values};
+use glyph_model::generate::{ImageEncoding, read_values};
 use glyph_model::text::{KvCache, Positions};
 use glyph_model::{Checkpoint, ModelError};
 use rayon::prelude::*;
@@ -14,16 +16,16 @@ use rayon::prelude::*;
 use crate::error::EngineError;
 use crate::plan::{Footprint, PREFILL_CHUNK};
 use crate::prepare::{Page, PageSource};
-use crate::sequence::{Phase, Sequence};
+use crate::sequence::{Encoding, Phase, Sequence};
 use crate::stats::Observation;
 use crate::vision_cache::VisionCache;
 
-/// What every piece of work needs.
-#[derive(Clone, Copy)]
-pub(crate) struct Steps<'a> {
-    pub checkpoint: &'a Checkpoint,
-    pub footprint: &'a Footprint,
-    pub vision_cache: &'a VisionCache,
+/// What every piece of work needs; clones share the model.
+#[derive(Clone)]
+pub(crate) struct Steps {
+    pub checkpoint: Arc<Checkpoint>,
+    pub footprint: Footprint,
+    pub vision_cache: VisionCache,
 }
 
 /// What a piece of a prompt came to.
@@ -34,10 +36,15 @@ pub(crate) struct Advance {
     pub has_ended: bool,
 }
 
-impl Steps<'_> {
-    /// Cores that work on pieces of their own; other devices share out each piece themselves.
-    pub fn n_cores(&self) -> usize {
-        if self.checkpoint.device == Device::flex() {
+impl Steps {
+    /// Whether the model runs on this machine's cores.
+    pub fn is_on_cpu(&self) -> bool {
+        self.checkpoint.device == Device::flex()
+    }
+
+    /// Cores that work on parts of their own; other devices share out each step themselves.
+    fn n_cores(&self) -> usize {
+        if self.is_on_cpu() {
             rayon::current_num_threads()
         } else {
             1
@@ -117,7 +124,7 @@ impl Steps<'_> {
             .collect())
     }
 
-    /// One page or one chunk of a prompt.
+    /// One block of the tower over one page, or one chunk of a prompt.
     pub fn advance(&self, sequence: &mut Sequence) -> Result<Advance, EngineError> {
         match sequence.phase {
             Phase::Encoding(page) => self.encode(sequence, page),
@@ -127,10 +134,47 @@ impl Steps<'_> {
     }
 
     fn encode(&self, sequence: &mut Sequence, index: usize) -> Result<Advance, EngineError> {
-        let Page { key, grid, source } = &sequence.pages[index];
-        let (key, grid) = (*key, *grid);
+        let start = Instant::now();
+        let glm = &self.checkpoint.model;
+        let Some(under_way) = sequence.encoding.take() else {
+            return self.begin_encoding(sequence, index);
+        };
+        let seconds = |start: Instant| under_way.seconds + start.elapsed().as_secs_f64();
+        let features = match under_way.encoding.advance(glm) {
+            ControlFlow::Continue(encoding) => {
+                let seconds = seconds(start);
+                sequence.encoding = Some(Encoding { encoding, seconds });
+                return Ok(Advance::default());
+            }
+            ControlFlow::Break(features) => features,
+        };
+        // Reading one value waits for the device: what is shown is done.
+        let corner = features.clone().slice([0..1, 0..1]);
+        block_on(read_values(corner)).map_err(device_error)?;
+        let Page { key, grid, .. } = &sequence.pages[index];
+        let bytes = self.footprint.feature_bytes(features.dims()[0]);
+        self.vision_cache
+            .insert(*key, *grid, features.clone(), bytes);
+        sequence.encoded(index, features);
+        Ok(Advance {
+            observation: Some(Observation::Encoded {
+                pages: 1,
+                seconds: seconds(start),
+            }),
+            has_ended: false,
+        })
+    }
+
+    /// Up to the tower's first block.
+    fn begin_encoding(
+        &self,
+        sequence: &mut Sequence,
+        index: usize,
+    ) -> Result<Advance, EngineError> {
+        let start = Instant::now();
+        let Page { key, source, .. } = &sequence.pages[index];
         // Another request may have brought the page meanwhile.
-        if let Some(features) = self.vision_cache.peek(&key) {
+        if let Some(features) = self.vision_cache.peek(key) {
             sequence.encoded(index, features);
             return Ok(Advance::default());
         }
@@ -138,25 +182,13 @@ impl Steps<'_> {
             sequence.go_on_encoding(index + 1);
             return Ok(Advance::default());
         };
-        let start = Instant::now();
-        let images = std::slice::from_ref(patches);
-        let features = encode_images(&self.checkpoint.model, images, &self.checkpoint.device);
-        let features = features.ok_or_else(|| EngineError::Device {
-            reason: format!("page {} gave no features", index + 1),
-        })?;
-        // Reading one value waits for the device: what is shown is done.
-        let corner = features.clone().slice([0..1, 0..1]);
-        block_on(read_values(corner)).map_err(device_error)?;
-        let bytes = self.footprint.feature_bytes(features.dims()[0]);
-        self.vision_cache.insert(key, grid, features.clone(), bytes);
-        sequence.encoded(index, features);
-        Ok(Advance {
-            observation: Some(Observation::Encoded {
-                pages: 1,
-                seconds: start.elapsed().as_secs_f64(),
-            }),
-            has_ended: false,
-        })
+        let checkpoint = &self.checkpoint;
+        let encoding = ImageEncoding::begin(&checkpoint.model, patches, &checkpoint.device);
+        sequence.encoding = Some(Encoding {
+            encoding,
+            seconds: start.elapsed().as_secs_f64(),
+        });
+        Ok(Advance::default())
     }
 
     /// A chunk of the prompt; behind the last the first token.

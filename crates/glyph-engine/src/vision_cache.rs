@@ -51,7 +51,8 @@ impl VisionCache {
 
     /// Keeps the features of a page.
     pub fn insert(&self, key: PageKey, grid: PatchGrid, features: Tensor<2>, bytes: u64) {
-        self.lock().insert(key, (grid, features), bytes);
+        // What it gave up for them is free when nobody holds it any more.
+        drop(self.lock().insert(key, (grid, features), bytes));
     }
 
     /// What it has counted.

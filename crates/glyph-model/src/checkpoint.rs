@@ -210,6 +210,7 @@ impl Checkpoint {
         self.without_vision = None;
         Ok(())
     }
+
     /// Opens a directory.
     ///
     /// # Errors

@@ -5,7 +5,8 @@
 //! cargo run --release --workspace --example load -- --callers 1,4,16,64 --seconds 60 --pid $(pgrep -x glyph)
 //! ```
 //!
-//! It ends with an error when an answer was lost, cut short, or about another caller's document.
+//! It ends with an error when an answer was lost, cut short, or about another caller's document. For a soak, give one
+//! number of callers and some minutes: memory is sampled all the while, and the round is followed by what it was.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -38,6 +39,9 @@ struct Args {
     /// Process of the server, whose memory is then watched.
     #[arg(long)]
     pid: Option<u32>,
+    /// Seconds between two looks at the memory.
+    #[arg(long, default_value_t = 10)]
+    sample_seconds: u64,
     /// One JSON object instead of a table.
     #[arg(long)]
     json: bool,
@@ -65,7 +69,8 @@ struct Round {
     answers: Vec<Answer>,
     failures: Vec<String>,
     seconds: f64,
-    memory_mib: Option<(u64, u64)>,
+    /// Memory of the server from the start to the end.
+    memory_mib: Vec<u64>,
 }
 
 #[tokio::main]
@@ -90,6 +95,14 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         let report = round.report(n_callers);
         if !args.json {
             println!("{}", line(&report));
+            if round.memory_mib.len() > 3 {
+                let samples: Vec<String> = round.memory_mib.iter().map(u64::to_string).collect();
+                println!(
+                    "memory MiB every {} s: {}",
+                    args.sample_seconds,
+                    samples.join(" ")
+                );
+            }
         }
         reports.push(report);
     }
@@ -103,13 +116,19 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 async fn run_round(args: &Arc<Args>, client: &reqwest::Client, n_callers: usize) -> Round {
-    let memory_before = args.pid.and_then(memory_mib);
+    let mut round = Round::default();
+    round.memory_mib.extend(args.pid.and_then(memory_mib));
     let start = Instant::now();
     let until = start + Duration::from_secs(args.seconds);
     let callers: Vec<_> = (0..n_callers)
         .map(|caller| tokio::spawn(run_caller(Arc::clone(args), client.clone(), caller, until)))
         .collect();
-    let mut round = Round::default();
+    let mut samples = tokio::time::interval(Duration::from_secs(args.sample_seconds.max(1)));
+    samples.tick().await;
+    while Instant::now() + samples.period() < until {
+        samples.tick().await;
+        round.memory_mib.extend(args.pid.and_then(memory_mib));
+    }
     for caller in callers {
         match caller.await {
             Ok((answers, failures)) => {
@@ -120,7 +139,7 @@ async fn run_round(args: &Arc<Args>, client: &reqwest::Client, n_callers: usize)
         }
     }
     round.seconds = start.elapsed().as_secs_f64();
-    round.memory_mib = memory_before.zip(args.pid.and_then(memory_mib));
+    round.memory_mib.extend(args.pid.and_then(memory_mib));
     round
 }
 
@@ -266,8 +285,10 @@ impl Round {
             "first_token_p99_s": at(&first, 0.99),
             "whole_median_s": at(&whole, 0.5),
             "least_likeness": at(&sorted(|a| a.likeness), 0.0),
-            "memory_before_mib": self.memory_mib.map(|(before, _)| before),
-            "memory_after_mib": self.memory_mib.map(|(_, after)| after),
+            "memory_before_mib": self.memory_mib.first(),
+            "memory_most_mib": self.memory_mib.iter().max(),
+            "memory_after_mib": self.memory_mib.last(),
+            "memory_mib": self.memory_mib,
         })
     }
 }

@@ -6,7 +6,10 @@ use std::time::{Duration, Instant};
 
 use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use glyph_engine::{Done, EngineError, Event, Events, Request, Token};
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use glyph_engine::{Done, EngineError, Event, Events, Request, Token, Usage};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -44,6 +47,7 @@ impl Answer {
     /// What [`glyph_engine::Engine::submit`] says.
     pub fn start(state: &AppState, request: Request, log: RequestLog) -> Result<Self, ApiError> {
         let events = state.engine().submit(request)?;
+        log.begins();
         Ok(Self {
             events,
             log,
@@ -134,16 +138,29 @@ pub trait Chunks: Send + 'static {
     fn token(&mut self, token: Token) -> Option<Self::Chunk>;
     /// For the end.
     fn end(&mut self, done: &Done) -> Vec<Self::Chunk>;
+    /// Behind the last answer of a request, for what they all took.
+    fn usage(&self, usage: Usage) -> Option<Self::Chunk>;
 }
 
+/// An answer that has taken its next step.
+type Stepped<C> = (Answer, C, Result<Step, ApiError>);
+
 struct Sending<C> {
-    answer: Answer,
-    chunks: C,
+    /// Those that go on, each waiting for its next step.
+    answers: FuturesUnordered<BoxFuture<'static, Stepped<C>>>,
+    usage: Usage,
     ready: VecDeque<SseEvent>,
     is_over: bool,
 }
 
 impl<C: Chunks> Sending<C> {
+    fn wait_for(&self, mut answer: Answer, chunks: C) {
+        self.answers.push(Box::pin(async move {
+            let step = answer.next().await;
+            (answer, chunks, step)
+        }));
+    }
+
     async fn next(&mut self) -> Option<SseEvent> {
         loop {
             if let Some(event) = self.ready.pop_front() {
@@ -152,16 +169,27 @@ impl<C: Chunks> Sending<C> {
             if self.is_over {
                 return None;
             }
-            match self.answer.next().await {
+            let Some((answer, mut chunks, step)) = self.answers.next().await else {
+                self.close();
+                continue;
+            };
+            match step {
                 Ok(Step::Token(token)) => {
-                    let chunk = self.chunks.token(token);
+                    let chunk = chunks.token(token);
                     self.ready.extend(chunk.as_ref().map(data));
+                    self.wait_for(answer, chunks);
                 }
                 Ok(Step::Done(done)) => {
-                    self.ready.extend(self.chunks.end(&done).iter().map(data));
-                    self.close();
+                    self.usage += done.usage;
+                    self.ready.extend(chunks.end(&done).iter().map(data));
+                    if self.answers.is_empty() {
+                        let usage = chunks.usage(self.usage);
+                        self.ready.extend(usage.as_ref().map(data));
+                        self.close();
+                    }
                 }
                 Err(error) => {
+                    self.answers.clear();
                     self.ready.push_back(data(&error.body()));
                     self.close();
                 }
@@ -183,16 +211,19 @@ fn data(chunk: &impl Serialize) -> SseEvent {
     }
 }
 
-/// Sends an answer as it comes. Whoever stops reading ends it.
-pub fn stream<C: Chunks>(answer: Answer, mut chunks: C) -> Response {
-    answer.log.streams();
-    let ready = chunks.begin().as_ref().map(data).into_iter().collect();
-    let sending = Sending {
-        answer,
-        chunks,
-        ready,
+/// Sends the answers to a request as they come. Whoever stops reading ends them.
+pub fn stream<C: Chunks>(answers: Vec<(Answer, C)>) -> Response {
+    let mut sending = Sending {
+        answers: FuturesUnordered::new(),
+        usage: Usage::default(),
+        ready: VecDeque::new(),
         is_over: false,
     };
+    for (answer, mut chunks) in answers {
+        answer.log.streams();
+        sending.ready.extend(chunks.begin().as_ref().map(data));
+        sending.wait_for(answer, chunks);
+    }
     let events = futures::stream::unfold(sending, |mut sending| async move {
         let event = sending.next().await?;
         Some((Ok::<_, Infallible>(event), sending))

@@ -1,13 +1,14 @@
-//! Reading the body of a request: bounded in bytes and time.
+//! Reading the body of a request: bounded in bytes, in time, in values, and together with those of others.
 
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::{BodyDataStream, Bytes};
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, header};
 use futures::StreamExt;
 use serde_json::Value;
 
+use crate::byte_pool::ByteHold;
 use crate::error::{ApiError, Code};
 use crate::fields::Fields;
 use crate::state::AppState;
@@ -17,9 +18,16 @@ const MOST_DISCARDED_BYTES: usize = 512 << 20;
 /// How long that may take.
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The body of a request, a JSON object.
+/// Values of a body, keys and those within others among them. Each takes tens of times the two bytes that it is written
+/// in; a request of as many messages and pages as are taken has far fewer.
+const MOST_VALUES: usize = 1 << 18;
+
+/// Longer bodies are parsed on a thread that may be kept busy.
+const MOST_INLINE_BYTES: usize = 1 << 16;
+
+/// The body of a request, a JSON object, and its part of what all bodies may take.
 #[derive(Debug)]
-pub struct JsonBody(pub Fields);
+pub struct JsonBody(pub Fields, pub ByteHold);
 
 impl FromRequest<AppState> for JsonBody {
     type Rejection = ApiError;
@@ -28,15 +36,24 @@ impl FromRequest<AppState> for JsonBody {
         let config = state.config();
         let (parts, body) = request.into_parts();
         check_type(&parts.headers)?;
-        let reading = read(body, &parts.headers, config.body_limit_bytes);
-        let bytes = tokio::time::timeout(config.body_timeout, reading)
+        let reading = Reading {
+            chunks: body.into_data_stream(),
+            hold: state.bodies().hold(),
+            limit_bytes: config.body_limit_bytes,
+        };
+        let (bytes, hold) = tokio::time::timeout(config.body_timeout, reading.run(&parts.headers))
             .await
             .map_err(|_| {
                 let seconds = config.body_timeout.as_secs();
                 let message = format!("the request did not arrive within {seconds} s");
                 ApiError::new(Code::RequestTimeout, message)
             })??;
-        Fields::of_body(parse(&bytes)?).map(Self)
+        let value = if bytes.len() <= MOST_INLINE_BYTES {
+            parse(&bytes)?
+        } else {
+            state.blocking(move || parse(&bytes)).await?
+        };
+        Ok(Self(Fields::of_body(value)?, hold))
     }
 }
 
@@ -45,7 +62,10 @@ fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
     let Some(given) = headers.get(header::CONTENT_TYPE) else {
         return Ok(());
     };
-    let given = String::from_utf8_lossy(given.as_bytes()).into_owned();
+    let given: String = String::from_utf8_lossy(given.as_bytes())
+        .chars()
+        .take(80)
+        .collect();
     let essence = given.split(';').next().unwrap_or_default().trim();
     let is_json = essence.eq_ignore_ascii_case("application/json")
         || (essence.starts_with("application/") && essence.ends_with("+json"));
@@ -56,28 +76,47 @@ fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
     Err(ApiError::new(Code::UnsupportedMediaType, message))
 }
 
-async fn read(body: Body, headers: &HeaderMap, limit_bytes: usize) -> Result<Vec<u8>, ApiError> {
-    let declared = headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    let mut chunks = body.into_data_stream();
-    let mut bytes = Vec::with_capacity(declared.unwrap_or(0).min(limit_bytes));
-    let mut is_too_large = declared.is_some_and(|length| length > limit_bytes);
-    while !is_too_large {
-        let Some(chunk) = chunks.next().await else {
-            return Ok(bytes);
-        };
-        let chunk: Bytes = chunk.map_err(|_| {
-            ApiError::new(
-                Code::IncompleteBody,
-                "the request's body did not come whole",
-            )
-        })?;
-        is_too_large = bytes.len() + chunk.len() > limit_bytes;
-        bytes.extend_from_slice(&chunk);
+struct Reading {
+    chunks: BodyDataStream,
+    hold: ByteHold,
+    limit_bytes: usize,
+}
+
+impl Reading {
+    async fn run(mut self, headers: &HeaderMap) -> Result<(Vec<u8>, ByteHold), ApiError> {
+        let declared = headers
+            .get(header::CONTENT_LENGTH)
+            .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+        let mut refusal = declared
+            .filter(|length| *length > self.limit_bytes)
+            .map(|_| too_large(self.limit_bytes));
+        let mut bytes = Vec::new();
+        while refusal.is_none() {
+            let Some(chunk) = self.chunks.next().await else {
+                return Ok((bytes, self.hold));
+            };
+            let chunk: Bytes = chunk.map_err(|_| {
+                ApiError::new(
+                    Code::IncompleteBody,
+                    "the request's body did not come whole",
+                )
+            })?;
+            if bytes.len() + chunk.len() > self.limit_bytes {
+                refusal = Some(too_large(self.limit_bytes));
+            } else if let Err(busy) = self.hold.grow(chunk.len()) {
+                refusal = Some(busy);
+            } else {
+                bytes.extend_from_slice(&chunk);
+            }
+        }
+        drop((bytes, self.hold));
+        discard(self.chunks).await;
+        Err(refusal.unwrap_or_else(|| too_large(self.limit_bytes)))
     }
-    drop(bytes);
-    let discard = async {
+}
+
+async fn discard(mut chunks: BodyDataStream) {
+    let all = async {
         let mut n_bytes = 0;
         while let Some(Ok(chunk)) = chunks.next().await {
             n_bytes += chunk.len();
@@ -87,15 +126,18 @@ async fn read(body: Body, headers: &HeaderMap, limit_bytes: usize) -> Result<Vec
         }
     };
     // Whether all of it came makes no difference to the answer.
-    let _ = tokio::time::timeout(DISCARD_TIMEOUT, discard).await;
+    let _ = tokio::time::timeout(DISCARD_TIMEOUT, all).await;
+}
+
+fn too_large(limit_bytes: usize) -> ApiError {
     let limit = bytesize::ByteSize(limit_bytes as u64);
-    Err(ApiError::new(
+    ApiError::new(
         Code::BodyTooLarge,
         format!(
             "the request's body is larger than {limit}. Send fewer or smaller pages, or start the server with a \
              larger --body-limit"
         ),
-    ))
+    )
 }
 
 fn parse(bytes: &[u8]) -> Result<Value, ApiError> {
@@ -106,8 +148,52 @@ fn parse(bytes: &[u8]) -> Result<Value, ApiError> {
         );
         return Err(ApiError::new(Code::InvalidJson, message));
     }
+    let n_values = count_values(bytes);
+    if n_values > MOST_VALUES {
+        let message = format!(
+            "the body holds {n_values} values; at most {MOST_VALUES} are taken. Send less in one request"
+        );
+        return Err(ApiError::new(Code::InvalidValue, message));
+    }
     serde_json::from_slice(bytes).map_err(|error| {
         let message = format!("the body is not valid JSON: {error}");
         ApiError::new(Code::InvalidJson, message)
     })
+}
+
+/// At least as many values as JSON text has: each but the first stands behind a comma, a colon or an opening bracket.
+fn count_values(bytes: &[u8]) -> usize {
+    let (mut n_values, mut in_string, mut is_escaped) = (1, false, false);
+    for byte in bytes {
+        match (byte, in_string) {
+            _ if is_escaped => is_escaped = false,
+            (b'\\', true) => is_escaped = true,
+            (b'"', _) => in_string = !in_string,
+            (b',' | b':' | b'[' | b'{', false) => n_values += 1,
+            _ => {}
+        }
+    }
+    n_values
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Code, MOST_VALUES, count_values, parse};
+
+    #[test]
+    fn values_are_counted_outside_of_strings() {
+        assert_eq!(count_values(br#""a,[{:\"," "#), 1);
+        assert_eq!(count_values(br#"[1,2,3]"#), 4);
+        assert!(count_values(br#"{"a": [{}, {"b": "\\"}, ","]}"#) >= 6);
+    }
+
+    #[test]
+    fn a_body_that_would_unpack_to_gigabytes_is_refused_before_it_is_parsed() {
+        let bomb = format!("{{\"x\":[{}0]}}", "[],".repeat(MOST_VALUES));
+        let error = parse(bomb.as_bytes()).unwrap_err();
+        assert_eq!(error.code(), Code::InvalidValue);
+        assert!(error.to_string().contains("values"), "{error}");
+        let long = format!("{{\"x\":\"{}\"}}", "[,".repeat(MOST_VALUES));
+        assert!(parse(long.as_bytes()).is_ok());
+    }
 }

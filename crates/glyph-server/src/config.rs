@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use glyph_render::Renderer;
 
+use crate::remote::RemoteImageLimits;
+
 /// Largest body of a request unless told otherwise.
 pub const DEFAULT_BODY_LIMIT_BYTES: usize = 64 << 20;
 
@@ -14,8 +16,21 @@ pub const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 /// Pages of one request unless told otherwise.
 pub const DEFAULT_MAX_PAGES: usize = 64;
 
-/// How long a client may take to send a request.
+/// Connections that are open at once unless told otherwise: what systems give a process of files, which is 1,024 on
+/// most, less those that the server itself has open.
+pub const DEFAULT_MAX_CONNECTIONS: usize = 960;
+
+/// How long a client may take to send a body.
 const DEFAULT_BODY_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Bodies that are received or waited on at once, together, in largest bodies.
+const DEFAULT_BODIES: usize = 4;
+
+/// How long a connection may be idle, and a head may take.
+const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a client may take nothing of its answer.
+const DEFAULT_WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What the person who starts a server chooses.
 #[derive(Clone)]
@@ -27,9 +42,17 @@ pub struct ServerConfig {
     /// Origins whose pages may call from a browser; `*` for all.
     pub cors_origins: Vec<String>,
     /// Fetches images by http(s) URL.
-    pub allow_remote_images: bool,
+    pub remote_images: Option<RemoteImageLimits>,
+    /// Connections that are open at once; the one that has been idle the longest makes room for the next.
+    pub max_connections: usize,
+    /// How long a connection may be idle, and the head of a request may take.
+    pub idle_timeout: Duration,
+    /// How long a client may take nothing of its answer.
+    pub write_timeout: Duration,
     /// Largest body of a request.
     pub body_limit_bytes: usize,
+    /// What the bodies of all requests may take together until they have been read.
+    pub bodies_limit_bytes: usize,
     /// How long a client may take to send a body.
     pub body_timeout: Duration,
     /// How long requests may go on after the signal to stop.
@@ -49,8 +72,12 @@ impl ServerConfig {
             model_names: vec![model_name.into()],
             api_keys: Vec::new(),
             cors_origins: Vec::new(),
-            allow_remote_images: false,
+            remote_images: None,
+            max_connections: DEFAULT_MAX_CONNECTIONS,
+            idle_timeout: DEFAULT_IDLE_TIMEOUT,
+            write_timeout: DEFAULT_WRITE_TIMEOUT,
             body_limit_bytes: DEFAULT_BODY_LIMIT_BYTES,
+            bodies_limit_bytes: DEFAULT_BODIES * DEFAULT_BODY_LIMIT_BYTES,
             body_timeout: DEFAULT_BODY_TIMEOUT,
             drain_timeout: DEFAULT_DRAIN_TIMEOUT,
             max_pages: DEFAULT_MAX_PAGES,

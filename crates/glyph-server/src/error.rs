@@ -80,7 +80,7 @@ impl Code {
             Self::ImageFetchFailed => (400, REQUEST, "image_fetch_failed"),
             Self::RemoteImagesDisabled => (400, REQUEST, "remote_images_disabled"),
             Self::ContextLengthExceeded => (400, REQUEST, "context_length_exceeded"),
-            Self::MemoryExceeded => (400, REQUEST, "memory_exceeded"),
+            Self::MemoryExceeded => (422, REQUEST, "memory_exceeded"),
             Self::IncompleteBody => (400, REQUEST, "incomplete_body"),
             Self::InvalidApiKey => (401, "authentication_error", "invalid_api_key"),
             Self::ModelNotFound => (404, REQUEST, "model_not_found"),
@@ -267,7 +267,9 @@ impl From<EngineError> for ApiError {
                 Self::new(Code::ContextLengthExceeded, message)
             }
             EngineError::TooManyPages { .. } => Self::new(Code::TooManyPages, message),
-            EngineError::DoesNotFit { .. } => Self::new(Code::MemoryExceeded, message),
+            EngineError::DoesNotFit { .. } | EngineError::PageTooLarge { .. } => {
+                Self::new(Code::MemoryExceeded, message)
+            }
             EngineError::Request(error) => Self::of_model(&error),
             EngineError::Device { reason } => {
                 tracing::error!(reason, "the device failed on a request");
@@ -282,6 +284,19 @@ impl From<EngineError> for ApiError {
 }
 
 impl ApiError {
+    /// What the engine says of a page that stands at `path`.
+    pub fn of_page(error: EngineError, path: &str) -> Self {
+        if let EngineError::Request(error) = &error
+            && let ModelError::Image { reason, .. } = &**error
+        {
+            return Self::of(Code::InvalidImage, path, format!("{path} {reason}"));
+        }
+        Self {
+            param: Some(path.to_owned()),
+            ..Self::from(error)
+        }
+    }
+
     /// What the model says of a request.
     fn of_model(error: &ModelError) -> Self {
         match error {
@@ -328,6 +343,7 @@ impl IntoResponses for ApiErrors {
             of("408", "The request took too long to arrive"),
             of("413", "Body, image or page count is too large"),
             of("415", "The body is not declared as JSON"),
+            of("422", "The memory plan has no room for the request"),
             of(
                 "429",
                 "The queue is full; Retry-After says when to ask again",

@@ -210,6 +210,18 @@ fn whole(value: &Value) -> Option<i64> {
     })
 }
 
+/// Bounds the length of a list.
+///
+/// # Errors
+/// Names list, length and bound.
+pub fn at_most(most: usize, path: &str, n: usize, things: &str) -> Result<(), ApiError> {
+    if n <= most {
+        return Ok(());
+    }
+    let value = format!("a list of {n} {things}");
+    Err(ApiError::value(path, value, format!("at most {most}")))
+}
+
 /// Takes every value of a list.
 ///
 /// # Errors

@@ -7,10 +7,19 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::error::ApiError;
-use crate::fields::{Field, Fields, each, shown};
+use crate::fields::{Field, Fields, at_most, each, shown};
 
 /// Longest answer unless the request says otherwise: what the original's own client asks for.
 const DEFAULT_MAX_TOKENS: usize = 8192;
+
+/// Texts that end an answer, four times as many as OpenAI takes. Every one is looked for behind every token.
+const MOST_STOPS: usize = 16;
+
+/// Length of one of them.
+const MOST_STOP_BYTES: usize = 256;
+
+/// Tokens that end an answer beside the model's own.
+const MOST_STOP_TOKEN_IDS: usize = 1024;
 
 /// Prompt positions that pass the decoder at once; the engine has its own measure.
 const PREFILL_CHUNK: usize = 512;
@@ -38,9 +47,10 @@ pub struct GenerationFields {
     pub frequency_penalty: Option<f32>,
     /// The same seed draws the same answer.
     pub seed: Option<i64>,
-    /// Text that ends the answer: one, or a list.
+    /// Text that ends the answer: one, or a list of up to 16, each of up to 256 bytes.
     pub stop: Option<Stop>,
     /// Tokens that end the answer, beside the model's own.
+    #[schema(max_items = 1024)]
     pub stop_token_ids: Option<Vec<u32>>,
     /// Keeps the text that ended the answer.
     pub include_stop_str_in_output: Option<bool>,
@@ -125,11 +135,31 @@ impl GenerationFields {
                 return Err(ApiError::value("n", n, expected));
             }
         }
-        if generation.stop_strings().iter().any(String::is_empty) {
-            let value = shown(&Value::from(""));
-            return Err(ApiError::value("stop", value, "text, not empty"));
-        }
+        generation.check_stops()?;
         Ok(generation)
+    }
+
+    /// Holds what ends an answer against its bounds.
+    fn check_stops(&self) -> Result<(), ApiError> {
+        let texts = self.stop_strings();
+        at_most(MOST_STOPS, "stop", texts.len(), "strings")?;
+        for (index, text) in texts.iter().enumerate() {
+            let path = match self.stop {
+                Some(Stop::Many(_)) => format!("stop[{index}]"),
+                _ => "stop".to_owned(),
+            };
+            if text.is_empty() {
+                let value = shown(&Value::from(""));
+                return Err(ApiError::value(&path, value, "text, not empty"));
+            }
+            if text.len() > MOST_STOP_BYTES {
+                let value = format!("{} bytes long", text.len());
+                let expected = format!("at most {MOST_STOP_BYTES}");
+                return Err(ApiError::value(&path, value, expected));
+            }
+        }
+        let n_ids = self.stop_token_ids.as_ref().map_or(0, Vec::len);
+        at_most(MOST_STOP_TOKEN_IDS, "stop_token_ids", n_ids, "ids")
     }
 
     fn stop_strings(&self) -> &[String] {

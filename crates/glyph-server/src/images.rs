@@ -1,5 +1,6 @@
 //! Images of a request: where they are, and decoding them within bounds.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -143,44 +144,65 @@ impl PixelBudget {
     }
 }
 
-/// Decodes an image that is at hand.
-///
-/// # Errors
-/// [`Code::InvalidImage`], [`Code::ImageTooLarge`].
-pub fn decode(
-    source: &ImageSource,
-    path: &str,
-    budget: &mut PixelBudget,
-) -> Result<RgbImage, ApiError> {
-    let of_data;
-    let bytes = match source {
-        ImageSource::Data(url) => {
-            of_data = data_bytes(url, path)?;
-            &of_data
+/// The file of an image that is at hand, of which only the head has been read.
+#[derive(Debug)]
+pub struct ImageFile<'a> {
+    bytes: Cow<'a, [u8]>,
+    size_px: [u32; 2],
+    path: &'a str,
+}
+
+impl<'a> ImageFile<'a> {
+    /// Reads the size that it says it has.
+    ///
+    /// # Errors
+    /// [`Code::InvalidImage`], [`Code::ImageTooLarge`].
+    pub fn open(source: &'a ImageSource, path: &'a str) -> Result<Self, ApiError> {
+        let bytes = match source {
+            ImageSource::Data(url) => Cow::Owned(data_bytes(url, path)?),
+            ImageSource::Bytes(bytes) => Cow::Borrowed(&bytes[..]),
+            ImageSource::Remote(_) => {
+                return Err(ApiError::internal(
+                    &"an image was not fetched before decoding",
+                ));
+            }
+        };
+        let size_px = RgbImage::size_px(&bytes).map_err(|error| refused(error, path))?;
+        let [width_px, height_px] = size_px;
+        if u64::from(width_px) * u64::from(height_px) > MOST_IMAGE_PIXELS {
+            let message = format!(
+                "{path} is {width_px}×{height_px} px; at most {MOST_IMAGE_PIXELS} pixels are decoded. Send it smaller"
+            );
+            return Err(ApiError::of(Code::ImageTooLarge, path, message));
         }
-        ImageSource::Bytes(bytes) => bytes,
-        ImageSource::Remote(_) => {
-            return Err(ApiError::internal(
-                &"an image was not fetched before decoding",
-            ));
-        }
-    };
-    let refused = |error: ModelError| match error {
+        Ok(Self {
+            bytes,
+            size_px,
+            path,
+        })
+    }
+
+    /// Width and height as it says.
+    pub fn size_px(&self) -> [u32; 2] {
+        self.size_px
+    }
+
+    /// Its pixels.
+    ///
+    /// # Errors
+    /// [`Code::InvalidImage`].
+    pub fn decode(&self) -> Result<RgbImage, ApiError> {
+        RgbImage::decode(&self.bytes).map_err(|error| refused(error, self.path))
+    }
+}
+
+fn refused(error: ModelError, path: &str) -> ApiError {
+    match error {
         ModelError::Image { reason, .. } => {
             ApiError::of(Code::InvalidImage, path, format!("{path} {reason}"))
         }
         other => ApiError::internal(&other),
-    };
-    let [width_px, height_px] = RgbImage::size_px(bytes).map_err(refused)?;
-    let (width_px, height_px) = (u64::from(width_px), u64::from(height_px));
-    if width_px * height_px > MOST_IMAGE_PIXELS {
-        let message = format!(
-            "{path} is {width_px}×{height_px} px; at most {MOST_IMAGE_PIXELS} pixels are decoded. Send it smaller"
-        );
-        return Err(ApiError::of(Code::ImageTooLarge, path, message));
     }
-    budget.take(width_px, height_px, path)?;
-    RgbImage::decode(bytes).map_err(refused)
 }
 
 fn data_bytes(url: &str, path: &str) -> Result<Vec<u8>, ApiError> {
@@ -208,7 +230,7 @@ fn data_bytes(url: &str, path: &str) -> Result<Vec<u8>, ApiError> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Code, ImageSource, PixelPool, data_bytes, decode};
+    use super::{Code, ImageFile, ImageSource, PixelPool, data_bytes};
 
     #[test]
     fn a_data_url_is_taken_with_or_without_padding() {
@@ -261,7 +283,7 @@ mod tests {
     #[test]
     fn what_is_no_image_is_said_so() {
         let source = ImageSource::Bytes(b"hello".to_vec());
-        let error = decode(&source, "url", &mut PixelPool::new().budget()).unwrap_err();
+        let error = ImageFile::open(&source, "url").unwrap_err();
         assert_eq!(error.code(), Code::InvalidImage);
     }
 }

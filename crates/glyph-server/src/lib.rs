@@ -6,14 +6,17 @@
 mod answer;
 mod auth;
 mod body;
+mod byte_pool;
 mod chat;
 mod completions;
 mod config;
+mod connections;
 mod error;
 mod fields;
 mod generation;
 mod health;
 mod images;
+mod log_file;
 pub mod logging;
 mod logprobs;
 mod machine;
@@ -36,13 +39,15 @@ mod usage;
 mod web;
 
 pub use chat::{ChatCompletionRequest, ChatContent, ChatMessage, ChatPart, ChatRole, ImageUrl};
-pub use completions::CompletionRequest;
+pub use completions::{CompletionRequest, Prompt};
 pub use config::{
-    DEFAULT_BODY_LIMIT_BYTES, DEFAULT_DRAIN_TIMEOUT, DEFAULT_MAX_PAGES, ServerConfig,
+    DEFAULT_BODY_LIMIT_BYTES, DEFAULT_DRAIN_TIMEOUT, DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_PAGES,
+    ServerConfig,
 };
 pub use generation::{GenerationFields, Stop, StreamOptions};
 pub use metrics::{Metrics, MetricsError};
 pub use pages::{PagesFormat, PagesRequest};
 pub use port::{BindError, bind};
+pub use remote::RemoteImageLimits;
 pub use server::serve;
 pub use style_schema::StyleKeys;

@@ -4,13 +4,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use tracing_appender::non_blocking::{NonBlocking, WorkerGuard};
-use tracing_appender::rolling::{RollingFileAppender, Rotation};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// Days of log files that are kept.
-const MOST_FILES: usize = 14;
+use crate::log_file::{LogFile, LogFileLimits};
 
 /// How lines are written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -53,8 +51,9 @@ pub enum LogError {
 #[derive(Debug)]
 pub struct LogGuard(#[expect(dead_code, reason = "held until the end")] WorkerGuard);
 
-/// Begins logging: to standard error, or to files in `directory`, a new one every day. Lines are written by a thread
-/// of their own; those that a full disk or a reader that has stalled would hold up are lost, and nothing waits.
+/// Begins logging: to standard error, or to `glyph.log` in `directory`, which makes room for a new one every day and
+/// when it is full. Lines are written by a thread of their own; those that a full disk or a reader that has stalled
+/// would hold up are lost, and nothing waits.
 ///
 /// # Errors
 /// [`LogError`].
@@ -88,13 +87,7 @@ fn writer(directory: Option<&Path>) -> Result<(NonBlocking, WorkerGuard), LogErr
         directory: directory.to_owned(),
         reason,
     };
-    std::fs::create_dir_all(directory).map_err(|error| failed(error.to_string()))?;
-    let files = RollingFileAppender::builder()
-        .rotation(Rotation::DAILY)
-        .filename_prefix("glyph")
-        .filename_suffix("log")
-        .max_log_files(MOST_FILES)
-        .build(directory)
-        .map_err(|error| failed(error.to_string()))?;
-    Ok(tracing_appender::non_blocking(files))
+    let file = LogFile::open(directory, LogFileLimits::default());
+    let file = file.map_err(|error| failed(error.to_string()))?;
+    Ok(tracing_appender::non_blocking(file))
 }

@@ -117,7 +117,7 @@ pub enum PageFile {
 )]
 pub async fn draw(
     State(state): State<AppState>,
-    JsonBody(mut fields): JsonBody,
+    JsonBody(mut fields, body): JsonBody,
 ) -> Result<Response, ApiError> {
     let text: String = fields.required("text")?;
     if text.trim().is_empty() {
@@ -128,6 +128,7 @@ pub async fn draw(
     let settings = state.settings()?;
     let of_work = state.clone();
     let drawn = move || {
+        let _body = body;
         let renderer = of_work.renderers().find(style, &text, "style")?;
         let drawn = Drawn::new(&of_work, &renderer, &text)?;
         drawn.answer(&settings, &text, format)

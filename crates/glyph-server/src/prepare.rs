@@ -6,26 +6,31 @@ use glyph_engine::Prepared;
 use glyph_model::preprocess::RgbImage;
 use glyph_model::prompt::{Message, Part as PromptPart};
 
+use crate::byte_pool::ByteHold;
 use crate::chat::{Conversation, Part, Turn};
 use crate::error::{ApiError, Code};
-use crate::images::{self, ImageSource, PixelBudget, PixelHold};
+use crate::images::{ImageFile, ImageSource, PixelBudget, PixelHold};
+use crate::remote::{FetchBudget, RemoteImages};
 use crate::state::AppState;
 
-/// The prompt of a conversation, and what its pages take until the model has seen them.
+/// The prompt of a conversation, and what its pages take until the model has seen them. `body` is what the request itself
+/// takes, until then.
 ///
 /// # Errors
 /// Names the part that cannot be used.
 pub async fn chat(
     state: &AppState,
     conversation: Conversation,
+    mut body: ByteHold,
 ) -> Result<(Prepared, PixelHold), ApiError> {
     let Conversation(mut turns) = conversation;
     let parts = turns.iter().flat_map(|turn| &turn.parts);
     let n_images = parts.filter(|part| matches!(part, Part::Image(..))).count();
     check_pages(state, n_images)?;
+    let mut budget = state.remote_images().map(RemoteImages::budget);
     for part in turns.iter_mut().flat_map(|turn| &mut turn.parts) {
         if let Part::Image(source, path) = part {
-            fetch(state, source, path).await?;
+            fetch(state, source, path, budget.as_mut(), &mut body).await?;
         }
     }
     let of_work = state.clone();
@@ -34,6 +39,7 @@ pub async fn chat(
             let mut pages = Pages::new(&of_work);
             let messages = turns.into_iter().map(|turn| pages.message(turn));
             let messages = messages.collect::<Result<Vec<_>, _>>()?;
+            drop(body);
             let prepared = of_work.engine().prepare_chat(&messages, &pages.images)?;
             Ok((prepared, pages.budget.into_hold()))
         })
@@ -52,18 +58,24 @@ fn check_pages(state: &AppState, n_pages: usize) -> Result<(), ApiError> {
     .into())
 }
 
-async fn fetch(state: &AppState, source: &mut ImageSource, path: &str) -> Result<(), ApiError> {
+async fn fetch(
+    state: &AppState,
+    source: &mut ImageSource,
+    path: &str,
+    budget: Option<&mut FetchBudget>,
+    body: &mut ByteHold,
+) -> Result<(), ApiError> {
     let ImageSource::Remote(url) = source else {
         return Ok(());
     };
-    let Some(images) = state.remote_images() else {
+    let Some((images, budget)) = state.remote_images().zip(budget) else {
         let message = format!(
             "{path} is an http(s) URL, which this server does not fetch. Send the image as a data: URL, or start the \
              server with --allow-remote-images"
         );
         return Err(ApiError::of(Code::RemoteImagesDisabled, path, message));
     };
-    *source = ImageSource::Bytes(images.fetch(url, path).await?);
+    *source = ImageSource::Bytes(images.fetch(url, path, budget, body).await?);
     Ok(())
 }
 
@@ -71,6 +83,8 @@ async fn fetch(state: &AppState, source: &mut ImageSource, path: &str) -> Result
 struct Pages<'a> {
     state: &'a AppState,
     images: Vec<RgbImage>,
+    /// Vision tokens of them.
+    n_tokens: usize,
     budget: PixelBudget,
 }
 
@@ -79,6 +93,7 @@ impl<'a> Pages<'a> {
         Self {
             state,
             images: Vec::new(),
+            n_tokens: 0,
             budget: state.pixels().budget(),
         }
     }
@@ -89,7 +104,7 @@ impl<'a> Pages<'a> {
             match part {
                 Part::Text(text) => content.push(PromptPart::Text { text }),
                 Part::Image(source, path) => {
-                    let image = images::decode(&source, &path, &mut self.budget)?;
+                    let image = self.picture(&source, &path)?;
                     self.images.push(image);
                     content.push(PromptPart::Image);
                 }
@@ -108,6 +123,24 @@ impl<'a> Pages<'a> {
         })
     }
 
+    /// Decodes a picture, if model and memory plan take one of its size.
+    fn picture(&mut self, source: &ImageSource, path: &str) -> Result<RgbImage, ApiError> {
+        let file = ImageFile::open(source, path)?;
+        self.admit(file.size_px(), path)?;
+        file.decode()
+    }
+
+    /// Holds the size of a page against what is left, before it costs anything.
+    fn admit(&mut self, [width_px, height_px]: [u32; 2], path: &str) -> Result<(), ApiError> {
+        self.budget.take(width_px.into(), height_px.into(), path)?;
+        let size_px = [width_px as usize, height_px as usize];
+        let engine = self.state.engine();
+        self.n_tokens = engine
+            .check_page(size_px, self.n_tokens)
+            .map_err(|error| ApiError::of_page(error, path))?;
+        Ok(())
+    }
+
     fn draw(
         &mut self,
         renderer: &glyph_render::Renderer,
@@ -120,7 +153,7 @@ impl<'a> Pages<'a> {
             // Those that follow are not drawn.
             check_pages(self.state, self.images.len() + 1)?;
             let (width_px, height_px) = (page.width_px, page.height_px);
-            self.budget.take(width_px.into(), height_px.into(), path)?;
+            self.admit([width_px, height_px], path)?;
             let image = RgbImage::new(width_px as usize, height_px as usize, page.rgb);
             self.images
                 .push(image.map_err(|error| ApiError::internal(&error))?);

@@ -8,90 +8,173 @@ use futures::StreamExt;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::CONTENT_TYPE;
 use reqwest::redirect;
+use tokio::time::Instant;
 use url::{Host, Url};
 
+use crate::byte_pool::ByteHold;
 use crate::error::{ApiError, Code};
 use crate::images::TYPES;
 
-/// Largest image that is fetched.
-const MOST_BYTES: usize = 32 << 20;
+/// What fetching the images of a request may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RemoteImageLimits {
+    /// Bytes of one image.
+    pub image_bytes: usize,
+    /// Bytes of all images of a request together.
+    pub request_bytes: usize,
+    /// Time for all images of a request together.
+    pub request_timeout: Duration,
+    /// Fetches from addresses that are not public too. Whoever may ask the server can then have it ask every machine that
+    /// it reaches: only for networks of which that may be said.
+    pub private_addresses: bool,
+}
+
+impl Default for RemoteImageLimits {
+    fn default() -> Self {
+        Self {
+            image_bytes: 32 << 20,
+            request_bytes: 64 << 20,
+            request_timeout: Duration::from_secs(60),
+            private_addresses: false,
+        }
+    }
+}
+
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const TIMEOUT: Duration = Duration::from_secs(30);
 const MOST_REDIRECTS: usize = 5;
 
 /// Fetches images.
 pub struct RemoteImages {
     client: Result<reqwest::Client, String>,
+    limits: RemoteImageLimits,
+}
+
+/// What is left to the images of one request.
+#[derive(Debug)]
+pub struct FetchBudget {
+    bytes: usize,
+    deadline: Instant,
 }
 
 impl RemoteImages {
     /// With the system's names, and no proxy: a proxy would resolve them itself.
-    pub fn new() -> Self {
-        let redirects = redirect::Policy::custom(|attempt| {
+    pub fn new(limits: RemoteImageLimits) -> Self {
+        let reach = Reach {
+            private_addresses: limits.private_addresses,
+        };
+        let redirects = redirect::Policy::custom(move |attempt| {
             if attempt.previous().len() > MOST_REDIRECTS {
                 return attempt.error(Refused("it redirects too often"));
             }
-            match check(attempt.url()) {
+            match reach.check(attempt.url()) {
                 Ok(()) => attempt.follow(),
                 Err(error) => attempt.error(error),
             }
         });
         let client = reqwest::Client::builder()
-            .dns_resolver(Arc::new(PublicNames))
+            .dns_resolver(Arc::new(reach))
             .redirect(redirects)
             .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(TIMEOUT)
             .no_proxy()
             .referer(false)
             .build();
         Self {
             client: client.map_err(|error| error.to_string()),
+            limits,
         }
     }
 
-    /// The bytes of an image.
+    /// What the images of a request may take, from now on.
+    pub fn budget(&self) -> FetchBudget {
+        FetchBudget {
+            bytes: self.limits.request_bytes,
+            deadline: Instant::now() + self.limits.request_timeout,
+        }
+    }
+
+    /// The bytes of an image, which are counted in `budget` and in `hold`.
     ///
     /// # Errors
-    /// [`Code::ImageFetchFailed`] with the reason.
-    pub async fn fetch(&self, url: &Url, path: &str) -> Result<Vec<u8>, ApiError> {
-        let failed = |reason: String| {
-            let message =
-                format!("{path} cannot be fetched: {reason}. Send the image as a data: URL");
-            ApiError::of(Code::ImageFetchFailed, path, message)
-        };
+    /// [`Code::ImageFetchFailed`] with the reason; [`Code::QueueFull`] when other requests hold too much.
+    pub async fn fetch(
+        &self,
+        url: &Url,
+        path: &str,
+        budget: &mut FetchBudget,
+        hold: &mut ByteHold,
+    ) -> Result<Vec<u8>, ApiError> {
+        let deadline = budget.deadline;
+        let fetching = self.fetch_in_time(url, path, budget, hold);
+        match tokio::time::timeout_at(deadline, fetching).await {
+            Ok(fetched) => fetched,
+            Err(_) => {
+                let seconds = self.limits.request_timeout.as_secs_f64();
+                let reason =
+                    format!("the images of a request may take {seconds} s, and it takes longer");
+                Err(failed(path, &reason))
+            }
+        }
+    }
+
+    async fn fetch_in_time(
+        &self,
+        url: &Url,
+        path: &str,
+        budget: &mut FetchBudget,
+        hold: &mut ByteHold,
+    ) -> Result<Vec<u8>, ApiError> {
         let client = self
             .client
             .as_ref()
             .map_err(|error| ApiError::internal(error))?;
-        check(url).map_err(|error| failed(error.to_string()))?;
+        let reach = Reach {
+            private_addresses: self.limits.private_addresses,
+        };
+        reach
+            .check(url)
+            .map_err(|error| failed(path, &error.to_string()))?;
         let response = client.get(url.clone()).send().await;
-        let response = response.map_err(|error| failed(cause(&error)))?;
+        let response = response.map_err(|error| failed(path, &cause(&error)))?;
         if !response.status().is_success() {
-            return Err(failed(format!("its server answers {}", response.status())));
+            let reason = format!("its server answers {}", response.status());
+            return Err(failed(path, &reason));
         }
         let kind = response.headers().get(CONTENT_TYPE);
         let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         let essence = kind.split(';').next().unwrap_or_default().trim();
         if !TYPES.contains(&essence.to_ascii_lowercase().as_str()) {
             let essence: String = essence.chars().take(40).collect();
-            return Err(failed(format!(
-                "its type is {essence:?}, not PNG, JPEG or WebP"
-            )));
+            let reason = format!("its type is {essence:?}, not PNG, JPEG or WebP");
+            return Err(failed(path, &reason));
         }
         let mut bytes = Vec::new();
         let mut chunks = response.bytes_stream();
         while let Some(chunk) = chunks.next().await {
-            let chunk = chunk.map_err(|error| failed(cause(&error)))?;
-            if bytes.len() + chunk.len() > MOST_BYTES {
-                return Err(failed(format!(
-                    "it is larger than {}",
-                    bytesize::ByteSize(MOST_BYTES as u64)
-                )));
+            let chunk = chunk.map_err(|error| failed(path, &cause(&error)))?;
+            for (most_bytes, has, what) in [
+                (self.limits.image_bytes, bytes.len(), "it is larger than"),
+                (
+                    self.limits.request_bytes,
+                    self.limits.request_bytes - budget.bytes,
+                    "the images of the request are together larger than",
+                ),
+            ] {
+                if has + chunk.len() > most_bytes {
+                    let most = bytesize::ByteSize(most_bytes as u64);
+                    return Err(failed(path, &format!("{what} {most}")));
+                }
             }
+            budget.bytes -= chunk.len();
+            hold.grow(chunk.len())?;
             bytes.extend_from_slice(&chunk);
         }
         Ok(bytes)
     }
+}
+
+fn failed(path: &str, reason: &str) -> ApiError {
+    let message = format!("{path} cannot be fetched: {reason}. Send the image as a data: URL");
+    ApiError::of(Code::ImageFetchFailed, path, message)
 }
 
 /// The innermost reason, without the URL: that is the client's own.
@@ -112,30 +195,41 @@ struct Refused(&'static str);
 
 const NOT_PUBLIC: Refused = Refused("its address is not public");
 
-/// Refuses what is not http(s), and addresses written as numbers that are not public. Names are checked where they
-/// are resolved.
-fn check(url: &Url) -> Result<(), Refused> {
-    if !["http", "https"].contains(&url.scheme()) {
-        return Err(Refused("it leads to another scheme than http(s)"));
-    }
-    let is_allowed = match url.host() {
-        None => false,
-        Some(Host::Domain(_)) => true,
-        Some(Host::Ipv4(ip)) => is_public_v4(ip),
-        Some(Host::Ipv6(ip)) => is_public_v6(ip),
-    };
-    if is_allowed { Ok(()) } else { Err(NOT_PUBLIC) }
+/// Which addresses are fetched from.
+#[derive(Debug, Clone, Copy)]
+struct Reach {
+    private_addresses: bool,
 }
 
-/// Resolves names to their public addresses, so that what is checked is what is connected to.
-struct PublicNames;
+impl Reach {
+    /// Refuses what is not http(s), and addresses written as numbers that are not public. Names are checked where they
+    /// are resolved.
+    fn check(self, url: &Url) -> Result<(), Refused> {
+        if !["http", "https"].contains(&url.scheme()) {
+            return Err(Refused("it leads to another scheme than http(s)"));
+        }
+        let is_allowed = match url.host() {
+            None => false,
+            Some(Host::Domain(_)) => true,
+            Some(Host::Ipv4(ip)) => self.covers(ip.into()),
+            Some(Host::Ipv6(ip)) => self.covers(ip.into()),
+        };
+        if is_allowed { Ok(()) } else { Err(NOT_PUBLIC) }
+    }
 
-impl Resolve for PublicNames {
+    fn covers(self, ip: IpAddr) -> bool {
+        self.private_addresses || is_public(ip)
+    }
+}
+
+/// Resolves names to the addresses that may be fetched from, so that what is checked is what is connected to.
+impl Resolve for Reach {
     fn resolve(&self, name: Name) -> Resolving {
+        let reach = *self;
         Box::pin(async move {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
             let addresses: Vec<SocketAddr> =
-                found.filter(|address| is_public(address.ip())).collect();
+                found.filter(|address| reach.covers(address.ip())).collect();
             if addresses.is_empty() {
                 return Err(NOT_PUBLIC.into());
             }
@@ -190,7 +284,14 @@ fn is_public_v6(ip: Ipv6Addr) -> bool {
 mod tests {
     use url::Url;
 
-    use super::{check, is_public};
+    use super::{Reach, is_public};
+
+    fn check(url: &str) -> bool {
+        let reach = Reach {
+            private_addresses: false,
+        };
+        reach.check(&Url::parse(url).unwrap()).is_ok()
+    }
 
     #[test]
     fn addresses_of_machines_and_local_networks_are_refused() {
@@ -252,10 +353,10 @@ mod tests {
             "ftp://example.com/",
             "file:///etc/passwd",
         ] {
-            assert!(check(&Url::parse(url).unwrap()).is_err(), "{url}");
+            assert!(!check(url), "{url}");
         }
         for url in ["https://example.com/a.png", "http://1.1.1.1/"] {
-            assert!(check(&Url::parse(url).unwrap()).is_ok(), "{url}");
+            assert!(check(url), "{url}");
         }
     }
 }

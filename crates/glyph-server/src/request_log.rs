@@ -14,8 +14,12 @@ use crate::metrics::Metrics;
 use crate::request_id::RequestId;
 use crate::state::AppState;
 
-/// Route of what is no route.
-const UNMATCHED: &str = "unmatched";
+/// Routes of what is no route: within the API, and elsewhere, where the files of the page are.
+const NO_ROUTE_OF_API: &str = "/v1/*";
+const NO_ROUTE: &str = "/*";
+
+/// Of the path of what is no route so much is logged.
+const MOST_PATH_CHARS: usize = 120;
 
 /// Status in log and metrics of a request whose client went away before the answer.
 const CLIENT_CLOSED: u16 = 499;
@@ -26,7 +30,11 @@ pub struct RequestLog(Arc<Entry>);
 
 struct Entry {
     method: Method,
+    /// One of a few, for counting.
     route: String,
+    /// For the log: a route as it is declared, whose parameters are the client's own affair, or else the path as it was
+    /// asked for, without its query.
+    path: String,
     id: String,
     start: Instant,
     metrics: Metrics,
@@ -39,18 +47,25 @@ struct Figures {
     code: Option<Code>,
     usage: Option<Usage>,
     first_token_s: Option<f64>,
-    is_done: bool,
+    /// Answers that have begun, and those of them that have ended.
+    n_answers: usize,
+    n_ended: usize,
     streams: bool,
 }
 
 impl RequestLog {
     fn new(request: &Request, metrics: Metrics) -> Self {
         let route = request.extensions().get::<MatchedPath>();
+        let (route, path) = match route.map(MatchedPath::as_str) {
+            Some(route) => (route.to_owned(), route.to_owned()),
+            None => unmatched(request.uri().path()),
+        };
         let id = request.extensions().get::<RequestId>();
         metrics.request_began();
         Self(Arc::new(Entry {
             method: request.method().clone(),
-            route: route.map_or(UNMATCHED, MatchedPath::as_str).to_owned(),
+            route,
+            path,
             id: id.map(|id| id.0.clone()).unwrap_or_default(),
             start: Instant::now(),
             metrics,
@@ -78,25 +93,32 @@ impl RequestLog {
         self.note(|figures| figures.streams = true);
     }
 
-    /// The first token has come.
-    pub fn first_token(&self) {
-        let seconds = self.0.start.elapsed().as_secs_f64();
-        self.note(|figures| figures.first_token_s = Some(seconds));
+    /// An answer has begun.
+    pub fn begins(&self) {
+        self.note(|figures| figures.n_answers += 1);
     }
 
-    /// The answer has ended.
-    pub fn done(&self, usage: Usage) {
+    /// The first token of an answer has come.
+    pub fn first_token(&self) {
+        let seconds = self.0.start.elapsed().as_secs_f64();
         self.note(|figures| {
-            figures.usage = Some(usage);
-            figures.is_done = true;
+            figures.first_token_s.get_or_insert(seconds);
         });
     }
 
-    /// The answer has failed after it had begun.
+    /// An answer has ended.
+    pub fn done(&self, usage: Usage) {
+        self.note(|figures| {
+            *figures.usage.get_or_insert_default() += usage;
+            figures.n_ended += 1;
+        });
+    }
+
+    /// An answer has failed after it had begun, and the others with it.
     pub fn failed(&self, code: Code) {
         self.note(|figures| {
             figures.code = Some(code);
-            figures.is_done = true;
+            figures.n_ended = figures.n_answers;
         });
     }
 }
@@ -108,7 +130,7 @@ impl Drop for Entry {
             .get_mut()
             .unwrap_or_else(PoisonError::into_inner);
         let seconds = self.start.elapsed().as_secs_f64();
-        let is_cut = figures.streams && !figures.is_done;
+        let is_cut = figures.streams && figures.n_ended < figures.n_answers;
         let status = match figures.status {
             Some(status) if !is_cut => status.as_u16(),
             _ => CLIENT_CLOSED,
@@ -120,7 +142,7 @@ impl Drop for Entry {
         tracing::info!(
             target: "glyph_server::access",
             method = self.method.as_str(),
-            path = self.route,
+            path = self.path,
             status,
             code,
             prompt_tokens = figures.usage.map(|_| usage.prompt_tokens()),
@@ -132,6 +154,15 @@ impl Drop for Entry {
             "request"
         );
     }
+}
+
+/// Route and path of what is no route.
+fn unmatched(path: &str) -> (String, String) {
+    let is_of_api = path == "/v1" || path.starts_with("/v1/");
+    let route = if is_of_api { NO_ROUTE_OF_API } else { NO_ROUTE };
+    let is_plain = |c: char| if c.is_ascii_graphic() { c } else { '?' };
+    let path = path.chars().take(MOST_PATH_CHARS).map(is_plain).collect();
+    (route.to_owned(), path)
 }
 
 /// Logs and counts every request.

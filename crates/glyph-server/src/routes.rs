@@ -94,10 +94,10 @@ pub fn app(state: &AppState) -> Router {
 }
 
 async fn wrong_method(State(_): State<AppState>, request: Request) -> ApiError {
+    let method: String = request.method().as_str().chars().take(20).collect();
     let message = format!(
-        "{} does not take {}. The header Allow names what it takes",
-        request.uri().path(),
-        request.method()
+        "{} does not take {method}. The header Allow names what it takes",
+        request.uri().path()
     );
     ApiError::new(Code::MethodNotAllowed, message)
 }

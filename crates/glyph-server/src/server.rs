@@ -1,14 +1,14 @@
 //! From a listener to a stopped server.
 
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use glyph_engine::{Engine, EngineState};
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::watch;
 
 use crate::config::ServerConfig;
+use crate::connections::{self, ConnectionLimits};
 use crate::metrics::Metrics;
 use crate::routes;
 use crate::state::AppState;
@@ -23,7 +23,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// configured time.
 ///
 /// # Errors
-/// When the listener fails.
+/// When the server's own work ends before its time.
 pub async fn serve(
     listener: TcpListener,
     config: ServerConfig,
@@ -32,14 +32,15 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {
     let drain_timeout = config.drain_timeout;
+    let limits = ConnectionLimits {
+        most: config.max_connections,
+        idle_timeout: config.idle_timeout,
+        write_timeout: config.write_timeout,
+    };
     let state = AppState::new(config, engine.clone(), metrics.clone());
-    let app = routes::app(&state).into_make_service_with_connect_info::<SocketAddr>();
-    let (close, closed) = oneshot::channel::<()>();
-    let server = axum::serve(listener, app).with_graceful_shutdown(async {
-        // A sender that is gone means the same.
-        let _ = closed.await;
-    });
-    let mut server = tokio::spawn(server.into_future());
+    let (close, closing) = watch::channel(false);
+    let serving = connections::serve(listener, routes::app(&state), limits, closing);
+    let mut serving = tokio::spawn(serving);
     let tidying = tokio::spawn(async move {
         loop {
             tokio::time::sleep(TIDY_EVERY).await;
@@ -47,19 +48,19 @@ pub async fn serve(
         }
     });
     let ended = tokio::select! {
-        ended = &mut server => Some(ended),
+        ended = &mut serving => Some(ended),
         () = shutdown => None,
     };
     let outcome = match ended {
-        Some(ended) => ended.map_err(io::Error::other)?,
+        Some(ended) => ended.map_err(io::Error::other),
         None => {
             drain(&engine, drain_timeout).await;
             // The server may have ended by itself.
-            let _ = close.send(());
-            match tokio::time::timeout(CLOSE_TIMEOUT, &mut server).await {
-                Ok(ended) => ended.map_err(io::Error::other)?,
+            let _ = close.send(true);
+            match tokio::time::timeout(CLOSE_TIMEOUT, &mut serving).await {
+                Ok(ended) => ended.map_err(io::Error::other),
                 Err(_) => {
-                    server.abort();
+                    serving.abort();
                     Ok(())
                 }
             }

@@ -8,6 +8,7 @@ use glyph_model::checkpoint::CheckpointSettings;
 use tokio::sync::Semaphore;
 
 use crate::auth::Keys;
+use crate::byte_pool::BytePool;
 use crate::config::ServerConfig;
 use crate::error::{ApiError, Code};
 use crate::images::PixelPool;
@@ -28,22 +29,25 @@ struct Inner {
     remote_images: Option<RemoteImages>,
     preparing: Arc<Semaphore>,
     pixels: PixelPool,
+    bodies: BytePool,
     started_s: u64,
 }
 
 impl AppState {
     /// For one server.
     pub fn new(config: ServerConfig, engine: Engine, metrics: Metrics) -> Self {
+        let bodies_bytes = config.bodies_limit_bytes.max(config.body_limit_bytes);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self(Arc::new(Inner {
             keys: Keys::new(&config.api_keys),
             renderers: Renderers::new(config.model_renderer.clone()),
-            remote_images: config.allow_remote_images.then(RemoteImages::new),
+            remote_images: config.remote_images.map(RemoteImages::new),
             config,
             engine,
             metrics,
             preparing: Arc::new(Semaphore::new(cores)),
             pixels: PixelPool::new(),
+            bodies: BytePool::new(bodies_bytes),
             started_s: now_s(),
         }))
     }
@@ -81,6 +85,11 @@ impl AppState {
     /// What decoded pages may take.
     pub fn pixels(&self) -> &PixelPool {
         &self.0.pixels
+    }
+
+    /// What bodies and fetched images may take.
+    pub fn bodies(&self) -> &BytePool {
+        &self.0.bodies
     }
 
     /// Seconds since 1970 when the server started.

@@ -39,12 +39,12 @@ pub struct TokenCounts {
 )]
 pub async fn count(
     State(state): State<AppState>,
-    JsonBody(mut fields): JsonBody,
+    JsonBody(mut fields, body): JsonBody,
 ) -> std::result::Result<Json<TokenCounts>, ApiError> {
     let request = ChatRequest::read(&mut fields)?;
     state.model_name(request.model.as_deref())?;
     state.settings()?;
-    let (prepared, _) = prepare::chat(&state, request.conversation).await?;
+    let (prepared, _) = prepare::chat(&state, request.conversation, body).await?;
     let (text_tokens, image_tokens) = (prepared.n_text_tokens(), prepared.n_image_tokens());
     Ok(Json(TokenCounts {
         text_tokens,

@@ -1,10 +1,11 @@
 //! The web page: its built files, or a few lines that say where the API is.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::response::{Html, IntoResponse, Response};
+use percent_encoding::percent_decode_str;
 use tower::ServiceExt;
 use tower_http::compression::CompressionLayer;
 use tower_http::services::ServeDir;
@@ -16,6 +17,9 @@ const PLAIN_PAGE: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8
 <body><h1>Glyph Runtime</h1><p>The API is at <code>/v1</code>, as OpenAI's. \
 <a href=\"/docs/\">Its documentation</a>, <a href=\"/openapi.json\">its description</a>, \
 <a href=\"/ready\">whether the model answers</a>.</p></body></html>";
+
+/// Of a path that leads nowhere so much is repeated.
+const MOST_SHOWN_CHARS: usize = 200;
 
 /// A file whose name holds its content's hash never changes.
 const IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
@@ -33,6 +37,7 @@ pub async fn serve(State(state): State<AppState>, request: Request) -> Response 
     let path = request.uri().path().to_owned();
     let is_read = [Method::GET, Method::HEAD].contains(request.method());
     let not_found = || {
+        let path: String = path.chars().take(MOST_SHOWN_CHARS).collect();
         let message = format!("there is no {path} here; GET /openapi.json lists all routes");
         ApiError::new(Code::NotFound, message).into_response()
     };
@@ -45,6 +50,9 @@ pub async fn serve(State(state): State<AppState>, request: Request) -> Response 
             _ => not_found(),
         };
     };
+    if !is_inside(directory, &path).await {
+        return not_found();
+    }
     let files = tower::ServiceBuilder::new()
         .layer(CompressionLayer::new())
         .service(
@@ -61,6 +69,43 @@ pub async fn serve(State(state): State<AppState>, request: Request) -> Response 
     };
     set_headers(&path, response.headers_mut());
     response
+}
+
+/// Whether a path leads to a file of the page: to nothing that begins with a dot, and, wherever links lead, to nothing
+/// outside of the directory.
+async fn is_inside(directory: &Path, path: &str) -> bool {
+    let Ok(path) = percent_decode_str(path).decode_utf8() else {
+        return false;
+    };
+    let is_hidden = |part: &str| part.starts_with('.') || part.contains(['\\', '\0']);
+    if path.split('/').any(is_hidden) {
+        return false;
+    }
+    let directory = directory.to_owned();
+    let file = directory.join(path.trim_start_matches('/'));
+    let checked = tokio::task::spawn_blocking(move || {
+        let Ok(directory) = directory.canonicalize() else {
+            return false;
+        };
+        let is_inside = |file: &Path| match file.canonicalize() {
+            Ok(target) => target.starts_with(&directory),
+            // What is not there is not served.
+            Err(_) => true,
+        };
+        // A folder stands for its first page, and a file for its compressed copies.
+        let file = if file.is_dir() {
+            file.join("index.html")
+        } else {
+            file
+        };
+        let copy = |ending: &str| {
+            let mut name = file.clone().into_os_string();
+            name.push(ending);
+            PathBuf::from(name)
+        };
+        is_inside(&file) && is_inside(&copy(".br")) && is_inside(&copy(".gz"))
+    });
+    checked.await.unwrap_or(false)
 }
 
 fn set_headers(path: &str, headers: &mut HeaderMap) {

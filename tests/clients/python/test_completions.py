@@ -32,6 +32,26 @@ def test_a_prompt_may_be_a_list_of_one(client, model):
     )
 
 
+def test_each_prompt_of_a_list_has_a_choice(client, model):
+    prompts = ["One, two,", "A river"]
+    together = ask(client, model, prompts)
+    alone = [ask(client, model, prompt) for prompt in prompts]
+    assert [choice.index for choice in together.choices] == [0, 1]
+    for choice, answer in zip(together.choices, alone):
+        assert choice.text == answer.choices[0].text
+    total = sum(answer.usage.total_tokens for answer in alone)
+    assert together.usage.total_tokens == total
+    chunks = list(ask(client, model, prompts, stream=True))
+    for index, answer in enumerate(alone):
+        pieces = [
+            choice.text
+            for chunk in chunks
+            for choice in chunk.choices
+            if choice.index == index
+        ]
+        assert "".join(pieces) == answer.choices[0].text
+
+
 def test_logprobs_belong_to_the_tokens(client, model):
     answer = ask(client, model, logprobs=2)
     logprobs = answer.choices[0].logprobs
@@ -60,7 +80,7 @@ def test_what_is_not_offered_is_refused_by_name(client, model):
     for settings, param in [
         ({"echo": True}, "echo"),
         ({"n": 2}, "n"),
-        ({"prompt": ["a", "b"]}, "prompt"),
+        ({"prompt": [1, 2]}, "prompt[0]"),
     ]:
         with pytest.raises(openai.BadRequestError) as caught:
             ask(client, model, **settings)

@@ -57,6 +57,22 @@ fn the_built_in_model_fits_a_small_device() {
 }
 
 #[test]
+fn what_is_left_free_depends_on_the_kind_of_device() {
+    let headroom = |memory: &str, kind: &[&str]| {
+        let args = ["plan", "--device-memory", memory, "--json"];
+        bytes(&run_json(&[&args[..], kind].concat()), "headroom_bytes")
+    };
+    let cpu = ["--device", "cpu"];
+    assert_eq!(headroom("24GiB", &[]), 4 * GIB);
+    assert_eq!(headroom("2GiB", &["--device", "gpu"]), 4 * GIB);
+    assert_eq!(headroom("2GiB", &cpu), GIB / 2);
+    assert_eq!(headroom("24GiB", &cpu), 4 * GIB);
+    let given = [&cpu[..], &["--memory-headroom", "1GiB"]].concat();
+    assert_eq!(headroom("2GiB", &given), GIB);
+    run(&["plan", "--device-memory", "2GiB", "--device", "tpu"]).fails(2, &["--device", "tpu"]);
+}
+
+#[test]
 fn the_configuration_is_enough() {
     let folder = tempfile::tempdir().unwrap();
     let model = config_alone("base", folder.path());

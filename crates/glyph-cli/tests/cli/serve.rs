@@ -76,6 +76,23 @@ impl Server {
         self.send("GET", path, "", "")
     }
 
+    /// The text of an answer about a document, its usage, and how it ended.
+    fn read(&self, document: &str) -> Value {
+        let body = serde_json::json!({
+            "messages": [{"role": "user", "content": [
+                {"type": "document", "text": document},
+                {"type": "text", "text": "Read the page."},
+            ]}],
+            "temperature": 0,
+            "presence_penalty": -2,
+            "max_tokens": 60,
+        });
+        let answer = self.send("POST", "/v1/chat/completions", "", &body.to_string());
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        let answer: Value = serde_json::from_str(&answer.body).unwrap();
+        answer["choices"][0].clone()
+    }
+
     fn ask(&self, question: &str, max_tokens: usize) -> Answer {
         let body = serde_json::json!({
             "messages": [{"role": "user", "content": question}],
@@ -129,6 +146,30 @@ fn the_built_in_model_answers_and_the_signal_to_stop_ends_with_0() {
     assert!(!errors.contains("panicked"), "{errors}");
 }
 
+#[test]
+fn greedy_answers_are_the_same_after_a_restart() {
+    let documents = [
+        "Invoice 4471\nDelivery date: 3 May",
+        "one two three",
+        "Anna lives in Oslo.",
+    ];
+    let read = |server: &Server| documents.map(|document| server.read(document));
+    let server = Server::start(&[]);
+    let first = read(&server);
+    // From the caches, and when all three run together.
+    assert_eq!(read(&server), first);
+    drop(server);
+    let server = Server::start(&["--lazy"]);
+    let together = std::thread::scope(|scope| {
+        let readers = documents.map(|document| {
+            let server = &server;
+            scope.spawn(move || server.read(document))
+        });
+        readers.map(|reader| reader.join().unwrap())
+    });
+    assert_eq!(together, first);
+}
+
 #[cfg(unix)]
 #[test]
 fn logs_are_one_object_a_line_and_hold_no_content() {
@@ -137,6 +178,7 @@ fn logs_are_one_object_a_line_and_hold_no_content() {
     let server = Server::start(&["--log-format", "json", "--log-file", text(&logs)]);
     server.ask("A question about lighthouses", 3);
     server.get("/v1/models/lighthouses?secret=1");
+    server.get("/v1/no/such/route?secret=2");
     let id = server.send("GET", "/health", "x-request-id: my-id\r\n", "");
     assert!(id.head.contains("x-request-id: my-id"), "{}", id.head);
     let (code, errors) = server.stop();
@@ -168,6 +210,7 @@ fn logs_are_one_object_a_line_and_hold_no_content() {
     assert!(chat["completion_tokens"].as_u64().unwrap() >= 1, "{chat}");
     assert!(chat["seconds"].as_f64().unwrap() > 0.0, "{chat}");
     assert_eq!(of("/v1/models/{id}")["code"], "model_not_found");
+    assert_eq!(of("/v1/no/such/route")["status"], 404);
     assert_eq!(of("/health")["request_id"], "my-id");
 }
 

@@ -145,9 +145,13 @@ impl DecoderShape {
         }
     }
 
-    /// Of a chunk of a prompt whose last position sees `context_tokens`, or of one token for each of `batch` answers.
+    /// Of a chunk of a prompt whose last position sees `context_tokens`, and of one token for each of `batch` answers:
+    /// a CPU computes both at once.
     pub fn bytes(&self, batch: usize, context_tokens: usize, value_bytes: u64) -> u64 {
-        let (rows, context) = (batch.max(PREFILL_CHUNK) as u64, context_tokens as u64);
+        let (rows, context) = (
+            batch.saturating_add(PREFILL_CHUNK) as u64,
+            context_tokens as u64,
+        );
         let ValueBytes {
             own,
             f32_copy,

@@ -65,7 +65,7 @@ impl Footprint {
         n_patches / self.merge_area
     }
 
-    /// Activations of the decoder over a chunk of a prompt of `context_tokens`, or over a token each of `batch`
+    /// Activations of the decoder over a chunk of a prompt of `context_tokens`, and over a token each of `batch`
     /// answers: the tensors of its widest layer, one layer's keys and values repeated for each query head, and the
     /// scores of the vocabulary.
     pub fn decoder_bytes(&self, batch: usize, context_tokens: usize) -> u64 {

@@ -14,8 +14,22 @@ pub use shares::{Limits, MemoryPlan, ModelDoesNotFit};
 /// Prompt positions that pass the decoder at once. More would go little faster and make the others wait.
 pub const PREFILL_CHUNK: usize = 256;
 
-/// Memory left untouched unless told otherwise: what driver, allocator and kernels take on a 24 GB card.
+/// Memory left untouched on a GPU unless told otherwise: what driver, allocator and kernels take on a 24 GB card.
 pub const DEFAULT_HEADROOM_BYTES: u64 = 4 << 30;
+
+/// Of a CPU's memory the part that is left untouched unless told otherwise, where it is less than on a GPU. There is no
+/// driver; the allocator, the threads' workspaces, the tokenizer and the requests' bodies grow with what is served.
+const CPU_HEADROOM_SHARE: u64 = 4;
+
+/// Memory of a device that is left untouched unless told otherwise: 4 GiB on a GPU; on a CPU a quarter of what is
+/// free, at most 4 GiB, so that a small model runs on a small machine.
+pub fn default_headroom_bytes(is_cpu: bool, device_bytes: u64) -> u64 {
+    if is_cpu {
+        DEFAULT_HEADROOM_BYTES.min(device_bytes / CPU_HEADROOM_SHARE)
+    } else {
+        DEFAULT_HEADROOM_BYTES
+    }
+}
 
 /// The most of `limit` tokens that `fits`, which holds up to some count and for none beyond it.
 fn most_tokens(limit: usize, fits: impl Fn(usize) -> bool) -> usize {

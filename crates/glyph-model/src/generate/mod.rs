@@ -1,14 +1,15 @@
 //! From a prompt to a streamed answer.
 
 mod answer;
+mod encode;
 mod run;
 mod sampling;
 mod stop;
 
 pub use answer::{Answer, AnswerStep};
+pub use encode::{ImageEncoding, encode_images};
 pub use run::{
-    FinishReason, Generated, Generation, GenerationEvent, GenerationTimes, encode_images, generate,
-    read_values,
+    FinishReason, Generated, Generation, GenerationEvent, GenerationTimes, generate, read_values,
 };
 pub use sampling::{Sampler, SamplingParams};
 pub use stop::{StopMatcher, StopParams};

@@ -1,8 +1,9 @@
 //! One request from pixels to the last token.
 
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor};
 
 use super::answer::{Answer, AnswerStep};
+use super::encode::{encode_pass, passes};
 use super::sampling::SamplingParams;
 use super::stop::StopParams;
 use crate::checkpoint::Checkpoint;
@@ -285,49 +286,6 @@ async fn encode(
         }
     }
     Ok(Some(features))
-}
-
-/// Features of all images in order, `[tokens of all images, d]`.
-pub fn encode_images(glm: &Glm4v, images: &[ImagePatches], device: &Device) -> Option<Tensor<2>> {
-    let features: Vec<Tensor<2>> = passes(images)
-        .map(|pass| encode_pass(glm, pass, device))
-        .collect();
-    (!features.is_empty()).then(|| Tensor::cat(features, 0))
-}
-
-/// Bounds the tower's activations when a document has many pages.
-const MAX_IMAGES_PER_PASS: usize = 8;
-
-/// Images that share a pass: neighbours of one size.
-fn passes(images: &[ImagePatches]) -> impl Iterator<Item = &[ImagePatches]> {
-    images
-        .chunk_by(|a, b| a.grid == b.grid)
-        .flat_map(|same_size| same_size.chunks(MAX_IMAGES_PER_PASS))
-}
-
-/// Images of one size → `[tokens of all of them, d]`.
-fn encode_pass(glm: &Glm4v, images: &[ImagePatches], device: &Device) -> Tensor<2> {
-    let values: Vec<f32> = images
-        .iter()
-        .flat_map(|image| image.values.iter().copied())
-        .collect();
-    let (grid, patch_len) = images.first().map_or(
-        (
-            PatchGrid {
-                rows: 0,
-                columns: 0,
-            },
-            0,
-        ),
-        |image| (image.grid, image.patch_len),
-    );
-    let shape = [images.len(), grid.n_patches(), patch_len];
-    let weight = &glm.model.visual.patch_embed.proj.weight;
-    let patches = Tensor::<3>::from_data(TensorData::new(values, shape), device);
-    let patches = patches.cast(weight.val().dtype());
-    let tokens = glm.model.visual.forward(patches, grid);
-    let [n, tokens_each, d] = tokens.dims();
-    tokens.reshape([n * tokens_each, d])
 }
 
 /// Runs the prompt through the decoder in chunks; returns the logits behind its last position, or `None` when

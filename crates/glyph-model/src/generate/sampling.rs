@@ -194,6 +194,9 @@ impl Sampler {
             frequency_penalty,
             ..
         } = self.params;
+        if repetition_penalty == 1.0 && presence_penalty == 0.0 && frequency_penalty == 0.0 {
+            return;
+        }
         for ((logit, in_prompt), in_answer) in logits
             .iter_mut()
             .zip(&self.prompt_counts)

@@ -11,4 +11,4 @@ pub use block::{Attention, Block, Mlp};
 pub use embeddings::Embeddings;
 pub use merger::{Downsample, Merger};
 pub use patch_embed::PatchEmbed;
-pub use tower::{VisionStage, VisionTower};
+pub use tower::{VisionPass, VisionStage, VisionTower};

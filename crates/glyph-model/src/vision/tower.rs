@@ -1,5 +1,7 @@
 //! The tower from patches to tokens.
 
+use std::ops::ControlFlow;
+
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
@@ -11,6 +13,7 @@ use super::rotary::rotary;
 use crate::config::VisionConfig;
 use crate::layers::RmsNorm;
 use crate::preprocess::PatchGrid;
+use crate::rotary::Rotary;
 
 /// `model.visual` of the checkpoint.
 #[derive(Module, Debug)]
@@ -53,6 +56,15 @@ pub enum VisionStage {
     Merged,
 }
 
+/// Images on their way through the tower, between two of its stages: whoever shares the device does other work there.
+#[derive(Debug, Clone)]
+pub struct VisionPass {
+    /// Residual stream, `[images, patches, d]`.
+    x: Tensor<3>,
+    rotary: Rotary,
+    next_block: usize,
+}
+
 impl VisionTower {
     pub(crate) fn new(config: &VisionConfig, device: &Device) -> Self {
         Self {
@@ -86,6 +98,35 @@ impl VisionTower {
         grid: PatchGrid,
         mut observe: impl FnMut(VisionStage, &Tensor<3>),
     ) -> Tensor<3> {
+        let mut pass = self.begin_observed(patches, grid, &mut observe);
+        loop {
+            match self.advance_observed(pass, &mut observe) {
+                ControlFlow::Continue(next) => pass = next,
+                ControlFlow::Break(tokens) => return tokens,
+            }
+        }
+    }
+
+    /// The same piece by piece: patches to vectors with their positions. [`advance`](Self::advance) does the rest.
+    ///
+    /// # Shapes
+    /// `[images, patches, channels·side·side]`.
+    pub fn begin(&self, patches: Tensor<3>, grid: PatchGrid) -> VisionPass {
+        self.begin_observed(patches, grid, &mut |_, _| {})
+    }
+
+    /// Takes images through the next block; behind the last block through the merger, which breaks off with the tokens
+    /// `[images, patches / 4, d_out]`. The numbers are those of [`forward`](Self::forward), bit by bit.
+    pub fn advance(&self, pass: VisionPass) -> ControlFlow<Tensor<3>, VisionPass> {
+        self.advance_observed(pass, &mut |_, _| {})
+    }
+
+    fn begin_observed(
+        &self,
+        patches: Tensor<3>,
+        grid: PatchGrid,
+        observe: &mut impl FnMut(VisionStage, &Tensor<3>),
+    ) -> VisionPass {
         let rotary = rotary(
             grid,
             self.merge,
@@ -93,16 +134,37 @@ impl VisionTower {
             self.rope_theta,
             &patches.device(),
         );
-
         let x = self.patch_embed.forward(patches);
         observe(VisionStage::PatchEmbed, &x);
         let x = self.post_conv_layernorm.forward(x);
         observe(VisionStage::PostConvNorm, &x);
-        let mut x = x + self.embeddings.forward(grid).unsqueeze();
+        let x = x + self.embeddings.forward(grid).unsqueeze();
         observe(VisionStage::Embedded, &x);
-        for (n, block) in self.blocks.iter().enumerate() {
-            x = block.forward(x, &rotary);
-            observe(VisionStage::Block(n), &x);
+        VisionPass {
+            x,
+            rotary,
+            next_block: 0,
+        }
+    }
+
+    fn advance_observed(
+        &self,
+        pass: VisionPass,
+        observe: &mut impl FnMut(VisionStage, &Tensor<3>),
+    ) -> ControlFlow<Tensor<3>, VisionPass> {
+        let VisionPass {
+            x,
+            rotary,
+            next_block,
+        } = pass;
+        if let Some(block) = self.blocks.get(next_block) {
+            let x = block.forward(x, &rotary);
+            observe(VisionStage::Block(next_block), &x);
+            return ControlFlow::Continue(VisionPass {
+                x,
+                rotary,
+                next_block: next_block + 1,
+            });
         }
         let x = self.post_layernorm.forward(x);
         observe(VisionStage::PostNorm, &x);
@@ -110,6 +172,6 @@ impl VisionTower {
         observe(VisionStage::Downsample, &x);
         let x = self.merger.forward(x);
         observe(VisionStage::Merged, &x);
-        x
+        ControlFlow::Break(x)
     }
 }

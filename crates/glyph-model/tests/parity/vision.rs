@@ -1,7 +1,9 @@
 //! The vision tower, stage by stage.
 
+use std::ops::ControlFlow;
+
 use burn::tensor::{Device, Tensor, TensorData};
-use glyph_model::generate::encode_images;
+use glyph_model::generate::{ImageEncoding, encode_images};
 use glyph_model::preprocess::{ImagePatches, PatchGrid};
 use glyph_model::vision::VisionStage;
 
@@ -120,5 +122,29 @@ fn features_come_from_the_pictures_themselves() {
         let features = encode_images(&checkpoint.model, &images, &checkpoint.device).unwrap();
         let want = Fixture::open(&format!("{config}/vision.safetensors")).floats("several.merger");
         assert_close(&format!("{config} features"), &floats(features), &want);
+    }
+}
+
+#[test]
+fn block_by_block_an_image_gives_the_same_features_bit_by_bit() {
+    for config in CONFIGS {
+        let checkpoint = open(config);
+        let (glm, device) = (&checkpoint.model, &checkpoint.device);
+        for image in reference_patches() {
+            let whole = encode_images(glm, std::slice::from_ref(&image), device).unwrap();
+            let mut encoding = ImageEncoding::begin(glm, &image, device);
+            let mut n_pieces = 0;
+            let pieced = loop {
+                n_pieces += 1;
+                match encoding.advance(glm) {
+                    ControlFlow::Continue(next) => encoding = next,
+                    ControlFlow::Break(features) => break features,
+                }
+            };
+            let depth = checkpoint.settings.config.vision_config.depth;
+            assert_eq!(n_pieces, depth + 1, "each block is a piece, and the merger");
+            let bits = |features| floats(features).into_iter().map(f32::to_bits);
+            assert!(bits(whole).eq(bits(pieced)), "{config}");
+        }
     }
 }

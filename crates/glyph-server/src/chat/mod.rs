@@ -41,12 +41,12 @@ pub async fn create(
     State(state): State<AppState>,
     Extension(log): Extension<RequestLog>,
     Caller(caller): Caller,
-    JsonBody(mut fields): JsonBody,
+    JsonBody(mut fields, body): JsonBody,
 ) -> Result<Response, ApiError> {
     let request = ChatRequest::read(&mut fields)?;
     let model = state.model_name(request.model.as_deref())?.to_owned();
     let settings = state.settings()?;
-    let (prepared, pixels) = prepare::chat(&state, request.conversation).await?;
+    let (prepared, pixels) = prepare::chat(&state, request.conversation, body).await?;
     let most_new_tokens = state.engine().most_new_tokens(&prepared)?;
     let generation = request.generation.over(&settings, most_new_tokens)?;
     let engine_request = Request {
@@ -59,7 +59,7 @@ pub async fn create(
     let head = Head::new(model);
     if request.streaming.stream {
         let chunks = ChatChunks::new(head, settings, request.streaming.include_usage);
-        return Ok(answer::stream(answer, chunks));
+        return Ok(answer::stream(vec![(answer, chunks)]));
     }
     let mut whole = ChatAnswer::new(&settings, request.top_logprobs.is_some());
     let done = answer.whole(|token| whole.push(&token)).await?;

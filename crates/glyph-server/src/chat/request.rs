@@ -4,10 +4,16 @@ use glyph_model::prompt::Role;
 use serde_json::{Map, Value};
 
 use crate::error::{ApiError, Code};
-use crate::fields::{Fields, shown};
+use crate::fields::{Fields, at_most, shown};
 use crate::generation::{GenerationFields, Streaming};
 use crate::images::ImageSource;
 use crate::logprobs::MOST_TOP_LOGPROBS;
+
+/// Messages of a conversation. The shortest take some tokens each, so that contexts are not longer.
+const MOST_MESSAGES: usize = 4096;
+
+/// Parts of a message.
+const MOST_PARTS: usize = 4096;
 
 /// A conversation and how to answer it. Fields that are not named here are passed over.
 #[derive(Debug)]
@@ -88,6 +94,7 @@ impl Conversation {
             let expected = "a list of at least one message";
             return Err(ApiError::value("messages", "empty", expected));
         }
+        at_most(MOST_MESSAGES, "messages", messages.len(), "messages")?;
         let turns = messages.into_iter().enumerate().map(|(index, message)| {
             let mut message = Fields::of_value(message, &format!("messages[{index}]"))?;
             Turn::read(&mut message)
@@ -98,24 +105,32 @@ impl Conversation {
 
 impl Turn {
     fn read(message: &mut Fields) -> Result<Self, ApiError> {
-        let role: String = message.required("role")?;
-        let role = match role.as_str() {
-            "system" => Role::System,
-            "user" => Role::User,
+        let name: String = message.required("role")?;
+        let role = match name.as_str() {
+            // OpenAI's newer name of the same.
+            "system" | "developer" => Role::System,
+            // Templates of the family have no turn for tools: what one said is read as the user's.
+            "user" | "tool" => Role::User,
             "assistant" => Role::Assistant,
             other => {
                 let value = shown(&Value::from(other));
                 return Err(ApiError::value(
                     &message.path("role"),
                     value,
-                    "system, user or assistant",
+                    "system, developer, user, assistant or tool",
                 ));
             }
         };
         let path = message.path("content");
-        let parts = match message.required("content")? {
+        let content = match role {
+            // A turn in which the model called tools may say nothing.
+            Role::Assistant => message.optional("content")?.unwrap_or(Value::from("")),
+            Role::System | Role::User => message.required("content")?,
+        };
+        let parts = match content {
             Value::String(text) => vec![Part::Text(text)],
             Value::Array(parts) => {
+                at_most(MOST_PARTS, &path, parts.len(), "parts")?;
                 let parts = parts.into_iter().enumerate();
                 let parts = parts.map(|(index, part)| {
                     Part::read(&mut Fields::of_value(part, &format!("{path}[{index}]"))?)
@@ -130,7 +145,8 @@ impl Turn {
         let has_pages = parts.iter().any(|part| !matches!(part, Part::Text(_)));
         if has_pages && role != Role::User {
             let message = format!(
-                "{path} holds an image or a document; send those in messages of the role user"
+                "{path} holds an image or a document, in a message of the role {name}; send those in messages of the \
+                 role user"
             );
             return Err(ApiError::of(Code::InvalidValue, path, message));
         }

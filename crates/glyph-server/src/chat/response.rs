@@ -278,9 +278,11 @@ impl Chunks for ChatChunks {
         }
         let reason = Some(done.finish_reason.into());
         chunks.push(self.piece(Delta::default(), None, reason));
-        if self.include_usage {
-            chunks.push(self.chunk(Vec::new(), Some(done.usage.into())));
-        }
         chunks
+    }
+
+    fn usage(&self, usage: glyph_engine::Usage) -> Option<ChatCompletionChunk> {
+        self.include_usage
+            .then(|| self.chunk(Vec::new(), Some(usage.into())))
     }
 }

@@ -12,7 +12,7 @@ pub struct ChatCompletionRequest {
     /// The model; the one that is served when it is missing.
     pub model: Option<String>,
     /// What has been said.
-    #[schema(min_items = 1)]
+    #[schema(min_items = 1, max_items = 4096)]
     pub messages: Vec<ChatMessage>,
     /// Sends the answer token by token, as server-sent events.
     pub stream: Option<bool>,
@@ -33,7 +33,7 @@ pub struct ChatCompletionRequest {
 pub struct ChatMessage {
     /// Who speaks.
     pub role: ChatRole,
-    /// What is said.
+    /// What is said; null only where the assistant said nothing.
     pub content: ChatContent,
 }
 
@@ -43,10 +43,14 @@ pub struct ChatMessage {
 pub enum ChatRole {
     /// Instructions.
     System,
+    /// The same by its newer name.
+    Developer,
     /// The person.
     User,
     /// The model.
     Assistant,
+    /// What a tool has said, which is read as the user's.
+    Tool,
 }
 
 /// What is said.

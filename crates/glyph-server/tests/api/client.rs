@@ -1,12 +1,13 @@
 //! Starting a server, and calling it.
 
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use burn::tensor::{DType, Device};
 use glyph_engine::{Engine, EngineOptions, EngineState, Limits};
-use glyph_model::Checkpoint;
+use glyph_model::config::GenerationConfig;
+use glyph_model::{Checkpoint, ModelError};
 use glyph_render::{FontLibrary, RenderStyle, Renderer};
 use glyph_server::{Metrics, ServerConfig, serve};
 use reqwest::{Client, Response, StatusCode};
@@ -43,6 +44,16 @@ pub fn model_style() -> RenderStyle {
     RenderStyle::from_json(&json).unwrap()
 }
 
+/// glyph-mini, whose answers go on until they are as long as they may be: what a test sees must not depend on when the
+/// weights have no more to say.
+pub fn endless_model() -> Result<Checkpoint, ModelError> {
+    let mut checkpoint = Checkpoint::open(&model_directory(), &Device::flex(), DType::F32, |_| {})?;
+    let settings = Arc::get_mut(&mut checkpoint.settings).unwrap();
+    settings.generation = GenerationConfig::default();
+    assert!(settings.generation.stop_ids().is_empty());
+    Ok(checkpoint)
+}
+
 impl Setup {
     pub fn new() -> Self {
         let renderer = Renderer::new(model_style(), FontLibrary::bundled()).unwrap();
@@ -70,7 +81,7 @@ impl Setup {
     pub async fn begin(self) -> Server {
         self.begin_with(|on_share| {
             on_share(0.5);
-            Checkpoint::open(&model_directory(), &Device::flex(), DType::F32, |_| {})
+            endless_model()
         })
         .await
     }
@@ -78,9 +89,7 @@ impl Setup {
     /// The same with another way of loading.
     pub async fn begin_with(
         mut self,
-        load: impl FnOnce(&mut dyn FnMut(f64)) -> Result<Checkpoint, glyph_model::ModelError>
-        + Send
-        + 'static,
+        load: impl FnOnce(&mut dyn FnMut(f64)) -> Result<Checkpoint, ModelError> + Send + 'static,
     ) -> Server {
         self.config.max_pages = self.options.limits.max_pages;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -231,7 +240,7 @@ pub fn question(text: &str, max_tokens: usize) -> Value {
     })
 }
 
-/// A conversation whose answer is as long as it may be: what has been said once is said again and again.
+/// A conversation whose answer says what it has said once again and again.
 pub fn long_answer(max_tokens: usize) -> Value {
     json!({
         "messages": [{"role": "user", "content": [

@@ -46,14 +46,72 @@ async fn whole_and_streamed_texts_are_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn several_prompts_give_as_many_choices_each_as_it_is_alone() {
+    let server = Server::start().await;
+    let prompts = ["Twelve lamps", "A river", "3 + 4 ="];
+    let body = |prompt: Value| json!({"prompt": prompt, "max_tokens": 12, "logprobs": 1});
+    let mut alone = Vec::new();
+    for prompt in prompts {
+        alone.push(server.ask(COMPLETIONS, &body(json!(prompt))).await);
+    }
+    let together = server.ask(COMPLETIONS, &body(json!(prompts))).await;
+    let choices = together["choices"].as_array().unwrap();
+    assert_eq!(choices.len(), prompts.len());
+    for (index, (choice, alone)) in choices.iter().zip(&alone).enumerate() {
+        assert_eq!(choice["index"], index);
+        for key in ["text", "finish_reason"] {
+            assert_eq!(choice[key], alone["choices"][0][key]);
+        }
+        let n_tokens = choice["logprobs"]["tokens"].as_array().unwrap().len();
+        assert_eq!(n_tokens, 12);
+    }
+    let sum = |key: &str| -> u64 {
+        let counts = alone.iter().map(|answer| answer["usage"][key].as_u64());
+        counts.map(Option::unwrap).sum()
+    };
+    for key in ["prompt_tokens", "completion_tokens", "total_tokens"] {
+        assert_eq!(together["usage"][key], sum(key), "{key}");
+    }
+
+    let mut streamed = body(json!(prompts));
+    streamed["stream_options"] = json!({"include_usage": true});
+    let chunks = server.stream(COMPLETIONS, &streamed).await;
+    let (last, pieces) = chunks.split_last().unwrap();
+    assert_eq!(last["usage"]["completion_tokens"], sum("completion_tokens"));
+    for (index, alone) in alone.iter().enumerate() {
+        let of_index = pieces.iter().map(|piece| &piece["choices"][0]);
+        let of_index: Vec<&Value> = of_index.filter(|c| c["index"] == index).collect();
+        let text: String = of_index.iter().filter_map(|c| c["text"].as_str()).collect();
+        assert_eq!(text, alone["choices"][0]["text"].as_str().unwrap());
+        assert_eq!(of_index.last().unwrap()["finish_reason"], "length");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prompt_in_a_list_that_is_wrong_is_named_by_its_place() {
+    let server = Server::start().await;
+    for (prompt, place) in [
+        (json!(["a", ""]), "prompt[1]"),
+        (json!(["a", 3]), "prompt[1]"),
+        (json!([1, 2]), "prompt[0]"),
+        (json!([[1, 2]]), "prompt[0]"),
+    ] {
+        let body = json!({"prompt": prompt, "max_tokens": 1});
+        let expected = (400, "invalid_value", Some(place));
+        server.refuses(COMPLETIONS, &body, expected).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_is_named() {
     let server = Server::start().await;
     let body = json!({"prompt": "a", "max_tokens": 2});
     for (name, value) in [
         ("prompt", Value::Null),
         ("prompt", json!("")),
-        ("prompt", json!(["a", "b"])),
-        ("prompt", json!([1, 2])),
+        ("prompt", json!([])),
+        ("prompt", json!(vec!["a"; 65])),
+        ("prompt", json!(3)),
         ("echo", json!(true)),
         ("logprobs", json!(21)),
         ("logprobs", json!(true)),

@@ -26,7 +26,10 @@ async fn a_value_out_of_range_is_named() {
         ("top_logprobs", json!(21)),
         ("stop", json!("")),
         ("stop", json!(["a", 3])),
+        ("stop", json!(vec!["x"; 17])),
+        ("stop", json!("x".repeat(257))),
         ("stop_token_ids", json!(3)),
+        ("stop_token_ids", json!(vec![1; 1025])),
         ("stream", json!("yes")),
         ("messages", Value::Null),
         ("messages", json!([])),
@@ -49,13 +52,105 @@ async fn a_value_in_a_list_is_named_by_its_place() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn lists_are_bounded_and_the_message_says_so() {
+    let server = Server::start().await;
+    let message = json!({"role": "user", "content": "x"});
+    let part = json!({"type": "text", "text": "x"});
+    for (body, param, parts) in [
+        (
+            json!({"messages": vec![&message; 4097]}),
+            "messages",
+            ["4097", "4096"],
+        ),
+        (
+            json!({"messages": [{"role": "user", "content": vec![&part; 4097]}]}),
+            "messages[0].content",
+            ["4097", "4096"],
+        ),
+        (
+            json!({"messages": [message], "stop": vec!["x"; 40]}),
+            "stop",
+            ["40 strings", "16"],
+        ),
+        (
+            json!({"messages": [message], "stop": ["a", "x".repeat(300)]}),
+            "stop[1]",
+            ["300 bytes", "256"],
+        ),
+    ] {
+        let response = server.post(CHAT, &body).await;
+        let status = response.status();
+        let answer: Value = response.json().await.unwrap();
+        is_error(status, &answer, (400, "invalid_value", Some(param)));
+        let text = answer["error"]["message"].as_str().unwrap();
+        assert!(parts.iter().all(|part| text.contains(part)), "{text}");
+    }
+    // As many stops as may be.
+    let mut body = question("Hello", 1);
+    body["stop"] = json!(vec!["y".repeat(256); 16]);
+    body["stop_token_ids"] = json!(vec![7; 1024]);
+    server.ask(CHAT, &body).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn roles_have_the_names_that_openais_clients_send() {
+    let server = Server::start().await;
+    let tokens = async |messages: Value| {
+        let body = json!({"messages": messages});
+        server.ask("/v1/tokenize", &body).await["text_tokens"].clone()
+    };
+    let hello = json!({"role": "user", "content": "Hello"});
+    for (name, same_as) in [("developer", "system"), ("tool", "user")] {
+        let with = |role: &str| json!([{"role": role, "content": "Be short."}, hello]);
+        assert_eq!(tokens(with(name)).await, tokens(with(same_as)).await);
+        assert_ne!(tokens(with(name)).await, tokens(json!([hello])).await);
+        let mut body = question("", 2);
+        body["messages"] = with(name);
+        server.ask(CHAT, &body).await;
+    }
+    // An assistant that called a tool has said nothing.
+    let silent = json!({"role": "assistant", "content": null, "tool_calls": []});
+    let missing = json!({"role": "assistant"});
+    let empty = json!({"role": "assistant", "content": ""});
+    let of = async |turn: &Value| tokens(json!([hello, turn, hello])).await;
+    assert_eq!(of(&silent).await, of(&empty).await);
+    assert_eq!(of(&missing).await, of(&empty).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_of_too_many_values_is_refused_before_it_is_unpacked() {
+    let server = Server::start().await;
+    let bomb = format!("{{\"messages\": [{}0]}}", "[],".repeat(1 << 20));
+    let response = server.http.post(server.url(CHAT)).body(bomb);
+    let response = response.send().await.unwrap();
+    let status = response.status();
+    is_error(
+        status,
+        &response.json().await.unwrap(),
+        (400, "invalid_value", None),
+    );
+    server.ask(CHAT, &question("Hello", 1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_is_wrong_is_named_by_its_place() {
     let server = Server::start().await;
     let hello = json!({"role": "user", "content": "Hello"});
     for (message, param) in [
         (json!("Hello"), "messages[1]"),
         (json!({"content": "Hello"}), "messages[1].role"),
-        (json!({"role": "tool", "content": "x"}), "messages[1].role"),
+        (
+            json!({"role": "function", "content": "x"}),
+            "messages[1].role",
+        ),
+        (
+            json!({"role": "user", "content": null}),
+            "messages[1].content",
+        ),
+        (
+            json!({"role": "tool", "content": null}),
+            "messages[1].content",
+        ),
         (json!({"role": 3, "content": "x"}), "messages[1].role"),
         (json!({"role": "user"}), "messages[1].content"),
         (json!({"role": "user", "content": 3}), "messages[1].content"),

@@ -6,6 +6,8 @@ use image::{DynamicImage, ImageFormat};
 use serde_json::{Value, json};
 use std::io::Cursor;
 
+use glyph_server::RemoteImageLimits;
+
 use crate::client::{CHAT, Server, Setup, image_part, question};
 
 const URL: &str = "messages[0].content[0].image_url.url";
@@ -86,6 +88,29 @@ async fn an_image_that_would_fill_the_memory_is_413() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_picture_that_the_plan_cannot_hold_is_refused_by_its_head_alone() {
+    let mut setup = Setup::new();
+    setup.options.limits.largest_page_patches = 1600;
+    let server = setup.start().await;
+    let fits = encoded(&DynamicImage::new_luma8(560, 560), ImageFormat::Png);
+    server.ask(CHAT, &about(&data_url(&fits))).await;
+    // A larger one, of which nothing but the head is there: whoever decoded it would say that it is cut short.
+    let larger = encoded(&DynamicImage::new_luma8(1120, 1120), ImageFormat::Png);
+    let head = data_url(&larger[..64]);
+    let expected = (422, "memory_exceeded", Some(URL));
+    server.refuses(CHAT, &about(&head), expected).await;
+    let tokenized = server.post("/v1/tokenize", &about(&head)).await;
+    assert_eq!(tokenized.status(), 422);
+    // Pages that are together longer than the context are not decoded either.
+    let mut many = about(&data_url(&fits));
+    let part = image_part(&data_url(&fits));
+    many["messages"][0]["content"] = json!(vec![part; 40]);
+    let param = "messages[0].content[20].image_url.url";
+    let expected = (400, "context_length_exceeded", Some(param));
+    server.refuses(CHAT, &many, expected).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn images_elsewhere_are_fetched_only_where_that_is_allowed() {
     let server = Server::start().await;
     let url = format!("{}/health", server.base);
@@ -93,7 +118,7 @@ async fn images_elsewhere_are_fetched_only_where_that_is_allowed() {
     server.refuses(CHAT, &about(&url), expected).await;
 
     let mut setup = Setup::new();
-    setup.config.allow_remote_images = true;
+    setup.config.remote_images = Some(RemoteImageLimits::default());
     let server = setup.start().await;
     let port = server.base.rsplit(':').next().unwrap();
     for host in [

@@ -3,14 +3,13 @@
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
-use burn::tensor::{DType, Device};
 use glyph_engine::EngineState;
-use glyph_model::{Checkpoint, ModelError};
+use glyph_model::ModelError;
 use serde_json::Value;
 use tokio::net::TcpStream;
 
 use crate::client::{
-    CHAT, Server, Setup, chunks, is_error, joined, long_answer, model_directory, question,
+    CHAT, Server, Setup, chunks, endless_model, is_error, joined, long_answer, question,
 };
 
 async fn state(server: &Server, path: &str) -> (u16, Value) {
@@ -26,7 +25,7 @@ async fn while_the_model_loads_the_server_says_so() {
         .begin_with(move |on_share| {
             on_share(0.25);
             wait.recv().unwrap();
-            Checkpoint::open(&model_directory(), &Device::flex(), DType::F32, |_| {})
+            endless_model()
         })
         .await;
     server

@@ -1,6 +1,6 @@
 //! Bodies that are too large or too slow, and queues that are full.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -44,17 +44,83 @@ async fn a_body_that_does_not_come_is_408() {
     let mut setup = Setup::new();
     setup.config.body_timeout = Duration::from_millis(200);
     let server = setup.start().await;
-    let address = server.base.strip_prefix("http://").unwrap();
-    let mut connection = TcpStream::connect(address).await.unwrap();
-    let head = format!(
-        "POST {CHAT} HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{{"
-    );
-    connection.write_all(head.as_bytes()).await.unwrap();
+    let mut connection = begin_body(&server, 100).await;
+    connection.write_all(b"{").await.unwrap();
     let mut answer = vec![0; 4096];
     let n_bytes = connection.read(&mut answer).await.unwrap();
     let answer = String::from_utf8_lossy(&answer[..n_bytes]);
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
     assert!(answer.contains("request_timeout"), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_trickles_is_408_however_steadily_it_does() {
+    let mut setup = Setup::new();
+    setup.config.body_timeout = Duration::from_millis(500);
+    let server = setup.start().await;
+    let mut connection = begin_body(&server, 1000).await;
+    let start = Instant::now();
+    let trickling = async {
+        loop {
+            connection.write_all(b" ").await.unwrap();
+            let mut answer = vec![0; 4096];
+            let reading = connection.read(&mut answer);
+            if let Ok(n) = tokio::time::timeout(Duration::from_millis(20), reading).await {
+                return String::from_utf8_lossy(&answer[..n.unwrap()]).into_owned();
+            }
+        }
+    };
+    let answer = trickling.await;
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    assert!(start.elapsed() < Duration::from_secs(5));
+    server.ask(CHAT, &question("Hello", 1)).await;
+}
+
+/// A connection on which the head of a request has been sent.
+async fn begin_body(server: &Server, n_bytes: usize) -> TcpStream {
+    let address = server.base.strip_prefix("http://").unwrap();
+    let mut connection = TcpStream::connect(address).await.unwrap();
+    let head = format!(
+        "POST {CHAT} HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\ncontent-length: {n_bytes}\r\n\r\n"
+    );
+    connection.write_all(head.as_bytes()).await.unwrap();
+    connection
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_share_what_there_is_for_them() {
+    let mut setup = Setup::new();
+    setup.config.body_limit_bytes = 1 << 20;
+    setup.config.bodies_limit_bytes = 1 << 20;
+    let server = setup.start().await;
+    // A client that says much and sends nothing holds nothing.
+    let silent = begin_body(&server, 1 << 20).await;
+    server.ask(CHAT, &question("Hello", 1)).await;
+    // One that has sent nearly all that there is holds it, and others are told to come again.
+    let mut large = begin_body(&server, 1 << 20).await;
+    large
+        .write_all(&vec![b' '; (1 << 20) - 4096])
+        .await
+        .unwrap();
+    // Until the server has it: asking meanwhile could take what it still wants.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let mut body = question("Hello", 1);
+    body["passed over"] = json!("x".repeat(8000));
+    let refused = server.post(CHAT, &body).await;
+    assert!(refused.headers().contains_key("retry-after"));
+    let status = refused.status();
+    is_error(
+        status,
+        &refused.json().await.unwrap(),
+        (429, "queue_full", None),
+    );
+    drop(large);
+    let start = Instant::now();
+    while server.post(CHAT, &body).await.status() == 429 {
+        assert!(start.elapsed() < Duration::from_secs(10));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    drop(silent);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -126,3 +126,18 @@ async fn a_client_that_went_away_is_counted_so() {
         assert!(start.elapsed().as_secs() < 10);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn paths_that_are_no_routes_are_counted_as_two_and_no_more() {
+    let server = Server::start().await;
+    for n in 0..50 {
+        server.get(&format!("/v1/secret-{n}")).await;
+        server.get(&format!("/page-{n}")).await;
+    }
+    let text = server.get("/metrics").await.text().await.unwrap();
+    for route in ["/v1/*", "/*"] {
+        let series = format!("glyph_requests_total{{route=\"{route}\",status=\"404\"}}");
+        assert_eq!(value(&text, &series), Some(50.0), "{route}");
+    }
+    assert!(!text.contains("secret-") && !text.contains("page-"));
+}

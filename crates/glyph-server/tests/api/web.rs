@@ -71,6 +71,65 @@ async fn files_come_with_their_types_caching_and_compression() {
     }
 }
 
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn links_out_of_the_folder_and_hidden_files_are_not_served() {
+    use std::os::unix::fs::symlink;
+    let folder = tempfile::tempdir().unwrap();
+    let (site, outside) = (folder.path().join("site"), folder.path().join("outside"));
+    fs::create_dir_all(site.join(".git")).unwrap();
+    fs::create_dir_all(site.join("assets")).unwrap();
+    fs::create_dir(&outside).unwrap();
+    for file in [
+        site.join("index.html"),
+        site.join("app.js"),
+        site.join(".env"),
+        site.join(".git/config"),
+        site.join("assets/real.txt"),
+        outside.join("index.html"),
+        outside.join("secret.txt"),
+    ] {
+        fs::write(file, "content").unwrap();
+    }
+    symlink(outside.join("secret.txt"), site.join("link.txt")).unwrap();
+    symlink(&outside, site.join("folder")).unwrap();
+    symlink(outside.join("secret.txt"), site.join("app.js.gz")).unwrap();
+    symlink(outside.join("none"), site.join("broken")).unwrap();
+    symlink(site.join("assets/real.txt"), site.join("inside.txt")).unwrap();
+    let mut setup = Setup::new();
+    setup.config.web_directory = Some(site);
+    let server = setup.start().await;
+    for path in [
+        "/link.txt",
+        "/folder/secret.txt",
+        "/folder/",
+        "/folder",
+        "/app.js",
+        "/broken",
+        "/.env",
+        "/%2eenv",
+        "/.git/config",
+        "/%2Egit/config",
+        "/assets/..%2f.env",
+        "/assets/%2e%2e/.env",
+        "/assets%2f..%2f..%2foutside%2fsecret.txt",
+        "/%00",
+        "/%ff",
+        "//etc/passwd",
+        "/%2fetc%2fpasswd",
+    ] {
+        let request = server.http.get(server.url(path));
+        let response = request.header("accept-encoding", "gzip").send().await;
+        let response = response.unwrap();
+        assert_eq!(response.status(), 404, "{path}");
+        let body = response.text().await.unwrap();
+        assert!(!body.contains("\"content\""), "{path}: {body}");
+    }
+    for path in ["/", "/inside.txt", "/assets/real.txt"] {
+        assert_eq!(server.get(path).await.text().await.unwrap(), "content");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn without_files_a_few_lines_say_where_the_api_is() {
     let server = Server::start().await;
