@@ -180,7 +180,7 @@ pub enum ModelRequest {
         max_tokens: Option<usize>,
         /// Randomness; the checkpoint's own where missing.
         #[serde(default)]
-        temperature: Option<f64>,
+        temperature: Option<f32>,
         /// Start of the random numbers.
         #[serde(default)]
         seed: Option<u64>,
