@@ -22,6 +22,8 @@ export function assets() {
   return listing;
 }
 
+const aborted = () => new DOMException("The work was cancelled.", "AbortError");
+
 /** A worker that is started when it is first needed, and again after it has crashed. */
 class Channel {
   #script;
@@ -42,27 +44,28 @@ class Channel {
         if (data.type === "ready") {
           resolve();
         } else if (data.type === "crashed") {
-          reject(new Error(data.body));
-          this.#fail(`the worker has crashed: ${data.body}`);
+          const error = new Error(`the worker has crashed: ${data.body}`);
+          reject(error);
+          this.#fail(error);
         } else {
           this.#receive(data);
         }
       };
       worker.onerror = (event) => {
         event.preventDefault();
-        const reason = event.message || `${this.#script} cannot be loaded`;
-        reject(new Error(reason));
-        this.#fail(reason);
+        const error = new Error(event.message || `${this.#script} cannot be loaded`);
+        reject(error);
+        this.#fail(error);
       };
     });
     this.#ready.catch(() => {});
   }
 
-  #fail(reason) {
+  #fail(error) {
     this.#worker?.terminate();
     this.#worker = undefined;
     for (const { reject } of this.#pending.values()) {
-      reject(new Error(reason));
+      reject(error);
     }
     this.#pending.clear();
   }
@@ -80,7 +83,7 @@ class Channel {
       request.reject(new Error(body));
     } else if (type === "cancelled") {
       this.#pending.delete(id);
-      request.reject(new DOMException("The work was cancelled.", "AbortError"));
+      request.reject(aborted());
     } else {
       request.on[type]?.(body);
     }
@@ -107,8 +110,9 @@ class Channel {
     }
   }
 
-  stop() {
-    this.#fail("the worker was stopped");
+  /** Ends the worker; what waits for it is rejected. */
+  stop(error = new Error("the worker was stopped")) {
+    this.#fail(error);
   }
 }
 
@@ -188,8 +192,11 @@ export async function loadModel(options = {}) {
     message.listing = model.files.map((file) => file.name);
   }
   const channel = new Channel("model-worker_loader.js");
+  // Reading weights does not stop to look for messages: the worker ends instead.
+  signal?.addEventListener("abort", () => channel.stop(aborted()), { once: true });
   try {
-    const info = await channel.request(message, { on: { progress: onProgress }, signal });
+    const info = await channel.request(message, { on: { progress: onProgress } });
+    signal?.throwIfAborted();
     return new Model(channel, info);
   } catch (error) {
     channel.stop();
