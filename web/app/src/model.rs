@@ -5,6 +5,7 @@ use std::sync::Arc;
 use glyph_web_core::accounting::{kv_bytes_per_token, size_rules};
 use glyph_web_core::messages::LoadedModel;
 use glyph_web_core::settings::Runner;
+use gloo_timers::future::TimeoutFuture;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use serde::Deserialize;
@@ -17,6 +18,9 @@ use web_sys::{AbortController, FileList, Response};
 use crate::api::{self, LoadOptions, Model};
 use crate::browser::{self, JsError};
 use crate::state::{BuiltIn, State};
+
+/// How long the text must rest before its tokens are counted.
+const PATIENCE_MS: u32 = 500;
 
 /// How far a model is.
 #[derive(Clone, Default)]
@@ -216,6 +220,11 @@ pub fn follow_tokens(state: State) {
         }
         state.text_tokens.set(None);
         spawn_local(async move {
+            // While the text is typed, nobody is asked for every letter.
+            TimeoutFuture::new(PATIENCE_MS).await;
+            if !state.text.with_untracked(|now| Arc::ptr_eq(&now.content, &text)) {
+                return;
+            }
             let tokens = match (runner, model) {
                 (Runner::Tab, TabModel::Ready { model, .. }) => {
                     browser::awaited::<usize>(model.count_tokens(&text)).await.ok()

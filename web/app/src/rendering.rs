@@ -1,7 +1,5 @@
 //! From text and style to pages: started anew whenever one of them changes.
 
-use std::cell::RefCell;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use glyph_web_core::messages::{PageFigures, RenderSummary, SizeRules};
@@ -32,22 +30,8 @@ struct Inputs {
     attempt: u32,
 }
 
-/// The drawing that is under way.
-#[derive(Clone, Default)]
-struct Current(Rc<RefCell<Option<AbortController>>>);
-
-impl Current {
-    fn replace(&self, by: Option<AbortController>) {
-        if let Some(before) = self.0.replace(by) {
-            before.abort();
-        }
-    }
-}
-
 /// Draws whenever text or style change.
 pub fn follow(state: State) {
-    let current = Current::default();
-    provide_context(StoredValue::new_local(current.clone()));
     let inputs = Memo::new(move |_| Inputs {
         text: state.text.with(|text| Arc::clone(&text.content)),
         style: state.base_style(),
@@ -64,7 +48,7 @@ pub fn follow(state: State) {
         }
         let id = state.drawing_id.get_untracked() + 1;
         state.drawing_id.set(id);
-        current.replace(None);
+        cancel(state);
         if inputs.text.trim().is_empty() {
             state.tiles.set(Vec::new());
             state.drawing.set(Drawing::Idle);
@@ -75,20 +59,20 @@ pub fn follow(state: State) {
             is_fetching_font,
             share,
         });
-        let current = current.clone();
         spawn_local(async move {
             TimeoutFuture::new(PATIENCE_MS).await;
             if state.drawing_id.get_untracked() == id {
-                draw(state, id, inputs, current).await;
+                draw(state, id, inputs).await;
             }
         });
     });
 }
 
 /// Ends the drawing that is under way.
-pub fn cancel() {
-    if let Some(current) = use_context::<StoredValue<Current, LocalStorage>>() {
-        current.with_value(|current| current.replace(None));
+pub fn cancel(state: State) {
+    let current = state.drawing_abort.try_update_value(Option::take).flatten();
+    if let Some(current) = current {
+        current.abort();
     }
 }
 
@@ -98,7 +82,7 @@ struct Progress {
     share: f64,
 }
 
-async fn draw(state: State, id: u32, inputs: Inputs, current: Current) {
+async fn draw(state: State, id: u32, inputs: Inputs) {
     let is_current = move || state.drawing_id.get_untracked() == id;
     let options: RenderOptions = api::options();
     match &inputs.style {
@@ -134,7 +118,7 @@ async fn draw(state: State, id: u32, inputs: Inputs, current: Current) {
     options.set_on_progress(on_progress.as_ref().unchecked_ref());
     if let Ok(controller) = AbortController::new() {
         options.set_signal(&controller.signal());
-        current.replace(Some(controller));
+        state.drawing_abort.set_value(Some(controller));
     }
     let summary = browser::awaited::<RenderSummary>(api::render_pages(&inputs.text, &options));
     let summary = summary.await;

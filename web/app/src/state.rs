@@ -9,7 +9,7 @@ use glyph_web_core::settings::{Language, Runner, Settings};
 use glyph_web_core::style::StyleBase;
 use leptos::prelude::*;
 use serde_json::{Map, Value};
-use web_sys::Blob;
+use web_sys::{AbortController, Blob};
 
 use crate::browser;
 use crate::exchange::Exchange;
@@ -101,6 +101,8 @@ pub struct State {
     pub attempt: RwSignal<u32>,
     /// How far they are.
     pub drawing: RwSignal<Drawing>,
+    /// Ends the drawing that is under way.
+    pub drawing_abort: StoredValue<Option<AbortController>, LocalStorage>,
     /// Tokens of the text, where they are known.
     pub text_tokens: RwSignal<Option<usize>>,
     /// The built-in model, once its files are read.
@@ -128,6 +130,7 @@ impl State {
             drawing_id: RwSignal::new(0),
             attempt: RwSignal::new(0),
             drawing: RwSignal::new(Drawing::Idle),
+            drawing_abort: StoredValue::new_local(None),
             text_tokens: RwSignal::new(None),
             built_in: RwSignal::new(None),
             server: RwSignal::new(ServerState::default()),

@@ -53,7 +53,6 @@ pub static EN: Strings = Strings {
     kv_of_model: "of this model, 32 bits",
     kv_of_9b: "of Glyph 9B, 16 bits",
     unknown_yet: "–",
-    accounting_label: "What the pages take",
     missing_characters: "In no font, drawn as boxes:",
     borrowed: "Drawn with another font:",
     substituted: "stands in for",
@@ -105,7 +104,6 @@ pub static EN: Strings = Strings {
     device_auto: "WebGPU, else CPU",
     device_webgpu: "WebGPU only",
     device_cpu: "CPU only",
-    model_source: "Another model",
     model_url: "Address of a checkpoint",
     model_url_hint: "a directory in the Hugging Face layout; empty: the built-in model",
     model_folder: "Open a folder",
@@ -148,5 +146,5 @@ pub static EN: Strings = Strings {
     answer_label: "Answer",
     empty_answer: "The model ended its answer at once.",
     server_wants_key: "The server wants a key. Enter the one that it was started with.",
-    footer: "Nothing leaves this browser unless you ask a server.",
+    footer: "Text leaves this browser only for the server that you choose.",
 };

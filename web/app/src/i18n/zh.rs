@@ -53,7 +53,6 @@ pub static ZH: Strings = Strings {
     kv_of_model: "本模型,32 位",
     kv_of_9b: "Glyph 9B,16 位",
     unknown_yet: "–",
-    accounting_label: "页面的开销",
     missing_characters: "没有字体、画成方框的字符:",
     borrowed: "用其他字体绘制:",
     substituted: "代替",
@@ -105,7 +104,6 @@ pub static ZH: Strings = Strings {
     device_auto: "WebGPU,否则 CPU",
     device_webgpu: "仅 WebGPU",
     device_cpu: "仅 CPU",
-    model_source: "其他模型",
     model_url: "检查点地址",
     model_url_hint: "Hugging Face 布局的目录;留空:内置模型",
     model_folder: "打开文件夹",
@@ -148,5 +146,5 @@ pub static ZH: Strings = Strings {
     answer_label: "回答",
     empty_answer: "模型立即结束了回答。",
     server_wants_key: "服务器需要密钥。请填写启动时设置的密钥。",
-    footer: "除非您向服务器提问,任何内容都不会离开本浏览器。",
+    footer: "文本只会发送到您选择的服务器,否则不会离开本浏览器。",
 };

@@ -41,7 +41,7 @@ pub fn Figures() -> impl IntoView {
     };
     let count = move |of: fn(&Accounting) -> usize| move || count_shown(figures.with(of));
     view! {
-        <dl class="figures" aria-label=move || words().accounting_label data-testid="figures">
+        <dl class="figures" data-testid="figures">
             <Figure id="characters" label=move || words().characters value=count(|f| f.characters)/>
             <Figure id="text-tokens" label=tokens_label value=tokens/>
             <Figure id="pages" label=move || words().pages_count value=count(|f| f.pages)/>

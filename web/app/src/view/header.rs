@@ -45,10 +45,10 @@ pub fn Header() -> impl IntoView {
                 <label class="compact">
                     <span class="hidden-label">{move || words().language}</span>
                     <select on:change=choose_language>
-                        <option value="en" selected=move || state.language() == Language::En>
+                        <option value="en" prop:selected=move || state.language() == Language::En>
                             "English"
                         </option>
-                        <option value="zh" selected=move || state.language() == Language::Zh>
+                        <option value="zh" prop:selected=move || state.language() == Language::Zh>
                             "中文"
                         </option>
                     </select>
@@ -56,13 +56,13 @@ pub fn Header() -> impl IntoView {
                 <label class="compact">
                     <span class="hidden-label">{move || words().theme}</span>
                     <select on:change=choose_theme>
-                        <option value="system" selected=move || is_theme(Theme::System)>
+                        <option value="system" prop:selected=move || is_theme(Theme::System)>
                             {move || words().theme_system}
                         </option>
-                        <option value="light" selected=move || is_theme(Theme::Light)>
+                        <option value="light" prop:selected=move || is_theme(Theme::Light)>
                             {move || words().theme_light}
                         </option>
-                        <option value="dark" selected=move || is_theme(Theme::Dark)>
+                        <option value="dark" prop:selected=move || is_theme(Theme::Dark)>
                             {move || words().theme_dark}
                         </option>
                     </select>

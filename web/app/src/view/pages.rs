@@ -65,7 +65,7 @@ fn Status() -> impl IntoView {
                                 <span>{what}</span>
                                 <progress max="1" value=share.to_string()></progress>
                             </label>
-                            <button class="quiet" on:click=move |_| rendering::cancel()>
+                            <button class="quiet" on:click=move |_| rendering::cancel(state)>
                                 {words().cancel}
                             </button>
                         }

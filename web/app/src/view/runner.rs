@@ -80,7 +80,7 @@ fn ServerFields() -> impl IntoView {
             .into_iter()
             .map(|model| {
                 let is_chosen = model.id == chosen;
-                view! { <option value=model.id.clone() selected=is_chosen>{model.id.clone()}</option> }
+                view! { <option value=model.id.clone() prop:selected=is_chosen>{model.id.clone()}</option> }
             })
             .collect_view()
     };
@@ -314,7 +314,7 @@ fn TabOptions() -> impl IntoView {
         .map(|(value, device, label)| {
             let is_chosen =
                 move || state.settings.with(|settings| settings.device == device);
-            view! { <option value=value selected=is_chosen>{label}</option> }
+            view! { <option value=value prop:selected=is_chosen>{label}</option> }
         })
         .collect_view()
     };

@@ -60,7 +60,7 @@ pub fn StyleFields() -> impl IntoView {
         ]
         .map(|(value, newline, label)| {
             view! {
-                <option value=value selected=move || style.with(|style| style.newline == newline)>
+                <option value=value prop:selected=move || style.with(|style| style.newline == newline)>
                     {label}
                 </option>
             }
@@ -71,13 +71,13 @@ pub fn StyleFields() -> impl IntoView {
         .map(|size| {
             let is_chosen =
                 move || style.with(|style| style.page_size.as_deref() == Some(size));
-            view! { <option value=size selected=is_chosen>{size.replace(',', " × ")}</option> }
+            view! { <option value=size prop:selected=is_chosen>{size.replace(',', " × ")}</option> }
         })
         .collect_view();
     let dpi_options = dpis
         .map(|dpi| {
             let is_chosen = move || style.with(|style| style.dpi == Some(dpi));
-            view! { <option value=dpi.to_string() selected=is_chosen>{dpi.to_string()}</option> }
+            view! { <option value=dpi.to_string() prop:selected=is_chosen>{dpi.to_string()}</option> }
         })
         .collect_view();
     view! {
@@ -115,7 +115,7 @@ pub fn StyleFields() -> impl IntoView {
                     <label class="field">
                         <span>{move || words().dpi}</span>
                         <select on:change=choose_dpi data-testid="dpi">
-                            <option value="" selected=move || style.with(|style| style.dpi.is_none())>
+                            <option value="" prop:selected=move || style.with(|style| style.dpi.is_none())>
                                 {move || words().style_value}
                             </option>
                             {dpi_options}
@@ -126,7 +126,7 @@ pub fn StyleFields() -> impl IntoView {
                         <select on:change=choose_size>
                             <option
                                 value=""
-                                selected=move || style.with(|style| style.page_size.is_none())
+                                prop:selected=move || style.with(|style| style.page_size.is_none())
                             >
                                 {move || words().page_size_style}
                             </option>
