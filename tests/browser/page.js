@@ -42,6 +42,10 @@ export const test = base.extend({
   },
 });
 
+/** Waits until a part of the page does not change any more. */
+const idle = (locator, timeout) =>
+  expect(locator).not.toHaveAttribute("aria-busy", /^(true)?$/, { timeout });
+
 /** The page by what a person sees of it. */
 export class App {
   constructor(page) {
@@ -60,13 +64,14 @@ export class App {
 
   /** Waits until all pages of a text are there. */
   async drawn() {
-    await expect(this.page.locator("#pages")).toHaveAttribute("aria-busy", "false");
+    await idle(this.page.locator("#pages"));
     await expect(this.figure("compression")).toContainText("×");
   }
 
   async write(text) {
     await this.text.fill(text);
-    await expect(this.page.locator("#pages")).toHaveAttribute("aria-busy", "true");
+    // What is shown of the text follows at once; drawing has then begun.
+    await expect(this.figure("characters")).toHaveText([...text].length.toLocaleString("en"));
     await this.drawn();
   }
 
@@ -88,7 +93,7 @@ export class App {
 
   /** Waits for the end of the newest answer and returns its text. */
   async answered(timeout = 60_000) {
-    await expect(this.answer).toHaveAttribute("aria-busy", "false", { timeout });
+    await idle(this.answer, timeout);
     return this.answerText.textContent();
   }
 

@@ -95,7 +95,7 @@ test("characters in no font are counted and named", async ({ app, page }) => {
 });
 
 test("drawing a long text can be cancelled and taken up again", async ({ app, page }) => {
-  await app.openFile("long.txt", longText(400_000));
+  await app.openFile("long.txt", longText(4_000_000));
   await expect(app.tiles.first()).toBeVisible();
   await page.getByRole("button", { name: "Cancel" }).click();
   await expect(app.drawing).toContainText("Cancelled");
@@ -116,7 +116,6 @@ test("a megabyte is drawn without the page standing still", async ({ app, page }
   });
   await app.openFile("megabyte.txt", longText(1 << 20));
   await expect(page.getByTestId("file-note")).toContainText("megabyte.txt · UTF-8 · 1.0 MB");
-  await expect(page.locator("#pages")).toHaveAttribute("aria-busy", "true");
   await app.drawn();
   const blocks = await page.evaluate(() => window.blocks);
   const pages = await app.figure("pages").textContent();
@@ -125,7 +124,7 @@ test("a megabyte is drawn without the page standing still", async ({ app, page }
 });
 
 test.describe("files", () => {
-  const text = "Größe: 漢字 and more\n".repeat(30);
+  const text = "Größe: 汉字 and more\n".repeat(30);
   const utf16 = (bigEndian) => {
     const bytes = Buffer.from(`\uFEFF${text}`, "utf16le");
     return bigEndian ? bytes.swap16() : bytes;

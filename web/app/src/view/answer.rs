@@ -31,7 +31,7 @@ pub fn Answer(exchange: Exchange) -> impl IntoView {
         _ => None,
     };
     view! {
-        <article class="answer" data-testid="answer" aria-busy=is_running>
+        <article class="answer" data-testid="answer" aria-busy=move || is_running().to_string()>
             <p class="asked">{exchange.question.get_value()}</p>
             <Show when=has_thinking>
                 <details class="thinking">

@@ -25,7 +25,7 @@ pub fn PagesPanel(zoomed: RwSignal<Option<usize>>) -> impl IntoView {
     let is_drawing = move || matches!(*state.drawing.read(), Drawing::Running { .. });
     let has_pages = move || state.tiles.with(|tiles| !tiles.is_empty());
     view! {
-        <section class="panel pages" id="pages" aria-labelledby="pages-heading" aria-busy=is_drawing>
+        <section class="panel pages" id="pages" aria-labelledby="pages-heading" aria-busy=move || is_drawing().to_string()>
             <div class="panel-head">
                 <h2 id="pages-heading">{move || words().pages_heading}</h2>
                 <button
