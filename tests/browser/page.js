@@ -16,7 +16,7 @@ export const test = base.extend({
     { scope: "worker" },
   ],
   /** Console messages that a test expects, such as the browser's own about a server that is gone. */
-  allowedConsole: [[], { option: true }],
+  allowedConsole: [null, { option: true }],
   consoleMessages: [
     async ({ page, allowedConsole }, use) => {
       const messages = [];
@@ -27,9 +27,7 @@ export const test = base.extend({
       });
       page.on("pageerror", (error) => messages.push(`uncaught: ${error.message}`));
       await use(messages);
-      const unexpected = messages.filter(
-        (message) => !allowedConsole.some((allowed) => allowed.test(message)),
-      );
+      const unexpected = messages.filter((message) => !allowedConsole?.test(message));
       expect(unexpected, "the console has errors or warnings").toEqual([]);
     },
     { auto: true },

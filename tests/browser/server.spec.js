@@ -27,7 +27,7 @@ test("all pages are read one by one", async ({ app, page }) => {
       requests.push(request.postDataJSON());
     }
   });
-  await page.getByRole("button", { name: "Read all pages aloud" }).click();
+  await page.getByRole("button", { name: "Read all pages" }).click();
   expect((await app.answered()).length).toBeGreaterThan(0);
   expect(requests).toHaveLength(pages);
   for (const { messages } of requests) {
@@ -38,7 +38,7 @@ test("all pages are read one by one", async ({ app, page }) => {
 
 test("an answer can be stopped", async ({ app, page }) => {
   await app.write(longText(8000));
-  await page.getByRole("button", { name: "Read all pages aloud" }).click();
+  await page.getByRole("button", { name: "Read all pages" }).click();
   await expect(app.answerText).not.toBeEmpty();
   await page.getByTestId("stop").click();
   await expect(page.getByTestId("answer-status").first()).toHaveText("Stopped");
@@ -72,7 +72,7 @@ test("more pages than the server takes are told before they are sent", async ({ 
 });
 
 test.describe("a server that wants a key", () => {
-  test.use({ allowedConsole: [/status of 401/] });
+  test.use({ allowedConsole: /status of 401/ });
 
   test("says so, and answers with it", async ({ page }) => {
     const server = await serve("--api-key", "secret-of-the-test");
@@ -96,14 +96,14 @@ test.describe("a server that wants a key", () => {
 });
 
 test.describe("a server that goes away", () => {
-  test.use({ allowedConsole: [/net::ERR_/, /Failed to load resource/] });
+  test.use({ allowedConsole: /net::ERR_|Failed to load resource/ });
 
   test("in the middle of an answer leaves what came, and a reason", async ({ page }) => {
     const server = await serve();
     await page.goto(server.url);
     const app = new App(page);
     await app.write(longText(12_000));
-    await page.getByRole("button", { name: "Read all pages aloud" }).click();
+    await page.getByRole("button", { name: "Read all pages" }).click();
     await expect(app.answerText).not.toBeEmpty();
     await server.stop("SIGKILL");
     await app.answered();

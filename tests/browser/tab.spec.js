@@ -43,7 +43,7 @@ test.describe("without WebGPU", () => {
   test("an answer can be stopped, and another asked for", async ({ app, page }) => {
     await app.write(ORDER);
     await app.useTab("cpu");
-    await page.getByRole("button", { name: "Read all pages aloud" }).click();
+    await page.getByRole("button", { name: "Read all pages" }).click();
     await expect(app.answerText).not.toBeEmpty();
     await page.getByTestId("stop").click();
     await expect(page.getByTestId("answer-status").first()).toHaveText("Stopped");

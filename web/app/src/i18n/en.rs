@@ -79,7 +79,7 @@ pub static EN: Strings = Strings {
     question_placeholder: "Ask something that the text answers…",
     ask_button: "Ask",
     presets: "Or",
-    preset_read: "Read all pages aloud",
+    preset_read: "Read all pages",
     preset_needle: "Find a needle",
     preset_lookup: "Look up a value",
     preset_summary: "Summarise",
