@@ -54,7 +54,7 @@ impl Source {
         if !Array::is_array(&files) {
             return Err("neither an address nor files were given".to_owned());
         }
-        let files = Array::from(&files).iter().map(JsCast::unchecked_into);
+        let files = Array::from(&files).into_iter().map(JsCast::unchecked_into);
         Ok(Self::Folder(files.collect()))
     }
 }
