@@ -15,8 +15,6 @@ test.use({
   // Chromium's own word where there is no graphics adapter.
   allowedConsole: /No available adapters/,
 });
-  },
-});
 
 test("the CPU takes over, says so, and answers as the native one does", async ({ app, page }) => {
   await app.write(ORDER);
