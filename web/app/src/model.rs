@@ -30,8 +30,6 @@ pub enum TabModel {
     None,
     /// On its way.
     Loading {
-        /// How far.
-        progress: LoadProgress,
         /// Ends it.
         abort: Option<AbortController>,
     },
@@ -160,22 +158,15 @@ pub async fn load(state: State, source: Source) -> Result<(Model, Arc<LoadedMode
     options.set_device(&browser::described(&device));
     let on_progress = Closure::<dyn FnMut(JsValue)>::new(move |progress: JsValue| {
         let progress = serde_wasm_bindgen::from_value(progress).unwrap_or_default();
-        state.model.update(|model| {
-            if let TabModel::Loading {
-                progress: before, ..
-            } = model
-            {
-                *before = progress;
-            }
-        });
+        state.load_progress.set(progress);
     });
     options.set_on_progress(on_progress.as_ref().unchecked_ref());
     let abort = AbortController::new().ok();
     if let Some(abort) = &abort {
         options.set_signal(&abort.signal());
     }
-    let progress = LoadProgress::default();
-    state.model.set(TabModel::Loading { progress, abort });
+    state.load_progress.set(LoadProgress::default());
+    state.model.set(TabModel::Loading { abort });
     let loaded = JsFuture::from(api::load_model(&options)).await;
     let loaded = loaded.map_err(JsError::new).and_then(|model| {
         let info = serde_wasm_bindgen::from_value::<LoadedModel>(model.clone());
@@ -197,9 +188,7 @@ pub async fn load(state: State, source: Source) -> Result<(Model, Arc<LoadedMode
 pub fn unload(state: State) {
     match state.model.get_untracked() {
         TabModel::Ready { model, .. } => model.close(),
-        TabModel::Loading {
-            abort: Some(abort), ..
-        } => abort.abort(),
+        TabModel::Loading { abort: Some(abort) } => abort.abort(),
         _ => {}
     }
     state.model.set(TabModel::None);

@@ -14,7 +14,7 @@ use web_sys::{AbortController, Blob};
 use crate::browser;
 use crate::exchange::Exchange;
 use crate::i18n::{Strings, strings};
-use crate::model::TabModel;
+use crate::model::{LoadProgress, TabModel};
 use crate::server::ServerState;
 
 const SETTINGS_KEY: &str = "glyph-settings";
@@ -111,6 +111,8 @@ pub struct State {
     pub server: RwSignal<ServerState>,
     /// The model in this tab.
     pub model: RwSignal<TabModel, LocalStorage>,
+    /// How far its loading is.
+    pub load_progress: RwSignal<LoadProgress>,
     /// Questions and answers, the last one first.
     pub exchanges: RwSignal<Vec<Exchange>, LocalStorage>,
     /// What the person is told that has no other place.
@@ -135,6 +137,7 @@ impl State {
             built_in: RwSignal::new(None),
             server: RwSignal::new(ServerState::default()),
             model: RwSignal::new_local(TabModel::default()),
+            load_progress: RwSignal::new(LoadProgress::default()),
             exchanges: RwSignal::new_local(Vec::new()),
             notice: RwSignal::new(None),
         }

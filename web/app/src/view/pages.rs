@@ -53,17 +53,35 @@ pub fn PagesPanel(zoomed: RwSignal<Option<usize>>) -> impl IntoView {
 fn Status() -> impl IntoView {
     let state = state();
     let words = move || state.words();
+    // Progress moves the bar alone: a button that is made anew cannot be pressed.
+    let shown = Memo::new(move |_| match state.drawing.get() {
+        Drawing::Running { .. } => Drawing::Running {
+            is_fetching_font: false,
+            share: 0.0,
+        },
+        other => other,
+    });
+    let what = move || match *state.drawing.read() {
+        Drawing::Running {
+            is_fetching_font: true,
+            ..
+        } => words().fetching_font,
+        _ => words().drawing,
+    };
+    let share = move || match *state.drawing.read() {
+        Drawing::Running { share, .. } => share.to_string(),
+        _ => String::new(),
+    };
     view! {
         <div class="status" role="status" data-testid="drawing">
-            {move || match state.drawing.get() {
+            {move || match shown.get() {
                 Drawing::Idle => None,
-                Drawing::Running { is_fetching_font, share } => {
-                    let what = if is_fetching_font { words().fetching_font } else { words().drawing };
+                Drawing::Running { .. } => {
                     Some(
                         view! {
                             <label class="progress">
                                 <span>{what}</span>
-                                <progress max="1" value=share.to_string()></progress>
+                                <progress max="1" value=share></progress>
                             </label>
                             <button class="quiet" on:click=move |_| rendering::cancel(state)>
                                 {words().cancel}

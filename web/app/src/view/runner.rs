@@ -156,7 +156,7 @@ fn TabFields() -> impl IntoView {
             }
                 .into_any()
         }
-        TabModel::Loading { progress, .. } => loading(state, &progress).into_any(),
+        TabModel::Loading { .. } => view! { <Loading/> }.into_any(),
         TabModel::Ready { info, .. } => {
             let device = match (&info.adapter, info.device.as_str()) {
                 (Some(adapter), _) => format!("WebGPU · {adapter}"),
@@ -219,7 +219,29 @@ fn device_word(state: State) -> &'static str {
     }
 }
 
-fn loading(state: State, progress: &LoadProgress) -> impl IntoView + use<> {
+/// What is being fetched or loaded, and how far.
+#[component]
+fn Loading() -> impl IntoView {
+    let state = state();
+    let what = move || loading_words(state, &state.load_progress.read());
+    let share = move || {
+        let progress = state.load_progress.read();
+        (progress.total > 0.0).then(|| (progress.bytes / progress.total).to_string())
+    };
+    view! {
+        <div class="loading">
+            <label class="progress">
+                <span>{what}</span>
+                <progress max="1" value=share></progress>
+            </label>
+            <button class="quiet" on:click=move |_| model::unload(state)>
+                {move || state.words().cancel}
+            </button>
+        </div>
+    }
+}
+
+fn loading_words(state: State, progress: &LoadProgress) -> String {
     let words = state.words();
     let what = match progress.stage.as_str() {
         "download" => words.stage_download,
@@ -233,19 +255,8 @@ fn loading(state: State, progress: &LoadProgress) -> impl IntoView + use<> {
         (bytes, 0.0) => bytes_shown(bytes),
         (bytes, total) => format!("{} / {}", bytes_shown(bytes), bytes_shown(total)),
     };
-    let share = (progress.total > 0.0).then(|| (progress.bytes / progress.total).to_string());
     let cached = if progress.from_cache { words.from_cache } else { "" };
-    view! {
-        <div class="loading">
-            <label class="progress">
-                <span>{format!("{what} {file} {bytes} {cached}")}</span>
-                <progress max="1" value=share></progress>
-            </label>
-            <button class="quiet" on:click=move |_| model::unload(state)>
-                {words.cancel}
-            </button>
-        </div>
-    }
+    format!("{what} {file} {bytes} {cached}")
 }
 
 /// Says why the model will run on the CPU, before it is loaded.

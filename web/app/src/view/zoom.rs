@@ -58,7 +58,11 @@ pub fn Zoom(zoomed: RwSignal<Option<usize>>) -> impl IntoView {
         let width_px = f64::from(tile.figures.width_px);
         let style = move || match scale.get() {
             None => String::new(),
-            Some(at) => format!("width:{}px;max-width:none;max-height:none", width_px * SCALES[at]),
+            // Enlarged, pixels are what is to be seen.
+            Some(at) => format!(
+                "width:{}px;max-width:none;max-height:none;image-rendering:pixelated",
+                width_px * SCALES[at]
+            ),
         };
         let label = format!("{} {}", words().page, index + 1);
         Some(view! { <img src=url alt=label style=style/> })
