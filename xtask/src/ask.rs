@@ -5,7 +5,10 @@ use crate::web;
 
 /// Builds page and `glyph`, and serves both. A page of the caller's own is not built over.
 pub fn serve(args: &[&str]) -> Result<()> {
-    if args.iter().any(|arg| arg.starts_with("--web") || *arg == "--help") {
+    if args
+        .iter()
+        .any(|arg| arg.starts_with("--web") || *arg == "--help")
+    {
         return glyph(&[&["serve"], args].concat());
     }
     let page = web::build()?.display().to_string();

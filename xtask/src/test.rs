@@ -177,7 +177,13 @@ fn wasm() -> Result<Option<Counts>> {
         command
     };
     run(&mut in_web(&["fmt", "--all", "--check"]))?;
-    let args = ["clippy", "--release", "--target", WASM_TARGET, "--workspace"];
+    let args = [
+        "clippy",
+        "--release",
+        "--target",
+        WASM_TARGET,
+        "--workspace",
+    ];
     let packages = ["--package", "glyph-render", "--package", "glyph-model"];
     let rules = ["--locked", "--", "-D", "warnings"];
     run(in_web(&args).args(packages).args(rules))?;
@@ -224,7 +230,10 @@ mod tests {
             ],
         ] {
             let message = selected(args).unwrap_err();
-            for part in ["--skip STEP", "fmt, clippy, tests, clients, doc, wasm, browser"] {
+            for part in [
+                "--skip STEP",
+                "fmt, clippy, tests, clients, doc, wasm, browser",
+            ] {
                 assert!(message.contains(part), "no {part:?} in {message}");
             }
         }

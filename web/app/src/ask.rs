@@ -41,18 +41,26 @@ pub fn ask(state: State, question: Question) {
     let id = state.exchanges.with_untracked(Vec::len);
     let name = state.model_name();
     let exchange = Exchange::new(id, &shown, name, pages.len(), words.waiting_start);
-    state.exchanges.update(|exchanges| exchanges.insert(0, exchange));
+    state
+        .exchanges
+        .update(|exchanges| exchanges.insert(0, exchange));
     spawn_local(async move {
         let clock = Clock::new();
         let outcome = run(state, exchange, &question, pages, &clock).await;
-        exchange.figures.update(|figures| figures.total_s = clock.seconds());
+        exchange
+            .figures
+            .update(|figures| figures.total_s = clock.seconds());
         exchange.progress.set(match outcome {
             Ok(reason) => Progress::Done(reason),
             Err(ChatError::Aborted) => Progress::Stopped,
             Err(ChatError::Gone) => {
                 let has_words = !exchange.raw.read_untracked().is_empty();
                 let words = state.words();
-                let reason = if has_words { words.server_broke_off } else { words.server_gone };
+                let reason = if has_words {
+                    words.server_broke_off
+                } else {
+                    words.server_gone
+                };
                 Progress::Failed(reason.to_owned())
             }
             Err(ChatError::Refused(reason)) => Progress::Failed(reason),
@@ -124,9 +132,13 @@ fn waiting(exchange: Exchange, what: String) {
 }
 
 fn first_word(exchange: Exchange, clock: &Clock) {
-    let first = exchange.figures.with_untracked(|figures| figures.first_token_s);
+    let first = exchange
+        .figures
+        .with_untracked(|figures| figures.first_token_s);
     if first.is_none() {
-        exchange.figures.update(|figures| figures.first_token_s = Some(clock.seconds()));
+        exchange
+            .figures
+            .update(|figures| figures.first_token_s = Some(clock.seconds()));
         exchange.progress.set(Progress::Streaming);
     }
 }
@@ -146,9 +158,9 @@ async fn ask_server(
 ) -> Result<String, ChatError> {
     let words = state.words();
     let settings = state.settings.get_untracked();
-    let model = state.server.with_untracked(|server| {
-        server.model(settings.server_model.as_deref())
-    });
+    let model = state
+        .server
+        .with_untracked(|server| server.model(settings.server_model.as_deref()));
     let model = model.ok_or_else(|| ChatError::Refused(words.server_not_ready.to_owned()))?;
     exchange.place.set(words.on_server.to_owned());
     waiting(exchange, words.waiting_server.to_owned());
@@ -168,7 +180,9 @@ async fn ask_server(
         if !piece.content.is_empty() || !piece.reasoning.is_empty() {
             first_word(exchange, clock);
             pieces += 1;
-            exchange.reasoning.update(|text| text.push_str(&piece.reasoning));
+            exchange
+                .reasoning
+                .update(|text| text.push_str(&piece.reasoning));
             exchange.raw.update(|text| text.push_str(&piece.content));
         }
         if let Some(finish_reason) = piece.finish_reason {
@@ -222,7 +236,9 @@ async fn ask_tab(
     let options: AskOptions = api::options();
     options.set_pages(&pages.iter().collect());
     options.set_question(question);
-    let max_tokens = state.settings.with_untracked(|settings| settings.max_tokens);
+    let max_tokens = state
+        .settings
+        .with_untracked(|settings| settings.max_tokens);
     options.set_max_tokens(max_tokens as f64);
     exchange.abort.with_value(|abort| {
         if let Some(abort) = abort {

@@ -68,7 +68,10 @@ pub fn download(blob: &Blob, name: &str) {
         return;
     };
     let link = leptos::prelude::document().create_element("a");
-    if let Some(link) = link.ok().and_then(|link| link.dyn_into::<HtmlAnchorElement>().ok()) {
+    if let Some(link) = link
+        .ok()
+        .and_then(|link| link.dyn_into::<HtmlAnchorElement>().ok())
+    {
         link.set_href(&url);
         link.set_download(name);
         link.click();

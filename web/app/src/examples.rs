@@ -90,7 +90,11 @@ const ZH: [Example; 4] = [
     },
     Example {
         name: "中英混排",
-        text: || format!("{STORY_ZH}\n\n{STORY_EN}\n\nGlyph 把长文本渲染成图像:1 个 vision token ≈ 多个字符。"),
+        text: || {
+            format!(
+                "{STORY_ZH}\n\n{STORY_EN}\n\nGlyph 把长文本渲染成图像:1 个 vision token ≈ 多个字符。"
+            )
+        },
         question: "第七本册子里写了什么?",
     },
 ];

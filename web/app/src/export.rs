@@ -45,7 +45,11 @@ pub fn conversation(state: State) {
         Drawing::Done(summary) => json!(summary.style),
         _ => json!(null),
     };
-    let records: Vec<_> = exchanges.iter().rev().map(|exchange| exchange.record()).collect();
+    let records: Vec<_> = exchanges
+        .iter()
+        .rev()
+        .map(|exchange| exchange.record())
+        .collect();
     let file = state.text.with_untracked(|text| text.file.clone());
     let conversation = json!({
         "characters": state.text.with_untracked(|text| text.content.chars().count()),

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use gloo_timers::future::TimeoutFuture;
 use glyph_web_core::accounting::{kv_bytes_per_token, size_rules};
 use glyph_web_core::messages::LoadedModel;
 use glyph_web_core::settings::Runner;
-use gloo_timers::future::TimeoutFuture;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use serde::Deserialize;
@@ -104,7 +104,9 @@ pub fn read_built_in(state: State) {
             Ok(built_in) => state.built_in.set(Some(Arc::new(built_in))),
             Err(JsError::Aborted) => {}
             Err(JsError::Failed(reason)) => {
-                state.notice.set(Some(state.words().page_incomplete(&reason)));
+                state
+                    .notice
+                    .set(Some(state.words().page_incomplete(&reason)));
             }
         }
     });
@@ -211,19 +213,24 @@ pub fn follow_tokens(state: State) {
         spawn_local(async move {
             // While the text is typed, nobody is asked for every letter.
             TimeoutFuture::new(PATIENCE_MS).await;
-            if !state.text.with_untracked(|now| Arc::ptr_eq(&now.content, &text)) {
+            if !state
+                .text
+                .with_untracked(|now| Arc::ptr_eq(&now.content, &text))
+            {
                 return;
             }
             let tokens = match (runner, model) {
                 (Runner::Tab, TabModel::Ready { model, .. }) => {
-                    browser::awaited::<usize>(model.count_tokens(&text)).await.ok()
+                    browser::awaited::<usize>(model.count_tokens(&text))
+                        .await
+                        .ok()
                 }
-                (Runner::Server, _) if is_ready => {
-                    crate::server::count_tokens(state, &text).await
-                }
+                (Runner::Server, _) if is_ready => crate::server::count_tokens(state, &text).await,
                 _ => None,
             };
-            let is_same = state.text.with_untracked(|now| Arc::ptr_eq(&now.content, &text));
+            let is_same = state
+                .text
+                .with_untracked(|now| Arc::ptr_eq(&now.content, &text));
             if is_same && tokens.is_some() {
                 state.text_tokens.set(tokens);
             }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use glyph_web_core::messages::{PageFigures, RenderSummary, SizeRules};
 use gloo_timers::future::TimeoutFuture;
+use glyph_web_core::messages::{PageFigures, RenderSummary, SizeRules};
 use js_sys::{Array, Reflect};
 use leptos::prelude::*;
 use leptos::task::spawn_local;

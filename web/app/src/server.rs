@@ -8,9 +8,7 @@ use leptos::task::spawn_local;
 use serde_json::{Value, json};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{
-    AbortSignal, Blob, FileReader, ReadableStreamDefaultReader, RequestInit, Response,
-};
+use web_sys::{AbortSignal, Blob, FileReader, ReadableStreamDefaultReader, RequestInit, Response};
 
 use crate::browser::JsError;
 use crate::state::State;
@@ -65,7 +63,9 @@ impl ServerState {
     /// The chosen model if the server has it, else its first.
     pub fn find(&self, chosen: Option<&str>) -> Option<&ServedModel> {
         let models = self.models();
-        let chosen = models.iter().find(|model| Some(model.id.as_str()) == chosen);
+        let chosen = models
+            .iter()
+            .find(|model| Some(model.id.as_str()) == chosen);
         chosen.or(models.first())
     }
 
@@ -93,7 +93,9 @@ pub fn follow(state: State) {
 
 /// Asks for the models.
 pub async fn connect(state: State, server: String) {
-    let is_chosen = state.settings.with_untracked(|settings| settings.runner.is_some());
+    let is_chosen = state
+        .settings
+        .with_untracked(|settings| settings.runner.is_some());
     if server.is_empty() && !is_chosen && !is_served_by_api().await {
         state.server.set(ServerState::NoServer);
         return;
@@ -101,7 +103,11 @@ pub async fn connect(state: State, server: String) {
     state.server.set(ServerState::Asking);
     let found = models(state, &server).await;
     // The person may have typed on.
-    if state.settings.with_untracked(|settings| settings.server_route("")) == server {
+    if state
+        .settings
+        .with_untracked(|settings| settings.server_route(""))
+        == server
+    {
         state.server.set(match found {
             Ok(models) => ServerState::Ready(models),
             Err(reason) => ServerState::Failed(reason),
@@ -115,7 +121,9 @@ async fn is_served_by_api() -> bool {
     let init = RequestInit::new();
     init.set_method("HEAD");
     let response = JsFuture::from(window().fetch_with_str_and_init("./", &init)).await;
-    let response = response.ok().and_then(|response| response.dyn_into::<Response>().ok());
+    let response = response
+        .ok()
+        .and_then(|response| response.dyn_into::<Response>().ok());
     response.is_some_and(|response| response.headers().has(REQUEST_ID).unwrap_or(false))
 }
 
@@ -175,19 +183,26 @@ async fn body_json(response: &Response) -> Value {
     let Ok(text) = response.text() else {
         return Value::Null;
     };
-    let text = JsFuture::from(text).await.ok().and_then(|text| text.as_string());
+    let text = JsFuture::from(text)
+        .await
+        .ok()
+        .and_then(|text| text.as_string());
     serde_json::from_str(&text.unwrap_or_default()).unwrap_or(Value::Null)
 }
 
 /// Counts the tokens of a text by the server's tokenizer; `None` where it has no such route.
 pub async fn count_tokens(state: State, text: &str) -> Option<usize> {
-    let server = state.settings.with_untracked(|settings| settings.server_route(""));
+    let server = state
+        .settings
+        .with_untracked(|settings| settings.server_route(""));
     let count = async |content: &str| -> Option<u64> {
         let body = json!({"messages": [{"role": "user", "content": content}]});
         let init = RequestInit::new();
         init.set_method("POST");
         init.set_body(&body.to_string().into());
-        let response = send(state, &format!("{server}/v1/tokenize"), &init).await.ok()?;
+        let response = send(state, &format!("{server}/v1/tokenize"), &init)
+            .await
+            .ok()?;
         body_json(&response).await.get("text_tokens")?.as_u64()
     };
     // The template's own tokens are not the text's.
@@ -252,7 +267,9 @@ pub async fn chat(
     init.set_method("POST");
     init.set_body(&body.to_string().into());
     init.set_signal(request.signal.as_ref());
-    let server = state.settings.with_untracked(|settings| settings.server_route(""));
+    let server = state
+        .settings
+        .with_untracked(|settings| settings.server_route(""));
     let response = send(state, &format!("{server}/v1/chat/completions"), &init).await?;
     if !response.ok() {
         let status = response.status();
@@ -284,7 +301,11 @@ pub async fn chat(
         }
         whole.into_iter().for_each(&mut on_piece);
     }
-    if is_finished { Ok(()) } else { Err(ChatError::Gone) }
+    if is_finished {
+        Ok(())
+    } else {
+        Err(ChatError::Gone)
+    }
 }
 
 async fn next_bytes(reader: &ReadableStreamDefaultReader) -> Result<Option<Vec<u8>>, JsError> {

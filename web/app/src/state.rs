@@ -156,10 +156,12 @@ impl State {
 
     /// The page's language.
     pub fn language(self) -> Language {
-        self.settings.with(|settings| settings.language).unwrap_or_else(|| {
-            let tag = window().navigator().language().unwrap_or_default();
-            Language::of_browser(&tag)
-        })
+        self.settings
+            .with(|settings| settings.language)
+            .unwrap_or_else(|| {
+                let tag = window().navigator().language().unwrap_or_default();
+                Language::of_browser(&tag)
+            })
     }
 
     /// The page's words.
@@ -178,7 +180,9 @@ impl State {
         match self.runner() {
             Runner::Server => {
                 let chosen = self.settings.with(|settings| settings.server_model.clone());
-                self.server.with(|server| server.model(chosen.as_deref())).unwrap_or_default()
+                self.server
+                    .with(|server| server.model(chosen.as_deref()))
+                    .unwrap_or_default()
             }
             Runner::Tab => self.model.with(|model| match model.info() {
                 Some(info) => info.name.clone(),
@@ -190,7 +194,11 @@ impl State {
     /// Name of the model that this tab would load.
     pub fn tab_model_name(self) -> String {
         let url = self.settings.with(|settings| settings.model_url.clone());
-        let name = url.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+        let name = url
+            .trim_end_matches('/')
+            .rsplit('/')
+            .next()
+            .unwrap_or_default();
         if name.is_empty() {
             let built_in = self.built_in.get();
             return built_in.map(|model| model.name.clone()).unwrap_or_default();
@@ -235,7 +243,9 @@ impl State {
         if let Some(built_in) = self.answering_built_in() {
             return (built_in.kv_bytes_per_token, true);
         }
-        let loaded = self.model.with(|model| model.info().map(|info| info.kv_bytes_per_token));
+        let loaded = self
+            .model
+            .with(|model| model.info().map(|info| info.kv_bytes_per_token));
         match (self.runner(), loaded) {
             (Runner::Tab, Some(bytes)) => (bytes, true),
             _ => (KV_BYTES_OF_9B, false),

@@ -44,7 +44,8 @@ impl Accounting {
 
     /// Bytes of keys and values of the text.
     pub fn kv_bytes_of_text(&self) -> Option<usize> {
-        self.text_tokens.map(|tokens| tokens * self.kv_bytes_per_token)
+        self.text_tokens
+            .map(|tokens| tokens * self.kv_bytes_per_token)
     }
 }
 
@@ -142,6 +143,9 @@ mod tests {
     fn numbers_are_shown_short() {
         let bytes = [999.0, 1000.0, 999_960.0, 7_166_928.0, 1.5e12].map(bytes_shown);
         assert_eq!(bytes, ["999 B", "1 KB", "1.0 MB", "7.2 MB", "1.5 TB"]);
-        assert_eq!([7, 1234, 1234567].map(count_shown), ["7", "1,234", "1,234,567"]);
+        assert_eq!(
+            [7, 1234, 1234567].map(count_shown),
+            ["7", "1,234", "1,234,567"]
+        );
     }
 }

@@ -150,7 +150,12 @@ mod tests {
     fn addresses_are_taken_with_and_without_their_end() {
         let mut settings = Settings::default();
         assert_eq!(settings.server_route("/v1/models"), "/v1/models");
-        for server in ["http://h:1", "http://h:1/", "http://h:1/v1", " http://h:1/v1/ "] {
+        for server in [
+            "http://h:1",
+            "http://h:1/",
+            "http://h:1/v1",
+            " http://h:1/v1/ ",
+        ] {
             settings.server = server.to_owned();
             assert_eq!(settings.server_route("/v1/models"), "http://h:1/v1/models");
         }

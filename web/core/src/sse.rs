@@ -32,10 +32,16 @@ impl EventStream {
     /// Where the first event ends and where the next begins: behind an empty line.
     fn end_of_event(&self) -> Option<(usize, usize)> {
         let found = |mark: &[u8]| {
-            let at = self.bytes.windows(mark.len()).position(|window| window == mark);
+            let at = self
+                .bytes
+                .windows(mark.len())
+                .position(|window| window == mark);
             at.map(|at| (at, at + mark.len()))
         };
-        [found(b"\n\n"), found(b"\r\n\r\n")].into_iter().flatten().min()
+        [found(b"\n\n"), found(b"\r\n\r\n")]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }
 
@@ -106,7 +112,11 @@ impl ChatEvent {
 pub fn error_message(value: &Value) -> Option<String> {
     let error = value.get("error")?;
     let message = error.get("message").or(Some(error)).and_then(Value::as_str);
-    Some(message.unwrap_or("the server failed without saying why").to_owned())
+    Some(
+        message
+            .unwrap_or("the server failed without saying why")
+            .to_owned(),
+    )
 }
 
 #[cfg(test)]

@@ -24,7 +24,11 @@ mod tests {
         for (text, thinking, answer) in [
             ("42", "", "42"),
             ("<think>six times", "six times", ""),
-            ("<think>six times seven</think>\n42", "six times seven", "42"),
+            (
+                "<think>six times seven</think>\n42",
+                "six times seven",
+                "42",
+            ),
             ("a <think>b</think>", "", "a <think>b</think>"),
         ] {
             assert_eq!(split_thinking(text), (thinking, answer), "{text}");

@@ -47,7 +47,9 @@ pub async fn pages(message: &JsValue) -> Result<Vec<Vec<u8>>, String> {
     let blobs = Reflect::get(message, &"pages".into()).unwrap_or(JsValue::UNDEFINED);
     let mut pages = Vec::new();
     for blob in Array::from(&blobs).iter() {
-        let blob: Blob = blob.dyn_into().map_err(|_| "a page is no Blob".to_owned())?;
+        let blob: Blob = blob
+            .dyn_into()
+            .map_err(|_| "a page is no Blob".to_owned())?;
         let buffer = JsFuture::from(blob.array_buffer()).await;
         let buffer = buffer.map_err(|error| js_message(&error))?;
         pages.push(Uint8Array::new(&buffer).to_vec());
@@ -62,11 +64,16 @@ impl Job {
         let checkpoint = state.model()?;
         let settings = &checkpoint.settings;
         let images = self.pages.iter().map(|page| RgbImage::decode(page));
-        let images = images.collect::<glyph_model::Result<Vec<_>>>().map_err(described)?;
+        let images = images
+            .collect::<glyph_model::Result<Vec<_>>>()
+            .map_err(described)?;
         let images = settings.preprocess(&images).map_err(described)?;
         let grids: Vec<_> = images.iter().map(|image| image.grid).collect();
         let message = Message::pages_and_question(images.len(), &self.question);
-        let prompt = settings.encoder.encode(&[message], &grids).map_err(described)?;
+        let prompt = settings
+            .encoder
+            .encode(&[message], &grids)
+            .map_err(described)?;
 
         let mut options = Generation::from_checkpoint(&checkpoint);
         options.prefill_chunk = PREFILL_CHUNK;

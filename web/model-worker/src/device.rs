@@ -87,7 +87,11 @@ async fn adapter() -> Result<String, String> {
     let mut words: Vec<String> = words.collect();
     words.dedup();
     let name = words.join(" ");
-    Ok(if name.is_empty() { "unnamed".to_owned() } else { name })
+    Ok(if name.is_empty() {
+        "unnamed".to_owned()
+    } else {
+        name
+    })
 }
 
 /// Some drivers compute wrong numbers and say nothing.

@@ -123,8 +123,8 @@ impl Files {
 
 /// Names of the shards that an index lists.
 fn shards(index: &[u8]) -> Result<Vec<String>, String> {
-    let index: serde_json::Value = serde_json::from_slice(index)
-        .map_err(|error| format!("{INDEX} is not valid: {error}"))?;
+    let index: serde_json::Value =
+        serde_json::from_slice(index).map_err(|error| format!("{INDEX} is not valid: {error}"))?;
     let map = index.get("weight_map").and_then(|map| map.as_object());
     let map = map.ok_or_else(|| format!("{INDEX} has no weight_map"))?;
     let names = map.values().filter_map(|name| name.as_str());
@@ -213,7 +213,9 @@ impl<'a> Reader<'a> {
         let header = |name: &str| response.headers().get(name).ok().flatten();
         let total = match header("content-encoding") {
             Some(_) => 0,
-            None => header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0),
+            None => header("content-length")
+                .and_then(|length| length.parse().ok())
+                .unwrap_or(0),
         };
         let mut bytes = Vec::with_capacity(total);
         let Some(body) = response.body() else {
@@ -277,5 +279,7 @@ async fn open_cache() -> Result<Cache, String> {
     }
     let caches: web_sys::CacheStorage = caches.unchecked_into();
     let cache = JsFuture::from(caches.open(CACHE)).await;
-    cache.map(JsCast::unchecked_into).map_err(|error| js_message(&error))
+    cache
+        .map(JsCast::unchecked_into)
+        .map_err(|error| js_message(&error))
 }

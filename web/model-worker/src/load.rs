@@ -39,12 +39,21 @@ pub async fn load(
     let progress = |stage, bytes| {
         let total = weights.stored_bytes();
         let bytes = bytes * total / (2 * total).max(1);
-        reply.send("progress", &Progress { stage, bytes, total });
+        reply.send(
+            "progress",
+            &Progress {
+                stage,
+                bytes,
+                total,
+            },
+        );
     };
     progress("warmUp", 0);
     let opened = device::open(choice).await?;
     progress("weights", 0);
-    let loaded = settings.load(&weights, &opened.device, DTYPE, |bytes| progress("weights", bytes));
+    let loaded = settings.load(&weights, &opened.device, DTYPE, |bytes| {
+        progress("weights", bytes)
+    });
     let checkpoint = loaded.map_err(described)?;
     let settings = &checkpoint.settings;
     let rules = settings.preprocessor.size_rules();
@@ -73,11 +82,16 @@ pub async fn load(
 
 /// The checkpoint's `render.json`.
 fn style(files: &Files) -> Result<Option<Map<String, Value>>, String> {
-    let Some(json) = files.read("render.json").map_err(|error| error.to_string())? else {
+    let Some(json) = files
+        .read("render.json")
+        .map_err(|error| error.to_string())?
+    else {
         return Ok(None);
     };
     let style = serde_json::from_slice(&json);
-    style.map(Some).map_err(|error| format!("render.json is not valid: {error}"))
+    style
+        .map(Some)
+        .map_err(|error| format!("render.json is not valid: {error}"))
 }
 
 /// Whether a token of text is one byte.

@@ -2,10 +2,10 @@
 
 use glyph_page_tokens::SizeRules;
 use glyph_render::{RenderReport, RenderStyle, Renderer};
+use glyph_web_core::messages::SizeRules as Rules;
 use glyph_web_core::messages::{
     BorrowedFont, FontFile, MissingCharacter, PageFigures, RenderSummary, Style, Substitution,
 };
-use glyph_web_core::messages::SizeRules as Rules;
 use glyph_worker::{Reply, described, now_ms, pause};
 use js_sys::{Array, Reflect, Uint8Array};
 use serde::Serialize;

@@ -19,7 +19,9 @@ pub async fn fetch(url: &str) -> Result<Option<Response>, String> {
     match response.status() {
         404 => Ok(None),
         200..=299 => Ok(Some(response)),
-        status => Err(format!("{url} cannot be fetched: the host answers {status}")),
+        status => Err(format!(
+            "{url} cannot be fetched: the host answers {status}"
+        )),
     }
 }
 

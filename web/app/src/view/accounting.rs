@@ -15,7 +15,10 @@ pub fn Figures() -> impl IntoView {
     let is_whole = move || matches!(*state.drawing.read(), Drawing::Done(_));
     let ratio = move |of: fn(&Accounting) -> Option<f64>| {
         let ratio = figures.with(of).filter(|_| is_whole());
-        ratio.map_or_else(|| words().unknown_yet.to_owned(), |ratio| format!("{ratio:.1}"))
+        ratio.map_or_else(
+            || words().unknown_yet.to_owned(),
+            |ratio| format!("{ratio:.1}"),
+        )
     };
     let tokens = move || {
         let tokens = figures.with(|figures| figures.text_tokens);
@@ -28,7 +31,9 @@ pub fn Figures() -> impl IntoView {
     let kv = move || {
         let figures = figures.get();
         let pages = bytes_shown(figures.kv_bytes_of_pages() as f64);
-        let text = figures.kv_bytes_of_text().map(|bytes| bytes_shown(bytes as f64));
+        let text = figures
+            .kv_bytes_of_text()
+            .map(|bytes| bytes_shown(bytes as f64));
         match text.filter(|_| is_whole()) {
             Some(text) => format!("{pages} · {} {text}", words().kv_text),
             None => pages,
@@ -36,7 +41,11 @@ pub fn Figures() -> impl IntoView {
     };
     let kv_label = move || {
         let (_, is_own) = state.kv_bytes_per_token();
-        let whose = if is_own { words().kv_of_model } else { words().kv_of_9b };
+        let whose = if is_own {
+            words().kv_of_model
+        } else {
+            words().kv_of_9b
+        };
         format!("{} ({whose})", words().kv_pages)
     };
     let count = move |of: fn(&Accounting) -> usize| move || count_shown(figures.with(of));

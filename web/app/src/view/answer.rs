@@ -22,7 +22,9 @@ pub fn Answer(exchange: Exchange) -> impl IntoView {
         Progress::Failed(_) => words().failed.to_owned(),
     };
     let failure = move || match exchange.progress.get() {
-        Progress::Failed(reason) => Some(view! { <p class="notice error" role="alert">{reason}</p> }),
+        Progress::Failed(reason) => {
+            Some(view! { <p class="notice error" role="alert">{reason}</p> })
+        }
         _ => None,
     };
     let hint = move || match exchange.progress.get() {

@@ -155,14 +155,18 @@ fn limit(state: State) -> Option<String> {
     let words = state.words();
     let (context, most_pages) = match state.runner() {
         Runner::Server => {
-            let chosen = state.settings.with(|settings| settings.server_model.clone());
+            let chosen = state
+                .settings
+                .with(|settings| settings.server_model.clone());
             state.server.with(|server| {
                 let model = server.find(chosen.as_deref())?;
                 Some((model.context_tokens, model.max_pages))
             })?
         }
         Runner::Tab => {
-            let context = state.model.with(|model| model.info().map(|info| info.context_tokens));
+            let context = state
+                .model
+                .with(|model| model.info().map(|info| info.context_tokens));
             (context, None)
         }
     };

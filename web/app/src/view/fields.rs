@@ -16,8 +16,16 @@ pub fn NumberField<L>(
 where
     L: Fn() -> &'static str + Send + 'static,
 {
-    let shown = move || value.get().map(|value| value.to_string()).unwrap_or_default();
-    let (least, most) = (min.parse().unwrap_or(f64::MIN), max.parse().unwrap_or(f64::MAX));
+    let shown = move || {
+        value
+            .get()
+            .map(|value| value.to_string())
+            .unwrap_or_default()
+    };
+    let (least, most) = (
+        min.parse().unwrap_or(f64::MIN),
+        max.parse().unwrap_or(f64::MAX),
+    );
     let on_change = move |event| {
         let number = event_target_value(&event).trim().parse::<f64>().ok();
         set.run(number.map(|number| number.clamp(least, most)));

@@ -15,7 +15,9 @@ pub fn Header() -> impl IntoView {
             "zh" => Language::Zh,
             _ => Language::En,
         };
-        state.settings.update(|settings| settings.language = Some(language));
+        state
+            .settings
+            .update(|settings| settings.language = Some(language));
     };
     let choose_theme = move |event| {
         let theme = match event_target_value(&event).as_str() {

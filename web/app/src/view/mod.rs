@@ -79,7 +79,11 @@ fn follow_language_and_theme(state: State) {
     };
     Effect::new(move || {
         set("lang", state.language().tag());
-        document().set_title(&format!("{} · {}", state.words().title, state.words().tagline));
+        document().set_title(&format!(
+            "{} · {}",
+            state.words().title,
+            state.words().tagline
+        ));
         let theme = state.settings.with(|settings| settings.theme);
         set(
             "data-theme",

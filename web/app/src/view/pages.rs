@@ -131,7 +131,11 @@ fn notes(state: State, summary: &RenderSummary) -> impl IntoView + use<> {
         .collect();
     let more = summary.missing.len().saturating_sub(MOST_LISTED);
     let missing = (!missing.is_empty()).then(|| {
-        let more = if more > 0 { format!(" +{more}") } else { String::new() };
+        let more = if more > 0 {
+            format!(" +{more}")
+        } else {
+            String::new()
+        };
         let list = format!("{} {}{more}", words.missing_characters, missing.join(", "));
         view! { <p class="notice warning" data-testid="missing">{list}</p> }
     });
@@ -165,7 +169,9 @@ fn Gallery(zoomed: RwSignal<Option<usize>>) -> impl IntoView {
     let shown = move || {
         let n_shown = n_shown.get();
         let of_tiles = |tiles: &Vec<Tile>| -> Vec<(u32, usize)> {
-            let keys = tiles.iter().map(|tile| (tile.drawing_id, tile.figures.index));
+            let keys = tiles
+                .iter()
+                .map(|tile| (tile.drawing_id, tile.figures.index));
             keys.take(n_shown).collect()
         };
         state.tiles.with(of_tiles)
@@ -224,7 +230,9 @@ pub fn object_url(tile: &Tile) -> Option<String> {
 #[component]
 fn PageTile(index: usize, zoomed: RwSignal<Option<usize>>) -> impl IntoView {
     let state = state();
-    let tile = state.tiles.with_untracked(|tiles| tiles.get(index).cloned());
+    let tile = state
+        .tiles
+        .with_untracked(|tiles| tiles.get(index).cloned());
     let picture = tile.and_then(|tile| {
         let url = object_url(&tile)?;
         let (width, height) = (tile.figures.width_px, tile.figures.height_px);

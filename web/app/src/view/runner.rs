@@ -59,7 +59,9 @@ fn ServerFields() -> impl IntoView {
         ServerState::Ready(_) => None,
         ServerState::Failed(reason) => {
             let retry = move |_| {
-                let server = state.settings.with_untracked(|settings| settings.server_route(""));
+                let server = state
+                    .settings
+                    .with_untracked(|settings| settings.server_route(""));
                 spawn_local(server::connect(state, server));
             };
             Some(
@@ -69,7 +71,7 @@ fn ServerFields() -> impl IntoView {
                         <button class="quiet" on:click=retry>{words().server_retry}</button>
                     </p>
                 }
-                    .into_any(),
+                .into_any(),
             )
         }
     };
@@ -147,14 +149,17 @@ fn TabFields() -> impl IntoView {
     };
     let status = move || match state.model.get() {
         TabModel::None => {
-            let size = state.built_in.get().filter(|built_in| built_in.name == state.model_name());
+            let size = state
+                .built_in
+                .get()
+                .filter(|built_in| built_in.name == state.model_name());
             let size = size.map(|built_in| format!(" ({})", bytes_shown(built_in.bytes as f64)));
             view! {
                 <button on:click=load data-testid="load">
                     {words().load_model} {size}
                 </button>
             }
-                .into_any()
+            .into_any()
         }
         TabModel::Loading { .. } => view! { <Loading/> }.into_any(),
         TabModel::Ready { info, .. } => {
@@ -163,7 +168,11 @@ fn TabFields() -> impl IntoView {
                 (None, "webgpu") => "WebGPU".to_owned(),
                 _ => words().on_cpu.to_owned(),
             };
-            let cached = if info.from_cache { words().from_cache } else { "" };
+            let cached = if info.from_cache {
+                words().from_cache
+            } else {
+                ""
+            };
             let size = bytes_shown(info.bytes as f64);
             let fallback = info.fallback_reason.clone().map(|reason| {
                 view! { <p class="notice warning">{words().fallback} " " {reason}</p> }
@@ -185,15 +194,13 @@ fn TabFields() -> impl IntoView {
             }
                 .into_any()
         }
-        TabModel::Failed(reason) => {
-            view! {
-                <p class="notice error" data-testid="tab-failed">
-                    <span>{words().model_failed} {reason}</span>
-                    <button class="quiet" on:click=load>{words().server_retry}</button>
-                </p>
-            }
-                .into_any()
+        TabModel::Failed(reason) => view! {
+            <p class="notice error" data-testid="tab-failed">
+                <span>{words().model_failed} {reason}</span>
+                <button class="quiet" on:click=load>{words().server_retry}</button>
+            </p>
         }
+        .into_any(),
     };
     view! {
         <div role="status" data-testid="tab-status">{status}</div>
@@ -255,7 +262,11 @@ fn loading_words(state: State, progress: &LoadProgress) -> String {
         (bytes, 0.0) => bytes_shown(bytes),
         (bytes, total) => format!("{} / {}", bytes_shown(bytes), bytes_shown(total)),
     };
-    let cached = if progress.from_cache { words.from_cache } else { "" };
+    let cached = if progress.from_cache {
+        words.from_cache
+    } else {
+        ""
+    };
     format!("{what} {file} {bytes} {cached}")
 }
 
@@ -270,7 +281,9 @@ fn WebGpuNote() -> impl IntoView {
     });
     let note = move || {
         let words = state.words();
-        let is_cpu = state.settings.with(|settings| settings.device == DeviceChoice::Cpu);
+        let is_cpu = state
+            .settings
+            .with(|settings| settings.device == DeviceChoice::Cpu);
         let note = match problem.get()?.as_str() {
             _ if is_cpu => return None,
             "insecure" => words.webgpu_insecure,
@@ -323,8 +336,7 @@ fn TabOptions() -> impl IntoView {
             ("cpu", DeviceChoice::Cpu, words().device_cpu),
         ]
         .map(|(value, device, label)| {
-            let is_chosen =
-                move || state.settings.with(|settings| settings.device == device);
+            let is_chosen = move || state.settings.with(|settings| settings.device == device);
             view! { <option value=value prop:selected=is_chosen>{label}</option> }
         })
         .collect_view()
@@ -376,8 +388,9 @@ fn Kept() -> impl IntoView {
         });
     };
     Effect::new(move || {
-        let is_settled =
-            state.model.with(|model| !matches!(model, TabModel::Loading { .. }));
+        let is_settled = state
+            .model
+            .with(|model| !matches!(model, TabModel::Loading { .. }));
         if is_settled {
             look();
         }

@@ -17,7 +17,9 @@ pub fn StyleFields() -> impl IntoView {
     let words = move || state.words();
     let style = Memo::new(move |_| state.settings.with(|settings| settings.style.clone()));
     let change = move |change: &dyn Fn(&mut StyleChanges)| {
-        state.settings.update(|settings| change(&mut settings.style));
+        state
+            .settings
+            .update(|settings| change(&mut settings.style));
     };
     let bases = Signal::derive(move || {
         vec![
@@ -69,8 +71,7 @@ pub fn StyleFields() -> impl IntoView {
     };
     let sizes = PAGE_SIZES
         .map(|size| {
-            let is_chosen =
-                move || style.with(|style| style.page_size.as_deref() == Some(size));
+            let is_chosen = move || style.with(|style| style.page_size.as_deref() == Some(size));
             view! { <option value=size prop:selected=is_chosen>{size.replace(',', " × ")}</option> }
         })
         .collect_view();

@@ -28,12 +28,17 @@ pub fn TextPanel() -> impl IntoView {
     let is_dragging = RwSignal::new(false);
     let is_edited_whole = RwSignal::new(false);
     let is_long = Memo::new(move |_| {
-        let is_long = state.text.with(|text| text.content.len() > MOST_EDITED_BYTES);
+        let is_long = state
+            .text
+            .with(|text| text.content.len() > MOST_EDITED_BYTES);
         is_long && !is_edited_whole.get()
     });
     // Another text is not edited whole because the one before was.
     Effect::new(move || {
-        if state.text.with(|text| text.content.len() <= MOST_EDITED_BYTES) {
+        if state
+            .text
+            .with(|text| text.content.len() <= MOST_EDITED_BYTES)
+        {
             is_edited_whole.set(false);
         }
     });
@@ -123,7 +128,9 @@ fn Editor() -> impl IntoView {
     };
     // A long text never enters the field.
     let on_paste = move |event: ev::ClipboardEvent| {
-        let pasted = event.clipboard_data().and_then(|data| data.get_data("text").ok());
+        let pasted = event
+            .clipboard_data()
+            .and_then(|data| data.get_data("text").ok());
         let (Some(pasted), Some(field)) = (pasted, field.get_untracked()) else {
             return;
         };
@@ -194,7 +201,9 @@ fn note(state: State) -> Option<String> {
         let characters = count_shown(text.content.chars().count());
         let (name, encoding) = (&file.name, &file.encoding);
         let (from, unit) = (words.from_file, words.characters);
-        Some(format!("{from} {name} · {encoding} · {size} · {characters} {unit}"))
+        Some(format!(
+            "{from} {name} · {encoding} · {size} · {characters} {unit}"
+        ))
     })
 }
 
