@@ -1,6 +1,19 @@
 //! Building and running `glyph`.
 
 use crate::command::{Result, cargo, root};
+use crate::web;
+
+/// Builds page and `glyph`, and serves both. A page of the caller's own is not built over.
+pub fn serve(args: &[&str]) -> Result<()> {
+    if args
+        .iter()
+        .any(|arg| arg.starts_with("--web") || *arg == "--help")
+    {
+        return glyph(&[&["serve"], args].concat());
+    }
+    let page = web::build()?.display().to_string();
+    glyph(&[&["serve", "--web", page.as_str()], args].concat())
+}
 
 /// Builds `glyph` and runs it in the caller's directory, so that relative paths mean what they say.
 ///

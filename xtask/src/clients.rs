@@ -51,7 +51,7 @@ pub fn run() -> Result<Option<Counts>> {
 }
 
 /// Where cargo has put this program, and `glyph` beside it.
-fn release_directory() -> Result<PathBuf> {
+pub fn release_directory() -> Result<PathBuf> {
     let program = env::current_exe().map_err(|error| format!("where is this program: {error}"))?;
     let directory = program.parent().map(Path::to_owned);
     directory.ok_or_else(|| format!("{} has no directory", program.display()))
@@ -77,7 +77,7 @@ fn python(installed: &Path, tests: &Path) -> Result<PathBuf> {
 }
 
 /// What `package-lock.json` names, in `node_modules` beside it.
-fn node_modules(tests: &Path) -> Result<()> {
+pub fn node_modules(tests: &Path) -> Result<()> {
     install::node()?;
     let wanted = tests.join("package-lock.json");
     let stamp = tests.join("node_modules/.installed.json");

@@ -56,6 +56,36 @@ pub fn node() -> Result<()> {
     apt_install(&missing)
 }
 
+/// A package of npm, in a directory of its own.
+pub fn npm_install(directory: &Path, package: &str) -> Result<()> {
+    node()?;
+    let failed = |error: std::io::Error| format!("{}: {error}", directory.display());
+    fs::create_dir_all(directory).map_err(failed)?;
+    let mut npm = Command::new("npm");
+    npm.args([
+        "install",
+        "--no-audit",
+        "--no-fund",
+        "--no-save",
+        "--prefix",
+    ]);
+    run(npm.arg(directory).arg(package))
+}
+
+/// Debian's Chromium.
+pub fn chromium() -> Result<PathBuf> {
+    let found = || {
+        let paths = std::env::var_os("PATH").unwrap_or_default();
+        let programs = std::env::split_paths(&paths).map(|path| path.join("chromium"));
+        programs.into_iter().find(|program| program.is_file())
+    };
+    if let Some(program) = found() {
+        return Ok(program);
+    }
+    apt_install(&["chromium"])?;
+    found().ok_or_else(|| "chromium is not on the search path after its installation".to_owned())
+}
+
 /// A directory with Debian's `prometheus` and `promtool`, where they are not on the search path
 /// already. The package is unpacked, not installed: installing it would start a service. Says so
 /// where it cannot be had.

@@ -3,12 +3,14 @@
 //! This package has no dependencies, so that it is there in a second.
 
 mod ask;
+mod browser;
 mod clients;
 mod command;
 mod counts;
 mod install;
 mod test;
 mod tests_run;
+mod web;
 
 use std::process::ExitCode;
 
@@ -16,14 +18,17 @@ const HELP: &str = "\
 Usage: cargo xtask COMMAND
 
 Commands:
-  serve [ARGS]      build glyph and run `glyph serve ARGS`
+  serve [ARGS]      build page and glyph, and run `glyph serve ARGS`
   ask [ARGS]        build glyph and run `glyph ask ARGS`
   glyph ARGS        build glyph and run it
   test [--skip STEP]…
-                    every check, or all but some: fmt, clippy, tests, clients, doc, wasm
+                    every check, or all but some: fmt, clippy, tests, clients, doc, wasm,
+                    browser
   fmt               format all code
-  clippy, tests, clients, doc, wasm-check
+  clippy, tests, clients, doc, wasm-check, browser
                     one step of `test`
+  web               build the page into dist/
+  web-sizes         sizes of its files
   help              this text
 
 Everything that a command needs and that rustup, pip, npm or apt can install is installed.";
@@ -36,13 +41,16 @@ fn main() -> ExitCode {
             println!("{HELP}");
             Ok(())
         }
-        ["serve", rest @ ..] => ask::glyph(&[&["serve"], rest].concat()),
+        ["serve", rest @ ..] => ask::serve(rest),
         ["ask", rest @ ..] => ask::glyph(&[&["ask"], rest].concat()),
         ["glyph", rest @ ..] => ask::glyph(rest),
         ["test", rest @ ..] => test::all(rest),
         ["fmt"] => test::format(),
         ["wasm-check"] => test::one("wasm"),
-        [step @ ("clippy" | "tests" | "clients" | "doc")] => test::one(step),
+        ["web"] => web::build().map(|dist| println!("{} is built", dist.display())),
+        ["web-assets"] => web::assets(),
+        ["web-sizes"] => web::sizes(),
+        [step @ ("clippy" | "tests" | "clients" | "doc" | "browser")] => test::one(step),
         [other, ..] => Err(format!(
             "there is no command {other:?}. cargo xtask help lists them"
         )),

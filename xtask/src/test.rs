@@ -2,11 +2,12 @@
 
 use std::time::Instant;
 
+use crate::browser;
 use crate::clients;
-use crate::command::{Result, cargo_in_root, run};
-use crate::counts::Counts;
+use crate::command::{Result, cargo_in_root, root, run};
+use crate::counts::{Counts, Summary, count_all};
 use crate::install::{self, WASM_TARGET};
-use crate::tests_run;
+use crate::{tests_run, web};
 
 /// One check: its name on the command line and what runs it. A step that runs tests
 /// reports how many passed.
@@ -17,7 +18,7 @@ struct Step {
 
 /// In this order: what fails fastest comes first. All native steps name the whole workspace: the
 /// features of the dependencies are then the same in each, and burn is compiled once.
-static STEPS: [Step; 6] = [
+static STEPS: [Step; 7] = [
     Step {
         name: "fmt",
         run: check_format,
@@ -41,6 +42,10 @@ static STEPS: [Step; 6] = [
     Step {
         name: "wasm",
         run: wasm,
+    },
+    Step {
+        name: "browser",
+        run: browser::run,
     },
 ];
 
@@ -156,16 +161,34 @@ fn doc() -> Result<Option<Counts>> {
     Ok(None)
 }
 
-/// What a browser will load must compile there.
+/// What a browser loads, by rules of its own: `web/clippy.toml` names what would block there.
 fn wasm() -> Result<Option<Counts>> {
     install::wasm_target()?;
+    install::component("rustfmt", "fmt")?;
     install::component("clippy", "clippy")?;
-    let args = ["clippy", "--release", "--target", WASM_TARGET];
+    let web = root().join("web");
+    let target = web::target_directory()?.join("web");
+    let in_web = |args: &[&str]| {
+        let mut command = cargo_in_root(args);
+        command
+            .current_dir(&web)
+            .env("CLIPPY_CONF_DIR", &web)
+            .env("CARGO_TARGET_DIR", &target);
+        command
+    };
+    run(&mut in_web(&["fmt", "--all", "--check"]))?;
+    let args = [
+        "clippy",
+        "--release",
+        "--target",
+        WASM_TARGET,
+        "--workspace",
+    ];
     let packages = ["--package", "glyph-render", "--package", "glyph-model"];
-    run(cargo_in_root(&args)
-        .args(packages)
-        .args(["--", "-D", "warnings"]))?;
-    Ok(None)
+    let rules = ["--locked", "--", "-D", "warnings"];
+    run(in_web(&args).args(packages).args(rules))?;
+    let tests = ["test", "--release", "--package", "glyph-web-core"];
+    count_all(&mut [(in_web(&tests), tests_run::in_summary as Summary)]).map(Some)
 }
 
 #[cfg(test)]
@@ -181,15 +204,15 @@ mod tests {
         let both = |chosen: &str, skipped: &str| Ok([chosen.to_owned(), skipped.to_owned()]);
         assert_eq!(
             selected(&[]),
-            both("fmt, clippy, tests, clients, doc, wasm", "")
+            both("fmt, clippy, tests, clients, doc, wasm, browser", "")
         );
         assert_eq!(
             selected(&["--skip", "clippy"]),
-            both("fmt, tests, clients, doc, wasm", "clippy")
+            both("fmt, tests, clients, doc, wasm, browser", "clippy")
         );
         assert_eq!(
             selected(&["--skip", "wasm", "--skip", "fmt"]),
-            both("clippy, tests, clients, doc", "fmt, wasm")
+            both("clippy, tests, clients, doc, browser", "fmt, wasm")
         );
     }
 
@@ -203,11 +226,14 @@ mod tests {
             &["--skip", "clippy", "tests"],
             &[
                 "--skip", "fmt", "--skip", "clippy", "--skip", "tests", "--skip", "clients",
-                "--skip", "doc", "--skip", "wasm",
+                "--skip", "doc", "--skip", "wasm", "--skip", "browser",
             ],
         ] {
             let message = selected(args).unwrap_err();
-            for part in ["--skip STEP", "fmt, clippy, tests, clients, doc, wasm"] {
+            for part in [
+                "--skip STEP",
+                "fmt, clippy, tests, clients, doc, wasm, browser",
+            ] {
                 assert!(message.contains(part), "no {part:?} in {message}");
             }
         }

@@ -38,7 +38,7 @@ pub fn run() -> Result<Option<Counts>> {
 
 /// From the last line of a test binary (`test result: ok. 3 passed; 0 failed; …`) or of nextest
 /// (`Summary [ 1.2s] 3 tests run: 2 passed, 1 failed, 0 skipped`).
-fn in_summary(line: &str) -> Option<Counts> {
+pub fn in_summary(line: &str) -> Option<Counts> {
     // Indented, the first is what a failed test printed, which nextest shows again.
     let is_cargo = line.starts_with("test result: ");
     let is_nextest = line.trim_start().starts_with("Summary [") && line.contains(" run: ");

@@ -7,7 +7,7 @@
 
 mod clock;
 mod error;
-
+mod pause;
 mod rotary;
 
 pub mod checkpoint;

@@ -8,7 +8,7 @@ use cosmic_text::fontdb;
 pub const SANS_FONT: &str = "DejaVuSans.ttf";
 /// Bundled monospaced face.
 pub const MONO_FONT: &str = "DejaVuSansMono.ttf";
-/// Bundled Chinese and Japanese face with half-width Latin (cargo feature `cjk-font`).
+/// Bundled Chinese and Japanese face with half-width Latin.
 pub const CJK_FONT: &str = "NotoSansMonoCJKsc-Subset.ttf";
 
 /// Font data shared between the renderers of several threads.
@@ -73,7 +73,8 @@ pub(crate) struct NamedFont {
 }
 
 impl FontLibrary {
-    /// The faces that ship with this crate.
+    /// The faces that ship with this crate (cargo feature `bundled-fonts`).
+    #[cfg(feature = "bundled-fonts")]
     pub fn bundled() -> FontLibrary {
         let font = |name: &str, bytes: &'static [u8]| NamedFont {
             name: name.to_owned(),
@@ -83,7 +84,6 @@ impl FontLibrary {
             fonts: vec![
                 font(SANS_FONT, include_bytes!("../fonts/DejaVuSans.ttf")),
                 font(MONO_FONT, include_bytes!("../fonts/DejaVuSansMono.ttf")),
-                #[cfg(feature = "cjk-font")]
                 font(
                     CJK_FONT,
                     include_bytes!("../fonts/NotoSansMonoCJKsc-Subset.ttf"),

@@ -129,6 +129,14 @@ impl Renderer {
         self.flow(text).count()
     }
 
+    /// The first character of a text that no font has and that would be drawn as a box, if there is
+    /// one. Who can add fonts asks before drawing.
+    pub fn first_missing(&self, text: &str) -> Option<char> {
+        let is_drawn = |character: &char| !character.is_whitespace() && !character.is_control();
+        let mut drawn = text.chars().filter(is_drawn);
+        drawn.find(|character| !self.shared.faces.info(*character).covered)
+    }
+
     pub(crate) fn flow<'a>(&'a self, text: &'a str) -> PageFlow<'a> {
         PageFlow::new(text, &self.shared.style, &self.shared.faces)
     }

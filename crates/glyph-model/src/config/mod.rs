@@ -23,7 +23,6 @@ const MOST_HEADS: usize = 4096;
 const MOST_HEAD_DIM: usize = 4096;
 const MOST_PATCH_SIDE: usize = 256;
 const MOST_IMAGE_SIDE: usize = 1 << 14;
-pub(crate) const MOST_PIXELS: usize = 1 << 25;
 /// Side in px of the window that becomes one token.
 const MOST_WINDOW_SIDE: usize = 512;
 

@@ -1,8 +1,9 @@
 //! `preprocessor_config.json`.
 
+use glyph_page_tokens::{MOST_PIXELS, SizeRules};
 use serde::Deserialize;
 
-use super::{MOST_PATCH_SIDE, MOST_PIXELS, MOST_WINDOW_SIDE, check_size, config_error, parse_json};
+use super::{MOST_PATCH_SIDE, MOST_WINDOW_SIDE, check_size, config_error, parse_json};
 use crate::error::Result;
 
 /// `preprocessor_config.json`: how an image becomes patches.
@@ -129,6 +130,17 @@ impl PreprocessorConfig {
     /// Most px² of all frames of one temporal patch together (`size.longest_edge`).
     pub fn max_pixels(&self) -> usize {
         self.size.longest_edge
+    }
+
+    /// What the size of an image in px follows from.
+    pub fn size_rules(&self) -> SizeRules {
+        SizeRules {
+            patch_size: self.patch_size,
+            merge_size: self.merge_size,
+            temporal_patch_size: self.temporal_patch_size,
+            min_pixels: self.min_pixels(),
+            max_pixels: self.max_pixels(),
+        }
     }
 
     /// The image side in px is a multiple of this.

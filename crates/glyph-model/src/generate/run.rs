@@ -10,6 +10,7 @@ use crate::checkpoint::Checkpoint;
 use crate::clock::Stopwatch;
 use crate::error::{ModelError, Result};
 use crate::model::Glm4v;
+use crate::pause::pause;
 use crate::preprocess::{ImagePatches, PatchGrid};
 use crate::prompt::Prompt;
 use crate::text::{KvCache, Positions};
@@ -173,6 +174,7 @@ pub async fn generate(
         let positions = [[position; 3]];
         let hidden = decoder.forward_cached(x, Positions(&positions), &mut [&mut cache])?;
         logits = read_values(glm.logits(hidden)).await?;
+        pause().await;
         position += 1;
     };
     times.decode_s = watch.seconds();
@@ -278,6 +280,7 @@ async fn encode(
         let encoded = encode_pass(glm, pass, device);
         // Reading one value waits for the device: what is shown is done, and the time is the tower's own.
         read_values(encoded.clone().slice([0..1, 0..1])).await?;
+        pause().await;
         features.push(encoded);
         done += pass.len();
         let of = images.len();
@@ -313,6 +316,7 @@ async fn prefill(
         } else {
             read_values(last.slice([0..1, 0..1, 0..1])).await?;
         }
+        pause().await;
         let event = GenerationEvent::Prefilled {
             positions: end,
             of: n,

@@ -126,6 +126,10 @@ const LINEAR: &str = "Struct:Linear";
 
 /// The same matrix with its columns side by side in memory: the CPU's products of a few rows with a transposed weight
 /// would else bring all of it into that order every time.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "on the CPU, of which alone it is called, nothing is waited for"
+)]
 fn turned<const D: usize>(weight: Tensor<D>) -> Tensor<D> {
     let (device, dtype) = (weight.device(), weight.dtype());
     let data = weight.swap_dims(0, 1).into_data();

@@ -1,0 +1,20 @@
+import { defineConfig } from "@playwright/test";
+import { browserArguments } from "./browser.js";
+
+export default defineConfig({
+  testMatch: "*.spec.js",
+  // A software adapter and the model's CPU path take whole cores.
+  workers: 1,
+  timeout: 180_000,
+  expect: { timeout: 30_000 },
+  reporter: [["list"]],
+  outputDir: process.env.PLAYWRIGHT_OUTPUT ?? "./node_modules/.results",
+  use: {
+    viewport: { width: 1360, height: 900 },
+    locale: "en-GB",
+    launchOptions: {
+      executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+      args: browserArguments({ webgpu: true }),
+    },
+  },
+});

@@ -1,0 +1,122 @@
+// Questions to the server.
+
+import { readFile } from "node:fs/promises";
+import { nativeAnswer, serve } from "./glyph.js";
+import { longText, ORDER } from "./texts.js";
+import { App, expect, test } from "./page.js";
+
+const QUESTION = "What is the order number?";
+
+test("an answer is streamed and is that of the native program", async ({ app, page }) => {
+  await app.write(ORDER);
+  await app.ask(QUESTION, 64);
+  const answer = await app.answered();
+  const native = await nativeAnswer(ORDER, QUESTION, 64);
+  expect(answer).toBe(native.answer);
+  const figures = page.getByTestId("answer-figures").first();
+  await expect(figures).toContainText(`${native.answer_tokens} tokens`);
+  await expect(figures).toContainText("first token");
+});
+
+test("all pages are read one by one", async ({ app, page }) => {
+  await app.write(ORDER);
+  const pages = await app.tiles.count();
+  const requests = [];
+  page.on("request", (request) => {
+    if (request.url().endsWith("/v1/chat/completions")) {
+      requests.push(request.postDataJSON());
+    }
+  });
+  await page.getByRole("button", { name: "Read all pages" }).click();
+  expect((await app.answered()).length).toBeGreaterThan(0);
+  expect(requests).toHaveLength(pages);
+  for (const { messages } of requests) {
+    const kinds = messages[0].content.map((part) => part.type);
+    expect(kinds).toEqual(["image_url", "text"]);
+  }
+});
+
+test("an answer can be stopped", async ({ app, page }) => {
+  await app.write(longText(8000));
+  await page.getByRole("button", { name: "Read all pages" }).click();
+  await expect(app.answerText).not.toBeEmpty();
+  await page.getByTestId("stop").click();
+  await expect(page.getByTestId("answer-status").first()).toHaveText("Stopped");
+});
+
+test("pages and conversation can be kept as files", async ({ app, page }) => {
+  await app.write(ORDER);
+  await app.ask(QUESTION, 16);
+  const answer = await app.answered();
+  const [archive] = await Promise.all([
+    page.waitForEvent("download"),
+    page.getByRole("button", { name: "Download pages" }).click(),
+  ]);
+  expect(archive.suggestedFilename()).toBe("pages.zip");
+  const zip = await readFile(await archive.path());
+  expect(zip.subarray(0, 4).toString("latin1")).toBe("PK\u0003\u0004");
+  expect(zip.includes("page_0001.png")).toBe(true);
+  expect(zip.includes((await app.pngFiles())[0])).toBe(true);
+  const [record] = await Promise.all([
+    page.waitForEvent("download"),
+    page.getByRole("button", { name: "Download conversation" }).click(),
+  ]);
+  const conversation = JSON.parse(await readFile(await record.path(), "utf8"));
+  expect(conversation.exchanges).toHaveLength(1);
+  expect(conversation.exchanges[0]).toMatchObject({ question: QUESTION, answer, model: "glyph-mini" });
+});
+
+test("more pages than the server takes are told before they are sent", async ({ app, page }) => {
+  await app.write(longText(30_000));
+  await expect(page.getByTestId("limit")).toContainText("--max-pages");
+});
+
+test.describe("a server that wants a key", () => {
+  test.use({ allowedConsole: /status of 401/ });
+
+  test("says so, and answers with it", async ({ page }) => {
+    const server = await serve("--api-key", "secret-of-the-test");
+    try {
+      await page.goto(server.url);
+      await expect(page.getByTestId("server-status")).toContainText("wants a key");
+      await page.locator(".runner-details > summary").click();
+      await page.getByLabel("API key").fill("secret-of-the-test");
+      await page.getByLabel("API key").press("Tab");
+      await expect(page.locator("summary", { hasText: "glyph-mini" })).toBeVisible();
+      const app = new App(page);
+      await app.write(ORDER);
+      await app.ask(QUESTION, 8);
+      expect((await app.answered()).length).toBeGreaterThan(0);
+      const kept = await page.evaluate(() => JSON.stringify({ ...localStorage }));
+      expect(kept).not.toContain("secret-of-the-test");
+    } finally {
+      await server.stop();
+    }
+  });
+});
+
+test.describe("a server that goes away", () => {
+  test.use({ allowedConsole: /net::ERR_|Failed to load resource/ });
+
+  test("in the middle of an answer leaves what came, and a reason", async ({ page }) => {
+    const server = await serve();
+    await page.goto(server.url);
+    const app = new App(page);
+    await app.write(longText(12_000));
+    await page.getByRole("button", { name: "Read all pages" }).click();
+    await expect(app.answerText).not.toBeEmpty();
+    await server.stop("SIGKILL");
+    await app.answered();
+    const alert = app.answer.getByRole("alert");
+    await expect(alert).toContainText(/went away|does not answer/);
+    await expect(app.answerText).not.toBeEmpty();
+  });
+
+  test("is reported with what to do", async ({ app, page }) => {
+    await page.locator(".runner-details > summary").click();
+    await page.getByLabel("Address").fill("http://127.0.0.1:9");
+    await page.getByLabel("Address").press("Tab");
+    await expect(page.getByTestId("server-status")).toContainText("does not answer");
+    await expect(page.getByTestId("server-status")).toContainText("cargo xtask serve");
+  });
+});

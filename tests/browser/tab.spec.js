@@ -1,0 +1,92 @@
+// The model in the tab, where the browser has no WebGPU.
+
+import { browserArguments } from "./browser.js";
+import { hostFiles, nativeAnswer } from "./glyph.js";
+import { ORDER } from "./texts.js";
+import { App, expect, test } from "./page.js";
+
+const QUESTION = "Read the page.";
+const TEXT = ORDER.split("\n").slice(0, 4).join("\n");
+
+test.use({
+  launchOptions: async ({ launchOptions }, use) => {
+    await use({ ...launchOptions, args: browserArguments({ webgpu: false }) });
+  },
+  // Chromium's own word where there is no graphics adapter.
+  allowedConsole: /No available adapters/,
+});
+
+test("the CPU takes over, says so, and answers as the native one does", async ({ app, page }) => {
+  await app.write(ORDER);
+  await app.useTab("auto");
+  await expect(page.getByTestId("no-webgpu")).toBeVisible();
+  await app.ask(QUESTION, 200);
+  const answer = await app.answered();
+  expect(answer).toBe((await nativeAnswer(ORDER, QUESTION, 200)).answer);
+  await expect(page.getByTestId("tab-ready")).toContainText("CPU");
+  await expect(page.getByTestId("answer-figures").first()).toContainText("tokens/s");
+});
+
+test("an answer can be stopped, and another asked for", async ({ app, page }) => {
+  await app.write(ORDER);
+  await app.useTab("cpu");
+  await page.getByRole("button", { name: "Read all pages" }).click();
+  await expect(app.answerText).not.toBeEmpty();
+  await page.getByTestId("stop").click();
+  await expect(page.getByTestId("answer-status").first()).toHaveText("Stopped");
+  await app.ask(QUESTION, 8);
+  expect((await app.answered()).length).toBeGreaterThan(0);
+});
+
+test("files alone are enough, and are kept until they are deleted", async ({ page }) => {
+  const host = await hostFiles();
+  try {
+    await page.goto(host.url);
+    const app = new App(page);
+    await app.write(TEXT);
+    const weights = () => host.requests.filter((path) => path.endsWith(".safetensors")).length;
+    expect(weights()).toBe(0);
+    await page.getByTestId("load").click();
+    await expect(page.getByTestId("tab-ready")).toContainText("glyph-mini");
+    expect(weights()).toBe(1);
+    await page.reload();
+    await page.getByTestId("load").click();
+    await expect(page.getByTestId("tab-ready")).toContainText("from this browser's cache");
+    expect(weights()).toBe(1);
+    await page.locator(".runner-details > summary").click();
+    await expect(page.getByTestId("kept")).toContainText("MB");
+    await page.getByRole("button", { name: "Delete" }).click();
+    await expect(page.getByTestId("kept")).toContainText("0 B");
+  } finally {
+    await host.stop();
+  }
+});
+
+test("a checkpoint at an address and one in a folder answer too", async ({ app, page }) => {
+  await app.write(TEXT);
+  await app.useTab("cpu");
+  const { model } = await (await page.request.get(new URL("assets.json", page.url()).href)).json();
+  await page.getByLabel("Address of a checkpoint").fill(model.base);
+  await page.getByLabel("Address of a checkpoint").press("Tab");
+  await app.ask(QUESTION, 16);
+  const answer = await app.answered();
+  expect(answer).toBe((await nativeAnswer(TEXT, QUESTION, 16)).answer);
+  await page.getByTestId("folder").setInputFiles("../../models/glyph-mini");
+  await expect(page.getByTestId("tab-ready")).toContainText("glyph-mini");
+  await app.ask(QUESTION, 16);
+  expect(await app.answered()).toBe(answer);
+});
+
+test("a folder without a checkpoint is refused with what is missing", async ({ app, page }) => {
+  await app.useTab("cpu");
+  await page.getByTestId("folder").setInputFiles("../../crates/glyph-cli/samples");
+  await expect(page.getByTestId("tab-failed")).toContainText("is not there");
+});
+
+test("the example of the JavaScript API works", async ({ page, server }) => {
+  await page.goto(`${server.url}/example.html?device=cpu&max=32`);
+  await page.getByRole("button").click();
+  await expect(page.getByRole("status")).toContainText("tokens on cpu");
+  const native = await nativeAnswer(await page.locator("#text").inputValue(), QUESTION, 32);
+  await expect(page.locator("#answer")).toHaveText(native.answer);
+});

@@ -1,0 +1,159 @@
+// Types of glyph.js.
+
+/** Keys of the render configuration, as docs/RENDERING.md lists them. */
+export type StyleKeys = Record<string, string | number | boolean | number[]>;
+
+/** What page sizes and tokens follow from: a checkpoint's preprocessor_config.json. */
+export interface SizeRules {
+  patchSize: number;
+  mergeSize: number;
+  temporalPatchSize: number;
+  minPixels: number;
+  maxPixels: number;
+}
+
+export interface Page {
+  /** Number of the page, from 0. */
+  index: number;
+  widthPx: number;
+  heightPx: number;
+  visionTokens: number;
+  /** The page as a PNG file. */
+  blob: Blob;
+}
+
+export interface RenderOptions {
+  /** Keys of a style, or the official style of the text's language. Default: "official". */
+  style?: "official" | StyleKeys;
+  /** Keys that replace those of `style`. */
+  overrides?: StyleKeys;
+  /** How vision tokens are counted. Default: the rules of GLM-4.1V. */
+  rules?: SizeRules;
+  /** Gets the pages as they are made, a few at a time, in order. */
+  onPages?: (pages: Page[]) => void;
+  /** Gets how far the text has come. */
+  onProgress?: (progress: { stage: "font" | "pages"; share: number }) => void;
+  /** Ends the work; the promise is then rejected with an AbortError. */
+  signal?: AbortSignal;
+}
+
+export interface RenderSummary {
+  pages: number;
+  characters: number;
+  visionTokens: number;
+  pngBytes: number;
+  /** Characters that no font has, drawn as boxes. */
+  missing: { character: string; count: number }[];
+  /** Fonts that drew what the style's font lacks. */
+  borrowed: { font: string; count: number }[];
+  /** Fonts that stand in for those that the style names. */
+  substitutions: { requested: string; used: string }[];
+  /** The style as it was used. */
+  style: StyleKeys;
+  seconds: number;
+}
+
+/** Draws a text to pages. */
+export function renderPages(text: string, options?: RenderOptions): Promise<RenderSummary>;
+
+/**
+ * The text of a file in UTF-8, UTF-16 or GB18030.
+ * Rejected with the message "empty" or "binary" where there is none.
+ */
+export function decodeText(file: Blob): Promise<{ text: string; encoding: string }>;
+
+/** A zip archive of named blobs. */
+export function zip(entries: [string, Blob][]): Promise<Blob>;
+
+export interface LoadProgress {
+  stage: "download" | "weights" | "warmUp";
+  /** The file that is fetched. */
+  file?: string;
+  /** Bytes of it so far. */
+  bytes: number;
+  /** All its bytes; 0 where the host does not say. */
+  total: number;
+  fromCache: boolean;
+}
+
+export interface LoadOptions {
+  /** Directory of a checkpoint in the Hugging Face layout. Default: the built-in glyph-mini. */
+  url?: string;
+  /** Files of such a directory, from <input webkitdirectory>. */
+  files?: Iterable<File>;
+  /** "auto" takes WebGPU where it works, else the CPU. */
+  device?: "auto" | "webgpu" | "cpu";
+  onProgress?: (progress: LoadProgress) => void;
+  signal?: AbortSignal;
+}
+
+export interface AskOptions {
+  /** The pages as PNG, JPEG or WebP, in order. */
+  pages: Blob[];
+  question: string;
+  /** Longest answer; default 1024, or what the context has left. */
+  maxTokens?: number;
+  /** Default: the checkpoint's own. */
+  temperature?: number;
+  seed?: number;
+  onToken?: (piece: { text: string; tokens: number }) => void;
+  onProgress?: (progress: { stage: "encode" | "prefill"; done: number; of: number }) => void;
+  signal?: AbortSignal;
+}
+
+export interface Answer {
+  text: string;
+  finishReason: "stop" | "length" | "cancelled";
+  promptTokens: number;
+  imageTokens: number;
+  answerTokens: number;
+  firstTokenS: number;
+  decodeS: number;
+}
+
+export interface Model {
+  readonly name: string;
+  readonly device: "webgpu" | "cpu";
+  /** The adapter's name, on WebGPU. */
+  readonly adapter: string | null;
+  /** Why WebGPU is not used although it was wanted. */
+  readonly fallbackReason: string | null;
+  /** Tokens of prompt and answer together. */
+  readonly contextTokens: number;
+  readonly kvBytesPerToken: number;
+  /** Bytes of all files. */
+  readonly bytes: number;
+  readonly fromCache: boolean;
+  /** Why the browser could not keep the files. */
+  readonly cacheError: string | null;
+  /** How text is drawn for this model: its render.json. */
+  readonly style: StyleKeys | null;
+  readonly rules: SizeRules;
+  /** Whether a token of text is one byte. */
+  readonly isByteLevel: boolean;
+  ask(options: AskOptions): Promise<Answer>;
+  countTokens(text: string): Promise<number>;
+  /** Ends the worker and frees its memory. */
+  close(): void;
+}
+
+/** Loads a model into a worker of its own. */
+export function loadModel(options?: LoadOptions): Promise<Model>;
+
+/** Asks a model about pages. A cancelled answer resolves with what there is. */
+export function ask(model: Model, options: AskOptions): Promise<Answer>;
+
+/** Bytes of the models that the browser keeps. */
+export function cachedBytes(): Promise<number>;
+
+/** Deletes the models that the browser keeps. */
+export function deleteCached(): Promise<void>;
+
+/** Why WebGPU cannot be used, or null where it can. */
+export function webgpuProblem(): Promise<"insecure" | "unsupported" | "no-adapter" | null>;
+
+/** The files beside this module: fonts and the built-in model. */
+export function assets(): Promise<{
+  fonts: { name: string; url: string; bytes: number }[];
+  model: { name: string; base: string; files: { name: string; bytes: number }[] };
+}>;

@@ -1,0 +1,71 @@
+//! Files for the person: pages and conversation.
+
+use js_sys::Array;
+use leptos::prelude::*;
+use leptos::task::spawn_local;
+use serde_json::json;
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{Blob, BlobPropertyBag};
+
+use crate::api;
+use crate::browser::{self, JsError};
+use crate::state::{Drawing, State};
+
+/// All pages, named as `glyph render` names them, with their style.
+pub fn pages(state: State) {
+    let entries = Array::new();
+    state.tiles.with_untracked(|tiles| {
+        for tile in tiles {
+            let name = format!("page_{:04}.png", tile.figures.index + 1);
+            entries.push(&Array::of2(&name.into(), &tile.blob));
+        }
+    });
+    if let Drawing::Done(summary) = state.drawing.get_untracked()
+        && let Some(figures) = json_blob(&json!(*summary))
+    {
+        entries.push(&Array::of2(&"pages.json".into(), &figures));
+    }
+    spawn_local(async move {
+        match JsFuture::from(api::zip(&entries)).await {
+            Ok(archive) => browser::download(&archive.unchecked_into(), "pages.zip"),
+            Err(error) => {
+                if let JsError::Failed(reason) = JsError::new(error) {
+                    state.notice.set(Some(reason));
+                }
+            }
+        }
+    });
+}
+
+/// Questions and answers, oldest first, with the style of the pages.
+pub fn conversation(state: State) {
+    let exchanges = state.exchanges.get_untracked();
+    let style = match state.drawing.get_untracked() {
+        Drawing::Done(summary) => json!(summary.style),
+        _ => json!(null),
+    };
+    let records: Vec<_> = exchanges
+        .iter()
+        .rev()
+        .map(|exchange| exchange.record())
+        .collect();
+    let file = state.text.with_untracked(|text| text.file.clone());
+    let conversation = json!({
+        "characters": state.text.with_untracked(|text| text.content.chars().count()),
+        "file": file.map(|file| file.name),
+        "style": style,
+        "exchanges": records,
+    });
+    if let Some(blob) = json_blob(&conversation) {
+        browser::download(&blob, "conversation.json");
+    }
+}
+
+fn json_blob(value: &serde_json::Value) -> Option<Blob> {
+    let text = serde_json::to_string_pretty(value).ok()?;
+    let options = BlobPropertyBag::new();
+    options.set_type("application/json");
+    let parts = Array::of1(&JsValue::from(text));
+    Blob::new_with_str_sequence_and_options(&parts, &options).ok()
+}

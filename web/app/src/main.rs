@@ -1,0 +1,22 @@
+//! The page: a text, its pages, questions and answers. Drawing and models run in workers, behind
+//! the JavaScript API that other pages embed (`web/api/glyph.js`).
+
+mod api;
+mod ask;
+mod browser;
+mod examples;
+mod exchange;
+mod export;
+mod i18n;
+mod model;
+mod rendering;
+mod server;
+mod state;
+mod view;
+
+use leptos::mount::mount_to_body;
+
+fn main() {
+    console_error_panic_hook::set_once();
+    mount_to_body(view::App);
+}

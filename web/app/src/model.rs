@@ -1,0 +1,239 @@
+//! The model in this tab.
+
+use std::sync::Arc;
+
+use gloo_timers::future::TimeoutFuture;
+use glyph_web_core::accounting::{kv_bytes_per_token, size_rules};
+use glyph_web_core::messages::LoadedModel;
+use glyph_web_core::settings::Runner;
+use leptos::prelude::*;
+use leptos::task::spawn_local;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use wasm_bindgen::prelude::Closure;
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{AbortController, FileList, Response};
+
+use crate::api::{self, LoadOptions, Model};
+use crate::browser::{self, JsError};
+use crate::state::{BuiltIn, State};
+
+/// How long the text must rest before its tokens are counted.
+const PATIENCE_MS: u32 = 500;
+
+/// How far a model is.
+#[derive(Clone, Default)]
+pub enum TabModel {
+    /// Not asked for.
+    #[default]
+    None,
+    /// On its way.
+    Loading {
+        /// Ends it.
+        abort: Option<AbortController>,
+    },
+    /// Answers.
+    Ready {
+        /// The model.
+        model: Model,
+        /// What it is.
+        info: Arc<LoadedModel>,
+    },
+    /// Cannot be loaded; why.
+    Failed(String),
+}
+
+impl TabModel {
+    /// What the loaded model is.
+    pub fn info(&self) -> Option<&Arc<LoadedModel>> {
+        match self {
+            Self::Ready { info, .. } => Some(info),
+            _ => None,
+        }
+    }
+}
+
+/// How far the loading is.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct LoadProgress {
+    /// `download`, `weights` or `warmUp`.
+    pub stage: String,
+    /// The file.
+    pub file: Option<String>,
+    /// Bytes so far.
+    pub bytes: f64,
+    /// All bytes; 0 where unknown.
+    pub total: f64,
+    /// From the browser's cache.
+    pub from_cache: bool,
+}
+
+/// Where a model comes from, beside the settings.
+#[derive(Clone, Default)]
+pub enum Source {
+    /// The address in the settings, or the built-in model.
+    #[default]
+    Settings,
+    /// Files of a folder.
+    Folder(FileList),
+}
+
+#[derive(Deserialize)]
+struct Assets {
+    model: ModelAssets,
+}
+
+#[derive(Deserialize)]
+struct ModelAssets {
+    name: String,
+    base: String,
+    files: Vec<ModelFile>,
+}
+
+#[derive(Deserialize)]
+struct ModelFile {
+    bytes: u64,
+}
+
+/// Reads the small files of the built-in model.
+pub fn read_built_in(state: State) {
+    spawn_local(async move {
+        match built_in().await {
+            Ok(built_in) => state.built_in.set(Some(Arc::new(built_in))),
+            Err(JsError::Aborted) => {}
+            Err(JsError::Failed(reason)) => {
+                state
+                    .notice
+                    .set(Some(state.words().page_incomplete(&reason)));
+            }
+        }
+    });
+}
+
+async fn built_in() -> Result<BuiltIn, JsError> {
+    let Assets { model } = browser::awaited(api::assets()).await?;
+    let file = async |name: &str| json_file(&format!("{}{name}", model.base)).await;
+    let style = match file("render.json").await? {
+        Value::Object(keys) => keys,
+        _ => Map::new(),
+    };
+    Ok(BuiltIn {
+        bytes: model.files.iter().map(|file| file.bytes).sum(),
+        rules: size_rules(&file("preprocessor_config.json").await?),
+        kv_bytes_per_token: kv_bytes_per_token(&file("config.json").await?).unwrap_or_default(),
+        style,
+        name: model.name.clone(),
+    })
+}
+
+async fn json_file(url: &str) -> Result<Value, JsError> {
+    let response = JsFuture::from(window().fetch_with_str(url)).await;
+    let response: Response = response.and_then(JsCast::dyn_into).map_err(JsError::new)?;
+    let text = response.text().map_err(JsError::new)?;
+    let text = JsFuture::from(text).await.map_err(JsError::new)?;
+    let text = text.as_string().unwrap_or_default();
+    serde_json::from_str(&text).map_err(|error| JsError::Failed(format!("{url}: {error}")))
+}
+
+/// The model, loaded first where it is not.
+pub async fn ready(state: State) -> Result<(Model, Arc<LoadedModel>), JsError> {
+    if let TabModel::Ready { model, info } = state.model.get_untracked() {
+        return Ok((model, info));
+    }
+    load(state, Source::Settings).await
+}
+
+/// Loads a model in place of the one that is there.
+pub async fn load(state: State, source: Source) -> Result<(Model, Arc<LoadedModel>), JsError> {
+    unload(state);
+    let options: LoadOptions = api::options();
+    let (url, device) = state
+        .settings
+        .with_untracked(|settings| (settings.model_url.clone(), settings.device));
+    match source {
+        Source::Folder(files) => options.set_files(&files),
+        Source::Settings if !url.trim().is_empty() => options.set_url(url.trim()),
+        Source::Settings => {}
+    }
+    options.set_device(&browser::described(&device));
+    let on_progress = Closure::<dyn FnMut(JsValue)>::new(move |progress: JsValue| {
+        let progress = serde_wasm_bindgen::from_value(progress).unwrap_or_default();
+        state.load_progress.set(progress);
+    });
+    options.set_on_progress(on_progress.as_ref().unchecked_ref());
+    let abort = AbortController::new().ok();
+    if let Some(abort) = &abort {
+        options.set_signal(&abort.signal());
+    }
+    state.load_progress.set(LoadProgress::default());
+    state.model.set(TabModel::Loading { abort });
+    let loaded = JsFuture::from(api::load_model(&options)).await;
+    let loaded = loaded.map_err(JsError::new).and_then(|model| {
+        let info = serde_wasm_bindgen::from_value::<LoadedModel>(model.clone());
+        let info = info.map_err(|error| JsError::Failed(error.to_string()))?;
+        Ok((model.unchecked_into::<Model>(), Arc::new(info)))
+    });
+    state.model.set(match &loaded {
+        Ok((model, info)) => TabModel::Ready {
+            model: model.clone(),
+            info: Arc::clone(info),
+        },
+        Err(JsError::Aborted) => TabModel::None,
+        Err(JsError::Failed(reason)) => TabModel::Failed(reason.clone()),
+    });
+    loaded
+}
+
+/// Frees the model.
+pub fn unload(state: State) {
+    match state.model.get_untracked() {
+        TabModel::Ready { model, .. } => model.close(),
+        TabModel::Loading { abort: Some(abort) } => abort.abort(),
+        _ => {}
+    }
+    state.model.set(TabModel::None);
+}
+
+/// Counts the text's tokens by whoever would answer, whenever that or the text change.
+pub fn follow_tokens(state: State) {
+    Effect::new(move || {
+        let text = state.text.with(|text| Arc::clone(&text.content));
+        let runner = state.runner();
+        let is_built_in = state.answering_built_in().is_some();
+        let model = state.model.get();
+        let is_ready = state.server.with(|server| !server.models().is_empty());
+        // The built-in model's tokens are bytes.
+        if is_built_in || text.is_empty() {
+            state.text_tokens.set(Some(text.len()));
+            return;
+        }
+        state.text_tokens.set(None);
+        spawn_local(async move {
+            // While the text is typed, nobody is asked for every letter.
+            TimeoutFuture::new(PATIENCE_MS).await;
+            if !state
+                .text
+                .with_untracked(|now| Arc::ptr_eq(&now.content, &text))
+            {
+                return;
+            }
+            let tokens = match (runner, model) {
+                (Runner::Tab, TabModel::Ready { model, .. }) => {
+                    browser::awaited::<usize>(model.count_tokens(&text))
+                        .await
+                        .ok()
+                }
+                (Runner::Server, _) if is_ready => crate::server::count_tokens(state, &text).await,
+                _ => None,
+            };
+            let is_same = state
+                .text
+                .with_untracked(|now| Arc::ptr_eq(&now.content, &text));
+            if is_same && tokens.is_some() {
+                state.text_tokens.set(tokens);
+            }
+        });
+    });
+}

@@ -1,0 +1,179 @@
+//! From text and style to pages: started anew whenever one of them changes.
+
+use std::sync::Arc;
+
+use gloo_timers::future::TimeoutFuture;
+use glyph_web_core::messages::{PageFigures, RenderSummary, SizeRules};
+use js_sys::{Array, Reflect};
+use leptos::prelude::*;
+use leptos::task::spawn_local;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use wasm_bindgen::prelude::Closure;
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::{AbortController, Blob, File};
+
+use crate::api::{self, RenderOptions};
+use crate::browser::{self, JsError};
+use crate::state::{Drawing, FileNote, State, Text, Tile};
+
+/// How long the page waits for the next key before it draws.
+const PATIENCE_MS: u32 = 200;
+
+/// What the pages follow from.
+#[derive(Clone, PartialEq)]
+struct Inputs {
+    text: Arc<str>,
+    style: Option<Map<String, Value>>,
+    overrides: Map<String, Value>,
+    rules: SizeRules,
+    attempt: u32,
+}
+
+/// Draws whenever text or style change.
+pub fn follow(state: State) {
+    let inputs = Memo::new(move |_| Inputs {
+        text: state.text.with(|text| Arc::clone(&text.content)),
+        style: state.base_style(),
+        overrides: state.settings.with(|settings| settings.style.overrides()),
+        rules: state.rules(),
+        attempt: state.attempt.get(),
+    });
+    // Until the built-in model's style is known, pages would be drawn twice.
+    let is_ready = Memo::new(move |_| state.built_in.with(Option::is_some));
+    Effect::new(move || {
+        let inputs = inputs.get();
+        if !is_ready.get() {
+            return;
+        }
+        let id = state.drawing_id.get_untracked() + 1;
+        state.drawing_id.set(id);
+        cancel(state);
+        if inputs.text.trim().is_empty() {
+            state.tiles.set(Vec::new());
+            state.drawing.set(Drawing::Idle);
+            return;
+        }
+        let (is_fetching_font, share) = (false, 0.0);
+        state.drawing.set(Drawing::Running {
+            is_fetching_font,
+            share,
+        });
+        spawn_local(async move {
+            TimeoutFuture::new(PATIENCE_MS).await;
+            if state.drawing_id.get_untracked() == id {
+                draw(state, id, inputs).await;
+            }
+        });
+    });
+}
+
+/// Ends the drawing that is under way.
+pub fn cancel(state: State) {
+    let current = state.drawing_abort.try_update_value(Option::take).flatten();
+    if let Some(current) = current {
+        current.abort();
+    }
+}
+
+#[derive(Deserialize)]
+struct Progress {
+    stage: String,
+    share: f64,
+}
+
+async fn draw(state: State, id: u32, inputs: Inputs) {
+    let is_current = move || state.drawing_id.get_untracked() == id;
+    let options: RenderOptions = api::options();
+    match &inputs.style {
+        None => options.set_style(&"official".into()),
+        Some(style) => options.set_style(&browser::described(style)),
+    }
+    options.set_overrides(&browser::described(&inputs.overrides));
+    options.set_rules(&browser::described(&inputs.rules));
+    let mut is_first = true;
+    let on_pages = Closure::<dyn FnMut(Array)>::new(move |pages: Array| {
+        if !is_current() {
+            return;
+        }
+        state.tiles.update(|tiles| {
+            // The pages of before stay in sight until there is something new.
+            if std::mem::take(&mut is_first) {
+                tiles.clear();
+            }
+            tiles.extend(pages.iter().filter_map(|page| tile(id, &page)));
+        });
+    });
+    let on_progress = Closure::<dyn FnMut(JsValue)>::new(move |progress: JsValue| {
+        let progress = serde_wasm_bindgen::from_value::<Progress>(progress);
+        if let (true, Ok(Progress { stage, share })) = (is_current(), progress) {
+            let is_fetching_font = stage == "font";
+            state.drawing.set(Drawing::Running {
+                is_fetching_font,
+                share,
+            });
+        }
+    });
+    options.set_on_pages(on_pages.as_ref().unchecked_ref());
+    options.set_on_progress(on_progress.as_ref().unchecked_ref());
+    if let Ok(controller) = AbortController::new() {
+        options.set_signal(&controller.signal());
+        state.drawing_abort.set_value(Some(controller));
+    }
+    let summary = browser::awaited::<RenderSummary>(api::render_pages(&inputs.text, &options));
+    let summary = summary.await;
+    if is_current() {
+        state.drawing.set(match summary {
+            Ok(summary) => Drawing::Done(Arc::new(summary)),
+            Err(JsError::Aborted) => Drawing::Cancelled,
+            Err(JsError::Failed(reason)) => {
+                state.tiles.set(Vec::new());
+                Drawing::Failed(reason)
+            }
+        });
+    }
+}
+
+fn tile(drawing_id: u32, page: &JsValue) -> Option<Tile> {
+    let blob = Reflect::get(page, &"blob".into()).ok()?;
+    Some(Tile {
+        drawing_id,
+        figures: serde_wasm_bindgen::from_value::<PageFigures>(page.clone()).ok()?,
+        blob: blob.dyn_into::<Blob>().ok()?,
+    })
+}
+
+#[derive(Deserialize)]
+struct Decoded {
+    text: String,
+    encoding: String,
+}
+
+/// Largest file that is read.
+pub const MOST_FILE_BYTES: f64 = 64e6;
+
+/// Takes the text of a file.
+pub fn open_file(state: State, file: File) {
+    spawn_local(async move {
+        let words = state.words();
+        let name = file.name();
+        if file.size() > MOST_FILE_BYTES {
+            let size = glyph_web_core::accounting::bytes_shown(file.size());
+            state.notice.set(Some(words.file_too_large(&name, &size)));
+            return;
+        }
+        match browser::awaited::<Decoded>(api::decode_text(&file)).await {
+            Ok(Decoded { text, encoding }) => {
+                state.notice.set(None);
+                state.text.set(Text {
+                    content: text.into(),
+                    file: Some(FileNote { name, encoding }),
+                });
+            }
+            Err(JsError::Aborted) => {}
+            Err(JsError::Failed(reason)) => {
+                state.notice.set(Some(words.file_refused(&name, &reason)));
+            }
+        }
+    });
+}

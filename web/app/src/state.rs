@@ -1,0 +1,274 @@
+//! What the page knows, in one place that all views share.
+
+use std::sync::Arc;
+
+use glyph_web_core::accounting::Accounting;
+use glyph_web_core::accounting::KV_BYTES_OF_9B;
+use glyph_web_core::messages::{PageFigures, RenderSummary, SizeRules};
+use glyph_web_core::settings::{Language, Runner, Settings};
+use glyph_web_core::style::StyleBase;
+use leptos::prelude::*;
+use serde_json::{Map, Value};
+use web_sys::{AbortController, Blob};
+
+use crate::browser;
+use crate::exchange::Exchange;
+use crate::i18n::{Strings, strings};
+use crate::model::{LoadProgress, TabModel};
+use crate::server::ServerState;
+
+const SETTINGS_KEY: &str = "glyph-settings";
+const API_KEY: &str = "glyph-api-key";
+
+/// A text and where it comes from.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Text {
+    /// The text.
+    pub content: Arc<str>,
+    /// The file that it was read from.
+    pub file: Option<FileNote>,
+}
+
+/// A file that was read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FileNote {
+    /// Its name.
+    pub name: String,
+    /// How its characters are written.
+    pub encoding: String,
+}
+
+/// A drawn page.
+#[derive(Debug, Clone)]
+pub struct Tile {
+    /// The drawing that it belongs to.
+    pub drawing_id: u32,
+    /// Its size and tokens.
+    pub figures: PageFigures,
+    /// Its PNG file.
+    pub blob: Blob,
+}
+
+/// How far the drawing has come.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Drawing {
+    /// There is no text.
+    Idle,
+    /// Pages are coming.
+    Running {
+        /// A font is being fetched.
+        is_fetching_font: bool,
+        /// Share that is done.
+        share: f64,
+    },
+    /// All pages are there.
+    Done(Arc<RenderSummary>),
+    /// The person ended it.
+    Cancelled,
+    /// It failed; why.
+    Failed(String),
+}
+
+/// The files of the built-in model that the page reads itself.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct BuiltIn {
+    /// Name of the model.
+    pub name: String,
+    /// Bytes of all its files.
+    pub bytes: u64,
+    /// Its `render.json`.
+    pub style: Map<String, Value>,
+    /// How its tokens are counted.
+    pub rules: SizeRules,
+    /// Bytes of keys and values per token.
+    pub kv_bytes_per_token: usize,
+}
+
+/// The page's state. Cheap to copy.
+#[derive(Clone, Copy)]
+pub struct State {
+    /// What the person has chosen.
+    pub settings: RwSignal<Settings>,
+    /// The server's key, kept for this tab alone.
+    pub api_key: RwSignal<String>,
+    /// The text.
+    pub text: RwSignal<Text>,
+    /// Its pages.
+    pub tiles: RwSignal<Vec<Tile>, LocalStorage>,
+    /// Counts the drawings: tiles of different ones are different.
+    pub drawing_id: RwSignal<u32>,
+    /// Counts how often the person wants the same drawn again.
+    pub attempt: RwSignal<u32>,
+    /// How far they are.
+    pub drawing: RwSignal<Drawing>,
+    /// Ends the drawing that is under way.
+    pub drawing_abort: StoredValue<Option<AbortController>, LocalStorage>,
+    /// Tokens of the text, where they are known.
+    pub text_tokens: RwSignal<Option<usize>>,
+    /// The built-in model, once its files are read.
+    pub built_in: RwSignal<Option<Arc<BuiltIn>>>,
+    /// The server.
+    pub server: RwSignal<ServerState>,
+    /// The model in this tab.
+    pub model: RwSignal<TabModel, LocalStorage>,
+    /// How far its loading is.
+    pub load_progress: RwSignal<LoadProgress>,
+    /// Questions and answers, the last one first.
+    pub exchanges: RwSignal<Vec<Exchange>, LocalStorage>,
+    /// What the person is told that has no other place.
+    pub notice: RwSignal<Option<String>>,
+}
+
+impl State {
+    /// With what was kept.
+    pub fn new() -> Self {
+        let kept = browser::stored(browser::local_storage(), SETTINGS_KEY).unwrap_or_default();
+        let key = browser::stored(browser::session_storage(), API_KEY).unwrap_or_default();
+        Self {
+            settings: RwSignal::new(Settings::from_json(&kept)),
+            api_key: RwSignal::new(key),
+            text: RwSignal::new(Text::default()),
+            tiles: RwSignal::new_local(Vec::new()),
+            drawing_id: RwSignal::new(0),
+            attempt: RwSignal::new(0),
+            drawing: RwSignal::new(Drawing::Idle),
+            drawing_abort: StoredValue::new_local(None),
+            text_tokens: RwSignal::new(None),
+            built_in: RwSignal::new(None),
+            server: RwSignal::new(ServerState::default()),
+            model: RwSignal::new_local(TabModel::default()),
+            load_progress: RwSignal::new(LoadProgress::default()),
+            exchanges: RwSignal::new_local(Vec::new()),
+            notice: RwSignal::new(None),
+        }
+    }
+
+    /// Keeps settings and key whenever they change.
+    pub fn keep(self) {
+        Effect::new(move || {
+            let json = self.settings.with(Settings::to_json);
+            browser::store(browser::local_storage(), SETTINGS_KEY, &json);
+        });
+        Effect::new(move || {
+            browser::store(browser::session_storage(), API_KEY, &self.api_key.read());
+        });
+    }
+
+    /// The page's language.
+    pub fn language(self) -> Language {
+        self.settings
+            .with(|settings| settings.language)
+            .unwrap_or_else(|| {
+                let tag = window().navigator().language().unwrap_or_default();
+                Language::of_browser(&tag)
+            })
+    }
+
+    /// The page's words.
+    pub fn words(self) -> &'static Strings {
+        strings(self.language())
+    }
+
+    /// Where answers come from.
+    pub fn runner(self) -> Runner {
+        let chosen = self.settings.with(|settings| settings.runner);
+        chosen.unwrap_or_else(|| self.server.with(ServerState::default_runner))
+    }
+
+    /// Name of the model that would answer.
+    pub fn model_name(self) -> String {
+        match self.runner() {
+            Runner::Server => {
+                let chosen = self.settings.with(|settings| settings.server_model.clone());
+                self.server
+                    .with(|server| server.model(chosen.as_deref()))
+                    .unwrap_or_default()
+            }
+            Runner::Tab => self.model.with(|model| match model.info() {
+                Some(info) => info.name.clone(),
+                None => self.tab_model_name(),
+            }),
+        }
+    }
+
+    /// Name of the model that this tab would load.
+    pub fn tab_model_name(self) -> String {
+        let url = self.settings.with(|settings| settings.model_url.clone());
+        let name = url
+            .trim_end_matches('/')
+            .rsplit('/')
+            .next()
+            .unwrap_or_default();
+        if name.is_empty() {
+            let built_in = self.built_in.get();
+            return built_in.map(|model| model.name.clone()).unwrap_or_default();
+        }
+        name.to_owned()
+    }
+
+    /// The built-in model, where it is the one that would answer.
+    pub fn answering_built_in(self) -> Option<Arc<BuiltIn>> {
+        let name = self.model_name();
+        self.built_in.get().filter(|built_in| built_in.name == name)
+    }
+
+    /// The style that changes are made to; `None` is the official one.
+    pub fn base_style(self) -> Option<Map<String, Value>> {
+        if self.settings.with(|settings| settings.style.base) == StyleBase::Official {
+            return None;
+        }
+        if let Some(built_in) = self.answering_built_in() {
+            return Some(built_in.style.clone());
+        }
+        match self.runner() {
+            Runner::Server => None,
+            Runner::Tab => self.model.with(|model| model.info()?.style.clone()),
+        }
+    }
+
+    /// How tokens of pages are counted.
+    pub fn rules(self) -> SizeRules {
+        if let Some(built_in) = self.answering_built_in() {
+            return built_in.rules;
+        }
+        let loaded = self.model.with(|model| model.info().map(|info| info.rules));
+        match self.runner() {
+            Runner::Server => SizeRules::default(),
+            Runner::Tab => loaded.unwrap_or_default(),
+        }
+    }
+
+    /// Bytes of keys and values per token, and whether they are those of the model that answers.
+    pub fn kv_bytes_per_token(self) -> (usize, bool) {
+        if let Some(built_in) = self.answering_built_in() {
+            return (built_in.kv_bytes_per_token, true);
+        }
+        let loaded = self
+            .model
+            .with(|model| model.info().map(|info| info.kv_bytes_per_token));
+        match (self.runner(), loaded) {
+            (Runner::Tab, Some(bytes)) => (bytes, true),
+            _ => (KV_BYTES_OF_9B, false),
+        }
+    }
+
+    /// The figures of text and pages.
+    pub fn accounting(self) -> Accounting {
+        let (pages, vision_tokens) = self.tiles.with(|tiles| {
+            let tokens = tiles.iter().map(|tile| tile.figures.vision_tokens).sum();
+            (tiles.len(), tokens)
+        });
+        Accounting {
+            characters: self.text.with(|text| text.content.chars().count()),
+            text_tokens: self.text_tokens.get(),
+            pages,
+            vision_tokens,
+            kv_bytes_per_token: self.kv_bytes_per_token().0,
+        }
+    }
+}
+
+/// The state that all views share.
+pub fn state() -> State {
+    expect_context()
+}

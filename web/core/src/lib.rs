@@ -1,0 +1,8 @@
+//! What the page and its workers say to each other, and the page's logic that needs no browser.
+
+pub mod accounting;
+pub mod messages;
+pub mod settings;
+pub mod sse;
+pub mod style;
+pub mod thinking;

@@ -1,0 +1,163 @@
+//! What the person has chosen, kept over a reload.
+
+use serde::{Deserialize, Serialize};
+
+use crate::messages::DeviceChoice;
+use crate::style::StyleChanges;
+
+/// The page's languages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Language {
+    /// English.
+    En,
+    /// Chinese.
+    Zh,
+}
+
+impl Language {
+    /// By the browser's preferred language, such as `zh-CN`.
+    pub fn of_browser(tag: &str) -> Self {
+        if tag.to_ascii_lowercase().starts_with("zh") {
+            Self::Zh
+        } else {
+            Self::En
+        }
+    }
+
+    /// As the document names it.
+    pub fn tag(self) -> &'static str {
+        match self {
+            Self::En => "en",
+            Self::Zh => "zh-CN",
+        }
+    }
+}
+
+/// Light or dark.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Theme {
+    /// As the system is set.
+    #[default]
+    System,
+    /// Light.
+    Light,
+    /// Dark.
+    Dark,
+}
+
+/// Where answers come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Runner {
+    /// A server with the API of OpenAI.
+    Server,
+    /// A model in this tab.
+    Tab,
+}
+
+/// Everything that survives a reload. Unknown and missing fields are no error: another version of
+/// the page may have written them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Settings {
+    /// The browser's where missing.
+    pub language: Option<Language>,
+    /// Light or dark.
+    pub theme: Theme,
+    /// Where answers come from; by what is there where missing.
+    pub runner: Option<Runner>,
+    /// Address of the server; empty is where the page comes from.
+    pub server: String,
+    /// The server's model; its first where missing.
+    pub server_model: Option<String>,
+    /// Where a model in this tab runs.
+    pub device: DeviceChoice,
+    /// A checkpoint in place of the built-in one.
+    pub model_url: String,
+    /// Changes to the style.
+    pub style: StyleChanges,
+    /// Longest answer.
+    pub max_tokens: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            language: None,
+            theme: Theme::System,
+            runner: None,
+            server: String::new(),
+            server_model: None,
+            device: DeviceChoice::Auto,
+            model_url: String::new(),
+            style: StyleChanges::default(),
+            max_tokens: 1024,
+        }
+    }
+}
+
+/// Most tokens of an answer that can be asked for.
+pub const MOST_TOKENS: usize = 131_072;
+
+impl Settings {
+    /// Reads what was kept; the defaults where it cannot be read.
+    pub fn from_json(json: &str) -> Self {
+        let mut settings: Self = serde_json::from_str(json).unwrap_or_default();
+        settings.max_tokens = settings.max_tokens.clamp(1, MOST_TOKENS);
+        settings
+    }
+
+    /// Writes what is kept.
+    pub fn to_json(&self) -> String {
+        // Fields of plain types cannot fail to be written.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// Address of a route of the server.
+    pub fn server_route(&self, route: &str) -> String {
+        let server = self.server.trim().trim_end_matches('/');
+        let server = server.strip_suffix("/v1").unwrap_or(server);
+        format!("{server}{route}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Language, Settings};
+
+    #[test]
+    fn settings_survive_being_written() {
+        let settings = Settings {
+            language: Some(Language::Zh),
+            server: "http://localhost:9000".to_owned(),
+            ..Settings::default()
+        };
+        assert_eq!(Settings::from_json(&settings.to_json()), settings);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_the_default() {
+        for json in ["", "{", "[]", "{\"theme\":\"pink\"}"] {
+            assert_eq!(Settings::from_json(json), Settings::default(), "{json}");
+        }
+        let json = "{\"max_tokens\":0,\"of_tomorrow\":1}";
+        assert_eq!(Settings::from_json(json).max_tokens, 1);
+    }
+
+    #[test]
+    fn addresses_are_taken_with_and_without_their_end() {
+        let mut settings = Settings::default();
+        assert_eq!(settings.server_route("/v1/models"), "/v1/models");
+        for server in [
+            "http://h:1",
+            "http://h:1/",
+            "http://h:1/v1",
+            " http://h:1/v1/ ",
+        ] {
+            settings.server = server.to_owned();
+            assert_eq!(settings.server_route("/v1/models"), "http://h:1/v1/models");
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Where the model runs: WebGPU where it works, else burn's CPU backend on SIMD.
+
+use burn::tensor::{Device, Tensor};
+use glyph_model::generate::read_values;
+use glyph_web_core::messages::DeviceChoice;
+use glyph_worker::{js_message, scope};
+use js_sys::{Function, Promise, Reflect};
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+
+/// An open device.
+#[derive(Debug)]
+pub struct OpenDevice {
+    pub device: Device,
+    /// The adapter's name, on WebGPU.
+    pub adapter: Option<String>,
+    /// Why WebGPU is not used although it was wanted.
+    pub fallback_reason: Option<String>,
+}
+
+impl OpenDevice {
+    fn cpu(fallback_reason: Option<String>) -> Self {
+        Self {
+            device: Device::flex(),
+            adapter: None,
+            fallback_reason,
+        }
+    }
+
+    /// As messages name it.
+    pub fn name(&self) -> &'static str {
+        match self.adapter {
+            Some(_) => "webgpu",
+            None => "cpu",
+        }
+    }
+}
+
+/// Opens what was chosen.
+pub async fn open(choice: DeviceChoice) -> Result<OpenDevice, String> {
+    if choice == DeviceChoice::Cpu {
+        return Ok(OpenDevice::cpu(None));
+    }
+    match webgpu().await {
+        Ok(device) => Ok(device),
+        Err(reason) if choice == DeviceChoice::Auto => Ok(OpenDevice::cpu(Some(reason))),
+        Err(reason) => Err(reason),
+    }
+}
+
+async fn webgpu() -> Result<OpenDevice, String> {
+    let adapter = adapter().await?;
+    let device = Device::wgpu_options().init_async().await;
+    let device = device.map_err(|error| error.to_string())?;
+    check(&device).await?;
+    Ok(OpenDevice {
+        device,
+        adapter: Some(adapter),
+        fallback_reason: None,
+    })
+}
+
+/// Asks for an adapter first: what comes later fails with fewer words.
+async fn adapter() -> Result<String, String> {
+    let get = |object: &JsValue, key: &str| Reflect::get(object, &key.into());
+    let gpu = get(&scope(), "navigator").and_then(|navigator| get(&navigator, "gpu"));
+    let gpu = gpu.map_err(|error| js_message(&error))?;
+    if gpu.is_falsy() {
+        return Err("this browser has no WebGPU on this page".to_owned());
+    }
+    let request = get(&gpu, "requestAdapter").and_then(|request| {
+        let request: Function = request.dyn_into()?;
+        request.call0(&gpu)?.dyn_into::<Promise>()
+    });
+    let request = request.map_err(|error| js_message(&error))?;
+    let adapter = JsFuture::from(request).await;
+    let adapter = adapter.map_err(|error| js_message(&error))?;
+    if adapter.is_falsy() {
+        return Err("WebGPU finds no graphics adapter".to_owned());
+    }
+    let info = get(&adapter, "info").unwrap_or(JsValue::UNDEFINED);
+    let words = ["description", "vendor", "architecture", "device"]
+        .map(|key| get(&info, key).ok().and_then(|word| word.as_string()))
+        .into_iter()
+        .flatten()
+        .filter(|word| !word.is_empty());
+    let mut words: Vec<String> = words.collect();
+    words.dedup();
+    let name = words.join(" ");
+    Ok(if name.is_empty() {
+        "unnamed".to_owned()
+    } else {
+        name
+    })
+}
+
+/// Some drivers compute wrong numbers and say nothing.
+async fn check(device: &Device) -> Result<(), String> {
+    const SIDE: usize = 8;
+    let ones = Tensor::<2>::ones([SIDE, SIDE], device);
+    let product = ones.clone().matmul(ones * 2.0);
+    let values = read_values(product).await;
+    let values = values.map_err(|error| error.to_string())?;
+    let expected = (SIDE * 2) as f32;
+    if values.iter().all(|value| (value - expected).abs() < 1e-3) {
+        return Ok(());
+    }
+    Err(format!(
+        "the graphics adapter computes wrong numbers: {} where {expected} is right",
+        values.first().copied().unwrap_or_default()
+    ))
+}
