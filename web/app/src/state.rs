@@ -25,8 +25,22 @@ const API_KEY: &str = "glyph-api-key";
 pub struct Text {
     /// The text.
     pub content: Arc<str>,
+    /// Its characters, counted once.
+    pub characters: usize,
     /// The file that it was read from.
     pub file: Option<FileNote>,
+}
+
+impl Text {
+    /// A text, and the file that it was read from.
+    pub fn new(content: impl Into<Arc<str>>, file: Option<FileNote>) -> Self {
+        let content = content.into();
+        Self {
+            characters: content.chars().count(),
+            content,
+            file,
+        }
+    }
 }
 
 /// A file that was read.
@@ -259,7 +273,7 @@ impl State {
             (tiles.len(), tokens)
         });
         Accounting {
-            characters: self.text.with(|text| text.content.chars().count()),
+            characters: self.text.with(|text| text.characters),
             text_tokens: self.text_tokens.get(),
             pages,
             vision_tokens,
