@@ -220,10 +220,11 @@ impl State {
         name.to_owned()
     }
 
-    /// The built-in model, where it is the one that would answer.
+    /// The built-in model, where it is the one that would answer, or where nobody else is known yet.
     pub fn answering_built_in(self) -> Option<Arc<BuiltIn>> {
         let name = self.model_name();
-        self.built_in.get().filter(|built_in| built_in.name == name)
+        let built_in = self.built_in.get();
+        built_in.filter(|built_in| name.is_empty() || built_in.name == name)
     }
 
     /// The style that changes are made to; `None` is the official one.
