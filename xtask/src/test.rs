@@ -177,16 +177,14 @@ fn wasm() -> Result<Option<Counts>> {
         command
     };
     run(&mut in_web(&["fmt", "--all", "--check"]))?;
-    let args = [
-        "clippy",
-        "--release",
-        "--target",
-        WASM_TARGET,
-        "--workspace",
-    ];
-    let packages = ["--package", "glyph-render", "--package", "glyph-model"];
-    let rules = ["--locked", "--", "-D", "warnings"];
-    run(in_web(&args).args(packages).args(rules))?;
+    // Clippy looks at members of a workspace alone, so both workspaces are asked.
+    let args = ["clippy", "--release", "--target", WASM_TARGET, "--locked"];
+    let rules = ["--", "-D", "warnings"];
+    let shared = ["--package", "glyph-render", "--package", "glyph-model"];
+    let mut in_root = cargo_in_root(&args);
+    in_root.env("CLIPPY_CONF_DIR", &web).args(shared);
+    run(in_root.args(rules))?;
+    run(in_web(&args).arg("--workspace").args(rules))?;
     let tests = ["test", "--release", "--package", "glyph-web-core"];
     count_all(&mut [(in_web(&tests), tests_run::in_summary as Summary)]).map(Some)
 }

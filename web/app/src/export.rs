@@ -52,7 +52,7 @@ pub fn conversation(state: State) {
         .collect();
     let file = state.text.with_untracked(|text| text.file.clone());
     let conversation = json!({
-        "characters": state.text.with_untracked(|text| text.content.chars().count()),
+        "characters": state.text.with_untracked(|text| text.characters),
         "file": file.map(|file| file.name),
         "style": style,
         "exchanges": records,

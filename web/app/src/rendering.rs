@@ -165,10 +165,8 @@ pub fn open_file(state: State, file: File) {
         match browser::awaited::<Decoded>(api::decode_text(&file)).await {
             Ok(Decoded { text, encoding }) => {
                 state.notice.set(None);
-                state.text.set(Text {
-                    content: text.into(),
-                    file: Some(FileNote { name, encoding }),
-                });
+                let file = FileNote { name, encoding };
+                state.text.set(Text::new(text, Some(file)));
             }
             Err(JsError::Aborted) => {}
             Err(JsError::Failed(reason)) => {

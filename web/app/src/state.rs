@@ -25,8 +25,22 @@ const API_KEY: &str = "glyph-api-key";
 pub struct Text {
     /// The text.
     pub content: Arc<str>,
+    /// Its characters, counted once.
+    pub characters: usize,
     /// The file that it was read from.
     pub file: Option<FileNote>,
+}
+
+impl Text {
+    /// A text, and the file that it was read from.
+    pub fn new(content: impl Into<Arc<str>>, file: Option<FileNote>) -> Self {
+        let content = content.into();
+        Self {
+            characters: content.chars().count(),
+            content,
+            file,
+        }
+    }
 }
 
 /// A file that was read.
@@ -206,10 +220,11 @@ impl State {
         name.to_owned()
     }
 
-    /// The built-in model, where it is the one that would answer.
+    /// The built-in model, where it is the one that would answer, or where nobody else is known yet.
     pub fn answering_built_in(self) -> Option<Arc<BuiltIn>> {
         let name = self.model_name();
-        self.built_in.get().filter(|built_in| built_in.name == name)
+        let built_in = self.built_in.get();
+        built_in.filter(|built_in| name.is_empty() || built_in.name == name)
     }
 
     /// The style that changes are made to; `None` is the official one.
@@ -259,7 +274,7 @@ impl State {
             (tiles.len(), tokens)
         });
         Accounting {
-            characters: self.text.with(|text| text.content.chars().count()),
+            characters: self.text.with(|text| text.characters),
             text_tokens: self.text_tokens.get(),
             pages,
             vision_tokens,

@@ -1,7 +1,5 @@
 //! The text: typed, pasted, dropped, opened, or an example.
 
-use std::sync::Arc;
-
 use glyph_web_core::accounting::{bytes_shown, count_shown};
 use js_sys::JsString;
 use leptos::ev;
@@ -119,13 +117,7 @@ fn FileButton() -> impl IntoView {
 fn Editor() -> impl IntoView {
     let state = state();
     let field = NodeRef::<Textarea>::new();
-    let set = move |content: String| {
-        let content = Arc::from(content);
-        state.text.set(Text {
-            content,
-            file: None,
-        });
-    };
+    let set = move |content: String| state.text.set(Text::new(content, None));
     // A long text never enters the field.
     let on_paste = move |event: ev::ClipboardEvent| {
         let pasted = event
@@ -198,7 +190,7 @@ fn note(state: State) -> Option<String> {
     state.text.with(|text| {
         let file = text.file.as_ref()?;
         let size = bytes_shown(text.content.len() as f64);
-        let characters = count_shown(text.content.chars().count());
+        let characters = count_shown(text.characters);
         let (name, encoding) = (&file.name, &file.encoding);
         let (from, unit) = (words.from_file, words.characters);
         Some(format!(
@@ -216,11 +208,7 @@ fn Examples() -> impl IntoView {
             .iter()
             .map(|example| {
                 let choose = move |_| {
-                    let content = (example.text)().into();
-                    state.text.set(Text {
-                        content,
-                        file: None,
-                    });
+                    state.text.set(Text::new((example.text)(), None));
                     question.0.set(example.question.to_owned());
                 };
                 view! { <button class="chip" on:click=choose>{example.name}</button> }
