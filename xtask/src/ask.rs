@@ -11,8 +11,16 @@ pub fn serve(args: &[&str]) -> Result<()> {
     {
         return glyph(&[&["serve"], args].concat());
     }
-    let page = web::build()?.display().to_string();
-    glyph(&[&["serve", "--web", page.as_str()], args].concat())
+    match web::build() {
+        Ok(page) => {
+            let page = page.display().to_string();
+            glyph(&[&["serve", "--web", page.as_str()], args].concat())
+        }
+        Err(reason) => {
+            eprintln!("note: the page cannot be built: {reason}. The API is served without it");
+            glyph(&[&["serve"], args].concat())
+        }
+    }
 }
 
 /// Builds `glyph` and runs it in the caller's directory, so that relative paths mean what they say.
