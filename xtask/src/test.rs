@@ -231,10 +231,7 @@ mod tests {
             ],
         ] {
             let message = selected(args).unwrap_err();
-            for part in [
-                "--skip STEP",
-                "fmt, clippy, tests, clients, doc, wasm",
-            ] {
+            for part in ["--skip STEP", "fmt, clippy, tests, clients, doc, wasm"] {
                 assert!(message.contains(part), "no {part:?} in {message}");
             }
         }
