@@ -35,7 +35,8 @@ pub fn run(args: &FetchArgs) -> Result<(), CliError> {
         repository: args.repository.clone(),
         source,
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    // On one thread, parts of a file come in their order, so that what was interrupted has no gaps.
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(CliError::Serve)?;

@@ -30,7 +30,8 @@ const TEXTS: [&str; 5] = [
     "fn main() { println!(42); }",
 ];
 
-const N_TOKENS: usize = 24;
+/// So many that the first answer still goes on when the last prompt has been read, on threads of their own.
+const N_TOKENS: usize = 256;
 
 fn checkpoint() -> Checkpoint {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/glyph-mini");
@@ -141,6 +142,7 @@ fn a_row_that_breaks_a_step_ends_alone_and_the_others_answers_stay_right() {
         while worker.running.len() < TEXTS.len()
             || !worker.running.iter().all(|row| row.answer.ids().len() >= 3)
         {
+            assert!(!worker.is_idle(), "an answer ended before the last began");
             step(&mut worker);
         }
         let broken = misshapen(&worker);

@@ -63,7 +63,8 @@ fn what_is_absent_is_not_told() {
 
 #[test]
 fn most_absent_questions_have_a_near_miss() {
-    let near = pages(Split::Train, true, PageGrid::new(40, 16), 1)
+    let pages = pages(Split::Train, true, PageGrid::new(40, 16), 1);
+    let near = pages
         .iter()
         .filter(|page| {
             let subject = page.subject.replace(['/', '_', '-', '.'], " ");
@@ -72,7 +73,7 @@ fn most_absent_questions_have_a_near_miss() {
             words.iter().filter(|word| text.contains(*word)).count() > 0
         })
         .count();
-    assert!(near > 1200, "{near} of 1500");
+    assert!(near * 5 > pages.len() * 4, "{near} of {}", pages.len());
 }
 
 #[test]
