@@ -33,7 +33,7 @@ pub(crate) fn param<const D: usize>(
 /// Standard deviation of untrained weights, as the reference implementation initialises them.
 pub(crate) const INIT_STD: f64 = 0.02;
 
-/// So few rows a CPU multiplies up to twice as fast as columns: its product takes six columns at a time and whole
+/// So few rows a CPU multiplies faster as columns: its product takes six columns at a time and whole
 /// vectors of rows, and the rows of weights fill those, where eight requests that are answered together would not.
 const ROWS_AS_COLUMNS: RangeInclusive<usize> = 2..=32;
 
