@@ -39,7 +39,7 @@ pub fn run(args: &FetchArgs) -> Result<(), CliError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(CliError::Serve)?;
+        .map_err(|source| error(HubError::Runtime(source)))?;
     let fetched = runtime.block_on(fetch(args)).map_err(error)?;
     progress::clear();
     if args.json {

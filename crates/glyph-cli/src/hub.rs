@@ -39,6 +39,9 @@ pub enum HubError {
     /// Neither HOME nor HF_HOME says where the cache is.
     #[error("there is no place for the model: set HF_HOME to a directory, or HOME")]
     NoCache,
+    /// The operating system gives no means to wait for the network.
+    #[error("nothing can be fetched: {0}. Close other programs and try again")]
+    Runtime(io::Error),
     /// The hub does not know the repository, the revision or the file.
     #[error("{url} was not found. Check the name and the --revision")]
     NotFound {
