@@ -6,7 +6,7 @@ use glyph_model::preprocess::{PatchGrid, RgbImage, image_patches};
 use glyph_model::prompt::{ChatTemplate, Message, Prompt, PromptEncoder, TextTokenizer};
 use glyph_render::{FontLibrary, PageLine, RenderStyle, Renderer};
 
-use crate::data::Sample;
+use crate::data::{Sample, Turn};
 use crate::locate::{Cell, ShownText};
 use crate::mini;
 
@@ -89,16 +89,83 @@ pub struct BatchMaker {
     end_of_answer: u32,
 }
 
-/// A sample, encoded.
+/// A sample, encoded; positions count from the start of the row.
 struct Row {
+    /// Pages and first question.
     prompt: Prompt,
-    answer: Vec<u32>,
-    /// Which tokens of the answer are to be predicted.
-    is_learned: Vec<bool>,
+    /// What follows them: the answer and further turns.
+    text: Vec<u32>,
+    /// What is to be predicted.
+    targets: Vec<Target>,
     /// Position whose output predicts a character of the pages, and where that stands.
     pointed: Vec<(usize, Cell)>,
     /// Position of each vision token.
     places: Vec<usize>,
+}
+
+impl Row {
+    fn new(prompt: Prompt) -> Self {
+        let places = (0..prompt.ids.len())
+            .filter(|place| prompt.feature_index[*place].is_some())
+            .collect();
+        Self {
+            prompt,
+            text: Vec::new(),
+            targets: Vec::new(),
+            pointed: Vec::new(),
+            places,
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.prompt.ids.len() + self.text.len()
+    }
+
+    fn id(&self, place: usize) -> Option<u32> {
+        let n_prompt = self.prompt.ids.len();
+        let ids = self.prompt.ids.get(place);
+        ids.or_else(|| self.text.get(place - n_prompt)).copied()
+    }
+
+    /// The question that begins `from_end` tokens before the end of the row, as far as the pages foretell it. One
+    /// token is one character here.
+    fn add_question(&mut self, from_end: usize, foretold: Vec<(usize, Cell)>) {
+        let start = self.len() - from_end;
+        for (character, cell) in foretold {
+            let asking = start + character - 1;
+            self.pointed.push((asking, cell));
+            self.targets.extend(self.id(asking + 1).map(|id| Target {
+                asking,
+                id,
+                is_answer: false,
+            }));
+        }
+    }
+
+    /// An answer and its end; what stands on the pages, and which of its tokens are not to be predicted.
+    fn add_answer(
+        &mut self,
+        answer: Vec<u32>,
+        end_of_answer: u32,
+        found: Vec<(usize, Cell)>,
+        is_given: impl Fn(usize) -> bool,
+    ) {
+        let before = self.len() - 1;
+        let found = found.into_iter().filter(|(i, _)| !is_given(*i));
+        self.pointed
+            .extend(found.map(|(i, cell)| (before + i, cell)));
+        let learned = answer.iter().chain([&end_of_answer]).enumerate();
+        self.targets.extend(
+            learned
+                .filter(|(i, _)| !is_given(*i))
+                .map(|(i, id)| Target {
+                    asking: before + i,
+                    id: *id,
+                    is_answer: true,
+                }),
+        );
+        self.text.extend(answer);
+    }
 }
 
 impl BatchMaker {
@@ -170,80 +237,66 @@ impl BatchMaker {
             let messages = [Message::pages_and_question(grids.len(), &sample.question)];
             let mut prompt = self.encoder.encode(&messages, &grids)?;
             let features = prompt.n_image_tokens();
-            let places: Vec<usize> = (0..prompt.ids.len())
-                .filter(|place| prompt.feature_index[*place].is_some())
-                .collect();
             for index in prompt.feature_index.iter_mut().flatten() {
                 *index += n_features;
             }
             n_features += features;
             let tokenizer = &self.encoder.tokenizer;
-            let mut answer = tokenizer.encode(&sample.answer)?;
-            answer.push(self.end_of_answer);
-            batch.seq = batch.seq.max(prompt.ids.len() + answer.len());
-            // One token is one character here; of the prompt only its end stands behind the question.
-            let answer_start = prompt.ids.len();
+            // Of the prompt only its end stands behind the question.
             let end_of_prompt = tokenizer.encode(mini::END_OF_PROMPT)?.len();
-            let question_start = answer_start - end_of_prompt - sample.question.len();
-            let shift = |start: usize| {
-                move |(character, cell): (usize, Cell)| (start + character - 1, cell)
-            };
-            let is_given = |i: usize| sample.given.iter().any(|range| range.contains(&i));
-            let mut answer_places = if sample.given.is_empty() {
+            let mut row = Row::new(prompt);
+            let question = &sample.question;
+            row.add_question(end_of_prompt + question.len(), shown.foretell(question));
+            let found = if sample.given.is_empty() {
                 shown.locate(&sample.answer)
             } else {
                 shown.foretell(&sample.answer)
             };
-            answer_places.retain(|(i, _)| !is_given(*i));
-            let pointed: Vec<(usize, Cell)> = shown
-                .foretell(&sample.question)
-                .into_iter()
-                .map(shift(question_start))
-                .chain(answer_places.into_iter().map(shift(answer_start)))
-                .collect();
-            let is_learned = (0..answer.len()).map(|i| !is_given(i)).collect();
-            rows.push(Row {
-                prompt,
-                answer,
-                is_learned,
-                pointed,
-                places,
+            let answer = tokenizer.encode(&sample.answer)?;
+            row.add_answer(answer, self.end_of_answer, found, |i| {
+                sample.given.iter().any(|range| range.contains(&i))
             });
+            for Turn { question, answer } in &sample.more_turns {
+                row.text
+                    .extend(tokenizer.encode(&mini::next_turn(question))?);
+                row.add_question(end_of_prompt + question.len(), shown.foretell(question));
+                let found = shown.locate(answer);
+                let answer = tokenizer.encode(answer)?;
+                row.add_answer(answer, self.end_of_answer, found, |_| false);
+            }
+            batch.seq = batch.seq.max(row.len());
+            rows.push(row);
         }
-        for (row, encoded) in rows.into_iter().enumerate() {
+        for (row_index, row) in rows.into_iter().enumerate() {
+            let start = row_index * batch.seq;
+            let n_padding = batch.seq - row.len();
             let Row {
                 prompt,
-                answer,
-                is_learned,
+                text,
+                targets,
                 pointed,
                 places,
-            } = encoded;
-            let start = row * batch.seq;
-            let n_prompt = prompt.ids.len();
-            let n_padding = batch.seq - n_prompt - answer.len();
-            for (asking, Cell { token, cell }) in pointed {
-                batch.pointers.push(Pointed {
-                    asking: start + asking,
-                    token: places[token],
-                    cell,
-                });
-                if let Some(id) = prompt.ids.get(asking + 1) {
-                    batch.targets.push(Target {
-                        asking: start + asking,
-                        id: *id,
-                        is_answer: false,
-                    });
-                }
-            }
-            let learned = answer.iter().enumerate().filter(|(i, _)| is_learned[*i]);
-            batch.targets.extend(learned.map(|(i, id)| Target {
-                asking: start + n_prompt - 1 + i,
-                id: *id,
-                is_answer: true,
-            }));
-            let n_text = answer.len() + n_padding;
+            } = row;
+            batch
+                .targets
+                .extend(targets.into_iter().map(|target| Target {
+                    asking: start + target.asking,
+                    ..target
+                }));
+            batch
+                .pointers
+                .extend(
+                    pointed
+                        .into_iter()
+                        .map(|(asking, Cell { token, cell })| Pointed {
+                            asking: start + asking,
+                            token: places[token],
+                            cell,
+                        }),
+                );
+            let n_text = text.len() + n_padding;
             batch.ids.extend(prompt.ids);
-            batch.ids.extend(answer);
+            batch.ids.extend(text);
             batch
                 .ids
                 .extend(std::iter::repeat_n(self.end_of_answer, n_padding));
@@ -336,6 +389,8 @@ impl BatchMakers {
 #[cfg(test)]
 mod tests {
     use super::{BatchMaker, CELLS_PER_TOKEN, PageShape};
+    use glyph_model::prompt::{Message, Part, Role};
+
     use crate::data::{Document, Generator, PageGrid, Reading, Split, Task};
 
     /// Cells read back from a batch of one row, line by line.
@@ -383,6 +438,52 @@ mod tests {
                 assert_eq!(cells, text, "{task:?} at {line_px} px");
             }
         }
+    }
+
+    #[test]
+    fn further_turns_are_what_the_template_makes_of_them() {
+        let shape = PageShape {
+            columns: 40,
+            lines: 8,
+            line_px: 28,
+        };
+        let mut generator = Generator::new(4, Split::Train).with_more_turns(3);
+        let mut maker = BatchMaker::new(shape).unwrap();
+        let mut most = 0;
+        for _ in 0..20 {
+            let sample = generator
+                .sample(Task::Lookup(Document::Form), PageGrid::new(40, 8), 1)
+                .unwrap();
+            let batch = maker.batch(std::slice::from_ref(&sample)).unwrap();
+            let turn = |role, text: &str| Message {
+                role,
+                content: vec![Part::Text {
+                    text: text.to_owned(),
+                }],
+            };
+            let mut messages = vec![
+                Message::pages_and_question(1, &sample.question),
+                turn(Role::Assistant, &sample.answer),
+            ];
+            let mut n_answers = sample.answer.len() + 1;
+            for more in &sample.more_turns {
+                messages.push(turn(Role::User, &more.question));
+                messages.push(turn(Role::Assistant, &more.answer));
+                n_answers += more.answer.len() + 1;
+            }
+            most = most.max(sample.more_turns.len());
+            // The template asks for one more answer behind the last.
+            let expected = maker.encoder.encode(&messages, &[batch.grid]).unwrap().ids;
+            assert_eq!(batch.ids, expected[..batch.seq]);
+            let answers = batch.targets.iter().filter(|target| target.is_answer);
+            assert_eq!(answers.count(), n_answers);
+            for target in &batch.targets {
+                let follows = batch.ids.get(target.asking + 1);
+                let is_end = target.id == maker.end_of_answer;
+                assert!(is_end || follows == Some(&target.id));
+            }
+        }
+        assert_eq!(most, 3);
     }
 
     #[test]

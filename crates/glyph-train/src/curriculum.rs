@@ -68,6 +68,9 @@ pub const STAGES: [Stage; 6] = [
 /// The first stage whose pages have room for needles and look-ups.
 const FIRST_TO_FIND: usize = 3;
 
+/// Questions that may follow the first one about the same pages.
+pub const MORE_TURNS: usize = 4;
+
 /// What one worker's batch of one step holds.
 #[derive(Debug, Clone, Copy)]
 pub struct BatchPlan {

@@ -191,6 +191,11 @@ pub const CHAT_TEMPLATE: &str = "\
 /// What [`CHAT_TEMPLATE`] puts behind the last question.
 pub const END_OF_PROMPT: &str = "<|assistant|>\n";
 
+/// What [`CHAT_TEMPLATE`] puts between an answer and the next one.
+pub fn next_turn(question: &str) -> String {
+    format!("<|user|>\n{question}{END_OF_PROMPT}")
+}
+
 /// Printable character that stands for a byte in a byte-level vocabulary (GPT-2's table).
 fn byte_char(byte: u8) -> char {
     let printable = |byte: u8| matches!(byte, 33..=126 | 161..=172 | 174..=255);

@@ -254,7 +254,8 @@ impl Worker {
         let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
         rng.set_stream(batch_index + 1);
         let plan = curriculum::plan(stage, options.line_px, &mut rng);
-        let generator = Generator::new(options.seed, Split::Train);
+        let generator =
+            Generator::new(options.seed, Split::Train).with_more_turns(curriculum::MORE_TURNS);
         let first_sample = batch_index * MAX_DRAWS;
         let mut n_draws = 0;
         let mut samples = Vec::new();
@@ -275,7 +276,9 @@ impl Worker {
             // The tower's work on a page counts about as much as the decoder's on its tokens.
             let page_positions = columns * lines * plan.shape.line_px / (28 * 4);
             let text_positions = if decode {
-                sample.question.len() + sample.answer.len() + 8
+                let more = sample.more_turns.iter();
+                let more = more.map(|turn| turn.question.len() + turn.answer.len() + 4);
+                sample.question.len() + sample.answer.len() + 8 + more.sum::<usize>()
             } else {
                 0
             };

@@ -5,10 +5,13 @@ use super::entry::{self, ContactStyle, Entry, Fact, FormStyle, Key, SettingsStyl
 use super::fill::{Filler, Layout};
 use super::words::{LABEL_WORDS, NOUNS};
 use super::wrap::{PageGrid, longest_word, wrap};
-use super::{prose, told};
+use super::{MORE_ABSENT, QuestionedPage, Turn, prose, told};
 
 /// How often an entry is made again until its words are short enough for the lines.
 const FITTING_TRIES: usize = 60;
+
+/// How many entries that the document does not have are made for further questions.
+const NOT_TOLD: usize = 3;
 
 /// How often an entry is made again until its key is a new one.
 const NEW_KEY_TRIES: usize = 20;
@@ -48,11 +51,46 @@ pub(crate) struct LookupPage {
     /// The value; none when the document does not tell it.
     pub value: Option<String>,
     /// What is asked for.
-    #[cfg(test)]
     pub subject: String,
     /// Everything that the document tells.
-    #[cfg(test)]
     pub told: Vec<Fact>,
+    /// Facts that it does not tell, though others of its kind.
+    pub not_told: Vec<Fact>,
+}
+
+impl LookupPage {
+    /// Asks for the value, then for up to `most_turns` others.
+    pub(super) fn questioned(mut self, draw: &mut Draw, most_turns: usize) -> QuestionedPage {
+        self.told.retain(|fact| fact.subject != self.subject);
+        draw.shuffle(&mut self.told);
+        let mut more_turns = Vec::new();
+        for fact in self.told.into_iter().take(most_turns) {
+            if draw.chance(MORE_ABSENT)
+                && let Some(absent) = self.not_told.pop()
+            {
+                more_turns
+                    .extend(any_question(draw, &absent).map(|question| Turn::new(question, None)));
+            }
+            let question = any_question(draw, &fact);
+            more_turns.extend(question.map(|question| Turn::new(question, Some(fact.value))));
+        }
+        more_turns.truncate(most_turns);
+        QuestionedPage {
+            text: self.text,
+            first: Turn::new(self.question, self.value),
+            more_turns,
+        }
+    }
+}
+
+/// One of the ways to ask for a fact, often the usual one.
+fn any_question(draw: &mut Draw, fact: &Fact) -> Option<String> {
+    let which = if draw.chance(40) {
+        0
+    } else {
+        draw.below(fact.questions.len())
+    };
+    fact.questions.get(which).cloned()
 }
 
 /// Writes a document; with `absent` it does not tell what is asked, though it may come close.
@@ -90,9 +128,10 @@ pub(crate) fn generate(
     };
     let mut filler = Filler::new(draw, layout, grid, n_pages);
     filler.frame(head, foot);
+    let asked_key = asked.key;
     let mut writer = Writer {
         filler,
-        keys: vec![asked.key],
+        keys: vec![asked_key],
         told: Vec::new(),
     };
     if !absent && !writer.require(asked.clone()) {
@@ -102,7 +141,7 @@ pub(crate) fn generate(
         writer.require(near);
     }
     for _ in 0..draw.between(1, 3) {
-        if let Some(similar) = style.fitting_entry(draw, topic, Some(asked.key), room)
+        if let Some(similar) = style.fitting_entry(draw, topic, Some(asked_key), room)
             && writer.is_new(similar.key)
             && !writer.require(similar)
         {
@@ -117,23 +156,34 @@ pub(crate) fn generate(
     };
     writer.fill(draw, &style, room, prose_share);
 
-    let question = if draw.chance(40) {
-        fact.questions.first()
-    } else {
-        fact.questions.get(draw.below(fact.questions.len()))
-    };
-    let mut text = writer.filler.place(draw);
+    let question = any_question(draw, &fact)?;
+    let Writer {
+        filler, keys, told, ..
+    } = writer;
+    let mut text = filler.place(draw);
     if let Some(body) = text.strip_suffix(",\n}") {
         text = format!("{body}\n}}");
     }
+    let unwrapped = text.replace('\n', " ");
+    // Placing may have dropped what no longer fitted.
+    let is_shown = |entry: &Entry| unwrapped.contains(entry.lines.join(" ").trim_end_matches(','));
+    let not_told = (0..NOT_TOLD)
+        .filter_map(|_| style.fitting_entry(draw, topic, Some(asked_key), room))
+        .filter(|other| !keys.contains(&other.key))
+        .flat_map(|other| other.facts)
+        .filter(|fact| !unwrapped.contains(&fact.subject))
+        .collect();
     Some(LookupPage {
         text,
-        question: question?.clone(),
+        question,
         value: (!absent).then_some(fact.value),
-        #[cfg(test)]
         subject: fact.subject,
-        #[cfg(test)]
-        told: writer.told,
+        told: told
+            .into_iter()
+            .filter(is_shown)
+            .flat_map(|entry| entry.facts)
+            .collect(),
+        not_told,
     })
 }
 
@@ -181,7 +231,7 @@ impl Room {
 struct Writer {
     filler: Filler,
     keys: Vec<Key>,
-    told: Vec<Fact>,
+    told: Vec<Entry>,
 }
 
 impl Writer {
@@ -193,7 +243,7 @@ impl Writer {
         let fits = self.filler.require(entry.lines.join("\n"));
         if fits {
             self.keys.push(entry.key);
-            self.told.extend(entry.facts);
+            self.told.push(entry);
         }
         fits
     }
@@ -217,8 +267,9 @@ impl Writer {
             match new {
                 Some(other) => {
                     keys.push(other.key);
-                    told.extend(other.facts);
-                    other.lines.join("\n")
+                    let text = other.lines.join("\n");
+                    told.push(other);
+                    text
                 }
                 None => prose::sentence(draw),
             }

@@ -155,6 +155,17 @@ pub struct Sample {
     pub answer: String,
     /// Characters of the answer that nobody can know and the model is not to learn; its end counts as one.
     pub given: Vec<Range<usize>>,
+    /// What is asked of the same pages afterwards, see [`Generator::with_more_turns`].
+    pub more_turns: Vec<Turn>,
+}
+
+/// A question and its answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// What the model is asked.
+    pub question: String,
+    /// What the model should answer.
+    pub answer: String,
 }
 
 impl Sample {
@@ -202,6 +213,7 @@ pub struct Generator {
     seed: u64,
     split: Split,
     next_index: u64,
+    most_turns: usize,
 }
 
 impl Generator {
@@ -211,7 +223,14 @@ impl Generator {
             seed,
             split,
             next_index: 0,
+            most_turns: 0,
         }
+    }
+
+    /// Needles and look-ups go on with up to `most_turns` questions about what else stands on the pages: a page is
+    /// dear to look at, and a question about it cheap.
+    pub fn with_more_turns(self, most_turns: usize) -> Self {
+        Self { most_turns, ..self }
     }
 
     /// The sample at the next index.
@@ -245,6 +264,12 @@ impl Generator {
         let n_pages = n_pages.max(1);
         let mut draw = Draw::new(self.seed, self.split, index);
         let mut given = Vec::new();
+        let mut more_turns = Vec::new();
+        let mut page_sample = |page: Option<QuestionedPage>| {
+            let page = page?;
+            more_turns = page.more_turns;
+            Some((page.text, page.first.question, page.first.answer))
+        };
         let made = match task {
             Task::Excerpts(reading) => {
                 let made = excerpts::generate(&mut draw, reading, grid, n_pages);
@@ -254,10 +279,16 @@ impl Generator {
                 })
             }
             Task::Read(reading) => Some(read_sample(&mut draw, reading, grid, n_pages)),
-            Task::Needle(spec) => needle_sample(&mut draw, spec, false, grid, n_pages),
-            Task::NeedleAbsent(spec) => needle_sample(&mut draw, spec, true, grid, n_pages),
-            Task::Lookup(document) => lookup_sample(&mut draw, document, false, grid, n_pages),
-            Task::LookupAbsent(document) => lookup_sample(&mut draw, document, true, grid, n_pages),
+            Task::Needle(spec) | Task::NeedleAbsent(spec) => {
+                let is_absent = matches!(task, Task::NeedleAbsent(_));
+                let page = needle::generate(&mut draw, spec, is_absent, grid, n_pages);
+                page_sample(page.map(|page| page.questioned(&mut draw, spec, self.most_turns)))
+            }
+            Task::Lookup(document) | Task::LookupAbsent(document) => {
+                let is_absent = matches!(task, Task::LookupAbsent(_));
+                let page = lookup::generate(&mut draw, document, is_absent, grid, n_pages);
+                page_sample(page.map(|page| page.questioned(&mut draw, self.most_turns)))
+            }
         };
         let (text, question, answer) =
             made.filter(|(text, ..)| !text.is_empty())
@@ -272,6 +303,7 @@ impl Generator {
             question,
             answer,
             given,
+            more_turns,
         })
     }
 }
@@ -284,30 +316,22 @@ fn read_sample(draw: &mut Draw, reading: Reading, grid: PageGrid, n_pages: usize
     (text.clone(), read::question(draw, n_pages), text)
 }
 
-fn needle_sample(
-    draw: &mut Draw,
-    spec: NeedleSpec,
-    absent: bool,
-    grid: PageGrid,
-    n_pages: usize,
-) -> Option<Made> {
-    let page = needle::generate(draw, spec, absent, grid, n_pages)?;
-    let answer = if absent {
-        NOT_THERE.to_owned()
-    } else {
-        page.values.join(", ")
-    };
-    Some((page.text, needle::question(spec, &page.key), answer))
+/// Pages and all that is asked of them.
+struct QuestionedPage {
+    text: String,
+    first: Turn,
+    more_turns: Vec<Turn>,
 }
 
-fn lookup_sample(
-    draw: &mut Draw,
-    document: Document,
-    absent: bool,
-    grid: PageGrid,
-    n_pages: usize,
-) -> Option<Made> {
-    let page = lookup::generate(draw, document, absent, grid, n_pages)?;
-    let answer = page.value.unwrap_or_else(|| NOT_THERE.to_owned());
-    Some((page.text, page.question, answer))
+impl Turn {
+    /// A question whose answer may not be there.
+    fn new(question: String, answer: Option<String>) -> Self {
+        Self {
+            question,
+            answer: answer.unwrap_or_else(|| NOT_THERE.to_owned()),
+        }
+    }
 }
+
+/// How many of the further questions have no answer, in percent.
+const MORE_ABSENT: usize = 15;

@@ -9,6 +9,7 @@ use super::fill::{Filler, Layout};
 use super::prose;
 use super::words::{ADJECTIVES, NOUNS};
 use super::wrap::PageGrid;
+use super::{MORE_ABSENT, QuestionedPage, Turn};
 
 /// The noise that RULER repeats, sentence by sentence.
 pub const NOISE: [&str; 5] = [
@@ -145,6 +146,53 @@ pub(crate) struct NeedlePage {
     pub key: String,
     /// The values of the key in page order; none when the key is absent.
     pub values: Vec<String>,
+    /// Keys and values of the other needles.
+    others: Vec<(String, String)>,
+    asked: (&'static str, &'static str),
+}
+
+impl NeedlePage {
+    /// Asks for the key, then for up to `most_turns` of the others.
+    pub(super) fn questioned(
+        self,
+        draw: &mut Draw,
+        spec: NeedleSpec,
+        most_turns: usize,
+    ) -> QuestionedPage {
+        let unwrapped = self.text.replace('\n', " ");
+        // The instruction was given with the first question.
+        let single = spec.with_values(1).with_wording(Wording::QuestionOnly);
+        // A key of several needles has several values.
+        let is_single =
+            |key: &str| self.others.iter().filter(|(other, _)| other == key).count() == 1;
+        let mut others: Vec<&(String, String)> = self
+            .others
+            .iter()
+            .filter(|(key, value)| {
+                is_single(key) && unwrapped.contains(&needle(spec.kind, key, value))
+            })
+            .collect();
+        draw.shuffle(&mut others);
+        let mut more_turns = Vec::new();
+        for (key, value) in others.into_iter().take(most_turns) {
+            if draw.chance(MORE_ABSENT) {
+                let absent = joined(draw.pair_like(self.asked, &ADJECTIVES, &NOUNS));
+                if !unwrapped.contains(&absent) {
+                    more_turns.push(Turn::new(question(single, &absent), None));
+                }
+            }
+            more_turns.push(Turn::new(question(single, key), Some(value.clone())));
+        }
+        more_turns.truncate(most_turns);
+        QuestionedPage {
+            first: Turn::new(
+                question(spec, &self.key),
+                (!self.values.is_empty()).then(|| self.values.join(", ")),
+            ),
+            text: self.text,
+            more_turns,
+        }
+    }
 }
 
 /// Hides needles; with `absent` none of them has the key that is asked for. `None` when the
@@ -178,6 +226,7 @@ pub(crate) fn generate(
         kind: spec.kind,
         asked: pair,
         values: hidden.clone(),
+        made: Vec::new(),
     };
     for _ in 0..spec.distractors {
         let other = others.needle(draw);
@@ -209,6 +258,8 @@ pub(crate) fn generate(
         text,
         key,
         values: hidden,
+        others: others.made,
+        asked: pair,
     })
 }
 
@@ -217,6 +268,7 @@ struct Others {
     kind: NeedleKind,
     asked: (&'static str, &'static str),
     values: Vec<String>,
+    made: Vec<(String, String)>,
 }
 
 impl Others {
@@ -231,8 +283,10 @@ impl Others {
             )
         };
         let value = new_value(draw, self.kind, &self.values);
-        let text = needle(self.kind, &joined(other), &value);
-        self.values.push(value);
+        let key = joined(other);
+        let text = needle(self.kind, &key, &value);
+        self.values.push(value.clone());
+        self.made.push((key, value));
         text
     }
 }
