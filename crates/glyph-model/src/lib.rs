@@ -5,6 +5,7 @@
 //! read off the device is asynchronous. Modules carry the checkpoint's names and stand in data-flow order:
 //! [`preprocess`] → [`vision`] → [`text`] → [`model`].
 
+mod attention;
 mod clock;
 mod error;
 mod pause;

@@ -2,11 +2,10 @@
 
 use burn::module::Module;
 use burn::tensor::activation::softmax;
-use burn::tensor::module::attention;
-use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{Device, Tensor};
 
 use super::kv_cache::KvCache;
+use crate::attention::attend;
 use crate::config::TextConfig;
 use crate::layers::Linear;
 use crate::rotary::Rotary;
@@ -106,18 +105,7 @@ impl SelfAttention {
 
     /// A run of new positions: causal, aligned at the end, so that a chunk sees all that was cached before it.
     fn attend_many(&self, q: Tensor<4>, k: Tensor<4>, v: Tensor<4>) -> Tensor<4> {
-        let options = AttentionModuleOptions {
-            is_causal: true,
-            ..Default::default()
-        };
-        attention(
-            q,
-            self.repeat_heads(k),
-            self.repeat_heads(v),
-            None,
-            None,
-            options,
-        )
+        attend(q, self.repeat_heads(k), self.repeat_heads(v), true)
     }
 
     /// Keys or values once per query head; not every backend's attention takes fewer of them.

@@ -2,9 +2,9 @@
 
 use burn::module::Module;
 use burn::tensor::activation::silu;
-use burn::tensor::module::attention;
 use burn::tensor::{Device, Tensor};
 
+use crate::attention::attend;
 use crate::config::VisionConfig;
 use crate::layers::{Linear, RmsNorm};
 use crate::rotary::Rotary;
@@ -66,7 +66,7 @@ impl Attention {
         let q = rotary.apply(part(0)).swap_dims(1, 2);
         let k = rotary.apply(part(1)).swap_dims(1, 2);
         let v = part(2).swap_dims(1, 2);
-        let y = attention(q, k, v, None, None, Default::default());
+        let y = attend(q, k, v, false);
         self.proj
             .forward(y.swap_dims(1, 2).reshape([images, patches, d]))
     }
