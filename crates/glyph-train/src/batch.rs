@@ -247,21 +247,27 @@ impl BatchMaker {
             let mut row = Row::new(prompt);
             let question = &sample.question;
             row.add_question(end_of_prompt + question.len(), shown.foretell(question));
+            let thought = sample.thought.as_deref();
             let found = if sample.given.is_empty() {
-                shown.locate(&sample.answer)
+                answer_places(&shown, thought, &sample.answer)
             } else {
                 shown.foretell(&sample.answer)
             };
-            let answer = tokenizer.encode(&sample.answer)?;
+            let answer = tokenizer.encode(&mini::full_answer(thought, &sample.answer))?;
             row.add_answer(answer, self.end_of_answer, found, |i| {
                 sample.given.iter().any(|range| range.contains(&i))
             });
-            for Turn { question, answer } in &sample.more_turns {
+            for Turn {
+                question,
+                thought,
+                answer,
+            } in &sample.more_turns
+            {
                 row.text
                     .extend(tokenizer.encode(&mini::next_turn(question))?);
                 row.add_question(end_of_prompt + question.len(), shown.foretell(question));
-                let found = shown.locate(answer);
-                let answer = tokenizer.encode(answer)?;
+                let found = answer_places(&shown, Some(thought), answer);
+                let answer = tokenizer.encode(&mini::full_answer(Some(thought), answer))?;
                 row.add_answer(answer, self.end_of_answer, found, |_| false);
             }
             batch.seq = batch.seq.max(row.len());
@@ -367,6 +373,20 @@ impl BatchMaker {
     }
 }
 
+/// Where the characters of a thought and an answer stand, counted in tokens of the whole: each tag is one.
+fn answer_places(shown: &ShownText, thought: Option<&str>, answer: &str) -> Vec<(usize, Cell)> {
+    let Some(thought) = thought else {
+        return shown.locate(answer);
+    };
+    let behind = |n: usize| move |(i, cell): (usize, Cell)| (n + i, cell);
+    let thought_places = shown.locate(thought).into_iter().map(behind(1));
+    let answer_places = shown
+        .locate(answer)
+        .into_iter()
+        .map(behind(thought.len() + 2));
+    thought_places.chain(answer_places).collect()
+}
+
 /// A [`BatchMaker`] for each page shape, opened when first needed.
 #[derive(Default)]
 pub struct BatchMakers {
@@ -392,6 +412,7 @@ mod tests {
     use glyph_model::prompt::{Message, Part, Role};
 
     use crate::data::{Document, Generator, PageGrid, Reading, Split, Task};
+    use crate::mini;
 
     /// Cells read back from a batch of one row, line by line.
     fn cell_text(line_px: usize, task: Task, n_pages: usize) -> (String, String) {
@@ -463,13 +484,18 @@ mod tests {
             };
             let mut messages = vec![
                 Message::pages_and_question(1, &sample.question),
-                turn(Role::Assistant, &sample.answer),
+                turn(
+                    Role::Assistant,
+                    &mini::full_answer(sample.thought.as_deref(), &sample.answer),
+                ),
             ];
-            let mut n_answers = sample.answer.len() + 1;
+            let full_len = |thought: &str, answer: &str| thought.len() + answer.len() + 3;
+            let mut n_answers = full_len(sample.thought.as_deref().unwrap(), &sample.answer);
             for more in &sample.more_turns {
                 messages.push(turn(Role::User, &more.question));
-                messages.push(turn(Role::Assistant, &more.answer));
-                n_answers += more.answer.len() + 1;
+                let said = mini::full_answer(Some(&more.thought), &more.answer);
+                messages.push(turn(Role::Assistant, &said));
+                n_answers += full_len(&more.thought, &more.answer);
             }
             most = most.max(sample.more_turns.len());
             // The template asks for one more answer behind the last.

@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 /// Special tokens in the order of their ids, which follow the 256 byte tokens.
 pub const SPECIAL_TOKENS: [&str; 16] = [
     "<|endoftext|>",
-    "[MASK]",
+    "<think>",
     "[gMASK]",
-    "[sMASK]",
+    "</think>",
     "<sop>",
     "<eop>",
     "<|system|>",
@@ -131,7 +131,8 @@ pub fn tokenizer() -> Value {
         .enumerate()
         .map(|(i, token)| {
             json!({
-                "id": 256 + i, "content": token, "special": true,
+                // What the model thinks is text that callers tell from the answer by its tags.
+                "id": 256 + i, "content": token, "special": !token.contains("think"),
                 "single_word": false, "lstrip": false, "rstrip": false, "normalized": false,
             })
         })
@@ -161,7 +162,7 @@ pub fn tokenizer_config() -> Value {
         "clean_up_tokenization_spaces": false,
         "eos_token": "<|endoftext|>",
         "pad_token": "<|endoftext|>",
-        "additional_special_tokens": SPECIAL_TOKENS,
+        "additional_special_tokens": SPECIAL_TOKENS.iter().filter(|token| !token.contains("think")).collect::<Vec<_>>(),
         "model_max_length": 8192,
     })
 }
@@ -190,6 +191,14 @@ pub const CHAT_TEMPLATE: &str = "\
 
 /// What [`CHAT_TEMPLATE`] puts behind the last question.
 pub const END_OF_PROMPT: &str = "<|assistant|>\n";
+
+/// An answer with what the model thinks before it, if anything.
+pub fn full_answer(thought: Option<&str>, answer: &str) -> String {
+    match thought {
+        Some(thought) => format!("<think>{thought}</think>{answer}"),
+        None => answer.to_owned(),
+    }
+}
 
 /// What [`CHAT_TEMPLATE`] puts between an answer and the next one.
 pub fn next_turn(question: &str) -> String {

@@ -18,6 +18,33 @@ pub(crate) struct Fact {
     pub questions: Vec<String>,
     /// The answer.
     pub value: String,
+    /// What tells the entry from others, as the document writes it.
+    pub key: String,
+    /// The document's words from the key to the value.
+    pub quote: String,
+}
+
+impl Fact {
+    /// A fact that `line` tells, the key before the value.
+    pub(crate) fn told_by(
+        line: &str,
+        key: &str,
+        subject: String,
+        questions: Vec<String>,
+        value: String,
+    ) -> Self {
+        let start = line.find(key).unwrap_or_default();
+        let end = line
+            .rfind(&value)
+            .map_or(line.len(), |place| place + value.len());
+        Self {
+            subject,
+            questions,
+            key: key.to_owned(),
+            quote: line.get(start..end).unwrap_or(line).to_owned(),
+            value,
+        }
+    }
 }
 
 /// Lines of a document that belong together.
@@ -134,15 +161,8 @@ pub(crate) fn form_field(draw: &mut Draw, key: Key, style: FormStyle) -> Entry {
         format!("Look up the {asked}."),
     ];
     let line = format!("{shown}{}{value}", style.separator);
-    single(
-        key,
-        line,
-        Fact {
-            subject: label,
-            questions,
-            value,
-        },
-    )
+    let fact = Fact::told_by(&line, &shown, label, questions, value);
+    single(key, line, fact)
 }
 
 /// A name of a setting, of one word or two.
@@ -190,15 +210,8 @@ pub(crate) fn setting(draw: &mut Draw, key: Key, style: SettingsStyle, joint: &s
         format!("{name}?"),
         format!("What is {name}?"),
     ];
-    single(
-        key,
-        line,
-        Fact {
-            subject: name,
-            questions,
-            value,
-        },
-    )
+    let fact = Fact::told_by(&line, &name, name.clone(), questions, value);
+    single(key, line, fact)
 }
 
 /// A person's name.
@@ -240,11 +253,8 @@ pub(crate) fn contact(draw: &mut Draw, key: Key, style: ContactStyle) -> Entry {
             ContactStyle::Line => lines[0].push_str(&format!(", {shown} {value}")),
             ContactStyle::Block => lines.push(format!("{}: {value}", capitalised(shown))),
         }
-        facts.push(Fact {
-            subject,
-            questions,
-            value,
-        });
+        let so_far = lines.join("\n");
+        facts.push(Fact::told_by(&so_far, &name, subject, questions, value));
     }
     Entry { key, lines, facts }
 }

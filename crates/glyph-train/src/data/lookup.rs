@@ -48,6 +48,8 @@ enum Topic {
 pub(crate) struct LookupPage {
     pub text: String,
     pub question: String,
+    /// What the document says about the key, or the key alone.
+    pub thought: String,
     /// The value; none when the document does not tell it.
     pub value: Option<String>,
     /// What is asked for.
@@ -68,16 +70,17 @@ impl LookupPage {
             if draw.chance(MORE_ABSENT)
                 && let Some(absent) = self.not_told.pop()
             {
-                more_turns
-                    .extend(any_question(draw, &absent).map(|question| Turn::new(question, None)));
+                let question = any_question(draw, &absent);
+                more_turns.extend(question.map(|question| Turn::new(question, absent.key, None)));
             }
             let question = any_question(draw, &fact);
-            more_turns.extend(question.map(|question| Turn::new(question, Some(fact.value))));
+            more_turns
+                .extend(question.map(|question| Turn::new(question, fact.quote, Some(fact.value))));
         }
         more_turns.truncate(most_turns);
         QuestionedPage {
             text: self.text,
-            first: Turn::new(self.question, self.value),
+            first: Turn::new(self.question, self.thought, self.value),
             more_turns,
         }
     }
@@ -137,8 +140,16 @@ pub(crate) fn generate(
     if !absent && !writer.require(asked.clone()) {
         return None;
     }
+    let mut thought = if absent {
+        fact.key.clone()
+    } else {
+        fact.quote.clone()
+    };
     if let Some(near) = near {
-        writer.require(near);
+        let told = near.facts.last().map(|fact| fact.quote.clone());
+        if writer.require(near) {
+            thought = told.unwrap_or(thought);
+        }
     }
     for _ in 0..draw.between(1, 3) {
         if let Some(similar) = style.fitting_entry(draw, topic, Some(asked_key), room)
@@ -176,6 +187,7 @@ pub(crate) fn generate(
     Some(LookupPage {
         text,
         question,
+        thought,
         value: (!absent).then_some(fact.value),
         subject: fact.subject,
         told: told

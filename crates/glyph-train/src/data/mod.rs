@@ -151,6 +151,8 @@ pub struct Sample {
     pub text: String,
     /// What the model is asked.
     pub question: String,
+    /// What it should think before it answers: the words of the pages from the key to the value.
+    pub thought: Option<String>,
     /// What the model should answer.
     pub answer: String,
     /// Characters of the answer that nobody can know and the model is not to learn; its end counts as one.
@@ -164,6 +166,8 @@ pub struct Sample {
 pub struct Turn {
     /// What the model is asked.
     pub question: String,
+    /// What it should think before it answers.
+    pub thought: String,
     /// What the model should answer.
     pub answer: String,
 }
@@ -264,10 +268,10 @@ impl Generator {
         let n_pages = n_pages.max(1);
         let mut draw = Draw::new(self.seed, self.split, index);
         let mut given = Vec::new();
-        let mut more_turns = Vec::new();
+        let (mut thought, mut more_turns) = (None, Vec::new());
         let mut page_sample = |page: Option<QuestionedPage>| {
             let page = page?;
-            more_turns = page.more_turns;
+            (thought, more_turns) = (Some(page.first.thought), page.more_turns);
             Some((page.text, page.first.question, page.first.answer))
         };
         let made = match task {
@@ -301,6 +305,7 @@ impl Generator {
             task,
             text,
             question,
+            thought,
             answer,
             given,
             more_turns,
@@ -325,9 +330,10 @@ struct QuestionedPage {
 
 impl Turn {
     /// A question whose answer may not be there.
-    fn new(question: String, answer: Option<String>) -> Self {
+    fn new(question: String, thought: String, answer: Option<String>) -> Self {
         Self {
             question,
+            thought,
             answer: answer.unwrap_or_else(|| NOT_THERE.to_owned()),
         }
     }

@@ -114,6 +114,18 @@ pub fn needle(kind: NeedleKind, key: &str, value: &str) -> String {
     format!("One of the special magic {kind} for {key} is: {value}.")
 }
 
+/// The words of the needles from the key to the values; the key alone when there are none.
+fn quote(key: &str, values: &[String]) -> String {
+    if values.is_empty() {
+        return key.to_owned();
+    }
+    let told: Vec<String> = values
+        .iter()
+        .map(|value| format!("{key} is: {value}"))
+        .collect();
+    told.join(", ")
+}
+
 /// The prompt that asks for the values of a key.
 pub fn question(spec: NeedleSpec, key: &str) -> String {
     let kind = spec.type_name();
@@ -178,15 +190,21 @@ impl NeedlePage {
             if draw.chance(MORE_ABSENT) {
                 let absent = joined(draw.pair_like(self.asked, &ADJECTIVES, &NOUNS));
                 if !unwrapped.contains(&absent) {
-                    more_turns.push(Turn::new(question(single, &absent), None));
+                    more_turns.push(Turn::new(question(single, &absent), absent, None));
                 }
             }
-            more_turns.push(Turn::new(question(single, key), Some(value.clone())));
+            let thought = quote(key, std::slice::from_ref(value));
+            more_turns.push(Turn::new(
+                question(single, key),
+                thought,
+                Some(value.clone()),
+            ));
         }
         more_turns.truncate(most_turns);
         QuestionedPage {
             first: Turn::new(
                 question(spec, &self.key),
+                quote(&self.key, &self.values),
                 (!self.values.is_empty()).then(|| self.values.join(", ")),
             ),
             text: self.text,

@@ -28,7 +28,7 @@ pub(crate) fn of_thing(draw: &mut Draw, key: Key) -> Entry {
             let value = value(draw, &thing, Kind::Person);
             let questions = vec![format!("Who owns the {thing}?")];
             (
-                format!("{value} owns the {thing}."),
+                format!("The {thing} belongs to {value}."),
                 "owner",
                 questions,
                 value,
@@ -81,7 +81,7 @@ pub(crate) fn of_thing(draw: &mut Draw, key: Key) -> Entry {
                 format!("Find the {asked} {link} the {thing}."),
             ];
             (
-                format!("The {asked} {link} the {thing} is {value}."),
+                format!("The {thing} has the {asked} {value}."),
                 asked,
                 questions,
                 value,
@@ -89,15 +89,8 @@ pub(crate) fn of_thing(draw: &mut Draw, key: Key) -> Entry {
         }
     };
     let subject = format!("{thing}/{subject}");
-    single(
-        key,
-        sentence,
-        Fact {
-            subject,
-            questions,
-            value,
-        },
-    )
+    let fact = Fact::told_by(&sentence, &thing, subject, questions, value);
+    single(key, sentence, fact)
 }
 
 /// A fact about a person or a journey, told in a sentence.
@@ -142,15 +135,8 @@ pub(crate) fn of_person(draw: &mut Draw, key: Key) -> Entry {
         }
     };
     let subject = format!("{name}/{subject}");
-    single(
-        key,
-        sentence,
-        Fact {
-            subject,
-            questions: vec![question],
-            value,
-        },
-    )
+    let fact = Fact::told_by(&sentence, &name, subject, vec![question], value);
+    single(key, sentence, fact)
 }
 
 fn price_question(thing: &str) -> String {
