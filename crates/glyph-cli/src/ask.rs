@@ -70,7 +70,7 @@ pub fn run(args: &AskArgs) -> Result<(), CliError> {
     };
     let doing = format!("reading {} vision tokens", document.vision_tokens);
     let length = (max_new_tokens, stream);
-    let generated = answer(
+    let (generated, said) = answer(
         &checkpoint,
         &prompt,
         &document.patches,
@@ -80,7 +80,8 @@ pub fn run(args: &AskArgs) -> Result<(), CliError> {
     )?;
 
     let report = AskReport {
-        answer: &generated.text,
+        answer: &said.content,
+        reasoning: (!said.reasoning.is_empty()).then_some(said.reasoning.as_str()),
         model: model_name,
         device: device.name,
         dtype: device::DTYPE_NAME,

@@ -12,6 +12,8 @@ use crate::report::{RenderNotes, count_of_pages, ratio};
 pub struct AskReport<'a> {
     /// The answer.
     pub answer: &'a str,
+    /// What the model thought before it answered.
+    pub reasoning: Option<&'a str>,
     /// Name of the model.
     pub model: String,
     /// Where it ran.

@@ -6,7 +6,8 @@ use futures_lite::future::block_on;
 use glyph_model::Checkpoint;
 use glyph_model::config::GenerationConfig;
 use glyph_model::generate::{
-    FinishReason, Generated, Generation, GenerationEvent, SamplingParams, generate,
+    FinishReason, Generated, Generation, GenerationEvent, SamplingParams, SplitAnswer,
+    ThinkSplitter, generate,
 };
 use glyph_model::preprocess::ImagePatches;
 use glyph_model::prompt::Prompt;
@@ -52,8 +53,8 @@ pub enum Stream {
     None,
 }
 
-/// Answers a prompt; a streamed answer ends with a newline. `doing` is shown where the answer is
-/// not.
+/// Answers a prompt; a streamed answer ends with a newline, and what the model thinks before it is not streamed.
+/// `doing` is shown where the answer is not.
 pub fn answer(
     checkpoint: &Checkpoint,
     prompt: &Prompt,
@@ -61,7 +62,7 @@ pub fn answer(
     settings: &AnswerSettings,
     (max_new_tokens, stream): (usize, Stream),
     doing: &str,
-) -> Result<Generated, CliError> {
+) -> Result<(Generated, SplitAnswer), CliError> {
     let mut generation = Generation::from_checkpoint(checkpoint);
     generation.sampling = settings.sampling.clone();
     generation.stop.stop_strings.clone_from(&settings.stop);
@@ -71,6 +72,8 @@ pub fn answer(
     let is_seen = stream == Stream::Stdout && io::stdout().is_terminal();
     let spinner = progress::spinner(doing);
     let mut n_tokens = 0_usize;
+    let mut splitter = ThinkSplitter::new();
+    let mut said = SplitAnswer::default();
     let mut written = Ok(());
     let on_event = |event: GenerationEvent<'_>| {
         let step = match event {
@@ -85,14 +88,17 @@ pub fn answer(
             GenerationEvent::Token(step) => step,
         };
         n_tokens += 1;
-        if is_seen {
+        let SplitAnswer { reasoning, content } = splitter.push(&step.text);
+        said.reasoning.push_str(&reasoning);
+        said.content.push_str(&content);
+        if is_seen && !content.is_empty() {
             progress::clear();
-        } else {
+        } else if !is_seen || said.content.is_empty() {
             spinner.set_message(format!("{doing}: {n_tokens} tokens"));
         }
         if stream == Stream::Stdout {
-            written = output::text(&step.text);
-            progress::wrote_answer(&step.text);
+            written = output::text(&content);
+            progress::wrote_answer(&content);
         }
         written.is_ok()
     };
@@ -100,11 +106,19 @@ pub fn answer(
     progress::clear();
     written?;
     let generated = generated.map_err(CliError::from_run)?;
+    let SplitAnswer { reasoning, content } = splitter.finish();
     if stream == Stream::Stdout {
-        output::line("")?;
+        output::line(&content)?;
         progress::wrote_answer("\n");
     }
-    Ok(generated)
+    said.reasoning.push_str(&reasoning);
+    said.content.push_str(&content);
+    if said.content.is_empty() && generated.finish_reason == FinishReason::Length {
+        output::note(&format!(
+            "no answer: the model was still thinking after {max_new_tokens} tokens. Allow it more --max-tokens"
+        ));
+    }
+    Ok((generated, said))
 }
 
 /// Token counts and times of an answer, as JSON has them.

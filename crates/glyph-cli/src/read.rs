@@ -187,13 +187,14 @@ impl Reader<'_> {
         let doing = format!("reading page {number} of {}", self.n_pages);
         let length = (max_new_tokens, self.stream);
         let images = slice::from_ref(&patches);
-        let generated = answer(checkpoint, &prompt, images, &self.settings, length, &doing)?;
+        let (generated, said) =
+            answer(checkpoint, &prompt, images, &self.settings, length, &doing)?;
         Ok(PageReport {
             name,
             vision_tokens: prompt.n_image_tokens(),
             preprocess_s,
             figures: AnswerFigures::new(&prompt, &generated),
-            text: generated.text,
+            text: said.content,
         })
     }
 }

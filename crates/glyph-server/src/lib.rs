@@ -33,7 +33,6 @@ mod routes;
 mod server;
 mod state;
 mod style_schema;
-mod think;
 mod tokenize;
 mod usage;
 mod web;

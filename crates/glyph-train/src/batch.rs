@@ -1,5 +1,7 @@
 //! Samples → rendered pages → tensors' worth of numbers.
 
+use std::ops::Range;
+
 use anyhow::{Context, Result, anyhow};
 use glyph_model::config::{ModelConfig, PreprocessorConfig};
 use glyph_model::preprocess::{PatchGrid, RgbImage, image_patches};
@@ -44,8 +46,8 @@ pub struct Batch {
     pub targets: Vec<Target>,
     /// Where on the pages that stands, as far as it stands there.
     pub pointers: Vec<Pointed>,
-    /// `[n_rows, seq]`, which positions are image tokens.
-    pub is_image: Vec<bool>,
+    /// `[n_rows, seq]`, which positions are of images or questions.
+    pub is_pointable: Vec<bool>,
     /// Pages of all rows.
     pub n_images: usize,
     /// Patches of each page.
@@ -74,10 +76,10 @@ pub struct Target {
 pub struct Pointed {
     /// Flat position whose output predicts the character.
     pub asking: usize,
-    /// Position in its row of the image token that shows the character.
+    /// Position in its row of the token that shows the character.
     pub token: usize,
-    /// Cell of that image token.
-    pub cell: usize,
+    /// Cell of that token if it is one of an image, and not one of the question.
+    pub cell: Option<usize>,
 }
 
 /// Makes batches for pages of one shape.
@@ -97,10 +99,12 @@ struct Row {
     text: Vec<u32>,
     /// What is to be predicted.
     targets: Vec<Target>,
-    /// Position whose output predicts a character of the pages, and where that stands.
-    pointed: Vec<(usize, Cell)>,
+    /// Where what is to be predicted stands.
+    pointed: Vec<Pointed>,
     /// Position of each vision token.
     places: Vec<usize>,
+    /// Positions of each question.
+    questions: Vec<Range<usize>>,
 }
 
 impl Row {
@@ -114,6 +118,7 @@ impl Row {
             targets: Vec::new(),
             pointed: Vec::new(),
             places,
+            questions: Vec::new(),
         }
     }
 
@@ -127,13 +132,15 @@ impl Row {
         ids.or_else(|| self.text.get(place - n_prompt)).copied()
     }
 
-    /// The question that begins `from_end` tokens before the end of the row, as far as the pages foretell it. One
-    /// token is one character here.
-    fn add_question(&mut self, from_end: usize, foretold: Vec<(usize, Cell)>) {
-        let start = self.len() - from_end;
+    /// A question of `n` tokens that ends `behind` tokens before the end of the row, as far as the pages foretell
+    /// it. One token is one character here.
+    fn add_question(&mut self, n: usize, behind: usize, foretold: Vec<(usize, Cell)>) {
+        let end = self.len() - behind;
+        let start = end - n;
+        self.questions.push(start..end);
         for (character, cell) in foretold {
             let asking = start + character - 1;
-            self.pointed.push((asking, cell));
+            self.point(asking, cell);
             self.targets.extend(self.id(asking + 1).map(|id| Target {
                 asking,
                 id,
@@ -142,18 +149,38 @@ impl Row {
         }
     }
 
-    /// An answer and its end; what stands on the pages, and which of its tokens are not to be predicted.
+    fn point(&mut self, asking: usize, Cell { token, cell }: Cell) {
+        self.pointed.push(Pointed {
+            asking,
+            token: self.places[token],
+            cell: Some(cell),
+        });
+    }
+
+    /// An answer and its end; where its characters stand on the pages and in the last question, and which of its
+    /// tokens are not to be predicted.
     fn add_answer(
         &mut self,
         answer: Vec<u32>,
         end_of_answer: u32,
-        found: Vec<(usize, Cell)>,
+        found: &AnswerPlaces,
         is_given: impl Fn(usize) -> bool,
     ) {
         let before = self.len() - 1;
-        let found = found.into_iter().filter(|(i, _)| !is_given(*i));
-        self.pointed
-            .extend(found.map(|(i, cell)| (before + i, cell)));
+        for (i, cell) in &found.on_pages {
+            if !is_given(*i) {
+                self.point(before + i, *cell);
+            }
+        }
+        if let Some(question) = self.questions.last() {
+            let start = question.start;
+            self.pointed
+                .extend(found.in_question.iter().map(|(i, place)| Pointed {
+                    asking: before + i,
+                    token: start + place,
+                    cell: None,
+                }));
+        }
         let learned = answer.iter().chain([&end_of_answer]).enumerate();
         self.targets.extend(
             learned
@@ -165,6 +192,55 @@ impl Row {
                 }),
         );
         self.text.extend(answer);
+    }
+}
+
+/// Where the characters of an answer stand, each counted in tokens of the answer.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct AnswerPlaces {
+    on_pages: Vec<(usize, Cell)>,
+    /// The same, and the character of the question.
+    in_question: Vec<(usize, usize)>,
+}
+
+/// Characters of a key that must be taken from the question: by these the pages can be searched.
+const COPIED_OF_KEY: usize = 2;
+
+impl AnswerPlaces {
+    fn new(shown: &ShownText, question: &str, thought: Option<&str>, answer: &str) -> Self {
+        let Some(thought) = thought else {
+            return Self {
+                on_pages: shown.locate(answer),
+                in_question: Vec::new(),
+            };
+        };
+        // Each tag is one token.
+        let behind = |n: usize| move |(i, cell): (usize, Cell)| (n + i, cell);
+        let on_pages = shown.locate(thought);
+        let copied = if on_pages.is_empty() {
+            thought.len()
+        } else {
+            COPIED_OF_KEY
+        };
+        let (asked, key) = (question.to_ascii_lowercase(), thought.to_ascii_lowercase());
+        let key_place = (COPIED_OF_KEY..=key.len())
+            .rev()
+            .filter_map(|n| key.get(..n))
+            .find_map(|key| Some((asked.rfind(key)?, key.len())));
+        let in_question: Vec<(usize, usize)> = key_place
+            .map(|(place, n)| (0..n.min(copied)).map(|i| (1 + i, place + i)).collect())
+            .unwrap_or_default();
+        let on_pages = on_pages
+            .into_iter()
+            .filter(|(i, _)| *i >= in_question.len())
+            .map(behind(1));
+        let answer_places = shown.locate(answer).into_iter();
+        Self {
+            on_pages: on_pages
+                .chain(answer_places.map(behind(thought.len() + 2)))
+                .collect(),
+            in_question,
+        }
     }
 }
 
@@ -199,7 +275,7 @@ impl BatchMaker {
             positions: Vec::new(),
             targets: Vec::new(),
             pointers: Vec::new(),
-            is_image: Vec::new(),
+            is_pointable: Vec::new(),
             n_images: 0,
             grid: PatchGrid {
                 rows: 0,
@@ -246,15 +322,18 @@ impl BatchMaker {
             let end_of_prompt = tokenizer.encode(mini::END_OF_PROMPT)?.len();
             let mut row = Row::new(prompt);
             let question = &sample.question;
-            row.add_question(end_of_prompt + question.len(), shown.foretell(question));
+            row.add_question(question.len(), end_of_prompt, shown.foretell(question));
             let thought = sample.thought.as_deref();
             let found = if sample.given.is_empty() {
-                answer_places(&shown, thought, &sample.answer)
+                AnswerPlaces::new(&shown, question, thought, &sample.answer)
             } else {
-                shown.foretell(&sample.answer)
+                AnswerPlaces {
+                    on_pages: shown.foretell(&sample.answer),
+                    ..AnswerPlaces::default()
+                }
             };
             let answer = tokenizer.encode(&mini::full_answer(thought, &sample.answer))?;
-            row.add_answer(answer, self.end_of_answer, found, |i| {
+            row.add_answer(answer, self.end_of_answer, &found, |i| {
                 sample.given.iter().any(|range| range.contains(&i))
             });
             for Turn {
@@ -265,10 +344,10 @@ impl BatchMaker {
             {
                 row.text
                     .extend(tokenizer.encode(&mini::next_turn(question))?);
-                row.add_question(end_of_prompt + question.len(), shown.foretell(question));
-                let found = answer_places(&shown, Some(thought), answer);
+                row.add_question(question.len(), end_of_prompt, shown.foretell(question));
+                let found = AnswerPlaces::new(&shown, question, Some(thought), answer);
                 let answer = tokenizer.encode(&mini::full_answer(Some(thought), answer))?;
-                row.add_answer(answer, self.end_of_answer, found, |_| false);
+                row.add_answer(answer, self.end_of_answer, &found, |_| false);
             }
             batch.seq = batch.seq.max(row.len());
             rows.push(row);
@@ -281,35 +360,30 @@ impl BatchMaker {
                 text,
                 targets,
                 pointed,
-                places,
+                questions,
+                ..
             } = row;
-            batch
-                .targets
-                .extend(targets.into_iter().map(|target| Target {
-                    asking: start + target.asking,
-                    ..target
-                }));
-            batch
-                .pointers
-                .extend(
-                    pointed
-                        .into_iter()
-                        .map(|(asking, Cell { token, cell })| Pointed {
-                            asking: start + asking,
-                            token: places[token],
-                            cell,
-                        }),
-                );
+            let targets = targets.into_iter();
+            batch.targets.extend(targets.map(|target| Target {
+                asking: start + target.asking,
+                ..target
+            }));
+            let pointed = pointed.into_iter();
+            batch.pointers.extend(pointed.map(|pointed| Pointed {
+                asking: start + pointed.asking,
+                ..pointed
+            }));
             let n_text = text.len() + n_padding;
             batch.ids.extend(prompt.ids);
             batch.ids.extend(text);
             batch
                 .ids
                 .extend(std::iter::repeat_n(self.end_of_answer, n_padding));
-            batch
-                .is_image
-                .extend(prompt.feature_index.iter().map(Option::is_some));
-            batch.is_image.extend(std::iter::repeat_n(false, n_text));
+            let is_image =
+                |place: usize| prompt.feature_index.get(place).is_some_and(Option::is_some);
+            batch.is_pointable.extend((0..batch.seq).map(|place| {
+                is_image(place) || questions.iter().any(|question| question.contains(&place))
+            }));
             batch.feature_index.extend(prompt.feature_index);
             batch
                 .feature_index
@@ -373,20 +447,6 @@ impl BatchMaker {
     }
 }
 
-/// Where the characters of a thought and an answer stand, counted in tokens of the whole: each tag is one.
-fn answer_places(shown: &ShownText, thought: Option<&str>, answer: &str) -> Vec<(usize, Cell)> {
-    let Some(thought) = thought else {
-        return shown.locate(answer);
-    };
-    let behind = |n: usize| move |(i, cell): (usize, Cell)| (n + i, cell);
-    let thought_places = shown.locate(thought).into_iter().map(behind(1));
-    let answer_places = shown
-        .locate(answer)
-        .into_iter()
-        .map(behind(thought.len() + 2));
-    thought_places.chain(answer_places).collect()
-}
-
 /// A [`BatchMaker`] for each page shape, opened when first needed.
 #[derive(Default)]
 pub struct BatchMakers {
@@ -411,7 +471,7 @@ mod tests {
     use super::{BatchMaker, CELLS_PER_TOKEN, PageShape};
     use glyph_model::prompt::{Message, Part, Role};
 
-    use crate::data::{Document, Generator, PageGrid, Reading, Split, Task};
+    use crate::data::{Document, Family, Generator, PageGrid, Reading, Split, Task};
     use crate::mini;
 
     /// Cells read back from a batch of one row, line by line.
@@ -535,18 +595,26 @@ mod tests {
                 .collect();
             let batch = BatchMaker::new(shape).unwrap().batch(&samples).unwrap();
             assert!(batch.pointers.len() > 8, "{task:?}");
+            let mut n_copied = 0;
             for pointed in &batch.pointers {
-                let row = pointed.asking / batch.seq;
-                let feature = batch.feature_index[row * batch.seq + pointed.token].unwrap();
-                let shown = batch.cells[feature * CELLS_PER_TOKEN + pointed.cell];
+                let place = pointed.asking / batch.seq * batch.seq + pointed.token;
                 let target = batch
                     .targets
                     .iter()
                     .find(|target| target.asking == pointed.asking)
                     .unwrap();
+                assert!(batch.is_pointable[place]);
+                let Some(cell) = pointed.cell else {
+                    n_copied += 1;
+                    let same = |id: u32| u8::try_from(id).unwrap().to_ascii_lowercase();
+                    assert_eq!(same(batch.ids[place]), same(target.id), "{task:?}");
+                    continue;
+                };
+                let feature = batch.feature_index[place].unwrap();
+                let shown = batch.cells[feature * CELLS_PER_TOKEN + cell];
                 assert_eq!(shown + 32, target.id, "{task:?}");
-                assert!(batch.is_image[row * batch.seq + pointed.token]);
             }
+            assert_eq!(n_copied > 0, task.family() == Family::Lookup, "{task:?}");
         }
     }
 }

@@ -150,7 +150,7 @@ pub fn plan(stage_index: usize, line_px: usize, rng: &mut ChaCha8Rng) -> BatchPl
         },
         absent_share: match stage.level {
             Level::All => 0.2,
-            _ => 0.12,
+            _ => 0.25,
         },
     }
 }

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, anyhow};
 use burn::tensor::{DType, Device};
 use futures_lite::future::block_on;
 use glyph_model::Checkpoint;
-use glyph_model::generate::{Generation, generate};
+use glyph_model::generate::{Generation, SplitAnswer, generate};
 use glyph_model::preprocess::{PatchGrid, RgbImage};
 use glyph_model::prompt::Message;
 use glyph_render::{FontLibrary, RenderStyle, Renderer};
@@ -193,7 +193,8 @@ fn answer(
         max_new_tokens: 1400,
         ..Generation::from_checkpoint(checkpoint)
     };
-    Ok(block_on(generate(checkpoint, &prompt, &images, &options, |_| true))?.text)
+    let said = block_on(generate(checkpoint, &prompt, &images, &options, |_| true))?.text;
+    Ok(SplitAnswer::of(&said).content)
 }
 
 fn score(exam: &Exam, samples: &[Sample], answers: &[String]) -> Score {

@@ -22,13 +22,13 @@ pub struct Trainee {
     pub pointer: Pointer,
 }
 
-/// Compares a position with the image tokens of its row: which one shows the character that comes next, and in
-/// which of its cells?
+/// Compares a position with the tokens of its row's pages and questions: which one shows the character that comes
+/// next, and in which of its cells if it is one of a page?
 #[derive(Module, Debug)]
 pub struct Pointer {
     /// Of the position that asks.
     pub query: Linear,
-    /// Of the image tokens.
+    /// Of the tokens pointed at.
     pub key: Linear,
     /// Which cell of that image token.
     pub cell: Linear,
@@ -132,13 +132,7 @@ impl Trainee {
             });
         let (pointers, pointer_hits) = self.pointer.losses(seen, batch, device);
         // The head runs only where an answer is to be predicted.
-        let wanted: Vec<i32> = batch
-            .targets
-            .iter()
-            .map(|target| target.asking as i32)
-            .collect();
-        let n_wanted = wanted.len();
-        let wanted = Tensor::<1, Int>::from_data(TensorData::new(wanted, [n_wanted]), device);
+        let wanted = indices(batch.targets.iter().map(|target| target.asking), device);
         let hidden = hidden
             .reshape([batch.n_rows * batch.seq, d])
             .select(0, wanted);
@@ -182,30 +176,51 @@ impl Pointer {
         let queries = self.query.forward(hidden.clone());
         let keys = self.key.forward(hidden.clone());
         let hidden_keys: Vec<f32> = batch
-            .is_image
+            .is_pointable
             .iter()
-            .map(|is_image| if *is_image { 0.0 } else { -1e4 })
+            .map(|is_pointable| if *is_pointable { 0.0 } else { -1e4 })
             .collect();
         let hidden_keys =
             Tensor::<3>::from_data(TensorData::new(hidden_keys, [rows, 1, seq]), device);
         let scores = queries.matmul(keys.transpose()) / (POINTER_WIDTH as f64).sqrt() + hidden_keys;
-        let asking: Vec<i32> = batch.pointers.iter().map(|p| p.asking as i32).collect();
-        let n_asking = asking.len();
-        let asking = Tensor::<1, Int>::from_data(TensorData::new(asking, [n_asking]), device);
-        let scores = scores.reshape([rows * seq, seq]).select(0, asking.clone());
+        let asking = indices(batch.pointers.iter().map(|pointed| pointed.asking), device);
+        let scores = scores.reshape([rows * seq, seq]).select(0, asking);
         let tokens: Vec<u32> = batch.pointers.iter().map(|p| p.token as u32).collect();
         let (token_loss, token_right) = cross_entropy(scores, &tokens);
+        let in_cells = batch
+            .pointers
+            .iter()
+            .filter_map(|p| Some((p.asking, p.cell? as u32)));
+        let (asking, cells): (Vec<usize>, Vec<u32>) = in_cells.unzip();
+        if cells.is_empty() {
+            return (token_loss, count(token_right.into_iter()));
+        }
+        let asking = indices(asking.into_iter(), device);
         let scores = self
             .cell
             .forward(hidden.reshape([rows * seq, d]).select(0, asking));
-        let cells: Vec<u32> = batch.pointers.iter().map(|p| p.cell as u32).collect();
         let (cell_loss, cell_right) = cross_entropy(scores, &cells);
-        let both_right = token_right
+        let mut cell_right = cell_right.into_iter();
+        let both_right = batch
+            .pointers
             .iter()
-            .zip(&cell_right)
-            .map(|(token, cell)| *token && *cell);
-        (token_loss + cell_loss, count(both_right))
+            .zip(token_right)
+            .map(|(pointed, token)| {
+                let cell = pointed
+                    .cell
+                    .is_none_or(|_| cell_right.next().unwrap_or(false));
+                token && cell
+            });
+        let hits = count(both_right);
+        (token_loss + cell_loss, hits)
     }
+}
+
+/// Indices as the device takes them.
+fn indices(of: impl Iterator<Item = usize>, device: &Device) -> Tensor<1, Int> {
+    let all: Vec<i32> = of.map(|index| index as i32).collect();
+    let n = all.len();
+    Tensor::from_data(TensorData::new(all, [n]), device)
 }
 
 /// How many are true, and how many there are.

@@ -5,6 +5,7 @@ mod encode;
 mod run;
 mod sampling;
 mod stop;
+mod thinking;
 
 pub use answer::{Answer, AnswerStep};
 pub use encode::{ImageEncoding, encode_images};
@@ -13,3 +14,4 @@ pub use run::{
 };
 pub use sampling::{Sampler, SamplingParams};
 pub use stop::{StopMatcher, StopParams};
+pub use thinking::{SplitAnswer, ThinkSplitter};

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use glyph_engine::{Done, Token};
 use glyph_model::checkpoint::CheckpointSettings;
+use glyph_model::generate::{SplitAnswer, ThinkSplitter};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -11,7 +12,6 @@ use uuid::Uuid;
 use crate::answer::Chunks;
 use crate::logprobs::{ChatLogprobs, TokenLogprob};
 use crate::state::now_s;
-use crate::think::{Split, ThinkSplitter};
 use crate::usage::{Finish, Usage};
 
 /// A whole answer.
@@ -128,7 +128,7 @@ impl Head {
 pub struct ChatAnswer<'a> {
     settings: &'a CheckpointSettings,
     splitter: ThinkSplitter,
-    text: Split,
+    text: SplitAnswer,
     logprobs: Option<ChatLogprobs>,
 }
 
@@ -138,12 +138,12 @@ impl<'a> ChatAnswer<'a> {
         Self {
             settings,
             splitter: ThinkSplitter::new(),
-            text: Split::default(),
+            text: SplitAnswer::default(),
             logprobs: with_logprobs.then(ChatLogprobs::default),
         }
     }
 
-    fn add(&mut self, split: &Split) {
+    fn add(&mut self, split: &SplitAnswer) {
         self.text.reasoning.push_str(&split.reasoning);
         self.text.content.push_str(&split.content);
     }
@@ -162,7 +162,7 @@ impl<'a> ChatAnswer<'a> {
     pub fn finish(mut self, head: Head, done: &Done) -> ChatCompletion {
         let rest = self.splitter.finish();
         self.add(&rest);
-        let Split { reasoning, content } = self.text;
+        let SplitAnswer { reasoning, content } = self.text;
         ChatCompletion {
             id: head.id,
             object: "chat.completion",
@@ -239,7 +239,7 @@ impl ChatChunks {
     }
 }
 
-fn delta(split: Split) -> Delta {
+fn delta(split: SplitAnswer) -> Delta {
     Delta {
         role: None,
         content: some_text(split.content),
@@ -264,7 +264,7 @@ impl Chunks for ChatChunks {
         let logprobs = token_logprob(&self.settings, &token).map(|entry| ChatLogprobs {
             content: vec![entry],
         });
-        if split == Split::default() && logprobs.is_none() {
+        if split == SplitAnswer::default() && logprobs.is_none() {
             return None;
         }
         Some(self.piece(delta(split), logprobs, None))
@@ -273,7 +273,7 @@ impl Chunks for ChatChunks {
     fn end(&mut self, done: &Done) -> Vec<ChatCompletionChunk> {
         let rest = self.splitter.finish();
         let mut chunks = Vec::new();
-        if rest != Split::default() {
+        if rest != SplitAnswer::default() {
             chunks.push(self.piece(delta(rest), None, None));
         }
         let reason = Some(done.finish_reason.into());

@@ -340,4 +340,4 @@ impl Turn {
 }
 
 /// How many of the further questions have no answer, in percent.
-const MORE_ABSENT: usize = 15;
+const MORE_ABSENT: usize = 25;

@@ -5,7 +5,7 @@ const CLOSE: &str = "</think>";
 
 /// A piece of an answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Split {
+pub struct SplitAnswer {
     /// What stood between `<think>` and `</think>`.
     pub reasoning: String,
     /// All else.
@@ -33,6 +33,24 @@ pub struct ThinkSplitter {
     held: String,
 }
 
+impl SplitAnswer {
+    /// Of a whole answer.
+    pub fn of(text: &str) -> Self {
+        let mut splitter = ThinkSplitter::new();
+        let mut split = splitter.push(text);
+        let rest = splitter.finish();
+        split.reasoning.push_str(&rest.reasoning);
+        split.content.push_str(&rest.content);
+        split
+    }
+}
+
+impl Default for ThinkSplitter {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl ThinkSplitter {
     /// For one answer.
     pub fn new() -> Self {
@@ -43,9 +61,9 @@ impl ThinkSplitter {
     }
 
     /// Takes text; returns what can be given out.
-    pub fn push(&mut self, text: &str) -> Split {
+    pub fn push(&mut self, text: &str) -> SplitAnswer {
         self.held.push_str(text);
-        let mut split = Split::default();
+        let mut split = SplitAnswer::default();
         loop {
             match self.place {
                 Place::Start => {
@@ -86,16 +104,16 @@ impl ThinkSplitter {
     }
 
     /// What was held back when the answer ends.
-    pub fn finish(&mut self) -> Split {
+    pub fn finish(&mut self) -> SplitAnswer {
         let rest = std::mem::take(&mut self.held);
         match self.place {
-            Place::Thinking => Split {
+            Place::Thinking => SplitAnswer {
                 reasoning: rest,
-                ..Split::default()
+                ..SplitAnswer::default()
             },
-            _ => Split {
+            _ => SplitAnswer {
                 content: rest,
-                ..Split::default()
+                ..SplitAnswer::default()
             },
         }
     }
@@ -111,22 +129,24 @@ fn partial_len(text: &str, tag: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{Split, ThinkSplitter};
+    use super::{SplitAnswer, ThinkSplitter};
 
-    fn split(pieces: &[&str]) -> (Split, Vec<Split>) {
+    fn split(pieces: &[&str]) -> (SplitAnswer, Vec<SplitAnswer>) {
         let mut splitter = ThinkSplitter::new();
-        let mut given: Vec<Split> = pieces.iter().map(|piece| splitter.push(piece)).collect();
+        let mut given: Vec<SplitAnswer> = pieces.iter().map(|piece| splitter.push(piece)).collect();
         given.push(splitter.finish());
-        let whole = given.iter().fold(Split::default(), |mut whole, piece| {
-            whole.reasoning.push_str(&piece.reasoning);
-            whole.content.push_str(&piece.content);
-            whole
-        });
+        let whole = given
+            .iter()
+            .fold(SplitAnswer::default(), |mut whole, piece| {
+                whole.reasoning.push_str(&piece.reasoning);
+                whole.content.push_str(&piece.content);
+                whole
+            });
         (whole, given)
     }
 
-    fn parts(reasoning: &str, content: &str) -> Split {
-        Split {
+    fn parts(reasoning: &str, content: &str) -> SplitAnswer {
+        SplitAnswer {
             reasoning: reasoning.to_owned(),
             content: content.to_owned(),
         }
