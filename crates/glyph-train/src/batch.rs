@@ -209,9 +209,13 @@ const COPIED_OF_KEY: usize = 2;
 impl AnswerPlaces {
     fn new(shown: &ShownText, question: &str, thought: Option<&str>, answer: &str) -> Self {
         let Some(thought) = thought else {
+            let on_pages = shown.locate(answer);
+            let asked = question.rfind(answer).filter(|_| on_pages.is_empty());
             return Self {
-                on_pages: shown.locate(answer),
-                in_question: Vec::new(),
+                on_pages,
+                in_question: asked.map_or_else(Vec::new, |start| {
+                    (0..answer.len()).map(|i| (i, start + i)).collect()
+                }),
             };
         };
         // Each tag is one token.
@@ -345,8 +349,9 @@ impl BatchMaker {
                 row.text
                     .extend(tokenizer.encode(&mini::next_turn(question))?);
                 row.add_question(question.len(), end_of_prompt, shown.foretell(question));
-                let found = AnswerPlaces::new(&shown, question, Some(thought), answer);
-                let answer = tokenizer.encode(&mini::full_answer(Some(thought), answer))?;
+                let thought = thought.as_deref();
+                let found = AnswerPlaces::new(&shown, question, thought, answer);
+                let answer = tokenizer.encode(&mini::full_answer(thought, answer))?;
                 row.add_answer(answer, self.end_of_answer, &found, |_| false);
             }
             batch.seq = batch.seq.max(row.len());
@@ -553,9 +558,10 @@ mod tests {
             let mut n_answers = full_len(sample.thought.as_deref().unwrap(), &sample.answer);
             for more in &sample.more_turns {
                 messages.push(turn(Role::User, &more.question));
-                let said = mini::full_answer(Some(&more.thought), &more.answer);
+                let thought = more.thought.as_deref().unwrap();
+                let said = mini::full_answer(Some(thought), &more.answer);
                 messages.push(turn(Role::Assistant, &said));
-                n_answers += full_len(&more.thought, &more.answer);
+                n_answers += full_len(thought, &more.answer);
             }
             most = most.max(sample.more_turns.len());
             // The template asks for one more answer behind the last.
@@ -579,6 +585,7 @@ mod tests {
             (28, Task::Read(Reading::Code), 1),
             (14, Task::Excerpts(Reading::Random), 2),
             (14, Task::Lookup(Document::Form), 2),
+            (28, Task::Echo, 1),
         ] {
             let shape = PageShape {
                 columns: 40,
@@ -614,7 +621,8 @@ mod tests {
                 let shown = batch.cells[feature * CELLS_PER_TOKEN + cell];
                 assert_eq!(shown + 32, target.id, "{task:?}");
             }
-            assert_eq!(n_copied > 0, task.family() == Family::Lookup, "{task:?}");
+            let is_copied = matches!(task.family(), Family::Lookup | Family::Echo);
+            assert_eq!(n_copied > 0, is_copied, "{task:?}");
         }
     }
 }

@@ -61,8 +61,8 @@ pub const STAGES: [Stage; 6] = [
     stage("read 16×2", (16, 2), Level::Read, 0.6, 0.75),
     stage("read 24×4", (24, 4), Level::Read, 0.6, 0.75),
     stage("find 24×4", (24, 4), Level::Find, 0.7, 0.75),
-    stage("find 40×8", (40, 8), Level::Find, 0.6, 0.80),
-    stage("all tasks", (40, 8), Level::All, 0.6, 2.0),
+    stage("find 40×8", (40, 8), Level::Find, 0.75, 0.80),
+    stage("all tasks", (40, 8), Level::All, 0.75, 2.0),
 ];
 
 /// The first stage whose pages have room for needles and look-ups.
@@ -98,6 +98,7 @@ pub fn plan(stage_index: usize, line_px: usize, rng: &mut ChaCha8Rng) -> BatchPl
                 Level::Letters | Level::Read => &[Family::Excerpts],
                 Level::All => &[
                     Family::Excerpts,
+                    Family::Echo,
                     Family::Needle,
                     Family::Needle,
                     Family::Lookup,
@@ -105,6 +106,7 @@ pub fn plan(stage_index: usize, line_px: usize, rng: &mut ChaCha8Rng) -> BatchPl
                 ],
                 Level::Find => &[
                     Family::Excerpts,
+                    Family::Echo,
                     Family::Needle,
                     Family::Lookup,
                     Family::Lookup,
@@ -119,7 +121,9 @@ pub fn plan(stage_index: usize, line_px: usize, rng: &mut ChaCha8Rng) -> BatchPl
         Family::Read | Family::Excerpts => 1..stage_index,
         _ => FIRST_TO_FIND..stage_index,
     };
-    let (columns, lines) = if !smaller.is_empty() && rng.random_bool(0.2) {
+    let (columns, lines) = if family == Family::Echo {
+        STAGES[0].page
+    } else if !smaller.is_empty() && rng.random_bool(0.2) {
         STAGES[rng.random_range(smaller)].page
     } else {
         stage.page
@@ -175,6 +179,7 @@ pub fn task(plan: &BatchPlan, rng: &mut ChaCha8Rng) -> Task {
     match plan.family {
         Family::Read => Task::Read(reading),
         Family::Excerpts => Task::Excerpts(reading),
+        Family::Echo => Task::Echo,
         Family::Lookup | Family::NotThere => {
             let document = *pick(
                 rng,

@@ -277,8 +277,12 @@ impl Worker {
             let page_positions = columns * lines * plan.shape.line_px / (28 * 4);
             let text_positions = if decode {
                 let more = sample.more_turns.iter();
-                let more = more
-                    .map(|turn| turn.question.len() + turn.thought.len() + turn.answer.len() + 6);
+                let more = more.map(|turn| {
+                    turn.question.len()
+                        + turn.thought.as_ref().map_or(0, String::len)
+                        + turn.answer.len()
+                        + 6
+                });
                 let thought = sample.thought.as_ref().map_or(0, String::len);
                 sample.question.len() + thought + sample.answer.len() + 10 + more.sum::<usize>()
             } else {

@@ -1,7 +1,7 @@
 //! Seeded training and test data: pages of text with a question and the expected answer.
 //!
-//! Five families of [`Task`]: read the page aloud, read excerpts of it, find a needle (RULER), look
-//! a value up by its key, and say that it is not there. [`Generator`] makes any number of samples of each;
+//! Six families of [`Task`]: read the page aloud, read excerpts of it, say what the question says, find a needle
+//! (RULER), look a value up by its key, and say that it is not there. [`Generator`] makes any number of samples of each;
 //! a sample depends only on the seed, the [`Split`], the index and the task asked for. What is
 //! held out is told in [`split`].
 //!
@@ -23,6 +23,7 @@ pub mod wrap;
 
 mod code;
 mod draw;
+mod echo;
 mod entry;
 mod excerpts;
 mod fact;
@@ -55,6 +56,8 @@ pub enum Task {
     Read(Reading),
     /// Read on wherever an excerpt begins.
     Excerpts(Reading),
+    /// Say what the question says, whatever stands on the page.
+    Echo,
     /// Find the values of a key hidden in other text.
     Needle(NeedleSpec),
     /// Look up a value in a document.
@@ -72,6 +75,8 @@ pub enum Family {
     Read,
     /// Reading on from anywhere; it teaches finding and has no bar.
     Excerpts,
+    /// Saying what the question says; it teaches taking a key from a question and has no bar.
+    Echo,
     /// RULER's needles.
     Needle,
     /// Values by their keys.
@@ -86,6 +91,7 @@ impl Task {
         match self {
             Self::Read(_) => Family::Read,
             Self::Excerpts(_) => Family::Excerpts,
+            Self::Echo => Family::Echo,
             Self::Needle(_) => Family::Needle,
             Self::Lookup(_) => Family::Lookup,
             Self::NeedleAbsent(_) | Self::LookupAbsent(_) => Family::NotThere,
@@ -111,6 +117,7 @@ impl Family {
         match self {
             Self::Read => READINGS.map(Task::Read).to_vec(),
             Self::Excerpts => READINGS.map(Task::Excerpts).to_vec(),
+            Self::Echo => vec![Task::Echo],
             Self::Needle => needle_specs().into_iter().map(Task::Needle).collect(),
             Self::Lookup => DOCUMENTS.map(Task::Lookup).to_vec(),
             Self::NotThere => needle_specs()
@@ -167,7 +174,7 @@ pub struct Turn {
     /// What the model is asked.
     pub question: String,
     /// What it should think before it answers.
-    pub thought: String,
+    pub thought: Option<String>,
     /// What the model should answer.
     pub answer: String,
 }
@@ -271,7 +278,7 @@ impl Generator {
         let (mut thought, mut more_turns) = (None, Vec::new());
         let mut page_sample = |page: Option<QuestionedPage>| {
             let page = page?;
-            (thought, more_turns) = (Some(page.first.thought), page.more_turns);
+            (thought, more_turns) = (page.first.thought, page.more_turns);
             Some((page.text, page.first.question, page.first.answer))
         };
         let made = match task {
@@ -282,6 +289,7 @@ impl Generator {
                     (text, question, answer)
                 })
             }
+            Task::Echo => page_sample(Some(echo::generate(&mut draw, grid, self.most_turns))),
             Task::Read(reading) => Some(read_sample(&mut draw, reading, grid, n_pages)),
             Task::Needle(spec) | Task::NeedleAbsent(spec) => {
                 let is_absent = matches!(task, Task::NeedleAbsent(_));
@@ -333,7 +341,7 @@ impl Turn {
     fn new(question: String, thought: String, answer: Option<String>) -> Self {
         Self {
             question,
-            thought,
+            thought: Some(thought),
             answer: answer.unwrap_or_else(|| NOT_THERE.to_owned()),
         }
     }
