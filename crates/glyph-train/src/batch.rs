@@ -1,7 +1,5 @@
 //! Samples → rendered pages → tensors' worth of numbers.
 
-use std::ops::Range;
-
 use anyhow::{Context, Result, anyhow};
 use glyph_model::config::{ModelConfig, PreprocessorConfig};
 use glyph_model::preprocess::{PatchGrid, RgbImage, image_patches};
@@ -46,8 +44,8 @@ pub struct Batch {
     pub targets: Vec<Target>,
     /// Where on the pages that stands, as far as it stands there.
     pub pointers: Vec<Pointed>,
-    /// `[n_rows, seq]`, which positions are of images or questions.
-    pub is_pointable: Vec<bool>,
+    /// `[n_rows, seq]`, which positions hold a token and no padding.
+    pub is_filled: Vec<bool>,
     /// Pages of all rows.
     pub n_images: usize,
     /// Patches of each page.
@@ -78,7 +76,7 @@ pub struct Pointed {
     pub asking: usize,
     /// Position in its row of the token that shows the character.
     pub token: usize,
-    /// Cell of that token if it is one of an image, and not one of the question.
+    /// Cell of that token if it is one of an image, and not one of the text.
     pub cell: Option<usize>,
 }
 
@@ -103,8 +101,8 @@ struct Row {
     pointed: Vec<Pointed>,
     /// Position of each vision token.
     places: Vec<usize>,
-    /// Positions of each question.
-    questions: Vec<Range<usize>>,
+    /// Position of the last question.
+    question: usize,
 }
 
 impl Row {
@@ -118,7 +116,7 @@ impl Row {
             targets: Vec::new(),
             pointed: Vec::new(),
             places,
-            questions: Vec::new(),
+            question: 0,
         }
     }
 
@@ -137,7 +135,7 @@ impl Row {
     fn add_question(&mut self, n: usize, behind: usize, foretold: Vec<(usize, Cell)>) {
         let end = self.len() - behind;
         let start = end - n;
-        self.questions.push(start..end);
+        self.question = start;
         for (character, cell) in foretold {
             let asking = start + character - 1;
             self.point(asking, cell);
@@ -172,14 +170,16 @@ impl Row {
                 self.point(before + i, *cell);
             }
         }
-        if let Some(question) = self.questions.last() {
-            let start = question.start;
-            self.pointed
-                .extend(found.in_question.iter().map(|(i, place)| Pointed {
-                    asking: before + i,
-                    token: start + place,
-                    cell: None,
-                }));
+        let texts = [
+            (self.question, &found.in_question),
+            (self.len(), &found.in_thought),
+        ];
+        for (start, places) in texts {
+            self.pointed.extend(places.iter().map(|(i, place)| Pointed {
+                asking: before + i,
+                token: start + place,
+                cell: None,
+            }));
         }
         let learned = answer.iter().chain([&end_of_answer]).enumerate();
         self.targets.extend(
@@ -201,6 +201,8 @@ struct AnswerPlaces {
     on_pages: Vec<(usize, Cell)>,
     /// The same, and the character of the question.
     in_question: Vec<(usize, usize)>,
+    /// The same, and the token of the answer: a value that is said once more.
+    in_thought: Vec<(usize, usize)>,
 }
 
 /// Characters of a key that must be taken from the question: by these the pages can be searched.
@@ -213,13 +215,12 @@ impl AnswerPlaces {
             let asked = question.rfind(answer).filter(|_| on_pages.is_empty());
             return Self {
                 on_pages,
+                in_thought: Vec::new(),
                 in_question: asked.map_or_else(Vec::new, |start| {
                     (0..answer.len()).map(|i| (i, start + i)).collect()
                 }),
             };
         };
-        // Each tag is one token.
-        let behind = |n: usize| move |(i, cell): (usize, Cell)| (n + i, cell);
         let on_pages = shown.locate(thought);
         let copied = if on_pages.is_empty() {
             thought.len()
@@ -237,13 +238,17 @@ impl AnswerPlaces {
         let on_pages = on_pages
             .into_iter()
             .filter(|(i, _)| *i >= in_question.len())
-            .map(behind(1));
-        let answer_places = shown.locate(answer).into_iter();
+            // Each tag is one token.
+            .map(|(i, cell)| (1 + i, cell));
+        let start = thought.rfind(answer);
         Self {
-            on_pages: on_pages
-                .chain(answer_places.map(behind(thought.len() + 2)))
-                .collect(),
+            on_pages: on_pages.collect(),
             in_question,
+            in_thought: start.map_or_else(Vec::new, |start| {
+                (0..answer.len())
+                    .map(|i| (thought.len() + 2 + i, 1 + start + i))
+                    .collect()
+            }),
         }
     }
 }
@@ -279,7 +284,7 @@ impl BatchMaker {
             positions: Vec::new(),
             targets: Vec::new(),
             pointers: Vec::new(),
-            is_pointable: Vec::new(),
+            is_filled: Vec::new(),
             n_images: 0,
             grid: PatchGrid {
                 rows: 0,
@@ -365,7 +370,6 @@ impl BatchMaker {
                 text,
                 targets,
                 pointed,
-                questions,
                 ..
             } = row;
             let targets = targets.into_iter();
@@ -384,11 +388,9 @@ impl BatchMaker {
             batch
                 .ids
                 .extend(std::iter::repeat_n(self.end_of_answer, n_padding));
-            let is_image =
-                |place: usize| prompt.feature_index.get(place).is_some_and(Option::is_some);
-            batch.is_pointable.extend((0..batch.seq).map(|place| {
-                is_image(place) || questions.iter().any(|question| question.contains(&place))
-            }));
+            batch
+                .is_filled
+                .extend((0..batch.seq).map(|place| place < batch.seq - n_padding));
             batch.feature_index.extend(prompt.feature_index);
             batch
                 .feature_index
@@ -610,7 +612,7 @@ mod tests {
                     .iter()
                     .find(|target| target.asking == pointed.asking)
                     .unwrap();
-                assert!(batch.is_pointable[place]);
+                assert!(batch.is_filled[place]);
                 let Some(cell) = pointed.cell else {
                     n_copied += 1;
                     let same = |id: u32| u8::try_from(id).unwrap().to_ascii_lowercase();

@@ -295,14 +295,20 @@ fn print_score(score: &Score) {
         .character_error_rate
         .map_or(String::new(), |rate| format!("{:.2} %", 100.0 * rate));
     println!(
-        "{:<22}{:>6}{:>9}{:>10}{:>8.1}%{:>7.0}%  {}",
+        "{:<22}{:>6}{:>9}{:>10}{:>8.1}%{:>8}  {}",
         score.task,
         score.n_pages,
         score.n_samples,
         error_rate,
         100.0 * score.exact,
-        100.0 * score.bar,
-        if score.held { "yes" } else { "NO" },
+        score
+            .bar
+            .map_or(String::new(), |bar| format!("{:.0}%", 100.0 * bar)),
+        match score.held {
+            Some(true) => "yes",
+            Some(false) => "NO",
+            None => "",
+        },
     );
     for (question, expected, given) in &score.misses {
         eprintln!("    {question:?}\n      expected {expected:?}\n      given    {given:?}");

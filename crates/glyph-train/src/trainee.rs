@@ -22,8 +22,8 @@ pub struct Trainee {
     pub pointer: Pointer,
 }
 
-/// Compares a position with the tokens of its row's pages and questions: which one shows the character that comes
-/// next, and in which of its cells if it is one of a page?
+/// Compares a position with the tokens of its row: which one shows the character that comes next, and in which of its
+/// cells if it is one of a page?
 #[derive(Module, Debug)]
 pub struct Pointer {
     /// Of the position that asks.
@@ -176,9 +176,9 @@ impl Pointer {
         let queries = self.query.forward(hidden.clone());
         let keys = self.key.forward(hidden.clone());
         let hidden_keys: Vec<f32> = batch
-            .is_pointable
+            .is_filled
             .iter()
-            .map(|is_pointable| if *is_pointable { 0.0 } else { -1e4 })
+            .map(|is_filled| if *is_filled { 0.0 } else { -1e4 })
             .collect();
         let hidden_keys =
             Tensor::<3>::from_data(TensorData::new(hidden_keys, [rows, 1, seq]), device);
