@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use crate::run::{fixture, glyph, outcome, run, sample_text, text};
 
-const ASK: [&str; 4] = ["ask", "Who?", "--max-tokens", "4"];
+const ASK: [&str; 4] = ["ask", "Read the page.", "--max-tokens", "4"];
 
 #[test]
 fn a_reader_that_leaves_early_is_no_error() {

@@ -83,8 +83,8 @@ async fn the_request_of_the_original_is_answered_with_true_usage() {
     let count = |key: &str| usage[key].as_u64().unwrap();
     let details = &usage["prompt_tokens_details"];
     let (text, image) = (&details["text_tokens"], &details["image_tokens"]);
-    // A page of 280×112 px is 20×8 patches, 40 vision tokens.
-    assert_eq!(image.as_u64().unwrap(), 40 * pages.len() as u64);
+    // A page of 280×224 px is 20×16 patches, 80 vision tokens.
+    assert_eq!(image.as_u64().unwrap(), 80 * pages.len() as u64);
     assert_eq!(
         count("prompt_tokens"),
         text.as_u64().unwrap() + image.as_u64().unwrap()

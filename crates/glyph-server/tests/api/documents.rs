@@ -83,9 +83,9 @@ async fn pages_come_with_their_figures() {
         let image = image::load_from_memory(&BASE64_STANDARD.decode(png).unwrap()).unwrap();
         assert_eq!(page["width_px"], image.width());
         assert_eq!(page["height_px"], image.height());
-        assert_eq!(page["vision_tokens"], 40);
+        assert_eq!(page["vision_tokens"], 80);
     }
-    let n_vision = 40 * pages.len();
+    let n_vision = 80 * pages.len();
     assert_eq!(answer["vision_tokens"], n_vision);
     let n_text = answer["text_tokens"].as_u64().unwrap();
     assert!(n_text >= text.len() as u64, "glyph-mini's tokens are bytes");

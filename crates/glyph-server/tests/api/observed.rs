@@ -83,7 +83,7 @@ async fn every_series_is_there_after_some_requests() {
     is("glyph_engine_state{state=\"ready\"}", 1.0);
     is("glyph_engine_state{state=\"loading\"}", 0.0);
     is("glyph_pages_rendered_total", 2.0);
-    is("glyph_prompt_tokens_total{kind=\"image\"}", 3.0 * 40.0);
+    is("glyph_prompt_tokens_total{kind=\"image\"}", 3.0 * 80.0);
     is("glyph_cache_hits_total{cache=\"vision\"}", 1.0);
     is("glyph_cache_misses_total{cache=\"vision\"}", 2.0);
     is("glyph_vision_encode_seconds_count", 2.0);
