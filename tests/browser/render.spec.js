@@ -123,6 +123,19 @@ test("a megabyte is drawn without the page standing still", async ({ app, page }
   expect(Math.max(0, ...blocks)).toBeLessThan(200);
 });
 
+test("a long text is shown by its beginning, and can be edited whole", async ({ app, page }) => {
+  const text = longText(60_000);
+  await app.openFile("long.txt", text);
+  await app.drawn();
+  await expect(app.figure("characters")).toHaveText(text.length.toLocaleString("en"));
+  const before = await app.figure("pages").textContent();
+  const excerpt = page.getByRole("region", { name: "The text to read" });
+  await expect(excerpt).toContainText(text.slice(0, 100));
+  await page.getByRole("button", { name: "Edit all of it" }).click();
+  await expect(page.locator("#text textarea")).toHaveValue(text);
+  await expect(app.figure("pages")).toHaveText(before);
+});
+
 test.describe("files", () => {
   const text = "Größe: 汉字 and more\n".repeat(30);
   const utf16 = (bigEndian) => {
