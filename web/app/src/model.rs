@@ -139,9 +139,11 @@ async fn json_file(url: &str) -> Result<Value, JsError> {
     serde_json::from_str(&text).map_err(|error| JsError::Failed(format!("{url}: {error}")))
 }
 
-/// The model, loaded first where it is not.
+/// The model, loaded first where it is not, or where its worker has ended.
 pub async fn ready(state: State) -> Result<(Model, Arc<LoadedModel>), JsError> {
-    if let TabModel::Ready { model, info } = state.model.get_untracked() {
+    if let TabModel::Ready { model, info } = state.model.get_untracked()
+        && !model.is_closed()
+    {
         return Ok((model, info));
     }
     load(state, Source::Settings).await
