@@ -1,7 +1,7 @@
 // Questions to the server.
 
 import { readFile } from "node:fs/promises";
-import { nativeAnswer, serve } from "./glyph.js";
+import { hostFiles, nativeAnswer, serve } from "./glyph.js";
 import { longText, ORDER } from "./texts.js";
 import { App, expect, test } from "./page.js";
 
@@ -112,6 +112,23 @@ test.describe("a model under another name", () => {
       await expect(app.figure("text-tokens")).toHaveText("–");
     } finally {
       await server.stop();
+    }
+  });
+});
+
+test.describe("a host of files alone", () => {
+  test.use({ allowedConsole: /status of 404/ });
+
+  test("is no server, and says so when it is chosen", async ({ page }) => {
+    const host = await hostFiles();
+    try {
+      await page.goto(host.url);
+      await expect(page.getByLabel("This browser")).toBeChecked();
+      await page.getByText("Server", { exact: true }).click();
+      await expect(page.getByTestId("server-status")).toContainText("has no /v1/models");
+      await expect(page.getByTestId("server-status")).toContainText("in this browser");
+    } finally {
+      await host.stop();
     }
   });
 });

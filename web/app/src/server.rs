@@ -80,13 +80,11 @@ impl ServerState {
 /// and its address or key change.
 pub fn follow(state: State) {
     let route = Memo::new(move |_| state.settings.with(|settings| settings.server_route("")));
-    let is_wanted = Memo::new(move |_| {
-        let chosen = state.settings.with(|settings| settings.runner);
-        chosen != Some(Runner::Tab)
-    });
+    let chosen = Memo::new(move |_| state.settings.with(|settings| settings.runner));
     Effect::new(move || {
         let (route, _) = (route.get(), state.api_key.get());
-        if is_wanted.get() {
+        // Also when the person chooses what was the default: then it must say why it does not answer.
+        if chosen.get() != Some(Runner::Tab) {
             spawn_local(connect(state, route));
         }
     });
