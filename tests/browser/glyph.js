@@ -1,33 +1,18 @@
 // The native program: the server that the page asks, and the answers that the browser must give too.
 
-import { execFile, spawn } from "node:child_process";
+import { execFile } from "node:child_process";
 import { createReadStream } from "node:fs";
 import { mkdtemp, readFile, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { extname, join, normalize } from "node:path";
-import { createInterface } from "node:readline";
 import { promisify } from "node:util";
+import { environment, needed, serve as start } from "../serve.mjs";
 
 const run = promisify(execFile);
-const START_TIMEOUT_MS = 120_000;
-
-function needed(name) {
-  const value = process.env[name];
-  if (!value) {
-    throw new Error(`${name} is not set. Run these tests with cargo xtask browser`);
-  }
-  return value;
-}
 
 /** The built page. */
 export const dist = () => needed("GLYPH_WEB");
-
-// Options of the caller's environment would change what is tested.
-function environment() {
-  const entries = Object.entries(process.env);
-  return Object.fromEntries(entries.filter(([name]) => !name.startsWith("GLYPH_")));
-}
 
 async function glyph(...args) {
   const options = { env: environment(), maxBuffer: 1 << 26 };
@@ -64,35 +49,7 @@ export async function nativePages(text, style) {
 }
 
 /** A `glyph serve` with the page, on a free port. */
-export async function serve(...options) {
-  const args = ["serve", "--host", "127.0.0.1", "--port", "0", "--web", dist(), ...options];
-  const child = spawn(needed("GLYPH_BINARY"), args, {
-    env: environment(),
-    stdio: ["ignore", "pipe", "ignore"],
-  });
-  const ended = new Promise((resolve) => child.once("exit", resolve));
-  const url = await new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error("glyph serve is not ready")), START_TIMEOUT_MS);
-    createInterface({ input: child.stdout }).on("line", (line) => {
-      const found = /is ready at (http:\S+)/.exec(line);
-      if (found) {
-        clearTimeout(timer);
-        resolve(found[1]);
-      }
-    });
-    ended.then((code) => reject(new Error(`glyph serve has ended with ${code}`)));
-  }).catch((error) => {
-    child.kill("SIGKILL");
-    throw error;
-  });
-  return {
-    url,
-    stop: async (signal = "SIGTERM") => {
-      child.kill(signal);
-      return ended;
-    },
-  };
-}
+export const serve = (...options) => start("--web", dist(), ...options);
 
 const TYPES = {
   ".css": "text/css",

@@ -90,7 +90,7 @@ export class App {
   }
 
   /** Waits for the end of the newest answer and returns its text. */
-  async answered(timeout = 60_000) {
+  async answered(timeout = 300_000) {
     await idle(this.answer, timeout);
     return this.answerText.textContent();
   }

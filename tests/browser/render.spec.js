@@ -1,5 +1,7 @@
 // Text in, pages out.
 
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { longText, CHINESE, ORDER } from "./texts.js";
 import { nativePages } from "./glyph.js";
 import { expect, test } from "./page.js";
@@ -106,21 +108,49 @@ test("drawing a long text can be cancelled and taken up again", async ({ app, pa
   expect(all).toBeGreaterThan(drawn);
 });
 
-test("a megabyte is drawn without the page standing still", async ({ app, page }) => {
+/** What the page's thread did at one go, by a trace: milliseconds on the clock and of the processor. */
+function tasks(trace) {
+  const { traceEvents } = JSON.parse(trace);
+  const isMain = ({ name, args }) => name === "thread_name" && args.name === "CrRendererMain";
+  const thread = ({ pid, tid }) => `${pid}:${tid}`;
+  const threads = new Set(traceEvents.filter(isMain).map(thread));
+  return traceEvents
+    .filter((event) => event.name.endsWith("RunTask") && threads.has(thread(event)))
+    .map(({ dur, tdur }) => ({ clock: Math.round(dur / 1000), processor: Math.round(tdur / 1000) }));
+}
+
+test("a megabyte is drawn without the page standing still", async ({ app, browser, page }) => {
   await page.getByText("Official Glyph").click();
-  await page.evaluate(() => {
-    window.blocks = [];
-    new PerformanceObserver((list) => {
-      window.blocks.push(...list.getEntries().map((entry) => Math.round(entry.duration)));
-    }).observe({ type: "longtask" });
-  });
-  await app.openFile("megabyte.txt", longText(1 << 20));
+  // A file on the disk, as a person has it: Playwright builds others in the page's own thread.
+  const file = join(test.info().outputPath(), "megabyte.txt");
+  await writeFile(file, longText(1 << 20));
+  await browser.startTracing(page, { categories: ["toplevel"] });
+  await page.getByTestId("file").setInputFiles(file);
   await expect(page.getByTestId("file-note")).toContainText("megabyte.txt · UTF-8 · 1.0 MB");
   await app.drawn();
-  const blocks = await page.evaluate(() => window.blocks);
+  const done = tasks(await browser.stopTracing());
+  const longest = (key) => done.map((task) => task[key]).sort((a, b) => b - a).slice(0, 5);
   const pages = await app.figure("pages").textContent();
-  console.log(`1 MB, ${pages} pages: main thread blocks over 50 ms: ${JSON.stringify(blocks)}`);
-  expect(Math.max(0, ...blocks)).toBeLessThan(200);
+  console.log(
+    `1 MB, ${pages} pages; longest blocks of the page's thread: ` +
+      `${longest("clock")} ms, of that on a processor ${longest("processor")} ms`,
+  );
+  expect(done.length).toBeGreaterThan(100);
+  // Other programs of the machine keep the thread waiting too, so its own time is what is limited.
+  expect(longest("processor")[0]).toBeLessThan(200);
+});
+
+test("a long text is shown by its beginning, and can be edited whole", async ({ app, page }) => {
+  const text = longText(60_000);
+  await app.openFile("long.txt", text);
+  await app.drawn();
+  await expect(app.figure("characters")).toHaveText(text.length.toLocaleString("en"));
+  const before = await app.figure("pages").textContent();
+  const excerpt = page.getByRole("region", { name: "The text to read" });
+  await expect(excerpt).toContainText(text.slice(0, 100));
+  await page.getByRole("button", { name: "Edit all of it" }).click();
+  await expect(page.locator("#text textarea")).toHaveValue(text);
+  await expect(app.figure("pages")).toHaveText(before);
 });
 
 test.describe("files", () => {

@@ -1,7 +1,7 @@
 // Questions to the server.
 
 import { readFile } from "node:fs/promises";
-import { nativeAnswer, serve } from "./glyph.js";
+import { hostFiles, nativeAnswer, serve } from "./glyph.js";
 import { longText, ORDER } from "./texts.js";
 import { App, expect, test } from "./page.js";
 
@@ -69,6 +69,68 @@ test("pages and conversation can be kept as files", async ({ app, page }) => {
 test("more pages than the server takes are told before they are sent", async ({ app, page }) => {
   await app.write(longText(30_000));
   await expect(page.getByTestId("limit")).toContainText("--max-pages");
+});
+
+test("an error in the middle of an answer is shown with what came", async ({ app, page }) => {
+  const events = [
+    { choices: [{ delta: { content: "The first words" } }] },
+    { error: { message: "the device has run out of memory" } },
+  ];
+  // A server that runs fails in no way that a test could bring about, so its bytes are made here.
+  await page.route("**/v1/chat/completions", (route) =>
+    route.fulfill({
+      contentType: "text/event-stream",
+      body: events.map((event) => `data: ${JSON.stringify(event)}\n\n`).join(""),
+    }),
+  );
+  await app.write(ORDER);
+  await app.ask(QUESTION);
+  expect(await app.answered()).toBe("The first words");
+  const alert = app.answer.getByRole("alert");
+  await expect(alert).toContainText("the device has run out of memory");
+  await expect(alert).toContainText("ask again");
+});
+
+test.describe("a model under another name", () => {
+  test.use({ allowedConsole: /status of 413/ });
+
+  test("has its tokens counted by the server, or the page says why not", async ({ page }) => {
+    const server = await serve("--served-model-name", "another", "--body-limit", "100KB");
+    try {
+      await page.goto(server.url);
+      await expect(page.locator("summary", { hasText: "another" })).toBeVisible();
+      const app = new App(page);
+      await app.write(ORDER);
+      // glyph-mini's tokens are bytes.
+      const bytes = (text) => Buffer.byteLength(text).toLocaleString("en");
+      await expect(app.figure("text-tokens")).toHaveText(bytes(ORDER));
+      const long = longText(60_000);
+      await app.openFile("long.txt", long);
+      await expect(app.figure("text-tokens")).toHaveText(bytes(long));
+      await app.openFile("longer.txt", longText(150_000));
+      await expect(page.getByTestId("uncounted")).toContainText("refuses");
+      await expect(app.figure("text-tokens")).toHaveText("–");
+    } finally {
+      await server.stop();
+    }
+  });
+});
+
+test.describe("a host of files alone", () => {
+  test.use({ allowedConsole: /status of 404/ });
+
+  test("is no server, and says so when it is chosen", async ({ page }) => {
+    const host = await hostFiles();
+    try {
+      await page.goto(host.url);
+      await expect(page.getByLabel("This browser")).toBeChecked();
+      await page.getByText("Server", { exact: true }).click();
+      await expect(page.getByTestId("server-status")).toContainText("has no /v1/models");
+      await expect(page.getByTestId("server-status")).toContainText("in this browser");
+    } finally {
+      await host.stop();
+    }
+  });
 });
 
 test.describe("a server that wants a key", () => {

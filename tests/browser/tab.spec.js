@@ -38,6 +38,37 @@ test("an answer can be stopped, and another asked for", async ({ app, page }) =>
   expect((await app.answered()).length).toBeGreaterThan(0);
 });
 
+test("who stops an answer does not wait for the model", async ({ app, page }) => {
+  await app.write(TEXT);
+  await app.useTab("cpu");
+  await page.route("**/*.safetensors", () => {
+    // Never answered.
+  });
+  await app.ask(QUESTION, 8);
+  await expect(page.getByTestId("answer-status").first()).toContainText("Loading the model");
+  await page.getByTestId("stop").click();
+  await expect(page.getByTestId("answer-status").first()).toHaveText("Stopped");
+  await page.unroute("**/*.safetensors");
+  await app.ask(QUESTION, 8);
+  expect((await app.answered()).length).toBeGreaterThan(0);
+});
+
+test("a worker that ends in an answer is told, and the next question starts another", async ({
+  app,
+  page,
+}) => {
+  await app.write(ORDER);
+  await app.useTab("cpu");
+  await page.getByRole("button", { name: "Read all pages" }).click();
+  await expect(app.answerText).not.toBeEmpty();
+  const worker = page.workers().find((one) => one.url().includes("model-worker"));
+  await worker.evaluate(() => setTimeout(() => { throw new Error("out of memory"); }));
+  await app.answered();
+  await expect(app.answer.getByRole("alert")).toContainText("out of memory");
+  await app.ask(QUESTION, 8);
+  expect((await app.answered()).length).toBeGreaterThan(0);
+});
+
 test("files alone are enough, and are kept until they are deleted", async ({ page }) => {
   const host = await hostFiles();
   try {

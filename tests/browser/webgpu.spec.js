@@ -10,11 +10,11 @@ const TEXT = ORDER.split("\n").slice(0, 4).join("\n");
 const FEW_TOKENS = 12;
 
 test("on WebGPU it answers as the native CPU does", async ({ app, page }) => {
-  test.setTimeout(600_000);
+  test.setTimeout(1_500_000);
   await app.write(TEXT);
   await app.useTab("webgpu");
   await app.ask(QUESTION, FEW_TOKENS);
-  const answer = await app.answered(560_000);
+  const answer = await app.answered(1_200_000);
   const native = await nativeAnswer(TEXT, QUESTION, FEW_TOKENS);
   expect(answer).toBe(native.answer);
   await expect(page.getByTestId("tab-ready")).toContainText("WebGPU");

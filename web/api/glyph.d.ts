@@ -53,14 +53,28 @@ export interface RenderSummary {
   seconds: number;
 }
 
-/** Draws a text to pages. */
-export function renderPages(text: string, options?: RenderOptions): Promise<RenderSummary>;
+/** Draws a text to pages. A blob of UTF-8 costs the calling thread nothing, however long it is. */
+export function renderPages(text: string | Blob, options?: RenderOptions): Promise<RenderSummary>;
+
+export interface DecodedText {
+  /** The text, or the beginning of one that is longer than was asked for. */
+  text: string;
+  /** UTF-8, UTF-16LE, UTF-16BE or GB18030. */
+  encoding: string;
+  /** Characters of the whole text. */
+  characters: number;
+  /** Bytes of the whole text in UTF-8. */
+  bytes: number;
+  /** The whole text in UTF-8, for `renderPages`, where `text` is its beginning. */
+  whole: Blob | null;
+}
 
 /**
- * The text of a file in UTF-8, UTF-16 or GB18030.
- * Rejected with the message "empty" or "binary" where there is none.
+ * The text of a file in UTF-8, UTF-16 or GB18030, decoded in the worker; of one with more than `most`
+ * characters the beginning and a blob.
+ * Rejected with the message "empty" or "binary" where there is no text.
  */
-export function decodeText(file: Blob): Promise<{ text: string; encoding: string }>;
+export function decodeText(file: Blob, options?: { most?: number }): Promise<DecodedText>;
 
 /** A zip archive of named blobs. */
 export function zip(entries: [string, Blob][]): Promise<Blob>;
@@ -132,7 +146,9 @@ export interface Model {
   /** Whether a token of text is one byte. */
   readonly isByteLevel: boolean;
   ask(options: AskOptions): Promise<Answer>;
-  countTokens(text: string): Promise<number>;
+  countTokens(text: string | Blob): Promise<number>;
+  /** Whether its worker has ended: closed, or crashed. Another model must then be loaded. */
+  readonly isClosed: boolean;
   /** Ends the worker and frees its memory. */
   close(): void;
 }

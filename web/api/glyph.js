@@ -29,6 +29,7 @@ class Channel {
   #script;
   #worker;
   #ready;
+  #giveUp;
   #pending = new Map();
   #lastId = 0;
 
@@ -40,30 +41,33 @@ class Channel {
     const worker = new Worker(new URL(this.#script, home), { type: "module" });
     this.#worker = worker;
     this.#ready = new Promise((resolve, reject) => {
+      this.#giveUp = reject;
       worker.onmessage = ({ data }) => {
         if (data.type === "ready") {
           resolve();
         } else if (data.type === "crashed") {
-          const error = new Error(`the worker has crashed: ${data.body}`);
-          reject(error);
-          this.#fail(error);
+          this.#fail(new Error(`the worker has crashed: ${data.body}`));
         } else {
           this.#receive(data);
         }
       };
       worker.onerror = (event) => {
         event.preventDefault();
-        const error = new Error(event.message || `${this.#script} cannot be loaded`);
-        reject(error);
-        this.#fail(error);
+        this.#fail(new Error(event.message || `${this.#script} cannot be loaded`));
       };
     });
     this.#ready.catch(() => {});
   }
 
+  /** Whether there is a worker, and it has not crashed. */
+  get isRunning() {
+    return this.#worker !== undefined;
+  }
+
   #fail(error) {
     this.#worker?.terminate();
     this.#worker = undefined;
+    this.#giveUp?.(error);
     for (const { reject } of this.#pending.values()) {
       reject(error);
     }
@@ -90,7 +94,7 @@ class Channel {
   }
 
   /** Sends a request; `on` has a function for each kind of message before the last. */
-  async request(message, { on = {}, signal, transfer = [] } = {}) {
+  async request(message, { on = {}, signal } = {}) {
     signal?.throwIfAborted();
     if (!this.#worker) {
       this.#start();
@@ -103,7 +107,7 @@ class Channel {
     try {
       return await new Promise((resolve, reject) => {
         this.#pending.set(id, { resolve, reject, on });
-        this.#worker.postMessage({ ...message, id }, transfer);
+        this.#worker.postMessage({ ...message, id });
       });
     } finally {
       signal?.removeEventListener("abort", cancel);
@@ -119,12 +123,11 @@ class Channel {
 const renderer = new Channel("render-worker_loader.js");
 
 /** The text of a file: UTF-8, UTF-16 or GB18030. */
-export async function decodeText(file) {
-  const data = await file.arrayBuffer();
-  return renderer.request({ type: "decode", data }, { transfer: [data] });
+export function decodeText(file, { most } = {}) {
+  return renderer.request({ type: "decode", file, most });
 }
 
-/** Draws a text. Resolves to the figures when the last page has been handed to `onPages`. */
+/** Draws a text, a string or a blob of UTF-8. Resolves to the figures when the last page has been handed to `onPages`. */
 export async function renderPages(text, options = {}) {
   const { style = "official", overrides = {}, rules, onPages, onProgress, signal } = options;
   const { fonts } = await assets();
@@ -157,17 +160,26 @@ class Model {
     Object.assign(this, info);
   }
 
+  /** Whether its worker has ended: another one would know nothing of the model. */
+  get isClosed() {
+    return !this.#channel.isRunning;
+  }
+
+  async #request(message, options) {
+    if (this.isClosed) {
+      throw new Error("the model's worker has ended: load the model again");
+    }
+    return this.#channel.request(message, options);
+  }
+
   ask(options) {
     const { pages, question, maxTokens, temperature, seed, onToken, onProgress, signal } = options;
     const message = { type: "ask", question, pages, maxTokens, temperature, seed };
-    return this.#channel.request(message, {
-      on: { token: onToken, progress: onProgress },
-      signal,
-    });
+    return this.#request(message, { on: { token: onToken, progress: onProgress }, signal });
   }
 
   countTokens(text) {
-    return this.#channel.request({ type: "countTokens", text });
+    return this.#request({ type: "countTokens", text });
   }
 
   close() {
@@ -193,7 +205,8 @@ export async function loadModel(options = {}) {
   }
   const channel = new Channel("model-worker_loader.js");
   // Reading weights does not stop to look for messages: the worker ends instead.
-  signal?.addEventListener("abort", () => channel.stop(aborted()), { once: true });
+  const end = () => channel.stop(aborted());
+  signal?.addEventListener("abort", end, { once: true });
   try {
     const info = await channel.request(message, { on: { progress: onProgress } });
     signal?.throwIfAborted();
@@ -201,6 +214,8 @@ export async function loadModel(options = {}) {
   } catch (error) {
     channel.stop();
     throw error;
+  } finally {
+    signal?.removeEventListener("abort", end);
   }
 }
 

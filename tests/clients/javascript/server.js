@@ -1,52 +1,16 @@
-// A real `glyph serve` for a test: a process of its own on a free port.
+// A real `glyph serve` for a test, with OpenAI's client.
 
-import { spawn } from "node:child_process";
-import { createInterface } from "node:readline";
 import OpenAI from "openai";
-
-const START_TIMEOUT_MS = 60_000;
-
-// Options of the caller's environment would change what is tested.
-function environment() {
-  const entries = Object.entries(process.env);
-  return Object.fromEntries(entries.filter(([name]) => !name.startsWith("GLYPH_")));
-}
+import { serve as start } from "../../serve.mjs";
 
 /** Starts a server; `stop` ends it. */
 export async function serve(...options) {
-  const binary = process.env.GLYPH_BINARY;
-  if (!binary) {
-    throw new Error("GLYPH_BINARY is not set. Run these tests with cargo xtask clients");
-  }
-  const address = ["--host", "127.0.0.1", "--port", "0"];
-  const child = spawn(binary, ["serve", ...address, ...options], {
-    env: environment(),
-    stdio: ["ignore", "pipe", "ignore"],
-  });
-  const ended = new Promise((resolve) => child.once("exit", resolve));
-  const url = await new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error("glyph serve is not ready")), START_TIMEOUT_MS);
-    createInterface({ input: child.stdout }).on("line", (line) => {
-      const found = /is ready at (http:\S+)/.exec(line);
-      if (found) {
-        clearTimeout(timer);
-        resolve(found[1]);
-      }
-    });
-    ended.then((code) => reject(new Error(`glyph serve has ended with ${code}`)));
-  }).catch((error) => {
-    child.kill("SIGKILL");
-    throw error;
-  });
+  const server = await start(...options);
   return {
-    url,
+    ...server,
     /** OpenAI's client for this server. It asks once only, so that errors are seen. */
     client: (apiKey = "none", more = {}) =>
-      new OpenAI({ baseURL: `${url}/v1`, apiKey, maxRetries: 0, timeout: 60_000, ...more }),
-    stop: async () => {
-      child.kill("SIGTERM");
-      return ended;
-    },
+      new OpenAI({ baseURL: `${server.url}/v1`, apiKey, maxRetries: 0, timeout: 60_000, ...more }),
   };
 }
 

@@ -8,10 +8,10 @@ use web_sys::{AbortSignal, Blob};
 extern "C" {
     /// Text of a file.
     #[wasm_bindgen(js_name = decodeText)]
-    pub fn decode_text(file: &Blob) -> Promise;
-    /// Draws a text.
+    pub fn decode_text(file: &Blob, options: &DecodeOptions) -> Promise;
+    /// Draws a text, a string or a blob.
     #[wasm_bindgen(js_name = renderPages)]
-    pub fn render_pages(text: &str, options: &RenderOptions) -> Promise;
+    pub fn render_pages(text: &JsValue, options: &RenderOptions) -> Promise;
     /// An archive of named blobs.
     pub fn zip(entries: &Array) -> Promise;
     /// A model in a worker.
@@ -35,9 +35,12 @@ extern "C" {
     /// Asks about pages.
     #[wasm_bindgen(method)]
     pub fn ask(this: &Model, options: &AskOptions) -> Promise;
-    /// Tokens of a text.
+    /// Tokens of a text, a string or a blob.
     #[wasm_bindgen(method, js_name = countTokens)]
-    pub fn count_tokens(this: &Model, text: &str) -> Promise;
+    pub fn count_tokens(this: &Model, text: &JsValue) -> Promise;
+    /// Whether the worker has ended.
+    #[wasm_bindgen(method, getter, js_name = isClosed)]
+    pub fn is_closed(this: &Model) -> bool;
     /// Ends the worker.
     #[wasm_bindgen(method)]
     pub fn close(this: &Model);
@@ -45,6 +48,12 @@ extern "C" {
 
 #[wasm_bindgen]
 extern "C" {
+    /// Options of `decodeText`.
+    #[wasm_bindgen(extends = js_sys::Object)]
+    pub type DecodeOptions;
+    #[wasm_bindgen(method, setter)]
+    pub fn set_most(this: &DecodeOptions, most: f64);
+
     /// Options of `renderPages`.
     #[wasm_bindgen(extends = js_sys::Object)]
     pub type RenderOptions;

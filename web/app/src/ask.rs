@@ -2,18 +2,19 @@
 
 use glyph_web_core::messages::AnswerSummary;
 use glyph_web_core::settings::Runner;
+use js_sys::Function;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use serde::Deserialize;
 use wasm_bindgen::prelude::Closure;
 use wasm_bindgen::{JsCast, JsValue};
-use web_sys::Blob;
+use web_sys::{AbortSignal, Blob};
 
 use crate::api::{self, AskOptions};
 use crate::browser::{self, JsError};
-use crate::exchange::{Exchange, Figures, Progress};
-use crate::model;
-use crate::server::{self, ChatError, ChatRequest};
+use crate::exchange::{Exchange, Progress};
+use crate::model::{self, TabModel};
+use crate::server::{self, ChatRequest};
 use crate::state::State;
 
 /// The question that a model is asked about each page when all of them are to be read.
@@ -45,44 +46,17 @@ pub fn ask(state: State, question: Question) {
         .exchanges
         .update(|exchanges| exchanges.insert(0, exchange));
     spawn_local(async move {
-        let clock = Clock::new();
-        let outcome = run(state, exchange, &question, pages, &clock).await;
-        exchange
-            .figures
-            .update(|figures| figures.total_s = clock.seconds());
+        let start_ms = browser::now_ms();
+        let outcome = run(state, exchange, &question, pages, start_ms).await;
+        exchange.figures.update(|figures| {
+            figures.total_s = (browser::now_ms() - start_ms) / 1000.0;
+        });
         exchange.progress.set(match outcome {
             Ok(reason) => Progress::Done(reason),
-            Err(ChatError::Aborted) => Progress::Stopped,
-            Err(ChatError::Gone) => {
-                let has_words = !exchange.raw.read_untracked().is_empty();
-                let words = state.words();
-                let reason = if has_words {
-                    words.server_broke_off
-                } else {
-                    words.server_gone
-                };
-                Progress::Failed(reason.to_owned())
-            }
-            Err(ChatError::Refused(reason)) => Progress::Failed(reason),
+            Err(JsError::Aborted) => Progress::Stopped,
+            Err(JsError::Failed(reason)) => Progress::Failed(reason),
         });
     });
-}
-
-/// Measures an exchange.
-struct Clock {
-    start_ms: f64,
-}
-
-impl Clock {
-    fn new() -> Self {
-        Self {
-            start_ms: browser::now_ms(),
-        }
-    }
-
-    fn seconds(&self) -> f64 {
-        (browser::now_ms() - self.start_ms) / 1000.0
-    }
 }
 
 /// Runs one prompt or one for each page; says why the last answer ended.
@@ -91,55 +65,91 @@ async fn run(
     exchange: Exchange,
     question: &Question,
     pages: Vec<Blob>,
-    clock: &Clock,
-) -> Result<String, ChatError> {
-    let question = match question {
-        Question::About(question) => {
-            return prompt(state, exchange, question, &pages, clock).await;
-        }
-        Question::ReadAll => READ_QUESTION,
+    start_ms: f64,
+) -> Result<String, JsError> {
+    let prompts: Vec<(&str, &[Blob])> = match question {
+        Question::About(question) => vec![(question, &pages)],
+        Question::ReadAll => pages.chunks(1).map(|page| (READ_QUESTION, page)).collect(),
     };
     let mut reason = String::new();
-    for (index, page) in pages.iter().enumerate() {
+    for (index, (question, pages)) in prompts.into_iter().enumerate() {
         if index > 0 {
             exchange.raw.update(|text| text.push('\n'));
         }
-        let one = std::slice::from_ref(page);
-        reason = prompt(state, exchange, question, one, clock).await?;
+        let answer = Answer::new(exchange, start_ms);
+        reason = match state.runner() {
+            Runner::Server => ask_server(state, answer, question, pages).await?,
+            Runner::Tab => ask_tab(state, answer, question, pages).await?,
+        };
     }
     Ok(reason)
 }
 
-async fn prompt(
-    state: State,
+/// The answer to one prompt, and where it goes: an exchange may hold several. Cheap to copy.
+#[derive(Clone, Copy)]
+struct Answer {
     exchange: Exchange,
-    question: &str,
-    pages: &[Blob],
-    clock: &Clock,
-) -> Result<String, ChatError> {
-    match state.runner() {
-        Runner::Server => ask_server(state, exchange, question, pages, clock).await,
-        Runner::Tab => ask_tab(state, exchange, question, pages, clock).await,
-    }
+    start_ms: f64,
+    /// Tokens of the prompts and answers before this one.
+    prompt_tokens_before: usize,
+    answer_tokens_before: usize,
 }
 
-fn waiting(exchange: Exchange, what: String) {
-    exchange.progress.update(|progress| {
-        if matches!(progress, Progress::Waiting(_)) {
-            *progress = Progress::Waiting(what);
+impl Answer {
+    fn new(exchange: Exchange, start_ms: f64) -> Self {
+        let before = exchange.figures.get_untracked();
+        Self {
+            exchange,
+            start_ms,
+            prompt_tokens_before: before.prompt_tokens.unwrap_or_default(),
+            answer_tokens_before: before.answer_tokens,
         }
-    });
-}
+    }
 
-fn first_word(exchange: Exchange, clock: &Clock) {
-    let first = exchange
-        .figures
-        .with_untracked(|figures| figures.first_token_s);
-    if first.is_none() {
-        exchange
-            .figures
-            .update(|figures| figures.first_token_s = Some(clock.seconds()));
-        exchange.progress.set(Progress::Streaming);
+    fn seconds(self) -> f64 {
+        (browser::now_ms() - self.start_ms) / 1000.0
+    }
+
+    /// What ends it when the person wants that.
+    fn signal(self) -> Option<AbortSignal> {
+        let abort = self.exchange.abort;
+        abort.with_value(|abort| abort.as_ref().map(web_sys::AbortController::signal))
+    }
+
+    /// What is being done before the first word.
+    fn waiting(self, what: String) {
+        self.exchange.progress.update(|progress| {
+            if matches!(progress, Progress::Waiting(_)) {
+                *progress = Progress::Waiting(what);
+            }
+        });
+    }
+
+    /// New text of the answer, and of what the model thinks.
+    fn add(self, content: &str, reasoning: &str) {
+        if content.is_empty() && reasoning.is_empty() {
+            return;
+        }
+        let exchange = self.exchange;
+        let figures = exchange.figures;
+        if figures.with_untracked(|figures| figures.first_token_s.is_none()) {
+            figures.update(|figures| figures.first_token_s = Some(self.seconds()));
+            exchange.progress.set(Progress::Streaming);
+        }
+        exchange.reasoning.update(|text| text.push_str(reasoning));
+        exchange.raw.update(|text| text.push_str(content));
+    }
+
+    /// Tokens of the prompt, once they are known, and of the answer so far.
+    fn count(self, prompt_tokens: Option<usize>, answer_tokens: usize) {
+        let now_s = self.seconds();
+        self.exchange.figures.update(|figures| {
+            if let Some(prompt_tokens) = prompt_tokens {
+                figures.prompt_tokens = Some(self.prompt_tokens_before + prompt_tokens);
+            }
+            figures.answer_tokens = self.answer_tokens_before + answer_tokens;
+            figures.tokens_per_s = rate(figures.answer_tokens, figures.first_token_s, now_s);
+        });
     }
 }
 
@@ -151,52 +161,33 @@ fn rate(tokens: usize, first_s: Option<f64>, end_s: f64) -> Option<f64> {
 
 async fn ask_server(
     state: State,
-    exchange: Exchange,
+    answer: Answer,
     question: &str,
     pages: &[Blob],
-    clock: &Clock,
-) -> Result<String, ChatError> {
+) -> Result<String, JsError> {
     let words = state.words();
     let settings = state.settings.get_untracked();
     let model = state
         .server
         .with_untracked(|server| server.model(settings.server_model.as_deref()));
-    let model = model.ok_or_else(|| ChatError::Refused(words.server_not_ready.to_owned()))?;
-    exchange.place.set(words.on_server.to_owned());
-    waiting(exchange, words.waiting_server.to_owned());
+    let model = model.ok_or_else(|| JsError::Failed(words.server_not_ready.to_owned()))?;
+    answer.exchange.place.set(words.on_server.to_owned());
+    answer.waiting(words.waiting_server.to_owned());
     let request = ChatRequest {
         model: &model,
         pages,
         question,
         max_tokens: settings.max_tokens,
-        signal: exchange
-            .abort
-            .with_value(|abort| abort.as_ref().map(web_sys::AbortController::signal)),
+        signal: answer.signal(),
     };
-    let before = exchange.figures.get_untracked();
     let mut reason = "stop".to_owned();
-    let mut pieces = 0;
     server::chat(state, request, |piece| {
-        if !piece.content.is_empty() || !piece.reasoning.is_empty() {
-            first_word(exchange, clock);
-            pieces += 1;
-            exchange
-                .reasoning
-                .update(|text| text.push_str(&piece.reasoning));
-            exchange.raw.update(|text| text.push_str(&piece.content));
-        }
+        answer.add(&piece.content, &piece.reasoning);
         if let Some(finish_reason) = piece.finish_reason {
             reason = finish_reason;
         }
         if let Some(usage) = piece.usage {
-            let now_s = clock.seconds();
-            exchange.figures.update(|figures| {
-                let prompt_tokens = before.prompt_tokens.unwrap_or_default() + usage.prompt_tokens;
-                figures.prompt_tokens = Some(prompt_tokens);
-                figures.answer_tokens = before.answer_tokens + usage.completion_tokens;
-                let (tokens, first_s) = (figures.answer_tokens, figures.first_token_s);
-                figures.tokens_per_s = rate(tokens, first_s, now_s);
-            });
+            answer.count(Some(usage.prompt_tokens), usage.completion_tokens);
         }
     })
     .await?;
@@ -218,21 +209,33 @@ struct AskProgress {
 
 async fn ask_tab(
     state: State,
-    exchange: Exchange,
+    answer: Answer,
     question: &str,
     pages: &[Blob],
-    clock: &Clock,
-) -> Result<String, ChatError> {
+) -> Result<String, JsError> {
     let words = state.words();
-    waiting(exchange, words.waiting_model.to_owned());
-    let loading = model::ready(state).await;
-    let (model, info) = loading.map_err(|error| refused(error, words.model_failed))?;
+    answer.waiting(words.waiting_model.to_owned());
+    // Who stops an answer does not wait for the model either.
+    let stop = Closure::<dyn FnMut()>::new(move || model::unload(state));
+    let signal = answer.signal();
+    let on_abort = |stop: Option<&Function>| {
+        if let Some(signal) = &signal {
+            signal.set_onabort(stop);
+        }
+    };
+    on_abort(Some(stop.as_ref().unchecked_ref()));
+    let loaded = model::ready(state).await;
+    on_abort(None);
+    let (model, info) = loaded.map_err(|error| {
+        let reason = format!("{}{error}", words.model_failed);
+        error.or(reason)
+    })?;
     let device = match info.adapter.as_deref() {
         Some(adapter) => format!("WebGPU ({adapter})"),
         None => words.on_cpu.to_owned(),
     };
-    exchange.place.set(device);
-    waiting(exchange, words.waiting_pages.to_owned());
+    answer.exchange.place.set(device);
+    answer.waiting(words.waiting_pages.to_owned());
     let options: AskOptions = api::options();
     options.set_pages(&pages.iter().collect());
     options.set_question(question);
@@ -240,51 +243,37 @@ async fn ask_tab(
         .settings
         .with_untracked(|settings| settings.max_tokens);
     options.set_max_tokens(max_tokens as f64);
-    exchange.abort.with_value(|abort| {
-        if let Some(abort) = abort {
-            options.set_signal(&abort.signal());
-        }
-    });
-    let before = exchange.figures.get_untracked();
-    let start_ms = clock.start_ms;
+    if let Some(signal) = &signal {
+        options.set_signal(signal);
+    }
     let on_token = Closure::<dyn FnMut(JsValue)>::new(move |piece: JsValue| {
-        let Ok(TokenPiece { text, tokens }) = serde_wasm_bindgen::from_value(piece) else {
-            return;
-        };
-        let clock = Clock { start_ms };
-        first_word(exchange, &clock);
-        exchange.raw.update(|raw| raw.push_str(&text));
-        let now_s = clock.seconds();
-        exchange.figures.update(|figures| {
-            figures.answer_tokens = before.answer_tokens + tokens;
-            figures.tokens_per_s = rate(figures.answer_tokens, figures.first_token_s, now_s);
-        });
+        if let Ok(TokenPiece { text, tokens }) = serde_wasm_bindgen::from_value(piece) {
+            answer.add(&text, "");
+            answer.count(None, tokens);
+        }
     });
     let on_progress = Closure::<dyn FnMut(JsValue)>::new(move |progress: JsValue| {
         let progress = serde_wasm_bindgen::from_value(progress);
         if let Ok(AskProgress { stage, done, of }) = progress {
             let words = state.words();
-            waiting(exchange, words.reading(stage == "encode", done, of));
+            answer.waiting(words.reading(stage == "encode", done, of));
         }
     });
     options.set_on_token(on_token.as_ref().unchecked_ref());
     options.set_on_progress(on_progress.as_ref().unchecked_ref());
-    let answer = browser::awaited::<AnswerSummary>(model.ask(&options)).await;
-    let answer = answer.map_err(|error| refused(error, ""))?;
-    exchange.figures.update(|figures: &mut Figures| {
-        let prompt_tokens = before.prompt_tokens.unwrap_or_default() + answer.prompt_tokens;
-        figures.prompt_tokens = Some(prompt_tokens);
-        figures.answer_tokens = before.answer_tokens + answer.answer_tokens;
-    });
-    if answer.finish_reason == "cancelled" {
-        return Err(ChatError::Aborted);
+    let summary = browser::awaited::<AnswerSummary>(model.ask(&options)).await;
+    let summary = summary.map_err(|error| {
+        // The next question loads it anew.
+        if model.is_closed() && error != JsError::Aborted {
+            state.model.set(TabModel::Failed(error.to_string()));
+            let reason = words.model_crashed(&error.to_string());
+            return error.or(reason);
+        }
+        error
+    })?;
+    answer.count(Some(summary.prompt_tokens), summary.answer_tokens);
+    if summary.finish_reason == "cancelled" {
+        return Err(JsError::Aborted);
     }
-    Ok(answer.finish_reason)
-}
-
-fn refused(error: JsError, what: &str) -> ChatError {
-    match error {
-        JsError::Aborted => ChatError::Aborted,
-        JsError::Failed(reason) => ChatError::Refused(format!("{what}{reason}")),
-    }
+    Ok(summary.finish_reason)
 }

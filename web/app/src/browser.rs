@@ -50,6 +50,14 @@ pub enum JsError {
 }
 
 impl JsError {
+    /// The same with other words, unless the person ended the work.
+    pub fn or(self, words: String) -> Self {
+        match self {
+            Self::Aborted => Self::Aborted,
+            Self::Failed(_) => Self::Failed(words),
+        }
+    }
+
     /// Reads what was thrown.
     pub fn new(error: JsValue) -> Self {
         let aborted = error.dyn_ref::<DomException>();
@@ -59,6 +67,15 @@ impl JsError {
         let message = Reflect::get(&error, &"message".into()).ok();
         let message = message.and_then(|message| message.as_string());
         Self::Failed(message.unwrap_or_else(|| format!("{error:?}")))
+    }
+}
+
+impl std::fmt::Display for JsError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Aborted => "the work was ended",
+            Self::Failed(words) => words,
+        })
     }
 }
 

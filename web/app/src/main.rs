@@ -12,6 +12,7 @@ mod model;
 mod rendering;
 mod server;
 mod state;
+mod text;
 mod view;
 
 use leptos::mount::mount_to_body;

@@ -1,5 +1,7 @@
 //! The model in this tab.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use gloo_timers::future::TimeoutFuture;
@@ -17,7 +19,7 @@ use web_sys::{AbortController, FileList, Response};
 
 use crate::api::{self, LoadOptions, Model};
 use crate::browser::{self, JsError};
-use crate::state::{BuiltIn, State};
+use crate::state::{BuiltIn, State, TextTokens};
 
 /// How long the text must rest before its tokens are counted.
 const PATIENCE_MS: u32 = 500;
@@ -137,9 +139,11 @@ async fn json_file(url: &str) -> Result<Value, JsError> {
     serde_json::from_str(&text).map_err(|error| JsError::Failed(format!("{url}: {error}")))
 }
 
-/// The model, loaded first where it is not.
+/// The model, loaded first where it is not, or where its worker has ended.
 pub async fn ready(state: State) -> Result<(Model, Arc<LoadedModel>), JsError> {
-    if let TabModel::Ready { model, info } = state.model.get_untracked() {
+    if let TabModel::Ready { model, info } = state.model.get_untracked()
+        && !model.is_closed()
+    {
         return Ok((model, info));
     }
     load(state, Source::Settings).await
@@ -198,41 +202,43 @@ pub fn unload(state: State) {
 
 /// Counts the text's tokens by whoever would answer, whenever that or the text change.
 pub fn follow_tokens(state: State) {
+    let latest = Rc::new(Cell::new(0));
     Effect::new(move || {
-        let text = state.text.with(|text| Arc::clone(&text.content));
+        let latest = Rc::clone(&latest);
+        let id = latest.get() + 1;
+        latest.set(id);
+        let text = state.text.get();
         let runner = state.runner();
         let is_built_in = state.answering_built_in().is_some();
         let model = state.model.get();
         let is_ready = state.server.with(|server| !server.models().is_empty());
         // The built-in model's tokens are bytes.
-        if is_built_in || text.is_empty() {
-            state.text_tokens.set(Some(text.len()));
+        if is_built_in || text.bytes == 0 {
+            state.text_tokens.set(TextTokens::Known(text.bytes));
             return;
         }
-        state.text_tokens.set(None);
+        state.text_tokens.set(TextTokens::Unknown);
         spawn_local(async move {
             // While the text is typed, nobody is asked for every letter.
             TimeoutFuture::new(PATIENCE_MS).await;
-            if !state
-                .text
-                .with_untracked(|now| Arc::ptr_eq(&now.content, &text))
-            {
+            if latest.get() != id {
                 return;
             }
+            let words = state.words();
             let tokens = match (runner, model) {
                 (Runner::Tab, TabModel::Ready { model, .. }) => {
-                    browser::awaited::<usize>(model.count_tokens(&text))
-                        .await
-                        .ok()
+                    let count = browser::awaited::<usize>(model.count_tokens(&text.source())).await;
+                    count.map_err(|error| error.to_string())
                 }
+                (Runner::Tab, _) => Err(words.tokens_need_model.to_owned()),
                 (Runner::Server, _) if is_ready => crate::server::count_tokens(state, &text).await,
-                _ => None,
+                (Runner::Server, _) => Err(words.server_not_ready.to_owned()),
             };
-            let is_same = state
-                .text
-                .with_untracked(|now| Arc::ptr_eq(&now.content, &text));
-            if is_same && tokens.is_some() {
-                state.text_tokens.set(tokens);
+            if latest.get() == id {
+                state.text_tokens.set(match tokens {
+                    Ok(count) => TextTokens::Known(count),
+                    Err(reason) => TextTokens::Refused(reason),
+                });
             }
         });
     });

@@ -11,11 +11,12 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use wasm_bindgen::prelude::Closure;
 use wasm_bindgen::{JsCast, JsValue};
-use web_sys::{AbortController, Blob, File};
+use web_sys::{AbortController, Blob};
 
 use crate::api::{self, RenderOptions};
 use crate::browser::{self, JsError};
-use crate::state::{Drawing, FileNote, State, Text, Tile};
+use crate::state::{Drawing, State, Tile};
+use crate::text::Text;
 
 /// How long the page waits for the next key before it draws.
 const PATIENCE_MS: u32 = 200;
@@ -23,7 +24,7 @@ const PATIENCE_MS: u32 = 200;
 /// What the pages follow from.
 #[derive(Clone, PartialEq)]
 struct Inputs {
-    text: Arc<str>,
+    text: Text,
     style: Option<Map<String, Value>>,
     overrides: Map<String, Value>,
     rules: SizeRules,
@@ -33,7 +34,7 @@ struct Inputs {
 /// Draws whenever text or style change.
 pub fn follow(state: State) {
     let inputs = Memo::new(move |_| Inputs {
-        text: state.text.with(|text| Arc::clone(&text.content)),
+        text: state.text.get(),
         style: state.base_style(),
         overrides: state.settings.with(|settings| settings.style.overrides()),
         rules: state.rules(),
@@ -49,7 +50,7 @@ pub fn follow(state: State) {
         let id = state.drawing_id.get_untracked() + 1;
         state.drawing_id.set(id);
         cancel(state);
-        if inputs.text.trim().is_empty() {
+        if inputs.text.is_blank() {
             state.tiles.set(Vec::new());
             state.drawing.set(Drawing::Idle);
             return;
@@ -120,8 +121,8 @@ async fn draw(state: State, id: u32, inputs: Inputs) {
         options.set_signal(&controller.signal());
         state.drawing_abort.set_value(Some(controller));
     }
-    let summary = browser::awaited::<RenderSummary>(api::render_pages(&inputs.text, &options));
-    let summary = summary.await;
+    let summary = api::render_pages(&inputs.text.source(), &options);
+    let summary = browser::awaited::<RenderSummary>(summary).await;
     if is_current() {
         state.drawing.set(match summary {
             Ok(summary) => Drawing::Done(Arc::new(summary)),
@@ -141,37 +142,4 @@ fn tile(drawing_id: u32, page: &JsValue) -> Option<Tile> {
         figures: serde_wasm_bindgen::from_value::<PageFigures>(page.clone()).ok()?,
         blob: blob.dyn_into::<Blob>().ok()?,
     })
-}
-
-#[derive(Deserialize)]
-struct Decoded {
-    text: String,
-    encoding: String,
-}
-
-/// Largest file that is read.
-pub const MOST_FILE_BYTES: f64 = 64e6;
-
-/// Takes the text of a file.
-pub fn open_file(state: State, file: File) {
-    spawn_local(async move {
-        let words = state.words();
-        let name = file.name();
-        if file.size() > MOST_FILE_BYTES {
-            let size = glyph_web_core::accounting::bytes_shown(file.size());
-            state.notice.set(Some(words.file_too_large(&name, &size)));
-            return;
-        }
-        match browser::awaited::<Decoded>(api::decode_text(&file)).await {
-            Ok(Decoded { text, encoding }) => {
-                state.notice.set(None);
-                let file = FileNote { name, encoding };
-                state.text.set(Text::new(text, Some(file)));
-            }
-            Err(JsError::Aborted) => {}
-            Err(JsError::Failed(reason)) => {
-                state.notice.set(Some(words.file_refused(&name, &reason)));
-            }
-        }
-    });
 }

@@ -2,7 +2,7 @@
 
 use glyph_web_core::settings::Runner;
 use glyph_web_core::sse::{ChatEvent, EventStream, Piece, error_message};
-use js_sys::{Reflect, Uint8Array};
+use js_sys::{JSON, JsString, Reflect, Uint8Array};
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use serde_json::{Value, json};
@@ -12,6 +12,7 @@ use web_sys::{AbortSignal, Blob, FileReader, ReadableStreamDefaultReader, Reques
 
 use crate::browser::JsError;
 use crate::state::State;
+use crate::text::Text;
 
 /// Header that the server of this project sends with every answer.
 const REQUEST_ID: &str = "x-request-id";
@@ -79,13 +80,11 @@ impl ServerState {
 /// and its address or key change.
 pub fn follow(state: State) {
     let route = Memo::new(move |_| state.settings.with(|settings| settings.server_route("")));
-    let is_wanted = Memo::new(move |_| {
-        let chosen = state.settings.with(|settings| settings.runner);
-        chosen != Some(Runner::Tab)
-    });
+    let chosen = Memo::new(move |_| state.settings.with(|settings| settings.runner));
     Effect::new(move || {
         let (route, _) = (route.get(), state.api_key.get());
-        if is_wanted.get() {
+        // Also when the person chooses what was the default: then it must say why it does not answer.
+        if chosen.get() != Some(Runner::Tab) {
             spawn_local(connect(state, route));
         }
     });
@@ -132,17 +131,13 @@ async fn models(state: State, server: &str) -> Result<Vec<ServedModel>, String> 
     let init = RequestInit::new();
     let response = send(state, &format!("{server}/v1/models"), &init).await;
     let response = response.map_err(|_| words.server_unreachable(&shown(server)))?;
-    let status = response.status();
-    let body = body_json(&response).await;
-    match status {
-        200..=299 => {}
-        401 | 403 => return Err(words.server_wants_key.to_owned()),
-        404 | 405 => return Err(words.server_is_no_api(&shown(server))),
-        _ => {
-            let reason = error_message(&body).unwrap_or_else(|| format!("HTTP {status}"));
-            return Err(words.server_refused(&shown(server), &reason));
-        }
+    if matches!(response.status(), 404 | 405) {
+        return Err(words.server_is_no_api(&shown(server)));
     }
+    if !response.ok() {
+        return Err(refusal(state, server, &response).await);
+    }
+    let body = body_json(&response).await;
     let models = body.get("data").and_then(Value::as_array);
     let models = models.ok_or_else(|| words.server_is_no_api(&shown(server)))?;
     let number = |model: &Value, key: &str| model.get(key)?.as_u64().map(|n| n as usize);
@@ -190,24 +185,53 @@ async fn body_json(response: &Response) -> Value {
     serde_json::from_str(&text.unwrap_or_default()).unwrap_or(Value::Null)
 }
 
-/// Counts the tokens of a text by the server's tokenizer; `None` where it has no such route.
-pub async fn count_tokens(state: State, text: &str) -> Option<usize> {
+/// Why a server refuses, and what to do.
+async fn refusal(state: State, server: &str, response: &Response) -> String {
+    let words = state.words();
+    match (response.status(), error_message(&body_json(response).await)) {
+        (401 | 403, _) => words.server_wants_key.to_owned(),
+        (_, Some(reason)) => words.server_refused(&shown(server), &reason),
+        (status, None) => words.server_failed(&shown(server), status),
+    }
+}
+
+/// Counts the tokens of a text by the server's tokenizer; the error says why it cannot.
+pub async fn count_tokens(state: State, text: &Text) -> Result<usize, String> {
+    let content = match &text.whole {
+        Some(whole) => JsFuture::from(whole.text()).await,
+        None => Ok(JsValue::from_str(&text.content)),
+    };
+    let content = content.map_err(|error| JsError::new(error).to_string())?;
+    // The template's own tokens are not the text's.
+    let whole = count_content(state, &content).await?;
+    let template = count_content(state, &".".into()).await?;
+    Ok((whole + 1).saturating_sub(template))
+}
+
+async fn count_content(state: State, content: &JsValue) -> Result<usize, String> {
+    let words = state.words();
     let server = state
         .settings
         .with_untracked(|settings| settings.server_route(""));
-    let count = async |content: &str| -> Option<u64> {
-        let body = json!({"messages": [{"role": "user", "content": content}]});
-        let init = RequestInit::new();
-        init.set_method("POST");
-        init.set_body(&body.to_string().into());
-        let response = send(state, &format!("{server}/v1/tokenize"), &init)
-            .await
-            .ok()?;
-        body_json(&response).await.get("text_tokens")?.as_u64()
-    };
-    // The template's own tokens are not the text's.
-    let (whole, template) = (count(text).await?, count(".").await?);
-    Some((whole + 1).saturating_sub(template) as usize)
+    // A long text stays JavaScript's: copies of it would keep the page from answering.
+    let content = JSON::stringify(content).map_err(|error| JsError::new(error).to_string())?;
+    let body = JsString::from("{\"messages\":[{\"role\":\"user\",\"content\":");
+    let body = body.concat(&content).concat(&"}]}".into());
+    let init = RequestInit::new();
+    init.set_method("POST");
+    init.set_body(&body);
+    let response = send(state, &format!("{server}/v1/tokenize"), &init).await;
+    let response = response.map_err(|_| words.server_unreachable(&shown(&server)))?;
+    if matches!(response.status(), 404 | 405) {
+        return Err(words.server_cannot_count.to_owned());
+    }
+    if !response.ok() {
+        return Err(refusal(state, &server, &response).await);
+    }
+    let body = body_json(&response).await;
+    let count = body.get("text_tokens").and_then(Value::as_u64);
+    let count = count.ok_or_else(|| words.server_cannot_count.to_owned())?;
+    Ok(count as usize)
 }
 
 /// A question to the server.
@@ -224,32 +248,13 @@ pub struct ChatRequest<'a> {
     pub signal: Option<AbortSignal>,
 }
 
-/// Why an answer did not come to its end.
-#[derive(Debug, Clone, PartialEq)]
-pub enum ChatError {
-    /// The person ended it.
-    Aborted,
-    /// The server does not answer, or its answer broke off.
-    Gone,
-    /// The server says why.
-    Refused(String),
-}
-
-impl From<JsError> for ChatError {
-    fn from(error: JsError) -> Self {
-        match error {
-            JsError::Aborted => Self::Aborted,
-            JsError::Failed(_) => Self::Gone,
-        }
-    }
-}
-
 /// Asks, and hands out the answer piece by piece.
 pub async fn chat(
     state: State,
     request: ChatRequest<'_>,
     mut on_piece: impl FnMut(Piece),
-) -> Result<(), ChatError> {
+) -> Result<(), JsError> {
+    let words = state.words();
     let mut content = Vec::with_capacity(request.pages.len() + 1);
     for page in request.pages {
         let url = data_url(page).await?;
@@ -270,24 +275,29 @@ pub async fn chat(
     let server = state
         .settings
         .with_untracked(|settings| settings.server_route(""));
-    let response = send(state, &format!("{server}/v1/chat/completions"), &init).await?;
+    let response = send(state, &format!("{server}/v1/chat/completions"), &init).await;
+    let response = response.map_err(|error| error.or(words.server_unreachable(&shown(&server))))?;
     if !response.ok() {
-        let status = response.status();
-        let reason = error_message(&body_json(&response).await);
-        return Err(ChatError::Refused(
-            reason.unwrap_or_else(|| format!("HTTP {status}")),
-        ));
+        return Err(JsError::Failed(refusal(state, &server, &response).await));
     }
+    let broke_off = || JsError::Failed(words.server_broke_off.to_owned());
+    let gave_up = |reason: String| JsError::Failed(words.server_gave_up(&reason));
     let reader = response.body().map(|body| body.get_reader());
-    let reader: ReadableStreamDefaultReader = reader.ok_or(ChatError::Gone)?.unchecked_into();
+    let reader: ReadableStreamDefaultReader = reader.ok_or_else(broke_off)?.unchecked_into();
     let mut events = EventStream::default();
     let mut is_finished = false;
-    while let Some(bytes) = next_bytes(&reader).await? {
+    loop {
+        let bytes = next_bytes(&reader).await;
+        let bytes = bytes.map_err(|error| error.or(words.server_broke_off.to_owned()))?;
+        let Some(bytes) = bytes else {
+            break;
+        };
         // One update for all that came together.
         let mut whole: Option<Piece> = None;
+        let mut failure = None;
         for data in events.push(&bytes) {
-            match ChatEvent::from_data(&data).map_err(ChatError::Refused)? {
-                ChatEvent::Piece(piece) => {
+            match ChatEvent::from_data(&data) {
+                Ok(ChatEvent::Piece(piece)) => {
                     is_finished |= piece.finish_reason.is_some();
                     let whole = whole.get_or_insert_default();
                     whole.content.push_str(&piece.content);
@@ -295,16 +305,19 @@ pub async fn chat(
                     whole.finish_reason = piece.finish_reason.or(whole.finish_reason.take());
                     whole.usage = piece.usage.or(whole.usage);
                 }
-                ChatEvent::Error(reason) => return Err(ChatError::Refused(reason)),
-                ChatEvent::End => is_finished = true,
+                Ok(ChatEvent::End) => is_finished = true,
+                Ok(ChatEvent::Error(reason)) | Err(reason) => failure = Some(gave_up(reason)),
             }
         }
         whole.into_iter().for_each(&mut on_piece);
+        if let Some(failure) = failure {
+            return Err(failure);
+        }
     }
     if is_finished {
         Ok(())
     } else {
-        Err(ChatError::Gone)
+        Err(broke_off())
     }
 }
 

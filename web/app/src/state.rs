@@ -16,41 +16,10 @@ use crate::exchange::Exchange;
 use crate::i18n::{Strings, strings};
 use crate::model::{LoadProgress, TabModel};
 use crate::server::ServerState;
+use crate::text::Text;
 
 const SETTINGS_KEY: &str = "glyph-settings";
 const API_KEY: &str = "glyph-api-key";
-
-/// A text and where it comes from.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Text {
-    /// The text.
-    pub content: Arc<str>,
-    /// Its characters, counted once.
-    pub characters: usize,
-    /// The file that it was read from.
-    pub file: Option<FileNote>,
-}
-
-impl Text {
-    /// A text, and the file that it was read from.
-    pub fn new(content: impl Into<Arc<str>>, file: Option<FileNote>) -> Self {
-        let content = content.into();
-        Self {
-            characters: content.chars().count(),
-            content,
-            file,
-        }
-    }
-}
-
-/// A file that was read.
-#[derive(Debug, Clone, PartialEq)]
-pub struct FileNote {
-    /// Its name.
-    pub name: String,
-    /// How its characters are written.
-    pub encoding: String,
-}
 
 /// A drawn page.
 #[derive(Debug, Clone)]
@@ -81,6 +50,28 @@ pub enum Drawing {
     Cancelled,
     /// It failed; why.
     Failed(String),
+}
+
+/// Tokens of the text by the tokenizer of whoever would answer.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub enum TextTokens {
+    /// Not counted yet.
+    #[default]
+    Unknown,
+    /// So many.
+    Known(usize),
+    /// They cannot be counted; why.
+    Refused(String),
+}
+
+impl TextTokens {
+    /// Their number.
+    pub fn count(&self) -> Option<usize> {
+        match self {
+            Self::Known(count) => Some(*count),
+            _ => None,
+        }
+    }
 }
 
 /// The files of the built-in model that the page reads itself.
@@ -117,8 +108,8 @@ pub struct State {
     pub drawing: RwSignal<Drawing>,
     /// Ends the drawing that is under way.
     pub drawing_abort: StoredValue<Option<AbortController>, LocalStorage>,
-    /// Tokens of the text, where they are known.
-    pub text_tokens: RwSignal<Option<usize>>,
+    /// Tokens of the text.
+    pub text_tokens: RwSignal<TextTokens>,
     /// The built-in model, once its files are read.
     pub built_in: RwSignal<Option<Arc<BuiltIn>>>,
     /// The server.
@@ -147,7 +138,7 @@ impl State {
             attempt: RwSignal::new(0),
             drawing: RwSignal::new(Drawing::Idle),
             drawing_abort: StoredValue::new_local(None),
-            text_tokens: RwSignal::new(None),
+            text_tokens: RwSignal::new(TextTokens::Unknown),
             built_in: RwSignal::new(None),
             server: RwSignal::new(ServerState::default()),
             model: RwSignal::new_local(TabModel::default()),
@@ -275,7 +266,7 @@ impl State {
         });
         Accounting {
             characters: self.text.with(|text| text.characters),
-            text_tokens: self.text_tokens.get(),
+            text_tokens: self.text_tokens.with(TextTokens::count),
             pages,
             vision_tokens,
             kv_bytes_per_token: self.kv_bytes_per_token().0,

@@ -1,5 +1,5 @@
 //! Messages between `glyph.js` and the workers. Every request carries an id; every reply the id of
-//! its request. Names are those of the JavaScript API (`web/api/glyph.d.ts`).
+//! its request. `{type: "cancel", request}` ends the work on one, in either worker. Names are those of the JavaScript API (`web/api/glyph.d.ts`).
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -48,10 +48,8 @@ impl Default for SizeRules {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "camelCase")]
 pub enum RenderRequest {
-    /// Draws a text.
+    /// Draws `text`, a string or a blob of UTF-8.
     Render {
-        /// The text.
-        text: String,
         /// Keys of the render configuration, or the official style of the text's language.
         style: Style,
         /// Keys that replace those of `style`.
@@ -63,15 +61,14 @@ pub enum RenderRequest {
         /// Fonts that may be fetched.
         fonts: Vec<FontFile>,
     },
-    /// Text of a file; `data` holds its bytes.
-    Decode,
+    /// The text of `file`, a blob.
+    Decode {
+        /// Most characters that are handed out; all where missing.
+        #[serde(default)]
+        most: Option<usize>,
+    },
     /// An archive; `entries` holds names and blobs.
     Zip,
-    /// Ends the work on a request.
-    Cancel {
-        /// The request.
-        request: u32,
-    },
 }
 
 /// A style by name or by its keys.
@@ -185,16 +182,8 @@ pub enum ModelRequest {
         #[serde(default)]
         seed: Option<u64>,
     },
-    /// Counts the tokens of a text.
-    CountTokens {
-        /// The text.
-        text: String,
-    },
-    /// Ends the work on a request.
-    Cancel {
-        /// The request.
-        request: u32,
-    },
+    /// Counts the tokens of `text`, a string or a blob of UTF-8.
+    CountTokens,
 }
 
 /// Where a model runs in the browser.

@@ -4,12 +4,10 @@ use glyph_model::generate::{FinishReason, Generation, GenerationEvent, generate}
 use glyph_model::preprocess::RgbImage;
 use glyph_model::prompt::Message;
 use glyph_web_core::messages::AnswerSummary;
-use glyph_worker::{Reply, js_message, now_ms};
-use js_sys::{Array, Reflect, Uint8Array};
+use glyph_worker::{Reply, field, now_ms, read_blob};
+use js_sys::Array;
 use serde::Serialize;
-use wasm_bindgen::{JsCast, JsValue};
-use wasm_bindgen_futures::JsFuture;
-use web_sys::Blob;
+use wasm_bindgen::JsValue;
 
 use crate::State;
 
@@ -44,15 +42,9 @@ struct Progress {
 
 /// The picture files of a message.
 pub async fn pages(message: &JsValue) -> Result<Vec<Vec<u8>>, String> {
-    let blobs = Reflect::get(message, &"pages".into()).unwrap_or(JsValue::UNDEFINED);
     let mut pages = Vec::new();
-    for blob in Array::from(&blobs).iter() {
-        let blob: Blob = blob
-            .dyn_into()
-            .map_err(|_| "a page is no Blob".to_owned())?;
-        let buffer = JsFuture::from(blob.array_buffer()).await;
-        let buffer = buffer.map_err(|error| js_message(&error))?;
-        pages.push(Uint8Array::new(&buffer).to_vec());
+    for blob in Array::from(&field(message, "pages")).iter() {
+        pages.push(read_blob(blob).await?);
     }
     Ok(pages)
 }
@@ -104,7 +96,7 @@ impl Job {
             if let Some((stage, done, of)) = progress {
                 self.reply.send("progress", &Progress { stage, done, of });
             }
-            !state.is_cancelled(self.reply.id())
+            !self.reply.is_cancelled()
         });
         let generated = generated.await.map_err(described)?;
         let end_ms = now_ms();

@@ -44,7 +44,7 @@ pub async fn open(choice: DeviceChoice) -> Result<OpenDevice, String> {
     match webgpu().await {
         Ok(device) => Ok(device),
         Err(reason) if choice == DeviceChoice::Auto => Ok(OpenDevice::cpu(Some(reason))),
-        Err(reason) => Err(reason),
+        Err(reason) => Err(format!("{reason}; choose the CPU instead")),
     }
 }
 

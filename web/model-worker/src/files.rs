@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use glyph_model::checkpoint::CheckpointFiles;
-use glyph_worker::{Reply, fetch, js_message, scope};
-use js_sys::{Array, Reflect, Uint8Array};
+use glyph_worker::{Reply, fetch, field, js_message, read_blob, scope};
+use js_sys::{Array, Uint8Array};
 use serde::Serialize;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
@@ -50,7 +50,7 @@ impl Source {
         if let Some(base) = base {
             return Ok(Self::Address(base, listing));
         }
-        let files = Reflect::get(message, &"files".into()).unwrap_or(JsValue::UNDEFINED);
+        let files = field(message, "files");
         if !Array::is_array(&files) {
             return Err("neither an address nor files were given".to_owned());
         }
@@ -171,10 +171,8 @@ impl<'a> Reader<'a> {
                 let Some(file) = files.iter().find(|file| file.name() == name) else {
                     return Ok(None);
                 };
-                let buffer = JsFuture::from(file.array_buffer()).await;
-                let buffer = buffer
-                    .map_err(|error| format!("{name} cannot be read: {}", js_message(&error)))?;
-                let bytes = Uint8Array::new(&buffer).to_vec();
+                let bytes = read_blob(file.into()).await;
+                let bytes = bytes.map_err(|error| format!("{name}: {error}"))?;
                 self.progress(name, bytes.len(), bytes.len(), false);
                 Ok(Some(bytes))
             }
@@ -225,11 +223,10 @@ impl<'a> Reader<'a> {
         let mut told = 0;
         loop {
             let chunk = JsFuture::from(reader.read()).await.map_err(broken)?;
-            let get = |key: &str| Reflect::get(&chunk, &key.into()).unwrap_or(JsValue::UNDEFINED);
-            if get("done").is_truthy() {
+            if field(&chunk, "done").is_truthy() {
                 break;
             }
-            let chunk = Uint8Array::new(&get("value"));
+            let chunk = Uint8Array::new(&field(&chunk, "value"));
             let start = bytes.len();
             bytes.resize(start + chunk.length() as usize, 0);
             chunk.copy_to(&mut bytes[start..]);
@@ -273,7 +270,7 @@ impl<'a> Reader<'a> {
 
 /// The browser's cache; pages that are not on https or localhost have none.
 async fn open_cache() -> Result<Cache, String> {
-    let caches = Reflect::get(&scope(), &"caches".into()).unwrap_or(JsValue::UNDEFINED);
+    let caches = field(&scope(), "caches");
     if caches.is_falsy() {
         return Err("it is not on https or localhost".to_owned());
     }

@@ -5,20 +5,17 @@ mod device;
 mod files;
 mod load;
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use glyph_model::Checkpoint;
 use glyph_web_core::messages::ModelRequest;
-use glyph_worker::{Request, listen};
-use wasm_bindgen_futures::spawn_local;
+use glyph_worker::{Request, serve, text};
 
 /// What requests share.
 #[derive(Default)]
 struct State {
     model: RefCell<Option<Rc<Checkpoint>>>,
-    /// The request that is to end.
-    cancelled: Cell<Option<u32>>,
 }
 
 impl State {
@@ -26,23 +23,10 @@ impl State {
         let model = self.model.borrow().clone();
         model.ok_or_else(|| "no model is loaded yet".to_owned())
     }
-
-    fn is_cancelled(&self, request: u32) -> bool {
-        self.cancelled.get() == Some(request)
-    }
 }
 
 fn main() {
-    let state = Rc::new(State::default());
-    listen(move |request: Request<ModelRequest>| {
-        let state = Rc::clone(&state);
-        spawn_local(async move {
-            let reply = request.reply;
-            if let Err(message) = handle(&state, request).await {
-                reply.error(&message);
-            }
-        });
-    });
+    serve(State::default(), handle);
 }
 
 async fn handle(state: &State, request: Request<ModelRequest>) -> Result<(), String> {
@@ -82,15 +66,12 @@ async fn handle(state: &State, request: Request<ModelRequest>) -> Result<(), Str
             reply.send("done", &job.run(state).await?);
             Ok(())
         }
-        ModelRequest::CountTokens { text } => {
+        ModelRequest::CountTokens => {
             let model = state.model()?;
+            let text = text(&message).await?;
             let tokens = model.settings.encoder.tokenizer.encode(&text);
             let tokens = tokens.map_err(|error| error.to_string())?;
             reply.send("done", &tokens.len());
-            Ok(())
-        }
-        ModelRequest::Cancel { request } => {
-            state.cancelled.set(Some(request));
             Ok(())
         }
     }

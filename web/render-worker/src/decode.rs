@@ -1,15 +1,21 @@
 //! Text of a file, whatever its encoding: told by its mark, else tried from the strictest on.
 
-use js_sys::{Reflect, Uint8Array};
+use glyph_worker::{Reply, described, field, js_message, read_blob};
+use js_sys::{Array, Reflect, Uint8Array};
 use serde::Serialize;
 use wasm_bindgen::JsValue;
-use web_sys::{TextDecoder, TextDecoderOptions};
+use web_sys::{Blob, TextDecoder, TextDecoderOptions};
 
-/// A file's text.
+/// A file's text for the page; `whole` goes beside it.
 #[derive(Debug, Serialize)]
-pub struct Decoded {
-    text: String,
+struct Decoded<'a> {
+    /// The text or its beginning.
+    text: &'a str,
     encoding: &'static str,
+    /// Characters of the whole text.
+    characters: usize,
+    /// Bytes of the whole text in UTF-8.
+    bytes: usize,
 }
 
 /// Marks at the start of a file, and what they say.
@@ -22,29 +28,49 @@ const MARKS: [(&[u8], &str); 3] = [
 /// Bytes that are looked at for zeros.
 const SAMPLE_BYTES: usize = 1 << 16;
 
-/// Reads `data` of a message.
-pub fn decode(message: &JsValue) -> Result<Decoded, String> {
-    let data = Reflect::get(message, &"data".into()).unwrap_or(JsValue::NULL);
-    let bytes = Uint8Array::new(&data).to_vec();
+/// Reads `file` of a message. Of a text with more than `most` characters the page gets the beginning
+/// alone, and all of it as a blob, which does not pass through the page's thread.
+pub async fn decode(message: &JsValue, most: Option<usize>, reply: Reply) -> Result<(), String> {
+    let bytes = read_blob(field(message, "file")).await?;
+    let (text, encoding) = decoded(&bytes)?;
+    let end = most.and_then(|most| text.char_indices().nth(most));
+    let body = described(&Decoded {
+        text: end.map_or(text.as_str(), |(end, _)| &text[..end]),
+        encoding,
+        characters: text.chars().count(),
+        bytes: text.len(),
+    });
+    let whole = match end {
+        Some(_) => {
+            let parts = Array::of1(&Uint8Array::from(text.as_bytes()));
+            let whole = Blob::new_with_u8_array_sequence(&parts);
+            whole.map_err(|error| js_message(&error))?.into()
+        }
+        None => JsValue::NULL,
+    };
+    // Setting a property of a plain object cannot fail.
+    let _ = Reflect::set(&body, &"whole".into(), &whole);
+    reply.send_value("done", &body, &Array::new());
+    Ok(())
+}
+
+/// The text of bytes, and how they are written.
+fn decoded(bytes: &[u8]) -> Result<(String, &'static str), String> {
     if bytes.is_empty() {
         return Err("empty".to_owned());
     }
-    for (mark, encoding) in MARKS {
-        if bytes.starts_with(mark) {
-            return read(&bytes, encoding).ok_or_else(|| "binary".to_owned());
-        }
-    }
-    if let Some(encoding) = utf16_by_zeros(&bytes) {
-        return read(&bytes, encoding).ok_or_else(|| "binary".to_owned());
-    }
-    // A zero byte is in no text of the other encodings.
-    if bytes.contains(&0) {
-        return Err("binary".to_owned());
-    }
-    let read = ["UTF-8", "GB18030"]
+    let mark = MARKS.iter().find(|(mark, _)| bytes.starts_with(mark));
+    let told = mark.map(|(_, encoding)| *encoding);
+    let encodings: &[&'static str] = match told.or_else(|| utf16_by_zeros(bytes)) {
+        Some(encoding) => &[encoding],
+        // A zero byte is in no text of the other encodings.
+        None if bytes.contains(&0) => &[],
+        None => &["UTF-8", "GB18030"],
+    };
+    let mut texts = encodings
         .iter()
-        .find_map(|encoding| read(&bytes, encoding));
-    read.ok_or_else(|| "binary".to_owned())
+        .filter_map(|encoding| read(bytes, encoding));
+    texts.next().ok_or_else(|| "binary".to_owned())
 }
 
 /// UTF-16 without a mark: Latin text has a zero in every other byte.
@@ -66,10 +92,10 @@ fn utf16_by_zeros(bytes: &[u8]) -> Option<&'static str> {
 }
 
 /// The text, where all bytes are of that encoding.
-fn read(bytes: &[u8], encoding: &'static str) -> Option<Decoded> {
+fn read(bytes: &[u8], encoding: &'static str) -> Option<(String, &'static str)> {
     let options = TextDecoderOptions::new();
     options.set_fatal(true);
     let decoder = TextDecoder::new_with_label_and_options(encoding, &options).ok()?;
     let text = decoder.decode_with_u8_array(bytes).ok()?;
-    Some(Decoded { text, encoding })
+    Some((text, encoding))
 }

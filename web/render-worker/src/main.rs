@@ -5,12 +5,10 @@ mod decode;
 mod fonts;
 mod render;
 
-use std::cell::{Cell, RefCell};
-use std::rc::Rc;
+use std::cell::RefCell;
 
 use glyph_web_core::messages::RenderRequest;
-use glyph_worker::{Request, listen};
-use wasm_bindgen_futures::spawn_local;
+use glyph_worker::{Request, serve, text};
 
 use crate::fonts::Fonts;
 
@@ -18,21 +16,10 @@ use crate::fonts::Fonts;
 #[derive(Default)]
 struct State {
     fonts: RefCell<Fonts>,
-    /// The request that is to end.
-    cancelled: Cell<Option<u32>>,
 }
 
 fn main() {
-    let state = Rc::new(State::default());
-    listen(move |request: Request<RenderRequest>| {
-        let state = Rc::clone(&state);
-        spawn_local(async move {
-            let reply = request.reply;
-            if let Err(message) = handle(&state, request).await {
-                reply.error(&message);
-            }
-        });
-    });
+    serve(State::default(), handle);
 }
 
 async fn handle(state: &State, request: Request<RenderRequest>) -> Result<(), String> {
@@ -43,14 +30,13 @@ async fn handle(state: &State, request: Request<RenderRequest>) -> Result<(), St
     } = request;
     match body {
         RenderRequest::Render {
-            text,
             style,
             overrides,
             rules,
             fonts,
         } => {
             let job = render::Job {
-                text,
+                text: text(&message).await?,
                 style,
                 overrides,
                 rules,
@@ -59,14 +45,7 @@ async fn handle(state: &State, request: Request<RenderRequest>) -> Result<(), St
             };
             job.run(state).await
         }
-        RenderRequest::Decode => {
-            reply.send("done", &decode::decode(&message)?);
-            Ok(())
-        }
+        RenderRequest::Decode { most } => decode::decode(&message, most, reply).await,
         RenderRequest::Zip => archive::zip(&message, reply).await,
-        RenderRequest::Cancel { request } => {
-            state.cancelled.set(Some(request));
-            Ok(())
-        }
     }
 }

@@ -72,7 +72,7 @@ impl Job {
                 let stage = "pages";
                 self.reply.send("progress", &Progress { stage, share });
                 pause().await;
-                if state.cancelled.get() == Some(self.reply.id()) {
+                if self.reply.is_cancelled() {
                     self.reply.cancelled();
                     return Ok(());
                 }

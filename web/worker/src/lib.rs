@@ -1,57 +1,23 @@
 //! What both workers of the page have in common: messages, time, pauses.
 
 mod fetch;
+mod message;
 mod reply;
+mod serve;
 
 pub use fetch::{fetch, fetch_bytes};
+pub use message::{field, read_blob, text};
 pub use reply::{Reply, described};
+pub use serve::{Request, serve};
 
 use js_sys::{Function, Promise, Reflect};
-use serde::de::DeserializeOwned;
-use wasm_bindgen::prelude::{Closure, JsValue};
-use wasm_bindgen::{JsCast, JsError};
+use wasm_bindgen::{JsCast, JsError, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{DedicatedWorkerGlobalScope, MessageEvent};
+use web_sys::DedicatedWorkerGlobalScope;
 
 /// The worker's global object.
 pub fn scope() -> DedicatedWorkerGlobalScope {
     js_sys::global().unchecked_into()
-}
-
-/// A message from the page.
-#[derive(Debug)]
-pub struct Request<T> {
-    /// Its typed part.
-    pub body: T,
-    /// The whole message, for blobs and buffers.
-    pub message: JsValue,
-    /// Where answers go.
-    pub reply: Reply,
-}
-
-/// Hands every message to `handle` and tells the page that the worker listens. A message that cannot
-/// be read is answered with an error; a panic is told to the page, which starts another worker.
-pub fn listen<T: DeserializeOwned + 'static>(handle: impl Fn(Request<T>) + 'static) {
-    std::panic::set_hook(Box::new(|panic| Reply::crashed(&panic.to_string())));
-    let on_message = move |event: MessageEvent| {
-        let message = event.data();
-        let id = Reflect::get(&message, &"id".into()).ok();
-        let id = id.and_then(|id| id.as_f64()).unwrap_or_default() as u32;
-        let reply = Reply::to(id);
-        match serde_wasm_bindgen::from_value(message.clone()) {
-            Ok(body) => handle(Request {
-                body,
-                message,
-                reply,
-            }),
-            Err(error) => reply.error(&format!("the message cannot be read: {error}")),
-        }
-    };
-    let on_message = Closure::<dyn Fn(MessageEvent)>::new(on_message);
-    scope().set_onmessage(Some(on_message.as_ref().unchecked_ref()));
-    // It lives as long as the worker.
-    on_message.forget();
-    Reply::to(0).send("ready", &());
 }
 
 /// Milliseconds since the worker began.

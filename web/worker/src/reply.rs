@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_wasm_bindgen::Serializer;
 use wasm_bindgen::JsValue;
 
-use crate::scope;
+use crate::{scope, serve};
 
 /// Where the answers to one request go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +22,11 @@ impl Reply {
     /// The request's id.
     pub fn id(self) -> u32 {
         self.id
+    }
+
+    /// Whether the page has taken the request back.
+    pub fn is_cancelled(self) -> bool {
+        serve::is_cancelled(self.id)
     }
 
     /// Sends `{id, type, body}`.

@@ -82,6 +82,54 @@ impl Strings {
         )
     }
 
+    /// A server fails without a word.
+    pub fn server_failed(&self, server: &str, status: u16) -> String {
+        self.pick(
+            format!(
+                "{server} answers with HTTP {status} and does not say why. Look at what it has \
+                 printed, or run the model in this browser."
+            ),
+            format!(
+                "{server} 返回 HTTP {status},没有说明原因。请查看它的输出,或在本浏览器中运行模型。"
+            ),
+        )
+    }
+
+    /// A server ends an answer with an error.
+    pub fn server_gave_up(&self, reason: &str) -> String {
+        self.pick(
+            format!(
+                "The server gave up before its answer had ended: {reason}. What came stands here; \
+                 ask again, or run the model in this browser."
+            ),
+            format!(
+                "服务器在回答结束之前放弃了:{reason}。已收到的内容在这里;请再问一次,或在本浏览器中运行模型。"
+            ),
+        )
+    }
+
+    /// The tokens of the text are not known.
+    pub fn tokens_uncounted(&self, reason: &str) -> String {
+        self.pick(
+            format!("The text's tokens are not counted: {reason}."),
+            format!("没有计算文本的 token:{reason}。"),
+        )
+    }
+
+    /// The worker with the model has ended.
+    pub fn model_crashed(&self, reason: &str) -> String {
+        self.pick(
+            format!(
+                "The model in this browser has failed: {reason}. Ask again: it is then loaded anew. \
+                 If that does not help, choose the CPU, a shorter text, or a server."
+            ),
+            format!(
+                "本浏览器中的模型出错了:{reason}。请再问一次,模型会重新加载;如果仍然失败,请选择 CPU、\
+                 更短的文本或服务器。"
+            ),
+        )
+    }
+
     /// What the model is doing before its first word.
     pub fn reading(&self, is_seeing: bool, done: usize, of: usize) -> String {
         if is_seeing {

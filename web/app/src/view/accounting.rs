@@ -3,7 +3,7 @@
 use glyph_web_core::accounting::{Accounting, bytes_shown, count_shown};
 use leptos::prelude::*;
 
-use crate::state::{Drawing, state};
+use crate::state::{Drawing, TextTokens, state};
 
 /// The figures, as they change.
 #[component]
@@ -23,6 +23,12 @@ pub fn Figures() -> impl IntoView {
     let tokens = move || {
         let tokens = figures.with(|figures| figures.text_tokens);
         tokens.map_or_else(|| words().unknown_yet.to_owned(), count_shown)
+    };
+    let uncounted = move || match state.text_tokens.get() {
+        TextTokens::Refused(reason) => Some(view! {
+            <p class="hint" data-testid="uncounted">{words().tokens_uncounted(&reason)}</p>
+        }),
+        _ => None,
     };
     let tokens_label = move || match state.answering_built_in() {
         Some(_) => words().text_bytes,
@@ -74,6 +80,7 @@ pub fn Figures() -> impl IntoView {
             />
             <Figure id="kv" label=kv_label value=kv/>
         </dl>
+        {uncounted}
     }
 }
 

@@ -8,12 +8,8 @@ use leptos::prelude::*;
 use web_sys::HtmlInputElement;
 
 use crate::examples::examples;
-use crate::rendering::open_file;
-use crate::state::{State, Text, state};
-
-/// Longest text in a field that can be edited: a browser lays out all of it at once, and would stand
-/// still over a long one.
-const MOST_EDITED_BYTES: usize = 40_000;
+use crate::state::{State, state};
+use crate::text::{MOST_EDITED, Text, edit_whole, open_file, put, take};
 
 /// How much of a long text is shown.
 const EXCERPT_CHARS: usize = 3000;
@@ -24,22 +20,7 @@ pub fn TextPanel() -> impl IntoView {
     let state = state();
     let words = move || state.words();
     let is_dragging = RwSignal::new(false);
-    let is_edited_whole = RwSignal::new(false);
-    let is_long = Memo::new(move |_| {
-        let is_long = state
-            .text
-            .with(|text| text.content.len() > MOST_EDITED_BYTES);
-        is_long && !is_edited_whole.get()
-    });
-    // Another text is not edited whole because the one before was.
-    Effect::new(move || {
-        if state
-            .text
-            .with(|text| text.content.len() <= MOST_EDITED_BYTES)
-        {
-            is_edited_whole.set(false);
-        }
-    });
+    let is_long = Memo::new(move |_| state.text.with(|text| text.whole.is_some()));
     let on_drop = move |event: ev::DragEvent| {
         event.prevent_default();
         is_dragging.set(false);
@@ -68,13 +49,13 @@ pub fn TextPanel() -> impl IntoView {
                 <button
                     class="quiet"
                     disabled=move || state.text.with(|text| text.content.is_empty())
-                    on:click=move |_| state.text.set(Text::default())
+                    on:click=move |_| put(state, Text::default())
                 >
                     {move || words().clear}
                 </button>
             </div>
             <Show when=move || is_long.get() fallback=move || view! { <Editor/> }>
-                <LongText is_edited_whole/>
+                <LongText/>
             </Show>
             <p class="drop-hint" aria-hidden="true">{move || words().drop_here}</p>
             <FileNote/>
@@ -117,7 +98,6 @@ fn FileButton() -> impl IntoView {
 fn Editor() -> impl IntoView {
     let state = state();
     let field = NodeRef::<Textarea>::new();
-    let set = move |content: String| state.text.set(Text::new(content, None));
     // A long text never enters the field.
     let on_paste = move |event: ev::ClipboardEvent| {
         let pasted = event
@@ -126,7 +106,7 @@ fn Editor() -> impl IntoView {
         let (Some(pasted), Some(field)) = (pasted, field.get_untracked()) else {
             return;
         };
-        if pasted.len() + field.value().len() <= MOST_EDITED_BYTES {
+        if pasted.len() + field.value().len() <= MOST_EDITED {
             return;
         }
         event.prevent_default();
@@ -135,7 +115,7 @@ fn Editor() -> impl IntoView {
         let end = field.selection_end().ok().flatten().unwrap_or(start);
         let before = String::from(value.slice(0, start));
         let after = String::from(value.slice(end, value.length()));
-        set(format!("{before}{pasted}{after}"));
+        take(state, format!("{before}{pasted}{after}"));
     };
     view! {
         <textarea
@@ -144,14 +124,14 @@ fn Editor() -> impl IntoView {
             placeholder=move || state.words().text_placeholder
             spellcheck="false"
             prop:value=move || state.text.with(|text| text.content.to_string())
-            on:input=move |event| set(event_target_value(&event))
+            on:input=move |event| put(state, Text::new(event_target_value(&event), None))
             on:paste=on_paste
         ></textarea>
     }
 }
 
 #[component]
-fn LongText(is_edited_whole: RwSignal<bool>) -> impl IntoView {
+fn LongText() -> impl IntoView {
     let state = state();
     let excerpt = move || {
         state.text.with(|text| {
@@ -171,7 +151,7 @@ fn LongText(is_edited_whole: RwSignal<bool>) -> impl IntoView {
         </div>
         <p class="hint">
             {move || state.words().large_text}
-            <button class="quiet" on:click=move |_| is_edited_whole.set(true)>
+            <button class="quiet" on:click=move |_| edit_whole(state)>
                 {move || state.words().edit_as_text}
             </button>
         </p>
@@ -189,7 +169,7 @@ fn note(state: State) -> Option<String> {
     let words = state.words();
     state.text.with(|text| {
         let file = text.file.as_ref()?;
-        let size = bytes_shown(text.content.len() as f64);
+        let size = bytes_shown(text.bytes as f64);
         let characters = count_shown(text.characters);
         let (name, encoding) = (&file.name, &file.encoding);
         let (from, unit) = (words.from_file, words.characters);
@@ -208,7 +188,7 @@ fn Examples() -> impl IntoView {
             .iter()
             .map(|example| {
                 let choose = move |_| {
-                    state.text.set(Text::new((example.text)(), None));
+                    take(state, (example.text)());
                     question.0.set(example.question.to_owned());
                 };
                 view! { <button class="chip" on:click=choose>{example.name}</button> }
