@@ -22,11 +22,11 @@ Commands:
   ask [ARGS]        build glyph and run `glyph ask ARGS`
   glyph ARGS        build glyph and run it
   test [--skip STEP]…
-                    every check, or all but some: fmt, clippy, tests, clients, doc, wasm,
-                    browser
+                    every check, or all but some: fmt, clippy, tests, clients, doc, wasm
   fmt               format all code
-  clippy, tests, clients, doc, wasm-check, browser
-                    one step of `test`; browser is the page in a real browser
+  clippy, tests, clients, doc, wasm-check
+                    one step of `test`
+  browser           tests of the page in a real browser
   web               build the page into dist/
   web-sizes         sizes of its files
   help              this text

@@ -173,6 +173,8 @@ pub fn task(plan: &BatchPlan, rng: &mut ChaCha8Rng) -> Task {
             Reading::Prose,
             Reading::Code,
             Reading::Code,
+            Reading::Repeated,
+            Reading::Repeated,
         ],
     );
     let is_absent = rng.random_bool(plan.absent_share);

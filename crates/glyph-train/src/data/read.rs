@@ -2,6 +2,7 @@
 
 use super::draw::Draw;
 use super::fill::target_lines;
+use super::words::DICTIONARY;
 use super::wrap::{PageGrid, Wrapped};
 use super::{code, prose, random};
 
@@ -16,6 +17,9 @@ pub enum Reading {
     Random,
     /// Lines of code, settings, logs and mark-up.
     Code,
+    /// The same few words over and over, in any order: what stands before a word never tells where on the page it is,
+    /// so this can only be read by walking along. It teaches that and has no bar.
+    Repeated,
 }
 
 /// How one page is asked to be read, and how several are.
@@ -38,6 +42,18 @@ pub(crate) fn question(draw: &mut Draw, n_pages: usize) -> String {
 pub(crate) fn text(draw: &mut Draw, reading: Reading, grid: PageGrid, n_pages: usize) -> String {
     let target = target_lines(draw, grid, n_pages);
     let mut wrapped = Wrapped::new(grid.columns);
+    let few_words: Vec<String> = match reading {
+        Reading::Repeated => (0..draw.between(2, 8))
+            .map(|_| {
+                if draw.chance(70) {
+                    draw.word(&DICTIONARY).to_owned()
+                } else {
+                    random::token(draw)
+                }
+            })
+            .collect(),
+        _ => Vec::new(),
+    };
     // Random tokens now and then stand in lines of their own, as in a list.
     let as_list = reading == Reading::Random && draw.chance(15);
     while wrapped.line_count() <= target {
@@ -47,10 +63,15 @@ pub(crate) fn text(draw: &mut Draw, reading: Reading, grid: PageGrid, n_pages: u
             Reading::Random if draw.chance(2) => wrapped.flow(&random::long_token(draw)),
             Reading::Random => wrapped.flow(&random::token(draw)),
             Reading::Code => wrapped.paragraph(&code::line(draw)),
+            Reading::Repeated => {
+                let which = draw.below(few_words.len());
+                wrapped.flow(few_words.get(which).map_or("again", String::as_str));
+            }
         }
         let ends_line = match reading {
             Reading::Prose | Reading::Salad => draw.chance(20),
             Reading::Random => draw.chance(if as_list { 50 } else { 5 }),
+            Reading::Repeated => draw.chance(10),
             Reading::Code => true,
         };
         if ends_line {
@@ -80,6 +101,7 @@ mod tests {
                 Reading::Salad,
                 Reading::Random,
                 Reading::Code,
+                Reading::Repeated,
             ]);
             let text = text(&mut draw, reading, grid, 3);
             let lines = text.lines().count();
