@@ -48,7 +48,7 @@ struct Args {
 }
 
 /// An answer must be this much like its own document, 1 being equal, and less like every other.
-const LEAST_LIKENESS: f64 = 0.6;
+const LEAST_LIKENESS: f64 = 0.4;
 
 const WORDS: [&str; 24] = [
     "river", "stone", "paper", "green", "window", "seven", "market", "winter", "letter", "garden",
@@ -175,10 +175,15 @@ async fn run_caller(
 }
 
 /// Lines of words that no other caller's document has in this order.
+/// Words with numbers, so that hardly anything stands there twice: the built-in model loses its place in a text that
+/// repeats itself, and what is looked for here are answers that belong to others.
 fn document(rng: &mut ChaCha8Rng, lines: usize) -> String {
     let mut line = || {
-        let words: Vec<&str> = (0..5)
-            .map(|_| WORDS[rng.random_range(0..WORDS.len())])
+        let words: Vec<String> = (0..3)
+            .map(|_| {
+                let word = WORDS[rng.random_range(0..WORDS.len())];
+                format!("{word} {}", rng.random_range(100..1000))
+            })
             .collect();
         words.join(" ")
     };
