@@ -88,17 +88,16 @@ pub fn answer(
             GenerationEvent::Token(step) => step,
         };
         n_tokens += 1;
-        let SplitAnswer { reasoning, content } = splitter.push(&step.text);
-        said.reasoning.push_str(&reasoning);
-        said.content.push_str(&content);
-        if is_seen && !content.is_empty() {
+        let piece = splitter.push(&step.text);
+        said.push(&piece);
+        if is_seen && !piece.content.is_empty() {
             progress::clear();
         } else if !is_seen || said.content.is_empty() {
             spinner.set_message(format!("{doing}: {n_tokens} tokens"));
         }
         if stream == Stream::Stdout {
-            written = output::text(&content);
-            progress::wrote_answer(&content);
+            written = output::text(&piece.content);
+            progress::wrote_answer(&piece.content);
         }
         written.is_ok()
     };
@@ -106,13 +105,12 @@ pub fn answer(
     progress::clear();
     written?;
     let generated = generated.map_err(CliError::from_run)?;
-    let SplitAnswer { reasoning, content } = splitter.finish();
+    let rest = splitter.finish();
+    said.push(&rest);
     if stream == Stream::Stdout {
-        output::line(&content)?;
+        output::line(&rest.content)?;
         progress::wrote_answer("\n");
     }
-    said.reasoning.push_str(&reasoning);
-    said.content.push_str(&content);
     if said.content.is_empty() && generated.finish_reason == FinishReason::Length {
         output::note(&format!(
             "no answer: the model was still thinking after {max_new_tokens} tokens. Allow it more --max-tokens"

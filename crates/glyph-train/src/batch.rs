@@ -3,12 +3,13 @@
 use anyhow::{Context, Result, anyhow};
 use glyph_model::config::{ModelConfig, PreprocessorConfig};
 use glyph_model::preprocess::{PatchGrid, RgbImage, image_patches};
-use glyph_model::prompt::{ChatTemplate, Message, Prompt, PromptEncoder, TextTokenizer};
+use glyph_model::prompt::{ChatTemplate, Message, PromptEncoder, TextTokenizer};
 use glyph_render::{FontLibrary, PageLine, RenderStyle, Renderer};
 
 use crate::data::{Sample, Turn};
-use crate::locate::{Cell, ShownText};
+use crate::locate::{AnswerPlaces, Cell, ShownText};
 use crate::mini;
+use crate::row::Row;
 
 /// Character cells under one vision token: four columns, two lines of 14 px (or one of 28 px).
 pub const CELLS_PER_TOKEN: usize = 2 * COLUMNS_PER_TOKEN;
@@ -87,170 +88,6 @@ pub struct BatchMaker {
     preprocessor: PreprocessorConfig,
     encoder: PromptEncoder,
     end_of_answer: u32,
-}
-
-/// A sample, encoded; positions count from the start of the row.
-struct Row {
-    /// Pages and first question.
-    prompt: Prompt,
-    /// What follows them: the answer and further turns.
-    text: Vec<u32>,
-    /// What is to be predicted.
-    targets: Vec<Target>,
-    /// Where what is to be predicted stands.
-    pointed: Vec<Pointed>,
-    /// Position of each vision token.
-    places: Vec<usize>,
-    /// Position of the last question.
-    question: usize,
-}
-
-impl Row {
-    fn new(prompt: Prompt) -> Self {
-        let places = (0..prompt.ids.len())
-            .filter(|place| prompt.feature_index[*place].is_some())
-            .collect();
-        Self {
-            prompt,
-            text: Vec::new(),
-            targets: Vec::new(),
-            pointed: Vec::new(),
-            places,
-            question: 0,
-        }
-    }
-
-    fn len(&self) -> usize {
-        self.prompt.ids.len() + self.text.len()
-    }
-
-    fn id(&self, place: usize) -> Option<u32> {
-        let n_prompt = self.prompt.ids.len();
-        let ids = self.prompt.ids.get(place);
-        ids.or_else(|| self.text.get(place - n_prompt)).copied()
-    }
-
-    /// A question of `n` tokens that ends `behind` tokens before the end of the row, as far as the pages foretell
-    /// it. One token is one character here.
-    fn add_question(&mut self, n: usize, behind: usize, foretold: Vec<(usize, Cell)>) {
-        let end = self.len() - behind;
-        let start = end - n;
-        self.question = start;
-        for (character, cell) in foretold {
-            let asking = start + character - 1;
-            self.point(asking, cell);
-            self.targets.extend(self.id(asking + 1).map(|id| Target {
-                asking,
-                id,
-                is_answer: false,
-            }));
-        }
-    }
-
-    fn point(&mut self, asking: usize, Cell { token, cell }: Cell) {
-        self.pointed.push(Pointed {
-            asking,
-            token: self.places[token],
-            cell: Some(cell),
-        });
-    }
-
-    /// An answer and its end; where its characters stand on the pages and in the last question, and which of its
-    /// tokens are not to be predicted.
-    fn add_answer(
-        &mut self,
-        answer: Vec<u32>,
-        end_of_answer: u32,
-        found: &AnswerPlaces,
-        is_given: impl Fn(usize) -> bool,
-    ) {
-        let before = self.len() - 1;
-        for (i, cell) in &found.on_pages {
-            if !is_given(*i) {
-                self.point(before + i, *cell);
-            }
-        }
-        let texts = [
-            (self.question, &found.in_question),
-            (self.len(), &found.in_thought),
-        ];
-        for (start, places) in texts {
-            self.pointed.extend(places.iter().map(|(i, place)| Pointed {
-                asking: before + i,
-                token: start + place,
-                cell: None,
-            }));
-        }
-        let learned = answer.iter().chain([&end_of_answer]).enumerate();
-        self.targets.extend(
-            learned
-                .filter(|(i, _)| !is_given(*i))
-                .map(|(i, id)| Target {
-                    asking: before + i,
-                    id: *id,
-                    is_answer: true,
-                }),
-        );
-        self.text.extend(answer);
-    }
-}
-
-/// Where the characters of an answer stand, each counted in tokens of the answer.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct AnswerPlaces {
-    on_pages: Vec<(usize, Cell)>,
-    /// The same, and the character of the question.
-    in_question: Vec<(usize, usize)>,
-    /// The same, and the token of the answer: a value that is said once more.
-    in_thought: Vec<(usize, usize)>,
-}
-
-/// Characters of a key that must be taken from the question: by these the pages can be searched.
-const COPIED_OF_KEY: usize = 2;
-
-impl AnswerPlaces {
-    fn new(shown: &ShownText, question: &str, thought: Option<&str>, answer: &str) -> Self {
-        let Some(thought) = thought else {
-            let on_pages = shown.locate(answer);
-            let asked = question.rfind(answer).filter(|_| on_pages.is_empty());
-            return Self {
-                on_pages,
-                in_thought: Vec::new(),
-                in_question: asked.map_or_else(Vec::new, |start| {
-                    (0..answer.len()).map(|i| (i, start + i)).collect()
-                }),
-            };
-        };
-        let on_pages = shown.locate(thought);
-        let copied = if on_pages.is_empty() {
-            thought.len()
-        } else {
-            COPIED_OF_KEY
-        };
-        let (asked, key) = (question.to_ascii_lowercase(), thought.to_ascii_lowercase());
-        let key_place = (COPIED_OF_KEY..=key.len())
-            .rev()
-            .filter_map(|n| key.get(..n))
-            .find_map(|key| Some((asked.rfind(key)?, key.len())));
-        let in_question: Vec<(usize, usize)> = key_place
-            .map(|(place, n)| (0..n.min(copied)).map(|i| (1 + i, place + i)).collect())
-            .unwrap_or_default();
-        let on_pages = on_pages
-            .into_iter()
-            .filter(|(i, _)| *i >= in_question.len())
-            // Each tag is one token.
-            .map(|(i, cell)| (1 + i, cell));
-        let start = thought.rfind(answer);
-        Self {
-            on_pages: on_pages.collect(),
-            in_question,
-            in_thought: start.map_or_else(Vec::new, |start| {
-                (0..answer.len())
-                    .map(|i| (thought.len() + 2 + i, 1 + start + i))
-                    .collect()
-            }),
-        }
-    }
 }
 
 impl BatchMaker {

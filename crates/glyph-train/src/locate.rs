@@ -1,4 +1,5 @@
-//! Where an answer stands on the pages: which vision token shows each of its characters, and in which cell.
+//! Where an answer stands: which vision token shows each of its characters, and in which cell, or which character of
+//! the question or the thought.
 
 /// A vision token of the pages, counted from 0, and a cell in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,6 +97,64 @@ impl ShownText {
         windows
             .filter(move |(_, window)| !wanted.is_empty() && matches(window))
             .map(|(place, _)| place)
+    }
+}
+
+/// Where the characters of an answer stand, each counted in tokens of the answer.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct AnswerPlaces {
+    /// The cell that shows the character.
+    pub on_pages: Vec<(usize, Cell)>,
+    /// The same, and the character of the question.
+    pub in_question: Vec<(usize, usize)>,
+    /// The same, and the token of the answer: a value that is said once more.
+    pub in_thought: Vec<(usize, usize)>,
+}
+
+impl AnswerPlaces {
+    /// Of an answer with what is thought before it, if anything. The pages show a thought from the characters on by
+    /// which it can be found; those before, and what is not on the pages, the question has.
+    pub fn new(shown: &ShownText, question: &str, thought: Option<&str>, answer: &str) -> Self {
+        let Some(thought) = thought else {
+            let on_pages = shown.locate(answer);
+            let asked = question.rfind(answer).filter(|_| on_pages.is_empty());
+            return Self {
+                on_pages,
+                in_thought: Vec::new(),
+                in_question: asked.map_or_else(Vec::new, |start| {
+                    (0..answer.len()).map(|i| (i, start + i)).collect()
+                }),
+            };
+        };
+        let on_pages = shown.locate(thought);
+        let copied = if on_pages.is_empty() {
+            thought.len()
+        } else {
+            NEEDED_TO_FIND
+        };
+        let (asked, key) = (question.to_ascii_lowercase(), thought.to_ascii_lowercase());
+        let key_place = (NEEDED_TO_FIND..=key.len())
+            .rev()
+            .filter_map(|n| key.get(..n))
+            .find_map(|key| Some((asked.rfind(key)?, key.len())));
+        let in_question: Vec<(usize, usize)> = key_place
+            .map(|(place, n)| (0..n.min(copied)).map(|i| (1 + i, place + i)).collect())
+            .unwrap_or_default();
+        let on_pages = on_pages
+            .into_iter()
+            .filter(|(i, _)| *i >= in_question.len())
+            // Each tag is one token.
+            .map(|(i, cell)| (1 + i, cell));
+        let start = thought.rfind(answer);
+        Self {
+            on_pages: on_pages.collect(),
+            in_question,
+            in_thought: start.map_or_else(Vec::new, |start| {
+                (0..answer.len())
+                    .map(|i| (thought.len() + 2 + i, 1 + start + i))
+                    .collect()
+            }),
+        }
     }
 }
 

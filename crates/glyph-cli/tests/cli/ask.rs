@@ -65,6 +65,34 @@ fn json_has_every_figure() {
     }
 }
 
+/// The built-in model thinks before it answers such a question.
+const LOOK_UP: &str = "What is the delivery date?";
+
+#[test]
+fn what_is_thought_is_told_apart() {
+    let sample = sample_text();
+    let ask = |more: &[&str]| {
+        let args = [
+            "ask",
+            LOOK_UP,
+            "--text",
+            text(&sample),
+            "--temperature",
+            "0",
+        ];
+        run(&[&args[..], more].concat())
+    };
+    let report: Value = serde_json::from_str(&ask(&["--json"]).stdout).unwrap();
+    let said = |key: &str| report[key].as_str().unwrap();
+    assert!(said("reasoning").ends_with(said("answer")), "{report}");
+    assert!(!said("answer").is_empty());
+    assert_eq!(ask(&[]).stdout, format!("{}\n", said("answer")));
+
+    let cut = ask(&["--max-tokens", "3"]);
+    assert_eq!((cut.code, cut.stdout.as_str()), (0, "\n"));
+    assert!(cut.stderr.contains("--max-tokens"), "{}", cut.stderr);
+}
+
 #[test]
 fn the_streamed_answer_is_that_of_json() {
     let sample = sample_text();

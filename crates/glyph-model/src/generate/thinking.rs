@@ -38,10 +38,14 @@ impl SplitAnswer {
     pub fn of(text: &str) -> Self {
         let mut splitter = ThinkSplitter::new();
         let mut split = splitter.push(text);
-        let rest = splitter.finish();
-        split.reasoning.push_str(&rest.reasoning);
-        split.content.push_str(&rest.content);
+        split.push(&splitter.finish());
         split
+    }
+
+    /// Puts the next piece behind this one.
+    pub fn push(&mut self, piece: &Self) {
+        self.reasoning.push_str(&piece.reasoning);
+        self.content.push_str(&piece.content);
     }
 }
 
@@ -138,8 +142,7 @@ mod tests {
         let whole = given
             .iter()
             .fold(SplitAnswer::default(), |mut whole, piece| {
-                whole.reasoning.push_str(&piece.reasoning);
-                whole.content.push_str(&piece.content);
+                whole.push(piece);
                 whole
             });
         (whole, given)

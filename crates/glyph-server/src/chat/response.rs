@@ -143,15 +143,10 @@ impl<'a> ChatAnswer<'a> {
         }
     }
 
-    fn add(&mut self, split: &SplitAnswer) {
-        self.text.reasoning.push_str(&split.reasoning);
-        self.text.content.push_str(&split.content);
-    }
-
     /// The next token.
     pub fn push(&mut self, token: &Token) {
         let split = self.splitter.push(&token.text);
-        self.add(&split);
+        self.text.push(&split);
         let entry = token_logprob(self.settings, token);
         if let Some(logprobs) = &mut self.logprobs {
             logprobs.content.extend(entry);
@@ -161,7 +156,7 @@ impl<'a> ChatAnswer<'a> {
     /// The answer when it has ended.
     pub fn finish(mut self, head: Head, done: &Done) -> ChatCompletion {
         let rest = self.splitter.finish();
-        self.add(&rest);
+        self.text.push(&rest);
         let SplitAnswer { reasoning, content } = self.text;
         ChatCompletion {
             id: head.id,

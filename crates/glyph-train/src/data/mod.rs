@@ -238,7 +238,7 @@ impl Generator {
         }
     }
 
-    /// Needles and look-ups go on with up to `most_turns` questions about what else stands on the pages: a page is
+    /// Needles, look-ups and echoes go on with up to `most_turns` questions about what else stands on the pages: a page is
     /// dear to look at, and a question about it cheap.
     pub fn with_more_turns(self, most_turns: usize) -> Self {
         Self { most_turns, ..self }
