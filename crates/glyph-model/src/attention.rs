@@ -4,7 +4,8 @@ use burn::tensor::module::attention;
 use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{Device, Tensor, TensorData};
 
-/// Queries of a training block: few enough that a causal block sees little of the future, enough for a fast product.
+/// Queries of a training block on a CPU: few enough that a causal block sees little of the future, enough for a fast
+/// product. A GPU would rather have all of them in one product.
 const BLOCK_QUERIES: usize = 64;
 
 /// What a score of the future is lowered by: far below every score, and still finite.
@@ -20,7 +21,7 @@ const FUTURE: f32 = -1e9;
 /// q `[batch, heads, queries, head_dim]`, k and v `[batch, heads, keys, head_dim]` → as q.
 pub(crate) fn attend(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, is_causal: bool) -> Tensor<4> {
     let device = q.device();
-    if !device.is_autodiff() {
+    if !device.is_autodiff() && device == Device::flex() {
         let options = AttentionModuleOptions {
             is_causal,
             ..Default::default()
@@ -34,8 +35,13 @@ pub(crate) fn attend(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, is_causal: bool) 
     if !is_causal {
         return attend_block(q, k, v, None);
     }
-    let blocks = (0..queries).step_by(BLOCK_QUERIES).map(|start| {
-        let n = BLOCK_QUERIES.min(queries - start);
+    let block = if device.clone().inner() == Device::flex() {
+        BLOCK_QUERIES
+    } else {
+        queries
+    };
+    let blocks = (0..queries).step_by(block).map(|start| {
+        let n = block.min(queries - start);
         let seen = keys + start + n - queries;
         attend_block(
             q.clone().narrow(2, start, n),

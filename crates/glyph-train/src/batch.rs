@@ -1,6 +1,6 @@
 //! Samples → rendered pages → tensors' worth of numbers.
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use glyph_model::config::{ModelConfig, PreprocessorConfig};
 use glyph_model::preprocess::{PatchGrid, RgbImage, image_patches};
 use glyph_model::prompt::{ChatTemplate, Message, PromptEncoder, TextTokenizer};
@@ -16,6 +16,9 @@ pub const CELLS_PER_TOKEN: usize = 2 * COLUMNS_PER_TOKEN;
 /// Classes of a cell: blank, then the 94 visible ASCII characters.
 pub const CELL_CLASSES: usize = 95;
 const COLUMNS_PER_TOKEN: usize = 28 / mini::COLUMN_PX;
+
+/// Rows are filled up to a multiple of this: few different shapes to make kernels for, and whole vectors.
+const SEQ_MULTIPLE: usize = 16;
 
 /// Geometry of a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -51,10 +54,13 @@ pub struct Batch {
     pub n_images: usize,
     /// Patches of each page.
     pub grid: PatchGrid,
-    /// Values of a patch.
-    pub patch_len: usize,
-    /// `[n_images, patches, patch_len]`.
+    /// Pixels of a patch.
+    pub patch_pixels: usize,
+    /// `[n_images, patches, patch_pixels]`: the first channel of the first frame. Pages are grey and both frames alike, so
+    /// that the others follow from it on the device, which a sixth of the numbers has to be brought to.
     pub patches: Vec<f32>,
+    /// Factor and summand that make each channel of the first one.
+    pub channels: [[f32; 2]; 3],
     /// `[n_images, tokens, CELLS_PER_TOKEN]`, class of each cell.
     pub cells: Vec<u32>,
 }
@@ -127,8 +133,9 @@ impl BatchMaker {
                 rows: 0,
                 columns: 0,
             },
-            patch_len: 0,
+            patch_pixels: 0,
             patches: Vec::new(),
+            channels: channels(&self.preprocessor),
             cells: Vec::new(),
         };
         let mut n_features = 0;
@@ -148,11 +155,17 @@ impl BatchMaker {
                     });
                 }
                 let (width_px, height_px) = (page.width_px as usize, page.height_px as usize);
+                ensure!(
+                    page.rgb.chunks(3).all(|pixel| pixel == [pixel[0]; 3]),
+                    "a page is not grey: glyph-train reads black text on white"
+                );
                 let image = RgbImage::new(width_px, height_px, page.rgb)?;
                 let patches = image_patches(&image, &self.preprocessor)
                     .map_err(|reason| anyhow!("a page {reason}"))?;
-                batch.patches.extend_from_slice(&patches.values);
-                (batch.grid, batch.patch_len) = (patches.grid, patches.patch_len);
+                (batch.grid, batch.patch_pixels) = (patches.grid, patches.patch_len / 3);
+                for patch in patches.values.chunks(patches.patch_len) {
+                    batch.patches.extend_from_slice(&patch[..batch.patch_pixels]);
+                }
                 grids.push(patches.grid);
             }
             batch.n_images += grids.len();
@@ -199,6 +212,7 @@ impl BatchMaker {
             batch.seq = batch.seq.max(row.len());
             rows.push(row);
         }
+        batch.seq = batch.seq.next_multiple_of(SEQ_MULTIPLE);
         for (row_index, row) in rows.into_iter().enumerate() {
             let start = row_index * batch.seq;
             let n_padding = batch.seq - row.len();
@@ -289,6 +303,17 @@ impl BatchMaker {
             }
         }
     }
+}
+
+/// Factor and summand that make the value of each channel of that of the first, for a grey pixel.
+fn channels(config: &PreprocessorConfig) -> [[f32; 2]; 3] {
+    let (mean, std) = (config.image_mean, config.image_std);
+    std::array::from_fn(|channel| {
+        [
+            std[0] / std[channel],
+            (mean[0] - mean[channel]) / std[channel],
+        ]
+    })
 }
 
 /// A [`BatchMaker`] for each page shape, opened when first needed.

@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use glyph_model::config::ModelConfig;
 use glyph_train::bench::{BenchOptions, compare, default_script, print_comparison};
 use glyph_train::checkpoint::{RunDir, export};
-use glyph_train::device;
+use glyph_device as device;
 use glyph_train::evaluate::{Score, evaluate, page_grid};
 use glyph_train::log::read_log;
 use glyph_train::mini;
@@ -147,9 +147,12 @@ struct RunArgs {
     /// Batches of a step.
     #[arg(long, default_value_t = 4)]
     batches: usize,
-    /// Replicas that share a step.
+    /// Replicas that share a step: one per core of a CPU, one on a GPU.
     #[arg(long, default_value_t = 2)]
     workers: usize,
+    /// Threads that draw and render batches ahead of their use.
+    #[arg(long, default_value_t = 1)]
+    makers: usize,
     #[command(flatten)]
     device: DeviceArgs,
 }
@@ -210,6 +213,7 @@ fn main() -> Result<()> {
             positions_per_batch: args.positions,
             n_batches: args.batches.max(1),
             n_workers: args.workers.max(1),
+            n_makers: args.makers,
         }),
         Command::Export {
             run,

@@ -27,51 +27,50 @@ impl LearningRate {
     }
 }
 
-/// Scales all gradients together so that their norm stays within `max_norm`; returns the norm before.
+/// Scales all gradients, and together so far down that their norm stays within `max_norm`. Nothing is read off the
+/// device.
 pub fn clip_by_global_norm<M: Module>(
     module: &M,
     grads: &mut GradientsParams,
     scale: f64,
     max_norm: f64,
-) -> f64 {
-    let mut square_sum = SquareSum { grads, sum: 0.0 };
+) {
+    let mut square_sum = SquareSum { grads, sum: None };
     module.visit(&mut square_sum);
-    let norm = square_sum.sum.sqrt() * scale;
-    let clip = if norm > max_norm {
-        max_norm / norm
-    } else {
-        1.0
-    };
-    module.visit(&mut Scale {
-        grads,
-        factor: scale * clip,
-    });
-    norm
+    if let Some(sum) = square_sum.sum {
+        let norm = sum.sqrt() * scale;
+        let factor = (norm.recip() * max_norm).clamp_max(1.0) * scale;
+        module.visit(&mut Scale { grads, factor });
+    }
 }
 
 struct SquareSum<'a> {
     grads: &'a GradientsParams,
-    sum: f64,
+    sum: Option<Tensor<1>>,
 }
 
 impl ModuleVisitor for SquareSum<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if let Some(grad) = self.grads.get::<D>(param.id) {
-            let sum = grad.square().sum().into_data();
-            self.sum += sum.iter::<f64>().sum::<f64>();
+            let sum = grad.square().sum();
+            self.sum = Some(match self.sum.take() {
+                Some(before) => before + sum,
+                None => sum,
+            });
         }
     }
 }
 
 struct Scale<'a> {
     grads: &'a mut GradientsParams,
-    factor: f64,
+    factor: Tensor<1>,
 }
 
 impl ModuleVisitor for Scale<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if let Some(grad) = self.grads.remove::<D>(param.id) {
-            self.grads.register(param.id, grad * self.factor);
+            let factor = self.factor.clone().reshape([1; D]);
+            self.grads.register(param.id, grad * factor);
         }
     }
 }

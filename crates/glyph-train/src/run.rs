@@ -1,28 +1,26 @@
 //! The training run.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 use burn::module::Module;
 use burn::optim::{AdamWConfig, GradientsAccumulator, GradientsParams, ModuleOptimizer};
 use burn::tensor::Device;
 use glyph_model::config::ModelConfig;
 use indicatif::{ProgressBar, ProgressStyle};
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use crate::batch::{Batch, BatchMakers, PageShape};
+use crate::batch::{BatchMakers, PageShape};
 use crate::checkpoint::{Progress, RunDir, check_stage};
-use crate::curriculum::{self, Level, STAGES, Stage};
+use crate::curriculum::{Level, STAGES, Stage};
 use crate::data::{Family, Generator, PageGrid, Reading, Split, Task};
 use crate::log::{Log, LogLine, cut_log};
 use crate::mini;
 use crate::optimise::{LearningRate, clip_by_global_norm, number_parameters};
-use crate::trainee::{Losses, Parts, Trainee};
+use crate::source::{BatchSource, Batches, Drawn, Recipe};
+use crate::trainee::{Measured, Parts, Trainee};
 
 /// What a run is asked to do.
 #[derive(Debug, Clone)]
@@ -47,8 +45,10 @@ pub struct RunOptions {
     pub positions_per_batch: usize,
     /// Batches whose mean gradient makes a step.
     pub n_batches: usize,
-    /// Replicas that share a step's batches; on a CPU one per core.
+    /// Replicas that share a step's batches; on a CPU one per core, on a GPU one.
     pub n_workers: usize,
+    /// Threads that draw and render batches ahead of their use.
+    pub n_makers: usize,
     /// Device without autodiff.
     pub device: Device,
 }
@@ -56,9 +56,6 @@ pub struct RunOptions {
 const LOG_EVERY: usize = 25;
 const EVALUATE_EVERY: usize = 100;
 const SAVE_EVERY: Duration = Duration::from_secs(120);
-const MAX_ROWS: usize = 64;
-/// Samples that may be drawn for the rows of a batch.
-const MAX_DRAWS: u64 = 2 * MAX_ROWS as u64;
 /// Held-out samples of each kind in a measurement during training.
 const HELD_OUT_SAMPLES: usize = 32;
 /// How much better a model reads than it reads on from anywhere when the next page size helps both.
@@ -108,15 +105,10 @@ pub fn train(options: &RunOptions) -> Result<()> {
         n_steps: options.n_steps,
     };
     let mut log = Log::open(&run.log_path())?;
-    let mut workers = (0..options.n_workers)
-        .map(|_| {
-            Ok(Worker {
-                core: Arc::new(ThreadPoolBuilder::new().num_threads(1).build()?),
-                makers: BatchMakers::default(),
-                device: device.clone(),
-            })
-        })
-        .collect::<Result<Vec<Worker>>>()?;
+    let mut source = BatchSource::new(options.n_makers);
+    let cores = (0..options.n_workers)
+        .map(|_| ThreadPoolBuilder::new().num_threads(1).build())
+        .collect::<Result<Vec<ThreadPool>, _>>()?;
     let mut window = Window::new(progress.seconds);
     let mut last_save = Instant::now();
     let bar = ProgressBar::new(options.n_steps as u64).with_position(progress.step as u64);
@@ -124,44 +116,60 @@ pub fn train(options: &RunOptions) -> Result<()> {
         "{wide_bar} {pos}/{len} {eta} {msg}",
     )?);
 
+    // The stage can change where the model is measured, and what batches hold with it.
     while progress.step < options.n_steps {
-        let step = progress.step;
         let stage = progress.stage;
-        let mut accumulator = GradientsAccumulator::new();
-        for result in step_results(&trainee, &mut workers, options, stage, step) {
-            let result = result?;
-            progress.n_samples += result.n_samples as u64;
-            window.add(&result);
-            accumulator.accumulate(&trainee, result.grads);
-        }
-        let mut grads: GradientsParams = accumulator.grads();
-        let scale = 1.0 / options.n_batches as f64;
-        clip_by_global_norm(&trainee, &mut grads, scale, MAX_GRADIENT_NORM);
-        trainee = optimizer.step(rate.at(step), trainee, grads);
-        progress.step += 1;
-        progress.seconds = window.seconds();
-        bar.inc(1);
-
-        if progress.step % LOG_EVERY == 0 {
-            let mut line = window.line(&progress, rate.at(step));
-            if progress.step % EVALUATE_EVERY == 0 {
-                let reached = measure(&trainee, &mut workers, options, stage, &mut line)?;
-                if reached >= STAGES[stage].gate && stage + 1 < STAGES.len() {
-                    progress.stage += 1;
+        let last = options
+            .n_steps
+            .min((progress.step + 1).next_multiple_of(EVALUATE_EVERY));
+        let recipe = Recipe {
+            seed: options.seed,
+            stage,
+            line_px: options.line_px,
+            positions_per_batch: options.positions_per_batch,
+        };
+        let batches = (progress.step * options.n_batches) as u64..(last * options.n_batches) as u64;
+        trainee = source.ahead(recipe, batches, |batches| {
+            let mut trainee = trainee;
+            while progress.step < last {
+                let step = progress.step;
+                let mut accumulator = GradientsAccumulator::new();
+                for result in step_results(&trainee, &cores, options, &device, &batches) {
+                    let result = result?;
+                    progress.n_samples += result.n_samples as u64;
+                    window.add(&result);
+                    accumulator.accumulate(&trainee, result.grads);
+                }
+                let mut grads: GradientsParams = accumulator.grads();
+                let scale = 1.0 / options.n_batches as f64;
+                clip_by_global_norm(&trainee, &mut grads, scale, MAX_GRADIENT_NORM);
+                trainee = optimizer.step(rate.at(step), trainee, grads);
+                progress.step += 1;
+                progress.seconds = window.seconds();
+                bar.inc(1);
+                if progress.step % LOG_EVERY == 0 && progress.step != last {
+                    let line = window.line(&progress, rate.at(step));
+                    show(&bar, &line);
+                    log.write(&line)?;
+                    window.reset();
+                }
+                if last_save.elapsed() > SAVE_EVERY {
+                    save(&run, &trainee, &optimizer, &progress)?;
+                    last_save = Instant::now();
                 }
             }
-            bar.set_message(format!(
-                "{} loss {:.3} next {:.3} cells {:.3}",
-                line.stage, line.answer_loss, line.answer_accuracy, line.cell_accuracy
-            ));
-            log.write(&line)?;
-            window.reset();
+            Ok::<_, anyhow::Error>(trainee)
+        })?;
+        let mut line = window.line(&progress, rate.at(last - 1));
+        let reached = measure(&trainee, source.makers(), options, stage, &mut line)?;
+        if reached >= STAGES[stage].gate && stage + 1 < STAGES.len() {
+            progress.stage += 1;
         }
-        if last_save.elapsed() > SAVE_EVERY || progress.step == options.n_steps {
-            save(&run, &trainee, &optimizer, &progress)?;
-            last_save = Instant::now();
-        }
+        show(&bar, &line);
+        log.write(&line)?;
+        window.reset();
     }
+    save(&run, &trainee, &optimizer, &progress)?;
     bar.finish();
     Ok(())
 }
@@ -175,41 +183,46 @@ fn save(
     run.save(&trainee.valid(), optimizer, progress)
 }
 
-struct Worker {
-    /// What a replica computes stays on one thread: what it handed to threads shared with others it would wait for.
-    core: Arc<ThreadPool>,
-    makers: BatchMakers,
-    device: Device,
+fn show(bar: &ProgressBar, line: &LogLine) {
+    bar.set_message(format!(
+        "{} loss {:.3} next {:.3} cells {:.3}",
+        line.stage, line.answer_loss, line.answer_accuracy, line.cell_accuracy
+    ));
 }
 
 /// What the batches of a step come to, in their order. Whoever is free takes the next one, so that no core waits long
-/// for another that had other work or harder samples.
+/// for another that had other work or harder samples. What a replica computes stays on one thread: what it handed to
+/// threads shared with others it would wait for.
 fn step_results(
     trainee: &Trainee,
-    workers: &mut [Worker],
+    cores: &[ThreadPool],
     options: &RunOptions,
-    stage: usize,
-    step: usize,
+    device: &Device,
+    batches: &Batches,
 ) -> Vec<Result<StepResult>> {
-    let next = AtomicUsize::new(0);
-    let mut results: Vec<(usize, Result<StepResult>)> = std::thread::scope(|scope| {
-        let running: Vec<_> = workers
-            .iter_mut()
-            .map(|worker| {
+    let n_left = AtomicUsize::new(options.n_batches);
+    let mut results: Vec<(u64, Result<StepResult>)> = std::thread::scope(|scope| {
+        let running: Vec<_> = cores
+            .iter()
+            .map(|core| {
                 // Leaving and entering autodiff gives each replica a graph of its own; `fork` would
                 // too, but leaves an entry per parameter behind that every backward pass walks over.
                 let trainee = trainee.valid().train();
-                let take = || Some(next.fetch_add(1, Ordering::Relaxed));
-                let batches =
-                    std::iter::from_fn(take).take_while(|batch| *batch < options.n_batches);
-                let core = Arc::clone(&worker.core);
+                let n_left = &n_left;
+                let take = move |left: usize| left.checked_sub(1);
                 scope.spawn(move || {
                     core.install(|| {
-                        batches
-                            .map(|batch| {
-                                (batch, worker.step(&trainee, options, stage, step, batch))
-                            })
-                            .collect::<Vec<_>>()
+                        let mut results = Vec::new();
+                        while n_left
+                            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
+                            .is_ok()
+                        {
+                            results.push(match batches.next() {
+                                Ok(drawn) => (drawn.index, Ok(step_result(&trainee, &drawn, device))),
+                                Err(error) => (u64::MAX, Err(error)),
+                            });
+                        }
+                        results
                     })
                 })
             })
@@ -219,135 +232,48 @@ fn step_results(
             .flat_map(|worker| {
                 worker
                     .join()
-                    .unwrap_or_else(|_| vec![(0, Err(anyhow!("a worker died")))])
+                    .unwrap_or_else(|_| vec![(u64::MAX, Err(anyhow!("a worker died")))])
             })
             .collect()
     });
-    results.sort_by_key(|(batch, _)| *batch);
+    results.sort_by_key(|(index, _)| *index);
     results.into_iter().map(|(_, result)| result).collect()
 }
 
 struct StepResult {
     grads: GradientsParams,
-    answer_loss: f64,
-    cell_loss: f64,
-    pointer_loss: f64,
-    answer_hits: (usize, usize),
-    cell_hits: (usize, usize),
-    pointer_hits: (usize, usize),
+    measured: Measured,
     n_positions: usize,
     n_samples: usize,
 }
 
-impl Worker {
-    fn step(
-        &mut self,
-        trainee: &Trainee,
-        options: &RunOptions,
-        stage: usize,
-        step: usize,
-        batch: usize,
-    ) -> Result<StepResult> {
-        // What a batch holds depends on seed, step and its place in the step alone, so that a resumed run
-        // sees what an uninterrupted one would, on any number of cores.
-        let batch_index = (step * options.n_batches + batch) as u64;
-        let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
-        rng.set_stream(batch_index + 1);
-        let plan = curriculum::plan(stage, options.line_px, &mut rng);
-        let generator =
-            Generator::new(options.seed, Split::Train).with_more_turns(curriculum::MORE_TURNS);
-        let first_sample = batch_index * MAX_DRAWS;
-        let mut n_draws = 0;
-        let mut samples = Vec::new();
-        let mut n_positions = 0;
-        let decode = plan.parts != Parts::Tower;
-        let PageGrid { columns, lines } = page_grid(plan.shape);
-        while samples.len() < MAX_ROWS {
-            let task = curriculum::task(&plan, &mut rng);
-            let index = first_sample + n_draws;
-            n_draws += 1;
-            let grid = page_grid(plan.shape);
-            let sample = match generator.sample_at(index, task, grid, plan.n_pages) {
-                Ok(sample) => sample,
-                // Once in a hundred thousand draws a small page has nothing to ask about.
-                Err(_) if n_draws < MAX_DRAWS => continue,
-                Err(error) => return Err(error.into()),
-            };
-            // The tower's work on a page counts about as much as the decoder's on its tokens.
-            let page_positions = columns * lines * plan.shape.line_px / (28 * 4);
-            let text_positions = if decode {
-                let more = sample.more_turns.iter();
-                let more = more.map(|turn| {
-                    turn.question.len()
-                        + turn.thought.as_ref().map_or(0, String::len)
-                        + turn.answer.len()
-                        + 6
-                });
-                let thought = sample.thought.as_ref().map_or(0, String::len);
-                sample.question.len() + thought + sample.answer.len() + 10 + more.sum::<usize>()
-            } else {
-                0
-            };
-            // Letters are learned from few pages at a time: steps count there, not pages.
-            let tower_weight = if decode { 2 } else { 8 };
-            let row = tower_weight * plan.n_pages * page_positions + text_positions;
-            if n_positions + row > options.positions_per_batch && !samples.is_empty() {
-                break;
-            }
-            n_positions += row;
-            samples.push(sample);
-        }
-        let batch = self.makers.batch(plan.shape, &samples)?;
-        let losses = trainee.losses(&batch, plan.parts, &self.device);
-        let scalar = |tensor: &burn::tensor::Tensor<1>| {
-            tensor
-                .clone()
-                .into_data()
-                .iter::<f64>()
-                .next()
-                .unwrap_or(f64::NAN)
-        };
-        let (answer_loss, cell_loss) = (scalar(&losses.answer), scalar(&losses.cells));
-        let pointer_loss = scalar(&losses.pointers);
-        let grads = GradientsParams::from_grads(losses.total.backward(), trainee);
-        Ok(StepResult {
-            grads,
-            answer_loss,
-            cell_loss,
-            pointer_loss,
-            answer_hits: losses.answer_hits,
-            cell_hits: losses.cell_hits,
-            pointer_hits: losses.pointer_hits,
-            n_positions: if decode {
-                batch.n_rows * batch.seq
-            } else {
-                batch.n_images * batch.grid.n_tokens(2)
-            },
-            n_samples: batch.n_rows,
-        })
-    }
-}
-
-fn page_grid(shape: PageShape) -> PageGrid {
-    PageGrid {
-        columns: shape.columns,
-        lines: shape.lines,
+fn step_result(trainee: &Trainee, drawn: &Drawn, device: &Device) -> StepResult {
+    let batch = &drawn.batch;
+    let losses = trainee.losses(batch, drawn.parts, device);
+    let grads = GradientsParams::from_grads(losses.total.backward(), trainee);
+    StepResult {
+        grads,
+        measured: losses.measured(batch),
+        n_positions: match drawn.parts {
+            Parts::Both => batch.n_rows * batch.seq,
+            Parts::Tower => batch.n_images * batch.grid.n_tokens(2),
+        },
+        n_samples: batch.n_rows,
     }
 }
 
 /// Teacher-forced accuracies on held-out pages of the stage; returns the one that its gate watches.
 fn measure(
     trainee: &Trainee,
-    workers: &mut [Worker],
+    makers: &mut BatchMakers,
     options: &RunOptions,
     stage: usize,
     line: &mut LogLine,
 ) -> Result<f64> {
-    let worker = workers.first_mut().context("no worker")?;
     let device = options.device.clone();
     let valid = trainee.valid();
     let Stage { page, level, .. } = STAGES[stage];
-    let mut losses = |tasks: &[Task]| -> Result<Losses> {
+    let mut measured = |tasks: &[Task]| -> Result<Measured> {
         let shape = PageShape {
             columns: page.0,
             lines: page.1,
@@ -355,25 +281,25 @@ fn measure(
         };
         let mut generator = Generator::new(options.seed, Split::HeldOut);
         let samples = (0..HELD_OUT_SAMPLES)
-            .map(|i| generator.sample(tasks[i % tasks.len()], page_grid(shape), 1))
+            .map(|i| generator.sample(tasks[i % tasks.len()], PageGrid::new(shape.columns, shape.lines), 1))
             .collect::<Result<Vec<_>, _>>()?;
-        let batch: Batch = worker.makers.batch(shape, &samples)?;
+        let batch = makers.batch(shape, &samples)?;
         let parts = if level == Level::Letters {
             Parts::Tower
         } else {
             Parts::Both
         };
-        Ok(valid.losses(&batch, parts, &device))
+        Ok(valid.losses(&batch, parts, &device).measured(&batch))
     };
-    let random = losses(&[Task::Read(Reading::Random)])?;
+    let random = measured(&[Task::Read(Reading::Random)])?;
     line.held_out_cells = Some(share(random.cell_hits));
     if level == Level::Letters {
         return Ok(share(random.cell_hits));
     }
-    let prose = losses(&[Task::Read(Reading::Prose)])?;
+    let prose = measured(&[Task::Read(Reading::Prose)])?;
     line.held_out_random = Some(share(random.answer_hits));
     line.held_out_prose = Some(share(prose.answer_hits));
-    let excerpts = losses(&Family::Excerpts.tasks())?;
+    let excerpts = measured(&Family::Excerpts.tasks())?;
     line.held_out_excerpts = Some(share(excerpts.answer_hits));
     if level == Level::Read {
         return Ok(share(random.answer_hits).min(share(excerpts.answer_hits) + EXCERPTS_LAG));
@@ -381,7 +307,7 @@ fn measure(
     // Pages of the first finding stage have no room for two values.
     let mut needles = Family::Needle.tasks();
     needles.retain(|task| matches!(task, Task::Needle(spec) if spec.values == 1));
-    let mut exact = |tasks: &[Task]| Ok::<_, anyhow::Error>(share(losses(tasks)?.exact_hits));
+    let mut exact = |tasks: &[Task]| Ok::<_, anyhow::Error>(share(measured(tasks)?.exact_hits));
     let found = [exact(&needles)?, exact(&Family::Lookup.tasks())?];
     line.held_out_needles = Some(found[0]);
     line.held_out_lookups = Some(found[1]);
@@ -432,15 +358,18 @@ impl Window {
 
     fn add(&mut self, result: &StepResult) {
         self.n_results += 1;
-        self.answer_loss += result.answer_loss;
-        self.cell_loss += result.cell_loss;
-        self.pointer_loss += result.pointer_loss;
-        self.pointer_hits.0 += result.pointer_hits.0;
-        self.pointer_hits.1 += result.pointer_hits.1;
-        self.answer_hits.0 += result.answer_hits.0;
-        self.answer_hits.1 += result.answer_hits.1;
-        self.cell_hits.0 += result.cell_hits.0;
-        self.cell_hits.1 += result.cell_hits.1;
+        let measured = &result.measured;
+        self.answer_loss += measured.answer_loss;
+        self.cell_loss += measured.cell_loss;
+        self.pointer_loss += measured.pointer_loss;
+        for (sum, hits) in [
+            (&mut self.pointer_hits, measured.pointer_hits),
+            (&mut self.answer_hits, measured.answer_hits),
+            (&mut self.cell_hits, measured.cell_hits),
+        ] {
+            sum.0 += hits.0;
+            sum.1 += hits.1;
+        }
         self.n_positions += result.n_positions;
     }
 

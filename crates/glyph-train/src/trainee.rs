@@ -46,17 +46,49 @@ pub enum Parts {
     Both,
 }
 
-/// Losses of a batch, as tensors, and how often the model was right.
+/// Losses of a batch and what the model guessed, all on the device.
 #[derive(Debug)]
 pub struct Losses {
     /// What to minimise.
     pub total: Tensor<1>,
-    /// Next-token cross-entropy over the answers; zero when the decoder did not run.
-    pub answer: Tensor<1>,
+    /// Next-token cross-entropy over the answers.
+    pub answer: Option<Guesses>,
     /// Cross-entropy of the character cells.
-    pub cells: Tensor<1>,
+    pub cells: Guesses,
+    /// Cross-entropy of the tokens that show what comes next, if any does.
+    pub pointers: Option<Guesses>,
+    /// Cross-entropy of the cells in them, where they are image tokens.
+    pub pointed_cells: Option<Guesses>,
+}
+
+/// How the scores of some classes compare with what they should have been.
+#[derive(Debug)]
+pub struct Guesses {
+    /// Mean cross-entropy.
+    pub loss: Tensor<1>,
+    /// The class of the best score.
+    guesses: Tensor<1, Int>,
+    labels: Vec<u32>,
+}
+
+impl Guesses {
+    /// For each label whether the best score is its.
+    fn right(&self) -> Vec<bool> {
+        let guesses = self.guesses.clone().into_data();
+        let pairs = guesses.iter::<i64>().zip(&self.labels);
+        pairs.map(|(guess, label)| guess == i64::from(*label)).collect()
+    }
+}
+
+/// Losses of a batch, and how often the model was right.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Measured {
+    /// Next-token cross-entropy over the answers; zero when the decoder did not run.
+    pub answer_loss: f64,
+    /// Cross-entropy of the character cells.
+    pub cell_loss: f64,
     /// Cross-entropy of the image tokens, and of the cells in them, that show what comes next.
-    pub pointers: Tensor<1>,
+    pub pointer_loss: f64,
     /// Right next tokens and all of them.
     pub answer_hits: (usize, usize),
     /// Answers of which every token was right, which is what greedy generation would give, and all.
@@ -65,6 +97,45 @@ pub struct Losses {
     pub cell_hits: (usize, usize),
     /// Image tokens and cells in them both right, and all that were asked for.
     pub pointer_hits: (usize, usize),
+}
+
+impl Losses {
+    /// Reads the figures off the device; `batch` is what the losses are of.
+    pub fn measured(&self, batch: &Batch) -> Measured {
+        let scalar = |guesses: &Guesses| {
+            let data = guesses.loss.clone().into_data();
+            data.iter::<f64>().next().unwrap_or(f64::NAN)
+        };
+        let is_visible = |(right, class): (bool, &u32)| (*class != 0).then_some(right);
+        let cells = self.cells.right().into_iter().zip(&batch.cells);
+        let mut measured = Measured {
+            cell_loss: scalar(&self.cells),
+            cell_hits: count(cells.filter_map(is_visible)),
+            ..Measured::default()
+        };
+        if let Some(answer) = &self.answer {
+            measured.answer_loss = scalar(answer);
+            let mut is_exact = vec![true; batch.n_rows];
+            let answered = batch.targets.iter().zip(answer.right());
+            let answered = answered.filter(|(target, _)| target.is_answer);
+            measured.answer_hits = count(answered.map(|(target, right)| {
+                is_exact[target.asking / batch.seq] &= right;
+                right
+            }));
+            measured.exact_hits = count(is_exact.into_iter());
+        }
+        if let Some(pointers) = &self.pointers {
+            let cells = self.pointed_cells.as_ref();
+            measured.pointer_loss = scalar(pointers) + cells.map_or(0.0, scalar);
+            let mut cell_right = cells.map_or(Vec::new(), Guesses::right).into_iter();
+            let both_right = batch.pointers.iter().zip(pointers.right());
+            measured.pointer_hits = count(both_right.map(|(pointed, token)| {
+                let cell = pointed.cell.is_none_or(|_| cell_right.next().unwrap_or(false));
+                token && cell
+            }));
+        }
+        measured
+    }
 }
 
 impl Trainee {
@@ -84,8 +155,10 @@ impl Trainee {
 
     /// Runs a batch through the parts that `parts` names.
     pub fn losses(&self, batch: &Batch, parts: Parts, device: &Device) -> Losses {
-        let shape = [batch.n_images, batch.grid.n_patches(), batch.patch_len];
-        let patches = Tensor::<3>::from_data(TensorData::new(batch.patches.clone(), shape), device);
+        let shape = [batch.n_images, batch.grid.n_patches(), batch.patch_pixels];
+        let grey = Tensor::<3>::from_data(TensorData::new(batch.patches.clone(), shape), device);
+        let channels = batch.channels.map(|[factor, summand]| grey.clone() * factor + summand);
+        let patches = Tensor::cat(channels.to_vec(), 2);
         let features = self.glm.model.visual.forward(patches, batch.grid);
         let [images, tokens, d] = features.dims();
         let features = features.reshape([images * tokens, d]);
@@ -94,25 +167,14 @@ impl Trainee {
             .reader
             .forward(features.clone())
             .reshape([images * tokens * CELLS_PER_TOKEN, CELL_CLASSES]);
-        let (cells, right) = cross_entropy(cell_scores, &batch.cells);
-        let cell_hits = count(
-            right
-                .iter()
-                .zip(&batch.cells)
-                .filter(|(_, class)| **class != 0)
-                .map(|(right, _)| *right),
-        );
+        let cells = guesses(cell_scores, batch.cells.clone());
         if parts == Parts::Tower {
-            let none = Tensor::zeros([1], device);
             return Losses {
-                total: cells.clone(),
-                answer: none.clone(),
+                total: cells.loss.clone(),
+                answer: None,
                 cells,
-                pointers: none,
-                answer_hits: (0, 0),
-                exact_hits: (0, 0),
-                cell_hits,
-                pointer_hits: (0, 0),
+                pointers: None,
+                pointed_cells: None,
             };
         }
 
@@ -130,45 +192,39 @@ impl Trainee {
                     seen = after.clone();
                 }
             });
-        let (pointers, pointer_hits) = self.pointer.losses(seen, batch, device);
+        let (pointers, pointed_cells) = self.pointer.guesses(seen, batch, device);
         // The head runs only where an answer is to be predicted.
         let wanted = indices(batch.targets.iter().map(|target| target.asking), device);
         let hidden = hidden
             .reshape([batch.n_rows * batch.seq, d])
             .select(0, wanted);
-        let labels: Vec<u32> = batch.targets.iter().map(|target| target.id).collect();
-        let (answer, right) = cross_entropy(self.glm.logits(hidden), &labels);
-        let mut is_exact = vec![true; batch.n_rows];
-        let answered = batch.targets.iter().zip(&right);
-        let answered = answered.filter(|(target, _)| target.is_answer);
-        for (target, right) in answered.clone() {
-            is_exact[target.asking / batch.seq] &= right;
-        }
-        let answer_hits = count(answered.map(|(_, right)| *right));
-        let total = answer.clone() + cells.clone() + pointers.clone();
+        let labels = batch.targets.iter().map(|target| target.id).collect();
+        let answer = guesses(self.glm.logits(hidden), labels);
+        let heads = [&pointers, &pointed_cells].into_iter().flatten();
+        let total = heads.fold(
+            answer.loss.clone() + cells.loss.clone(),
+            |total, guesses| total + guesses.loss.clone(),
+        );
         Losses {
             total,
-            answer,
+            answer: Some(answer),
             cells,
             pointers,
-            pointer_hits,
-            answer_hits,
-            exact_hits: count(is_exact.into_iter()),
-            cell_hits,
+            pointed_cells,
         }
     }
 }
 
 impl Pointer {
-    /// hidden `[rows, seq, d]`.
-    fn losses(
+    /// hidden `[rows, seq, d]` → guesses of the tokens, and of the cells in those that are image tokens.
+    fn guesses(
         &self,
         hidden: Tensor<3>,
         batch: &Batch,
         device: &Device,
-    ) -> (Tensor<1>, (usize, usize)) {
+    ) -> (Option<Guesses>, Option<Guesses>) {
         if batch.pointers.is_empty() {
-            return (Tensor::zeros([1], device), (0, 0));
+            return (None, None);
         }
         let [rows, seq, d] = hidden.dims();
         let mean_square = hidden.clone().square().mean_dim(2);
@@ -185,34 +241,21 @@ impl Pointer {
         let scores = queries.matmul(keys.transpose()) / (POINTER_WIDTH as f64).sqrt() + hidden_keys;
         let asking = indices(batch.pointers.iter().map(|pointed| pointed.asking), device);
         let scores = scores.reshape([rows * seq, seq]).select(0, asking);
-        let tokens: Vec<u32> = batch.pointers.iter().map(|p| p.token as u32).collect();
-        let (token_loss, token_right) = cross_entropy(scores, &tokens);
+        let tokens = batch.pointers.iter().map(|p| p.token as u32).collect();
+        let tokens = guesses(scores, tokens);
         let in_cells = batch
             .pointers
             .iter()
             .filter_map(|p| Some((p.asking, p.cell? as u32)));
         let (asking, cells): (Vec<usize>, Vec<u32>) = in_cells.unzip();
         if cells.is_empty() {
-            return (token_loss, count(token_right.into_iter()));
+            return (Some(tokens), None);
         }
         let asking = indices(asking.into_iter(), device);
         let scores = self
             .cell
             .forward(hidden.reshape([rows * seq, d]).select(0, asking));
-        let (cell_loss, cell_right) = cross_entropy(scores, &cells);
-        let mut cell_right = cell_right.into_iter();
-        let both_right = batch
-            .pointers
-            .iter()
-            .zip(token_right)
-            .map(|(pointed, token)| {
-                let cell = pointed
-                    .cell
-                    .is_none_or(|_| cell_right.next().unwrap_or(false));
-                token && cell
-            });
-        let hits = count(both_right);
-        (token_loss + cell_loss, hits)
+        (Some(tokens), Some(guesses(scores, cells)))
     }
 }
 
@@ -230,18 +273,17 @@ fn count(right: impl Iterator<Item = bool>) -> (usize, usize) {
     })
 }
 
-/// Mean cross-entropy of `[n, classes]` scores, and for each of the labels whether the best score is its.
-fn cross_entropy(scores: Tensor<2>, labels: &[u32]) -> (Tensor<1>, Vec<bool>) {
+/// How `[n, classes]` scores compare with the labels.
+fn guesses(scores: Tensor<2>, labels: Vec<u32>) -> Guesses {
     let device = scores.device();
     let label_data: Vec<i32> = labels.iter().map(|label| *label as i32).collect();
     let indices =
         Tensor::<2, Int>::from_data(TensorData::new(label_data, [labels.len(), 1]), &device);
-    let guesses = scores.clone().inner().argmax(1).into_data();
-    let right = guesses
-        .iter::<i64>()
-        .zip(labels)
-        .map(|(guess, label)| guess == i64::from(*label))
-        .collect();
+    let guesses = scores.clone().inner().argmax(1).squeeze_dim(1);
     let loss = log_softmax(scores, 1).gather(1, indices).mean().neg();
-    (loss, right)
+    Guesses {
+        loss,
+        guesses,
+        labels,
+    }
 }

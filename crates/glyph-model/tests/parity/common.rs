@@ -108,7 +108,13 @@ pub fn open(config: &str) -> Checkpoint {
 }
 
 pub fn open_dir(dir: &Path, dtype: DType) -> glyph_model::Result<Checkpoint> {
-    Checkpoint::open(dir, &Device::flex(), dtype, |_| {})
+    Checkpoint::open(dir, &device(), dtype, |_| {})
+}
+
+/// The device that `GLYPH_TEST_DEVICE` names, the CPU where it names none.
+pub fn device() -> Device {
+    let name = std::env::var("GLYPH_TEST_DEVICE");
+    glyph_device::open(name.as_deref().unwrap_or("cpu")).unwrap()
 }
 
 pub fn picture(file: &str) -> RgbImage {

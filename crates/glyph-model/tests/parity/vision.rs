@@ -2,12 +2,12 @@
 
 use std::ops::ControlFlow;
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 use glyph_model::generate::{ImageEncoding, encode_images};
 use glyph_model::preprocess::{ImagePatches, PatchGrid};
 use glyph_model::vision::VisionStage;
 
-use crate::common::{CONFIGS, Fixture, assert_close, floats, open, picture};
+use crate::common::{CONFIGS, Fixture, assert_close, device, floats, open, picture};
 
 const PICTURES: [&str; 3] = ["page_90x80", "wide_56x112", "tall_112x84"];
 /// Cases of the fixtures and how many of the pictures each holds.
@@ -51,7 +51,7 @@ fn tensor(image: &ImagePatches) -> Tensor<3> {
     let shape = [1, image.grid.n_patches(), image.patch_len];
     Tensor::from_data(
         TensorData::new(image.values.clone(), shape),
-        &Device::flex(),
+        &device(),
     )
 }
 

@@ -1,6 +1,6 @@
 //! Weights by their published names, from one file or several, in any of the stored types.
 
-use burn::tensor::{DType, Device};
+use burn::tensor::DType;
 use glyph_model::text::Positions;
 use glyph_model::weights::{
     SavedDType, WeightFiles, load_weights, safetensors_bytes, tensor_specs,
@@ -8,7 +8,7 @@ use glyph_model::weights::{
 use glyph_model::{Checkpoint, Glm4v};
 
 use crate::common::{
-    CONFIGS, Fixture, assert_close, copy_of, fixture, floats, open, open_dir, pick, read_weights,
+    CONFIGS, Fixture, assert_close, copy_of, device, fixture, floats, open, open_dir, pick, read_weights,
     relative_error, rows, text, write_weights,
 };
 
@@ -53,7 +53,7 @@ fn every_checkpoint_opens_with_nothing_left_over() {
             "{config}"
         );
         let mut n_bytes = Vec::new();
-        let checkpoint = Checkpoint::open(&fixture(config), &Device::flex(), DType::F32, |n| {
+        let checkpoint = Checkpoint::open(&fixture(config), &device(), DType::F32, |n| {
             n_bytes.push(n)
         })
         .unwrap();
@@ -139,7 +139,7 @@ fn shards_from_memory_are_the_shards_of_the_directory() {
     );
     let small_files = glyph_model::checkpoint::CheckpointDir(&dir);
     let checkpoint =
-        Checkpoint::from_parts(&small_files, &files, &Device::flex(), DType::F32, |_| {}).unwrap();
+        Checkpoint::from_parts(&small_files, &files, &device(), DType::F32, |_| {}).unwrap();
     assert_eq!(logits(&checkpoint), logits(&open("mha-sharded")));
 }
 

@@ -1,0 +1,3 @@
+//! NVIDIA's devices.
+
+pub mod ptx_version;

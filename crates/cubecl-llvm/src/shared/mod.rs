@@ -1,0 +1,3 @@
+//! What is shared between targets.
+
+pub mod lowered_features;
