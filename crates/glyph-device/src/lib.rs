@@ -62,7 +62,9 @@ fn open_cuda(name: &str, index: usize) -> Result<Device, DeviceError> {
     // SAFETY: the call only looks for a library by its names.
     #[allow(unsafe_code)]
     if !unsafe { sys::is_culib_present() } {
-        return Err(error("the library of CUDA's driver is not there".to_owned()));
+        return Err(error(
+            "the library of CUDA's driver is not there".to_owned(),
+        ));
     }
     result::init().map_err(|reason| error(format!("{reason:?}")))?;
     let count = result::device::get_count().map_err(|reason| error(format!("{reason:?}")))?;
