@@ -12,7 +12,7 @@ from streams import joined
 PROMPTS = ["Hello", "What is 2 + 3?", "你好,世界", "Ünïcode — 🙂"]
 
 
-def ask(client, model, text="Hello", **settings):
+def ask(client, model, text="Say hello.", **settings):
     messages = [{"role": "user", "content": text}]
     settings = {"max_tokens": 24, **settings}
     return client.chat.completions.create(model=model, messages=messages, **settings)
