@@ -52,7 +52,7 @@ def test_usage_is_true_in_both_forms(client, model, server):
     [usage] = joined(stream).usages
     for name in ("prompt_tokens", "completion_tokens", "total_tokens"):
         assert getattr(usage, name) == getattr(whole, name)
-    body = {"messages": [{"role": "user", "content": "Hello"}]}
+    body = {"messages": [{"role": "user", "content": "Say hello."}]}
     counts = server.post("/v1/tokenize", body).json()
     assert counts["total_tokens"] == whole.prompt_tokens
 
