@@ -1,12 +1,15 @@
 //! Samples → rendered pages → tensors' worth of numbers.
 
+use std::ops::Range;
+
 use anyhow::{Context, Result, anyhow, ensure};
 use glyph_model::config::{ModelConfig, PreprocessorConfig};
 use glyph_model::preprocess::{PatchGrid, RgbImage, image_patches};
 use glyph_model::prompt::{ChatTemplate, Message, PromptEncoder, TextTokenizer};
 use glyph_render::{FontLibrary, PageLine, RenderStyle, Renderer};
 
-use crate::data::{Sample, Turn};
+use crate::cite::Citation;
+use crate::data::Sample;
 use crate::locate::{AnswerPlaces, Cell, ShownText};
 use crate::mini;
 use crate::row::Row;
@@ -157,7 +160,7 @@ impl BatchMaker {
                 self.cells(&page.lines, &mut pages.cells);
                 for (line, shown_line) in page.lines.iter().enumerate() {
                     let first = grids.len() * self.tokens_per_page();
-                    shown.push_line(&shown_line.text, |column| {
+                    shown.push_line(grids.len(), line, &shown_line.text, |column| {
                         let Cell { token, cell } = self.cell_of(line, column);
                         Cell {
                             token: first + token,
@@ -187,34 +190,23 @@ impl BatchMaker {
             // Of the prompt only its end stands behind the question.
             let end_of_prompt = tokenizer.encode(mini::END_OF_PROMPT)?.len();
             let mut row = Row::new(prompt);
-            let question = &sample.question;
-            row.add_question(question.len(), end_of_prompt, shown.foretell(question));
-            let thought = sample.thought.as_deref();
-            let found = if sample.given.is_empty() {
-                AnswerPlaces::new(&shown, question, thought, &sample.answer)
-            } else {
-                AnswerPlaces {
-                    on_pages: shown.foretell(&sample.answer),
-                    ..AnswerPlaces::default()
-                }
-            };
-            let answer = tokenizer.encode(&mini::full_answer(thought, &sample.answer))?;
-            row.add_answer(answer, self.end_of_answer, &found, |i| {
-                sample.given.iter().any(|range| range.contains(&i))
-            });
-            for Turn {
-                question,
-                thought,
-                answer,
-            } in &sample.more_turns
-            {
-                row.text
-                    .extend(tokenizer.encode(&mini::next_turn(question))?);
+            let mut next = Some((&sample.question, &sample.thought, &sample.answer));
+            let mut more_turns = sample.more_turns.iter();
+            while let Some((question, thought, answer)) = next {
                 row.add_question(question.len(), end_of_prompt, shown.foretell(question));
-                let thought = thought.as_deref();
-                let found = AnswerPlaces::new(&shown, question, thought, answer);
-                let answer = tokenizer.encode(&mini::full_answer(thought, answer))?;
-                row.add_answer(answer, self.end_of_answer, &found, |_| false);
+                let (thought, found) =
+                    answer_places(&shown, question, thought.as_deref(), answer, &sample.given);
+                let said = mini::full_answer(thought.as_deref(), answer);
+                row.add_answer(tokenizer.encode(&said)?, self.end_of_answer, &found, |i| {
+                    sample.given.iter().any(|range| range.contains(&i))
+                });
+                next = more_turns
+                    .next()
+                    .map(|turn| (&turn.question, &turn.thought, &turn.answer));
+                if let Some((question, ..)) = next {
+                    row.text
+                        .extend(tokenizer.encode(&mini::next_turn(question))?);
+                }
             }
             batch.seq = batch.seq.max(row.len());
             rows.push(row);
@@ -335,6 +327,31 @@ impl BatchMaker {
     }
 }
 
+/// What is thought before an answer, lines cited where the pages have them, and where all of it stands.
+fn answer_places(
+    shown: &ShownText,
+    question: &str,
+    thought: Option<&str>,
+    answer: &str,
+    given: &[Range<usize>],
+) -> (Option<String>, AnswerPlaces) {
+    let Some(thought) = thought else {
+        let places = if given.is_empty() {
+            AnswerPlaces::without_thought(shown, question, answer)
+        } else {
+            AnswerPlaces {
+                on_pages: shown.foretell(answer),
+                ..AnswerPlaces::default()
+            }
+        };
+        return (None, places);
+    };
+    let Citation { text, places } =
+        Citation::of(shown, thought).unwrap_or_else(|| Citation::uncited(thought));
+    let places = AnswerPlaces::with_thought(&places, question, &text, answer);
+    (Some(text), places)
+}
+
 /// Factor and summand that make the value of each channel of that of the first, for a grey pixel.
 fn channels(config: &PreprocessorConfig) -> [[f32; 2]; 3] {
     let (mean, std) = (config.image_mean, config.image_std);
@@ -370,7 +387,9 @@ mod tests {
     use super::{BatchMaker, CELLS_PER_TOKEN, PageShape};
     use glyph_model::prompt::{Message, Part, Role};
 
+    use crate::cite::Citation;
     use crate::data::{Document, Family, Generator, PageGrid, Reading, Split, Task};
+    use crate::locate::{Cell, ShownText};
     use crate::mini;
 
     /// Cells read back from a batch of one row, line by line.
@@ -441,21 +460,33 @@ mod tests {
                     text: text.to_owned(),
                 }],
             };
+            let mut shown = ShownText::default();
+            for (line, text) in sample.text.lines().enumerate() {
+                shown.push_line(0, line, text, |column| Cell {
+                    token: 0,
+                    cell: column,
+                });
+            }
+            let cited = |thought: &Option<String>| {
+                let quotation = thought.as_deref().unwrap();
+                Citation::of(&shown, quotation).map_or(quotation.to_owned(), |cited| cited.text)
+            };
+            let thought = cited(&sample.thought);
             let mut messages = vec![
                 Message::pages_and_question(1, &sample.question),
                 turn(
                     Role::Assistant,
-                    &mini::full_answer(sample.thought.as_deref(), &sample.answer),
+                    &mini::full_answer(Some(&thought), &sample.answer),
                 ),
             ];
             let full_len = |thought: &str, answer: &str| thought.len() + answer.len() + 3;
-            let mut n_answers = full_len(sample.thought.as_deref().unwrap(), &sample.answer);
+            let mut n_answers = full_len(&thought, &sample.answer);
             for more in &sample.more_turns {
                 messages.push(turn(Role::User, &more.question));
-                let thought = more.thought.as_deref().unwrap();
-                let said = mini::full_answer(Some(thought), &more.answer);
+                let thought = cited(&more.thought);
+                let said = mini::full_answer(Some(&thought), &more.answer);
                 messages.push(turn(Role::Assistant, &said));
-                n_answers += full_len(thought, &more.answer);
+                n_answers += full_len(&thought, &more.answer);
             }
             most = most.max(sample.more_turns.len());
             // The template asks for one more answer behind the last.
@@ -501,7 +532,7 @@ mod tests {
                 .collect();
             let batch = BatchMaker::new(shape).unwrap().batch(&samples).unwrap();
             assert!(batch.pointers.len() > 8, "{task:?}");
-            let mut n_copied = 0;
+            let (mut n_copied, mut n_labels, mut n_shown) = (0, 0, 0);
             for pointed in &batch.pointers {
                 let place = pointed.asking / batch.seq * batch.seq + pointed.token;
                 let target = batch
@@ -518,10 +549,20 @@ mod tests {
                 };
                 let feature = batch.feature_index[place].unwrap();
                 let shown = batch.cells[feature * CELLS_PER_TOKEN + cell];
-                assert_eq!(shown + 32, target.id, "{task:?}");
+                // Labels name the place of something else.
+                n_labels += usize::from(shown + 32 != target.id);
+                n_shown += 1;
             }
             let is_copied = matches!(task.family(), Family::Lookup | Family::Echo);
             assert_eq!(n_copied > 0, is_copied, "{task:?}");
+            if task.family() == Family::Lookup {
+                assert!(
+                    n_labels > 0 && n_labels * 6 < n_shown,
+                    "{n_labels} of {n_shown}"
+                );
+            } else {
+                assert_eq!(n_labels, 0, "{task:?}");
+            }
         }
     }
 }

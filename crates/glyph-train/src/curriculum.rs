@@ -62,7 +62,7 @@ pub const STAGES: [Stage; 6] = [
     stage("read 24×4", (24, 4), Level::Read, 0.6, 0.75),
     stage("find 24×4", (24, 4), Level::Find, 0.7, 0.75),
     stage("find 40×8", (40, 8), Level::Find, 0.75, 0.80),
-    stage("all tasks", (40, 8), Level::All, 0.75, 2.0),
+    stage("all tasks", (40, 8), Level::All, 0.85, 2.0),
 ];
 
 /// The first stage whose pages have room for needles and look-ups.
@@ -96,11 +96,15 @@ pub fn plan(stage_index: usize, line_px: usize, rng: &mut ChaCha8Rng) -> BatchPl
             rng,
             match stage.level {
                 Level::Letters | Level::Read => &[Family::Excerpts],
+                // Look-ups are learnt last: any line of the document could be the one.
                 Level::All => &[
                     Family::Excerpts,
-                    Family::Echo,
                     Family::Needle,
                     Family::Needle,
+                    Family::Needle,
+                    Family::Lookup,
+                    Family::Lookup,
+                    Family::Lookup,
                     Family::Lookup,
                     Family::Lookup,
                 ],
@@ -130,7 +134,7 @@ pub fn plan(stage_index: usize, line_px: usize, rng: &mut ChaCha8Rng) -> BatchPl
     };
     let n_pages = match (stage.level, family) {
         (Level::All, Family::Needle) => *pick(rng, &[1, 1, 1, 2, 3, 4, 6, 8]),
-        (Level::All, Family::Lookup | Family::Excerpts) => *pick(rng, &[1, 1, 1, 1, 2, 3, 4]),
+        (Level::All, Family::Lookup | Family::Excerpts) => *pick(rng, &[1, 1, 1, 2, 3, 4]),
         _ => 1,
     };
     // The official wording says the same at three times the length.
@@ -167,12 +171,12 @@ pub fn task(plan: &BatchPlan, rng: &mut ChaCha8Rng) -> Task {
         &[
             Reading::Random,
             Reading::Random,
-            Reading::Random,
             Reading::Salad,
             Reading::Prose,
             Reading::Prose,
+            Reading::Prose,
             Reading::Code,
-            Reading::Code,
+            Reading::Repeated,
             Reading::Repeated,
             Reading::Repeated,
         ],

@@ -3,6 +3,7 @@
 pub mod batch;
 pub mod bench;
 pub mod checkpoint;
+pub mod cite;
 pub mod curriculum;
 pub mod data;
 pub mod evaluate;

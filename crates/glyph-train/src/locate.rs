@@ -1,6 +1,8 @@
 //! Where an answer stands: which vision token shows each of its characters, and in which cell, or which character of
 //! the question or the thought.
 
+use std::ops::Range;
+
 /// A vision token of the pages, counted from 0, and a cell in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cell {
@@ -12,19 +14,73 @@ pub struct Cell {
 
 /// The characters of all pages in reading order with the cell that shows each; a line's end is shown by none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ShownText(Vec<(char, Option<Cell>)>);
+pub struct ShownText {
+    characters: Vec<(char, Option<Cell>)>,
+    lines: Vec<ShownLine>,
+}
+
+/// A line of a page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShownLine {
+    /// Its page, counted from 0.
+    pub page: usize,
+    /// Its number on the page, counted from 0.
+    pub line: usize,
+    /// Its characters among all, without its end.
+    pub characters: Range<usize>,
+}
 
 impl ShownText {
     /// Adds a line below the others; `cell_of` tells where a column is shown.
-    pub fn push_line(&mut self, line: &str, cell_of: impl Fn(usize) -> Cell) {
-        if !self.0.is_empty() {
-            self.0.push(('\n', None));
+    pub fn push_line(
+        &mut self,
+        page: usize,
+        line: usize,
+        text: &str,
+        cell_of: impl Fn(usize) -> Cell,
+    ) {
+        if !self.characters.is_empty() {
+            self.characters.push(('\n', None));
         }
-        self.0.extend(
-            line.chars()
+        let start = self.characters.len();
+        self.characters.extend(
+            text.chars()
                 .enumerate()
                 .map(|(column, character)| (character, Some(cell_of(column)))),
         );
+        self.lines.push(ShownLine {
+            page,
+            line,
+            characters: start..self.characters.len(),
+        });
+    }
+
+    /// The characters of the first place that shows `text`.
+    pub fn first_place(&self, text: &str) -> Option<Range<usize>> {
+        let text: Vec<char> = text.chars().collect();
+        let start = self.places(&text).next()?;
+        Some(start..start + text.len())
+    }
+
+    /// The lines that some characters stand in.
+    pub fn lines_of(&self, characters: &Range<usize>) -> impl Iterator<Item = ShownLine> {
+        self.lines
+            .iter()
+            .filter(|line| {
+                line.characters.start < characters.end && characters.start < line.characters.end
+            })
+            .cloned()
+    }
+
+    /// The cell that shows a character.
+    pub fn cell(&self, place: usize) -> Option<Cell> {
+        self.characters.get(place)?.1
+    }
+
+    /// What some characters are.
+    pub fn text(&self, characters: Range<usize>) -> String {
+        let shown = self.characters.get(characters).unwrap_or_default();
+        shown.iter().map(|(character, _)| character).collect()
     }
 
     /// Pairs of a character of the answer (counted from 0) and the cell that shows it. Empty when the
@@ -73,7 +129,7 @@ impl ShownText {
     }
 
     fn cells(&self, start: usize, first: usize, n: usize) -> Vec<(usize, Cell)> {
-        let shown = self.0[start..start + n].iter().enumerate();
+        let shown = self.characters[start..start + n].iter().enumerate();
         shown
             .filter_map(|(i, (_, cell))| cell.map(|cell| (first + i, cell)))
             .collect()
@@ -93,7 +149,7 @@ impl ShownText {
                 .zip(wanted)
                 .all(|((shown, _), wanted)| shown == wanted || (*shown == '\n' && *wanted == ' '))
         };
-        let windows = self.0.windows(wanted.len().max(1)).enumerate();
+        let windows = self.characters.windows(wanted.len().max(1)).enumerate();
         windows
             .filter(move |(_, window)| !wanted.is_empty() && matches(window))
             .map(|(place, _)| place)
@@ -112,50 +168,64 @@ pub struct AnswerPlaces {
 }
 
 impl AnswerPlaces {
-    /// Of an answer with what is thought before it, if anything. The pages show a thought from the characters on by
-    /// which it can be found; those before, and what is not on the pages, the question has.
-    pub fn new(shown: &ShownText, question: &str, thought: Option<&str>, answer: &str) -> Self {
-        let Some(thought) = thought else {
-            let on_pages = shown.locate(answer);
-            let asked = question.rfind(answer).filter(|_| on_pages.is_empty());
-            return Self {
-                on_pages,
-                in_thought: Vec::new(),
-                in_question: asked.map_or_else(Vec::new, |start| {
-                    (0..answer.len()).map(|i| (i, start + i)).collect()
-                }),
-            };
-        };
-        let on_pages = shown.locate(thought);
-        let copied = if on_pages.is_empty() {
-            thought.len()
+    /// Of an answer without a thought: on the pages, or else in the question.
+    pub fn without_thought(shown: &ShownText, question: &str, answer: &str) -> Self {
+        let on_pages = shown.locate(answer);
+        let in_question = if on_pages.is_empty() {
+            copied(question, answer).collect()
         } else {
-            NEEDED_TO_FIND
+            Vec::new()
         };
-        let (asked, key) = (question.to_ascii_lowercase(), thought.to_ascii_lowercase());
-        let key_place = (NEEDED_TO_FIND..=key.len())
-            .rev()
-            .filter_map(|n| key.get(..n))
-            .find_map(|key| Some((asked.rfind(key)?, key.len())));
-        let in_question: Vec<(usize, usize)> = key_place
-            .map(|(place, n)| (0..n.min(copied)).map(|i| (1 + i, place + i)).collect())
-            .unwrap_or_default();
-        let on_pages = on_pages
-            .into_iter()
-            .filter(|(i, _)| *i >= in_question.len())
-            // Each tag is one token.
-            .map(|(i, cell)| (1 + i, cell));
-        let start = thought.rfind(answer);
         Self {
-            on_pages: on_pages.collect(),
+            on_pages,
             in_question,
-            in_thought: start.map_or_else(Vec::new, |start| {
-                (0..answer.len())
-                    .map(|i| (thought.len() + 2 + i, 1 + start + i))
-                    .collect()
-            }),
+            in_thought: Vec::new(),
         }
     }
+
+    /// Of an answer behind a thought, which has its characters from the pages if any of them, and else from the question.
+    pub fn with_thought(
+        places: &[(usize, Cell)],
+        question: &str,
+        thought: &str,
+        answer: &str,
+    ) -> Self {
+        // Each tag is one token.
+        let behind_tag = |i: usize| 1 + i;
+        let on_pages = places
+            .iter()
+            .map(|(i, cell)| (behind_tag(*i), *cell))
+            .collect();
+        let in_question = if places.is_empty() {
+            let asked = question.to_ascii_lowercase();
+            copied(&asked, &thought.to_ascii_lowercase())
+                .map(|(i, place)| (behind_tag(i), place))
+                .collect()
+        } else {
+            Vec::new()
+        };
+        let mut in_thought = Vec::new();
+        let mut begin = thought.len() + 2;
+        for value in answer.split(VALUE_SEPARATOR) {
+            in_thought
+                .extend(copied(thought, value).map(|(i, place)| (begin + i, behind_tag(place))));
+            begin += value.len() + VALUE_SEPARATOR.len();
+        }
+        Self {
+            on_pages,
+            in_question,
+            in_thought,
+        }
+    }
+}
+
+/// Pairs of a character of `text` and the same one in the last place where `source` has it.
+fn copied(source: &str, text: &str) -> impl Iterator<Item = (usize, usize)> {
+    let start = source.rfind(text);
+    let n = text.len();
+    start
+        .into_iter()
+        .flat_map(move |start| (0..n).map(move |i| (i, start + i)))
 }
 
 /// Shorter stretches of a question are on the pages by chance.
@@ -164,6 +234,7 @@ const LEAST_FORETOLD: usize = 4;
 const NEEDED_TO_FIND: usize = 2;
 
 /// What stands between several values of an answer.
+const VALUE_SEPARATOR: &str = ", ";
 const SEPARATOR: [char; 2] = [',', ' '];
 
 fn separators(answer: &[char]) -> impl Iterator<Item = usize> {
@@ -181,7 +252,7 @@ mod tests {
     fn shown() -> ShownText {
         let mut shown = ShownText::default();
         for (first, line) in [(0, "one two"), (10, "six one ten")] {
-            shown.push_line(line, |column| Cell {
+            shown.push_line(0, first, line, |column| Cell {
                 token: first + column / 4,
                 cell: column % 4,
             });

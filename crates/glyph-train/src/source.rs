@@ -93,10 +93,13 @@ impl Recipe {
     }
 }
 
+/// By how many characters a thought that cites whole lines is longer than one that quotes, about.
+const CITED: usize = 40;
+
 /// About how many tokens questions and answers take.
 fn text_positions(sample: &Sample) -> usize {
     let turn = |question: &str, thought: &Option<String>, answer: &str| {
-        question.len() + thought.as_ref().map_or(0, String::len) + answer.len()
+        question.len() + thought.as_ref().map_or(0, |thought| thought.len() + CITED) + answer.len()
     };
     let more = sample.more_turns.iter().map(
         |Turn {

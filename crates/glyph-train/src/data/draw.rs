@@ -22,6 +22,11 @@ impl Draw {
         Self { rng, split }
     }
 
+    /// Whether this is material to learn from, and not to be measured by.
+    pub(crate) fn learns(&self) -> bool {
+        self.split == Split::Train
+    }
+
     /// A number in `0..count`, and 0 when `count` is 0.
     pub(crate) fn below(&mut self, count: usize) -> usize {
         if count == 0 {

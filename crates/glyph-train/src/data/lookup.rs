@@ -16,6 +16,10 @@ const NOT_TOLD: usize = 3;
 /// How often an entry is made again until its key is a new one.
 const NEW_KEY_TRIES: usize = 20;
 
+/// How many of the documents to learn from are full of keys that share a word with the one asked for, in percent. Those
+/// to be measured by have one to three such keys.
+const FULL_OF_LOOK_ALIKES: usize = 50;
+
 /// What kind of document the value stands in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Document {
@@ -165,7 +169,9 @@ pub(crate) fn generate(
         _ if draw.chance(20) => 15,
         _ => 0,
     };
-    writer.fill(draw, &style, room, prose_share);
+    let look_alike =
+        (draw.learns() && draw.chance(FULL_OF_LOOK_ALIKES)).then_some((topic, asked_key));
+    writer.fill(draw, &style, room, prose_share, look_alike);
 
     let question = any_question(draw, &fact)?;
     let Writer {
@@ -260,7 +266,15 @@ impl Writer {
         fits
     }
 
-    fn fill(&mut self, draw: &mut Draw, style: &Style, room: Room, prose_share: usize) {
+    /// Fills the pages with prose and other entries, every second one of them like `look_alike` if there is one.
+    fn fill(
+        &mut self,
+        draw: &mut Draw,
+        style: &Style,
+        room: Room,
+        prose_share: usize,
+        look_alike: Option<(Topic, Key)>,
+    ) {
         let Self { filler, keys, told } = self;
         filler.fill(|| {
             if draw.chance(prose_share) {
@@ -272,8 +286,12 @@ impl Writer {
                 Topic::Person
             };
             let new = (0..NEW_KEY_TRIES).find_map(|_| {
+                let (topic, similar) = match look_alike {
+                    Some((topic, asked)) if draw.chance(50) => (topic, Some(asked)),
+                    _ => (topic, None),
+                };
                 style
-                    .fitting_entry(draw, topic, None, room)
+                    .fitting_entry(draw, topic, similar, room)
                     .filter(|other| !keys.contains(&other.key))
             });
             match new {

@@ -1,0 +1,107 @@
+//! What the model thinks before it answers a question about the pages: the lines that tell it, each behind its page and
+//! its number on the page, `2.5 Invoice number: 83-2210`. Once it has said where it looks, every further character
+//! has a place of its own there. A quotation without it must be followed by what stands in it, and words such as
+//! `is kept in room` or `: ` stand in many lines.
+
+use crate::locate::{Cell, ShownText};
+
+/// A thought with the cells that show its characters.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Citation {
+    /// What is thought.
+    pub text: String,
+    /// Pairs of a character of it (counted from 0) and its cell; a label's is where what is cited starts.
+    pub places: Vec<(usize, Cell)>,
+}
+
+/// What stands between two quotations.
+const SEPARATOR: &str = ", ";
+
+impl Citation {
+    /// A thought about what the pages do not have.
+    pub fn uncited(thought: &str) -> Self {
+        Self {
+            text: thought.to_owned(),
+            places: Vec::new(),
+        }
+    }
+
+    /// The lines that show a quotation, or several quotations one behind the other; none when they are not there.
+    pub fn of(shown: &ShownText, quotation: &str) -> Option<Self> {
+        let quotations = match shown.first_place(quotation) {
+            Some(place) => vec![place],
+            None => quotation
+                .split(SEPARATOR)
+                .map(|part| shown.first_place(part))
+                .collect::<Option<Vec<_>>>()?,
+        };
+        let mut citation = Self::default();
+        for characters in quotations {
+            for line in shown.lines_of(&characters) {
+                if !citation.text.is_empty() {
+                    citation.text.push('\n');
+                }
+                let label = format!("{}.{} ", line.page + 1, line.line + 1);
+                let first = characters.start.max(line.characters.start);
+                let begin = citation.text.len();
+                let behind_label = begin + label.len();
+                let cell_of = |place: usize| shown.cell(place);
+                citation
+                    .places
+                    .extend((begin..behind_label).filter_map(|i| Some((i, cell_of(first)?))));
+                citation.places.extend(
+                    line.characters
+                        .clone()
+                        .enumerate()
+                        .filter_map(|(i, place)| Some((behind_label + i, cell_of(place)?))),
+                );
+                citation.text.push_str(&label);
+                citation.text.push_str(&shown.text(line.characters));
+            }
+        }
+        Some(citation)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Citation;
+    use crate::locate::{Cell, ShownText};
+
+    fn shown() -> ShownText {
+        let mut shown = ShownText::default();
+        let lines = [(0, 0, "Total: 3"), (0, 1, "The net is"), (1, 0, "blue.")];
+        for (i, (page, line, text)) in lines.into_iter().enumerate() {
+            shown.push_line(page, line, text, |column| Cell {
+                token: 10 * i + column / 4,
+                cell: column % 4,
+            });
+        }
+        shown
+    }
+
+    #[test]
+    fn whole_lines_are_cited_behind_page_and_line() {
+        let one = Citation::of(&shown(), "Total: 3").unwrap();
+        assert_eq!(one.text, "1.1 Total: 3");
+        let two = Citation::of(&shown(), "net is blue").unwrap();
+        assert_eq!(two.text, "1.2 The net is\n2.1 blue.");
+        let several = Citation::of(&shown(), "blue, net is").unwrap();
+        assert_eq!(several.text, "2.1 blue.\n1.2 The net is");
+        assert_eq!(Citation::of(&shown(), "gross"), None);
+    }
+
+    #[test]
+    fn characters_point_at_their_cells_and_labels_at_what_is_cited() {
+        let cited = Citation::of(&shown(), "net is blue").unwrap();
+        let cell_at = |i: usize| {
+            let place = cited.places.iter().find(|(place, _)| *place == i);
+            place.map(|(_, Cell { token, cell })| (*token, *cell))
+        };
+        assert_eq!(cell_at(0), Some((11, 0)), "the label: where `net` starts");
+        assert_eq!(cell_at(4), Some((10, 0)), "the T of `The`");
+        assert_eq!(cell_at(14), None, "the line's end");
+        assert_eq!(cell_at(15), Some((20, 0)), "the second label");
+        assert_eq!(cell_at(19), Some((20, 0)), "the b of `blue`");
+    }
+}
