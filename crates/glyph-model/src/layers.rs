@@ -56,7 +56,7 @@ pub(crate) fn linear<const D: usize>(
 pub(crate) fn silu_product<const D: usize>(gate: Tensor<D>, up: Tensor<D>) -> Tensor<D> {
     if cpu::has_values(&gate) {
         let dims = gate.dims();
-        let mut values = cpu::values(gate);
+        let mut values = cpu::values(gate).into_vec();
         cpu::silu_product(&mut values, &cpu::values(up));
         return cpu::tensor(values, dims);
     }
@@ -67,7 +67,7 @@ pub(crate) fn silu_product<const D: usize>(gate: Tensor<D>, up: Tensor<D>) -> Te
 pub(crate) fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     if cpu::has_values(&x) {
         let dims = x.dims();
-        let mut values = cpu::values(x);
+        let mut values = cpu::values(x).into_vec();
         cpu::gelu(&mut values);
         return cpu::tensor(values, dims);
     }
@@ -119,7 +119,7 @@ impl Linear {
                 let weight = self.weight.val();
                 let d_in = weight.dims()[1];
                 let x: Tensor<2> = cpu::tensor(x.to_vec(), [x.len() / d_in.max(1), d_in]);
-                cpu::values(linear(x, weight, bias))
+                cpu::values(linear(x, weight, bias)).into_vec()
             }
         }
     }
@@ -219,10 +219,9 @@ impl RmsNorm {
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         if cpu::has_values(&x) {
             let dims = x.dims();
-            let mut values = cpu::values(x);
             let weight = cpu::values(self.weight.val());
-            cpu::rms_norm(&mut values, &weight, self.eps as f32);
-            return cpu::tensor(values, dims);
+            let normed = cpu::rms_norm(&cpu::values(x), &weight, self.eps as f32);
+            return cpu::tensor(normed, dims);
         }
         let dtype = x.dtype();
         let x = x.cast(FloatDType::F32);
@@ -256,7 +255,7 @@ impl LayerNorm {
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         if cpu::has_values(&x) {
             let dims = x.dims();
-            let mut values = cpu::values(x);
+            let mut values = cpu::values(x).into_vec();
             let (weight, bias) = (self.weight.val(), self.bias.val());
             let eps = self.eps as f32;
             cpu::layer_norm(&mut values, &cpu::values(weight), &cpu::values(bias), eps);

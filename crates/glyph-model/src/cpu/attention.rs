@@ -98,7 +98,10 @@ fn attend_heads<const N: usize>(q: &[f32], seen: Seen<'_>, first_head: usize, ou
     let (kv, layer) = (seen.kv, seen.layer);
     let head_dim = kv.head_dim();
     let scale = (head_dim as f32).sqrt().recip();
-    let queries: Vec<f32> = q[..N * head_dim].iter().map(|value| value * scale).collect();
+    let queries: Vec<f32> = q[..N * head_dim]
+        .iter()
+        .map(|value| value * scale)
+        .collect();
     let n_keys = seen.n_before + 1;
     let stride = n_keys.next_multiple_of(STRIP);
     let mut scores = vec![0.0; N * stride];
@@ -118,7 +121,9 @@ fn attend_heads<const N: usize>(q: &[f32], seen: Seen<'_>, first_head: usize, ou
         strips: std::array::from_fn(|n| kv.values(layer, first_head + n, n_keys)),
         out: parts_mut(&mut attended, width),
     });
-    let heads = out.chunks_exact_mut(head_dim).zip(attended.chunks_exact(width));
+    let heads = out
+        .chunks_exact_mut(head_dim)
+        .zip(attended.chunks_exact(width));
     for ((out, attended), sum) in heads.zip(sums) {
         let values = out.iter_mut().zip(attended);
         values.for_each(|(out, value)| *out = value / sum);

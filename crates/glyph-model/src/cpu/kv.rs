@@ -103,7 +103,13 @@ impl HostKv {
         for (to, from) in self.layers.iter_mut().zip(&other.layers) {
             copy_starts(&mut to.keys, own_keys, &from.keys, other_keys, n_keys);
             let n_values = len * STRIP;
-            copy_starts(&mut to.values, own_strip, &from.values, other_strip, n_values);
+            copy_starts(
+                &mut to.values,
+                own_strip,
+                &from.values,
+                other_strip,
+                n_values,
+            );
         }
         true
     }
