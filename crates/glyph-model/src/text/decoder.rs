@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use super::attention::LayerKv;
-use super::kv_cache::{KvCache, KvRows};
+use super::kv_cache::{KvCache, KvRows, KvShape};
 use super::layer::DecoderLayer;
 use super::rotary::MultimodalRotary;
 use crate::config::TextConfig;
@@ -39,6 +39,12 @@ impl TextDecoder {
             norm: RmsNorm::new(config.hidden_size, config.rms_norm_eps, device),
             rotary: MultimodalRotary::new(config),
         }
+    }
+
+    fn kv_shape(&self) -> KvShape {
+        let heads = self.layers.first().map(|layer| layer.self_attn.kv_heads());
+        let [n_heads, head_dim] = heads.unwrap_or_default();
+        [self.layers.len(), n_heads, head_dim]
     }
 
     /// Has the weights that are loaded lie as this machine's cores read them.
@@ -94,7 +100,7 @@ impl TextDecoder {
     /// # Errors
     /// [`ContextOverflow`](crate::ModelError::ContextOverflow) when a cache is full,
     /// [`Parameter`](crate::ModelError::Parameter) for another number of caches than rows, and for caches of another
-    /// device; the caches are then as they were.
+    /// model or device; the caches are then as they were.
     pub fn forward_cached(
         &self,
         mut x: Tensor<3>,
@@ -110,11 +116,12 @@ impl TextDecoder {
             });
         }
         let is_on_host = cpu::has_values(&x);
-        if caches.iter().any(|cache| cache.is_on_host() != is_on_host) {
+        let shape = self.kv_shape();
+        if let Some(other) = caches.iter().find(|cache| !cache.is_for(shape, is_on_host)) {
             return Err(ModelError::Parameter {
                 name: "caches",
-                value: format!("made for another device or type than {:?}", x.dtype()),
-                reason: "must be made for the device and the type of the model",
+                value: format!("one of {} positions", other.capacity()),
+                reason: "must be made for this model, its type of values and its device",
             });
         }
         caches.iter().try_for_each(|cache| cache.reserve(n_new))?;

@@ -14,9 +14,13 @@ use crate::error::{ModelError, Result};
 #[derive(Debug)]
 pub struct KvCache {
     store: Store,
+    shape: KvShape,
     len: usize,
     capacity: usize,
 }
+
+/// Layers, heads of keys and values, channels of a head.
+pub(super) type KvShape = [usize; 3];
 
 /// Where keys and values are: in the memory that this machine's kernels read, or on a device.
 #[derive(Debug)]
@@ -53,16 +57,16 @@ impl KvPrefix {
 impl KvCache {
     /// Room for a sequence of `capacity` positions.
     pub fn new(config: &TextConfig, capacity: usize, dtype: DType, device: &Device) -> Self {
-        let (n_layers, n_heads) = (config.num_hidden_layers, config.num_key_value_heads());
-        let head_dim = config.head_dim();
+        let (n_heads, head_dim) = (config.num_key_value_heads(), config.head_dim());
+        let shape = [config.num_hidden_layers, n_heads, head_dim];
         let store = if cpu::is_here(device) && dtype == DType::F32 {
-            Store::Host(HostKv::new(n_layers, n_heads, head_dim, capacity))
+            Store::Host(HostKv::new(shape, capacity))
         } else {
-            let shape = [n_layers, n_heads, head_dim];
             Store::Device(KvTensors::new(shape, capacity, dtype, device))
         };
         Self {
             store,
+            shape,
             len: 0,
             capacity,
         }
@@ -168,9 +172,9 @@ impl KvCache {
         self.len += n_new;
     }
 
-    /// Whether [`cpu`]'s kernels read it.
-    pub(super) fn is_on_host(&self) -> bool {
-        matches!(self.store, Store::Host(_))
+    /// Whether it can be read by a model of that shape, whose values [`cpu`]'s kernels work on, or not.
+    pub(super) fn is_for(&self, shape: KvShape, is_on_host: bool) -> bool {
+        self.shape == shape && matches!(self.store, Store::Host(_)) == is_on_host
     }
 }
 

@@ -4,6 +4,8 @@ use std::ops::Range;
 
 use burn::tensor::{DType, Device, Tensor};
 
+use super::kv_cache::KvShape;
+
 /// A pair of buffers per layer.
 #[derive(Debug)]
 pub(super) struct KvTensors {
@@ -24,9 +26,9 @@ struct LayerCache {
 pub(super) type KvTensorsPrefix = Vec<(Tensor<4>, Tensor<4>)>;
 
 impl KvTensors {
-    /// Room for `capacity` positions of `[layers, kv_heads, head_dim]`.
+    /// Room for `capacity` positions.
     pub fn new(
-        [n_layers, heads, head_dim]: [usize; 3],
+        [n_layers, heads, head_dim]: KvShape,
         capacity: usize,
         dtype: DType,
         device: &Device,
