@@ -273,6 +273,7 @@ mod tests {
             let v = self.part(&self.v, kv_heads, &range);
             let [width, kv_width] = [heads, kv_heads].map(|n| n * self.shape[2]);
             let (k, v) = (Rows::dense(&k, kv_width), Rows::dense(&v, kv_width));
+            kv.write(0, range.start, v, k);
             kv.write(1, range.start, k, v);
             let mut out = vec![f32::NAN; q.len()];
             let seen = Seen {

@@ -72,19 +72,34 @@ impl<'a> Rows<'a> {
 /// A matrix `[n_inner, n_columns]` cut into strips of columns, each of which lies row by row.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Strips<'a> {
-    pub values: &'a [f32],
-    /// Values from a strip to the next.
-    pub strip_stride: usize,
+    pub memory: StripMemory<'a>,
     /// Rows.
     pub n_inner: usize,
     pub n_columns: usize,
     /// Whether strips are to be fetched ahead of their use.
-    pub is_fetched: bool,
+    pub are_fetched: bool,
 }
 
-impl Strips<'_> {
+/// Where strips are.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum StripMemory<'a> {
+    /// One behind the other.
+    InARow(&'a [f32]),
+    /// Each in memory of its own.
+    Each(&'a [AlignedValues]),
+}
+
+impl<'a> Strips<'a> {
     fn n_strips(&self) -> usize {
         self.n_columns.div_ceil(STRIP)
+    }
+
+    fn strip(&self, strip: usize) -> &'a [f32] {
+        let len = self.n_inner * STRIP;
+        match self.memory {
+            StripMemory::InARow(values) => &values[strip * len..(strip + 1) * len],
+            StripMemory::Each(strips) => &strips[strip][..len],
+        }
     }
 }
 
@@ -143,8 +158,8 @@ impl Product<'_> {
                 let rows = tile.min(self.n_rows - first);
                 // Weights come from memory, and the next strips are fetched while the last rows are multiplied.
                 let is_last = first + rows == self.n_rows && strip + n < n_strips;
-                let ahead = match self.strips.is_fetched && is_last {
-                    true => n * self.strips.strip_stride,
+                let ahead = match self.strips.are_fetched && is_last {
+                    true => n * self.strips.n_inner * STRIP,
                     false => 0,
                 };
                 match (rows, n) {
@@ -179,9 +194,7 @@ impl Product<'_> {
         let n_inner = self.strips.n_inner;
         let rows: [&[f32]; ROWS] =
             std::array::from_fn(|row| &self.rows.row(first_row + row)[..n_inner]);
-        let strips: [&[f32]; N] = std::array::from_fn(|n| {
-            &self.strips.values[(first_strip + n) * self.strips.strip_stride..]
-        });
+        let strips: [&[f32]; N] = std::array::from_fn(|n| self.strips.strip(first_strip + n));
         let mut sums = [[[simd.splat_f32s(0.0); VECTORS]; N]; ROWS];
         for inner in 0..n_inner {
             let start = inner * STRIP;
@@ -253,10 +266,7 @@ impl<const N: usize> OwnProducts<'_, N> {
         let n_inner = self.strips[0].n_inner;
         let rows: [&[f32]; N] = std::array::from_fn(|n| &self.rows[n][..n_inner]);
         for strip in 0..self.strips[0].n_strips() {
-            let strips: [&[f32]; N] = std::array::from_fn(|n| {
-                let strips = &self.strips[n];
-                &strips.values[strip * strips.strip_stride..]
-            });
+            let strips: [&[f32]; N] = std::array::from_fn(|n| self.strips[n].strip(strip));
             let mut sums = [[simd.splat_f32s(0.0); VECTORS]; N];
             for inner in 0..n_inner {
                 let start = inner * STRIP;
@@ -417,11 +427,10 @@ impl PackedWeight {
     /// Outputs from `first`, which begins a strip.
     fn strips(&self, first: usize, n_columns: usize) -> Strips<'_> {
         Strips {
-            values: &self.values[first * self.d_in..],
-            strip_stride: STRIP * self.d_in,
+            memory: StripMemory::InARow(&self.values[first * self.d_in..]),
             n_inner: self.d_in,
             n_columns,
-            is_fetched: true,
+            are_fetched: true,
         }
     }
 }
