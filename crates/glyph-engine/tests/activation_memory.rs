@@ -82,7 +82,8 @@ fn config(group: usize) -> ModelConfig {
 
 const F32_BYTES: u64 = size_of::<f32>() as u64;
 
-/// Holds an estimate against what was measured: never less, and no more than `most_times` as much.
+/// Holds an estimate against what was measured: never less, and no more than `most_times` as much. The plan is one for
+/// all backends and counts copies that the CPU's kernels do not make.
 #[track_caller]
 fn check(what: &str, estimate: u64, measured: u64, most_times: f64) {
     println!(
@@ -123,7 +124,7 @@ fn a_page_takes_what_is_planned_for_it() {
         let page = page(side);
         let measured = peak_bytes(|| encode(&page));
         let estimate = footprint.vision_bytes(side * side);
-        check(&format!("{} patches", side * side), estimate, measured, 1.6);
+        check(&format!("{} patches", side * side), estimate, measured, 2.2);
     }
 }
 
@@ -158,7 +159,7 @@ fn a_prompt_takes_what_is_planned_for_it() {
             });
             let estimate = footprint.decoder_bytes(1, context);
             let what = format!("{context} tokens, groups of {group}");
-            check(&what, estimate, measured, 2.5);
+            check(&what, estimate, measured, 4.0);
         }
     }
 }

@@ -4,12 +4,13 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use super::attention::LayerKv;
-use super::kv_cache::KvCache;
+use super::kv_cache::{KvCache, KvRows, KvShape};
 use super::layer::DecoderLayer;
 use super::rotary::MultimodalRotary;
 use crate::config::TextConfig;
+use crate::cpu;
 use crate::error::{ModelError, Result};
-use crate::layers::{Embedding, RmsNorm};
+use crate::layers::{Embedding, Linear, RmsNorm};
 
 /// `model.language_model` of the checkpoint.
 #[derive(Module, Debug)]
@@ -38,6 +39,32 @@ impl TextDecoder {
             norm: RmsNorm::new(config.hidden_size, config.rms_norm_eps, device),
             rotary: MultimodalRotary::new(config),
         }
+    }
+
+    fn kv_shape(&self) -> KvShape {
+        let heads = self.layers.first().map(|layer| layer.self_attn.kv_heads());
+        let [n_heads, head_dim] = heads.unwrap_or_default();
+        [self.layers.len(), n_heads, head_dim]
+    }
+
+    /// Has the weights that are loaded lie as this machine's cores read them.
+    pub(crate) fn pack(&mut self) {
+        self.embed_tokens.pack();
+        self.linears().for_each(Linear::pack);
+    }
+
+    fn linears(&mut self) -> impl Iterator<Item = &mut Linear> {
+        self.layers.iter_mut().flat_map(|layer| {
+            let (attention, mlp) = (&mut layer.self_attn, &mut layer.mlp);
+            [
+                &mut attention.q_proj,
+                &mut attention.k_proj,
+                &mut attention.v_proj,
+                &mut attention.o_proj,
+                &mut mlp.gate_up_proj,
+                &mut mlp.down_proj,
+            ]
+        })
     }
 
     /// Whole sequences at once, without a cache; rows may be padded at their end.
@@ -72,8 +99,8 @@ impl TextDecoder {
     ///
     /// # Errors
     /// [`ContextOverflow`](crate::ModelError::ContextOverflow) when a cache is full,
-    /// [`Parameter`](crate::ModelError::Parameter) for another number of caches than rows; the caches are then as
-    /// they were.
+    /// [`Parameter`](crate::ModelError::Parameter) for another number of caches than rows, and for caches of another
+    /// model or device; the caches are then as they were.
     pub fn forward_cached(
         &self,
         mut x: Tensor<3>,
@@ -88,11 +115,21 @@ impl TextDecoder {
                 reason: "must be one for each row, and at least one",
             });
         }
+        let is_on_host = cpu::has_values(&x);
+        let shape = self.kv_shape();
+        if let Some(other) = caches.iter().find(|cache| !cache.is_for(shape, is_on_host)) {
+            return Err(ModelError::Parameter {
+                name: "caches",
+                value: format!("one of {} positions", other.capacity()),
+                reason: "must be made for this model, its type of values and its device",
+            });
+        }
         caches.iter().try_for_each(|cache| cache.reserve(n_new))?;
         let rotary = self.rotary.tables(positions, [rows, n_new], &x.device());
+        let mut rows = KvRows::new(caches, is_on_host);
         for (layer, module) in self.layers.iter().enumerate() {
-            let caches = &mut *caches;
-            x = module.forward(x, &rotary, Some(LayerKv { caches, layer }));
+            let rows = &mut rows;
+            x = module.forward(x, &rotary, Some(LayerKv { rows, layer }));
         }
         caches.iter_mut().for_each(|cache| cache.advance(n_new));
         Ok(self.norm.forward(x))

@@ -1,12 +1,12 @@
 //! One transformer block of the vision tower.
 
 use burn::module::Module;
-use burn::tensor::activation::silu;
 use burn::tensor::{Device, Tensor};
 
 use crate::attention::attend;
 use crate::config::VisionConfig;
-use crate::layers::{Linear, RmsNorm};
+use crate::cpu::{self, HostKv, Rows, Seen};
+use crate::layers::{Linear, RmsNorm, silu_product};
 use crate::rotary::Rotary;
 
 /// `x += attn(norm1 x); x += mlp(norm2 x)`.
@@ -61,6 +61,9 @@ impl Attention {
         let [images, patches, d] = x.dims();
         let head_dim = d / self.n_heads;
         let heads = [images, patches, self.n_heads, head_dim];
+        if cpu::has_values(&x) {
+            return self.forward_here(x, rotary);
+        }
         let qkv = self.qkv.forward(x);
         let part = |n: usize| qkv.clone().narrow(2, n * d, d).reshape(heads);
         let q = rotary.apply(part(0)).swap_dims(1, 2);
@@ -69,6 +72,36 @@ impl Attention {
         let y = attend(q, k, v, false);
         self.proj
             .forward(y.swap_dims(1, 2).reshape([images, patches, d]))
+    }
+}
+
+impl Attention {
+    fn forward_here(&self, x: Tensor<3>, rotary: &Rotary) -> Tensor<3> {
+        let [images, patches, d] = x.dims();
+        let mut qkv = self.qkv.forward_here(&cpu::values(x));
+        // Queries and keys stand side by side.
+        rotary.turn(&mut qkv, 2 * self.n_heads, 3 * d);
+        let mut y = vec![0.0; images * patches * d];
+        let mut kv = HostKv::new([1, self.n_heads, d / self.n_heads], patches);
+        let of_images = qkv.chunks_exact(patches * 3 * d);
+        for (qkv, y) in of_images.zip(y.chunks_exact_mut(patches * d)) {
+            let [q, k, v] = [0, 1, 2].map(|n| Rows {
+                values: &qkv[n * d..],
+                width: d,
+                stride: 3 * d,
+            });
+            kv.write(0, 0, k, v);
+            let seen = Seen {
+                kv: &kv,
+                layer: 0,
+                n_before: 0,
+                is_causal: false,
+            };
+            cpu::attend(q, seen, y);
+        }
+        drop(kv);
+        drop(qkv);
+        cpu::tensor(self.proj.forward_here(&y), [images, patches, d])
     }
 }
 
@@ -93,7 +126,8 @@ impl Mlp {
     }
 
     pub(super) fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        let gate = self.gate_proj.forward(x.clone());
         self.down_proj
-            .forward(silu(self.gate_proj.forward(x.clone())) * self.up_proj.forward(x))
+            .forward(silu_product(gate, self.up_proj.forward(x)))
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
-use burn::tensor::{DType, Device, Tensor};
+use burn::tensor::{DType, Tensor};
 
 use super::source::WeightFiles;
 use crate::error::{ModelError, Result};
@@ -69,7 +69,6 @@ pub fn load_some_weights<M: Module>(
         path: Vec::new(),
         n_bytes: 0,
         on_tensor,
-        is_linear: false,
     };
     let module = module.map(&mut loader);
     Ok((
@@ -117,29 +116,11 @@ struct Loader<'a, F, W> {
     path: Vec<String>,
     n_bytes: usize,
     on_tensor: F,
-    /// Whether the module that was entered last is a linear layer.
-    is_linear: bool,
-}
-
-/// What burn calls a [`Linear`](crate::layers::Linear) when it walks through modules.
-const LINEAR: &str = "Struct:Linear";
-
-/// The same matrix with its columns side by side in memory: the CPU's products of a few rows with a transposed weight
-/// would else bring all of it into that order every time.
-#[allow(
-    clippy::disallowed_methods,
-    reason = "on the CPU, of which alone it is called, nothing is waited for"
-)]
-fn turned<const D: usize>(weight: Tensor<D>) -> Tensor<D> {
-    let (device, dtype) = (weight.device(), weight.dtype());
-    let data = weight.swap_dims(0, 1).into_data();
-    Tensor::<D>::from_data(data, (&device, dtype)).swap_dims(0, 1)
 }
 
 impl<F: FnMut(usize), W: Fn(&str) -> bool> ModuleMapper for Loader<'_, F, W> {
-    fn enter_module(&mut self, name: &str, container_type: &str) {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
         self.path.push(name.to_owned());
-        self.is_linear = container_type == LINEAR;
     }
 
     fn exit_module(&mut self, _name: &str, _container_type: &str) {
@@ -158,10 +139,7 @@ impl<F: FnMut(usize), W: Fn(&str) -> bool> ModuleMapper for Loader<'_, F, W> {
         self.n_bytes += data.as_bytes().len();
         (self.on_tensor)(self.n_bytes);
         let device = param.lazy_device();
-        let mut tensor: Tensor<D> = Tensor::from_data(data, (&device, self.dtype));
-        if D == 2 && self.is_linear && device.inner() == Device::flex() {
-            tensor = turned(tensor);
-        }
+        let tensor: Tensor<D> = Tensor::from_data(data, (&device, self.dtype));
         let id = param.id;
         param.transform_for_load(tensor, id)
     }
