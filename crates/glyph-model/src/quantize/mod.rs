@@ -137,8 +137,8 @@ impl Quantization {
 /// Name of the token table.
 pub(crate) const TOKEN_TABLE: &str = "model.language_model.embed_tokens.weight";
 
-/// Bytes of a value of the token table of a quantised model that has an output head of its own: a row of 16 bits is
-/// made wider when it is looked up.
+/// Bytes of a value of the token table of a quantised model that has an output head of its own. It stays in the 16 bits
+/// that it is published in: a row is made wider when it is looked up.
 const TABLE_BYTES: u64 = 2;
 
 /// Bytes of a model's tensors in memory, where a value that is not quantised takes `bytes_per_value`.

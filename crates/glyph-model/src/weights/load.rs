@@ -121,14 +121,10 @@ pub fn load_model(
     Ok((model, report))
 }
 
-/// A type of 16 bits for a table that is stored as `stored` and looked up as `dtype`.
+/// The stored type of a table that is looked up as `dtype`, where it is smaller and the device has it.
 fn narrow(stored: DType, dtype: DType, device: &Device) -> DType {
-    let narrow = match stored {
-        DType::BF16 => DType::BF16,
-        _ => DType::F16,
-    };
-    match device.supports_dtype(narrow) {
-        true => narrow,
+    match stored.size() < dtype.size() && device.supports_dtype(stored) {
+        true => stored,
         false => dtype,
     }
 }
