@@ -58,7 +58,7 @@ impl Footprint {
     }
 
     /// The same with the linear layers of `config` quantised. What a product unpacks on its way is not counted: on a
-    /// CPU 32 MiB at a time, on a GPU by the tile; the headroom is for that.
+    /// CPU 4 MiB at a time, on a GPU by the tile; the headroom is for that.
     pub fn quantized(mut self, config: &ModelConfig, quantization: Option<Quantization>) -> Self {
         self.quantization = quantization;
         let specs = tensor_specs(&Glm4v::new(config, &Device::flex()));

@@ -15,12 +15,25 @@ const RANGE_OF_4: (f32, f32) = (-8.0, 7.0);
 /// better.
 const PEAKS_OF_4: [f32; 7] = [-8.0, -7.0, -7.33, -7.67, -8.33, -8.67, -9.0];
 
-/// Adding this to an f32 and taking it away again leaves the nearest whole number, in any instruction set.
+/// Adding this to an f32 leaves the nearest whole number in its lowest bits, in any instruction set.
 const ROUNDING: f32 = 12_582_912.0;
 
 #[inline(always)]
 fn round(x: f32) -> f32 {
     (x + ROUNDING) - ROUNDING
+}
+
+/// The lowest 8 bits of the nearest whole number.
+#[inline(always)]
+fn whole(x: f32) -> u8 {
+    (x + ROUNDING).to_bits() as u8
+}
+
+/// Within a range; neither end has to be compared with what is not a number.
+#[inline(always)]
+fn within(x: f32, (least, most): (f32, f32)) -> f32 {
+    let x = if x < least { least } else { x };
+    if x > most { most } else { x }
 }
 
 /// The value of an f16, without a call or a branch.
@@ -40,18 +53,24 @@ pub(super) fn quantize(values: &[f32; BLOCK], bits: Bits, packed: &mut [u8]) -> 
         Bits::Eight => {
             let scale = storable(peak.abs() / MOST_OF_8);
             let inverse = inverse(scale);
-            for (byte, x) in packed.iter_mut().zip(values) {
-                *byte = round(x * inverse).clamp(-MOST_OF_8, MOST_OF_8) as i8 as u8;
+            let (packed, _) = packed.as_chunks_mut::<BLOCK>();
+            for packed in packed {
+                for i in 0..BLOCK {
+                    packed[i] = whole(within(values[i] * inverse, (-MOST_OF_8, MOST_OF_8)));
+                }
             }
             scale
         }
         Bits::Four => {
             let scale = best_scale_of_4(values, peak);
             let inverse = inverse(scale);
-            let whole = |x: f32| round(x * inverse).clamp(RANGE_OF_4.0, RANGE_OF_4.1) as i8 as u8;
-            let (pairs, _) = values.as_chunks::<2>();
+            let mut bytes = [0_u8; BLOCK];
+            for i in 0..BLOCK {
+                bytes[i] = whole(within(values[i] * inverse, RANGE_OF_4));
+            }
+            let (pairs, _) = bytes.as_chunks::<2>();
             for (byte, [low, high]) in packed.iter_mut().zip(pairs) {
-                *byte = whole(*low) & 0x0f | whole(*high) << 4;
+                *byte = low & 0x0f | high << 4;
             }
             scale
         }
@@ -91,13 +110,17 @@ pub(super) fn halves(byte: u8) -> (f32, f32) {
 /// The value farthest from 0, with its sign. What is not a number is passed over.
 #[inline(always)]
 fn peak(values: &[f32; BLOCK]) -> f32 {
-    let mut peak = 0.0_f32;
-    for value in values {
-        if value.abs() > peak.abs() {
-            peak = *value;
+    let (mut least, mut most) = ([0.0_f32; 8], [0.0_f32; 8]);
+    let (groups, _) = values.as_chunks::<8>();
+    for group in groups {
+        for i in 0..8 {
+            least[i] = if group[i] < least[i] { group[i] } else { least[i] };
+            most[i] = if group[i] > most[i] { group[i] } else { most[i] };
         }
     }
-    peak
+    let least = least.into_iter().fold(0.0, f32::min);
+    let most = most.into_iter().fold(0.0, f32::max);
+    if most >= -least { most } else { least }
 }
 
 /// The nearest scale that can be stored; values beyond what an f16 scales are cut off.
@@ -126,10 +149,10 @@ fn best_scale_of_4(values: &[f32; BLOCK], peak: f32) -> f16 {
         let mut errors = [0.0_f32; 8];
         let (groups, _) = values.as_chunks::<8>();
         for group in groups {
-            for (error, x) in errors.iter_mut().zip(group) {
-                let q = round(x * inverse).clamp(RANGE_OF_4.0, RANGE_OF_4.1);
-                let off = x - q * step;
-                *error += off * off;
+            for i in 0..8 {
+                let q = round(within(group[i] * inverse, RANGE_OF_4));
+                let off = group[i] - q * step;
+                errors[i] += off * off;
             }
         }
         let error: f32 = errors.iter().sum();

@@ -4,6 +4,7 @@ use burn::tensor::DType;
 use half::{bf16, f16};
 
 use super::block::{decode_scale, quantize, unpack};
+use super::product::vectorised;
 use super::{BLOCK, Bits};
 
 /// `[d_out, d_in]`, row by row, the values of a row packed and its scales apart.
@@ -19,14 +20,10 @@ impl PackedMatrix {
     /// Quantises stored values of a floating-point type, little-endian; `None` for another type, or where a row is no
     /// whole number of blocks or the bytes are not those of the shape.
     pub fn quantize(bytes: &[u8], dtype: DType, shape: [usize; 2], bits: Bits) -> Option<Self> {
-        let read: fn(&[u8], &mut [f32; BLOCK]) = match dtype {
-            DType::F32 => |bytes, block| read_block(bytes, block, f32::from_le_bytes),
-            DType::F16 => {
-                |bytes, block| read_block(bytes, block, |b| f16::from_le_bytes(b).to_f32())
-            }
-            DType::BF16 => {
-                |bytes, block| read_block(bytes, block, |b| bf16::from_le_bytes(b).to_f32())
-            }
+        let read: ReadBlock = match dtype {
+            DType::F32 => |bytes| read_block(bytes, f32::from_le_bytes),
+            DType::F16 => |bytes| read_block(bytes, |b| f16::from_le_bytes(b).to_f32()),
+            DType::BF16 => |bytes| read_block(bytes, |b| bf16::from_le_bytes(b).to_f32()),
             _ => return None,
         };
         let [d_out, d_in] = shape;
@@ -42,14 +39,17 @@ impl PackedMatrix {
         let mut scales = vec![f16::ZERO; n_values / BLOCK];
         let packed_bytes = bits.value_bytes(BLOCK);
         let quantize_row = |(row, packed, scales): (&[u8], &mut [u8], &mut [f16])| {
-            let blocks = row
-                .chunks_exact(block_bytes)
-                .zip(packed.chunks_exact_mut(packed_bytes));
-            for ((stored, packed), scale) in blocks.zip(scales) {
-                let mut block = [0.0; BLOCK];
-                read(stored, &mut block);
-                *scale = quantize(&block, bits, packed);
-            }
+            vectorised(
+                #[inline(always)]
+                || {
+                    let blocks = row
+                        .chunks_exact(block_bytes)
+                        .zip(packed.chunks_exact_mut(packed_bytes));
+                    for ((stored, packed), scale) in blocks.zip(scales) {
+                        *scale = quantize(&read(stored), bits, packed);
+                    }
+                },
+            );
         };
         let row_bytes = d_in * dtype.size();
         for_each_row(
@@ -170,16 +170,17 @@ impl PackedMatrix {
     }
 }
 
+/// Makes a block of stored bytes f32.
+type ReadBlock = fn(&[u8]) -> [f32; BLOCK];
+
 #[inline(always)]
-fn read_block<const N: usize>(
-    bytes: &[u8],
-    block: &mut [f32; BLOCK],
-    read: impl Fn([u8; N]) -> f32,
-) {
+fn read_block<const N: usize>(bytes: &[u8], read: impl Fn([u8; N]) -> f32) -> [f32; BLOCK] {
+    let mut block = [0.0; BLOCK];
     let (values, _) = bytes.as_chunks::<N>();
     for (value, bytes) in block.iter_mut().zip(values) {
         *value = read(*bytes);
     }
+    block
 }
 
 /// Calls `f` with every row's stored bytes, packed bytes and scales, on all cores where there are threads.

@@ -2,6 +2,7 @@
 //! that a token costs the bytes of the packed matrix and no others.
 
 use half::f16;
+use pulp::NullaryFnOnce;
 
 use super::block::{decode_scale, halves};
 use super::{BLOCK, Bits, PackedMatrix};
@@ -62,26 +63,42 @@ fn halves_apart(x: &[f32]) -> Vec<f32> {
     apart
 }
 
-/// Output rows from `first` on, as many as `y` has room for, with the widest vectors that the processor has.
-fn vectorised_rows(matrix: &PackedMatrix, first: usize, x: &[&[[f32; BLOCK]]], y: &mut [f32]) {
+/// Runs a kernel, compiled for the widest vectors that the processor has as far as it is inlined.
+#[inline]
+pub(super) fn vectorised<K: NullaryFnOnce>(kernel: K) -> K::Output {
     #[cfg(target_arch = "x86_64")]
     {
         if let Some(simd) = pulp::x86::V4::try_new() {
-            return simd.vectorize(
-                #[inline(always)]
-                || rows::<true>(matrix, first, x, y),
-            );
+            return simd.vectorize(kernel);
         }
         if let Some(simd) = pulp::x86::V3::try_new() {
-            return simd.vectorize(
-                #[inline(always)]
-                || rows::<true>(matrix, first, x, y),
-            );
+            return simd.vectorize(kernel);
         }
     }
-    // Every 64-bit ARM processor multiplies and adds in one.
-    rows::<{ cfg!(target_arch = "aarch64") }>(matrix, first, x, y);
+    kernel.call()
 }
+
+/// Output rows from `first` on, as many as `y` has room for, with the widest vectors that the processor has.
+fn vectorised_rows(matrix: &PackedMatrix, first: usize, x: &[&[[f32; BLOCK]]], y: &mut [f32]) {
+    // Where there is an instruction for it, multiplying and adding is one; elsewhere that would be a call.
+    if cfg!(target_arch = "aarch64") || has_fused_vectors() {
+        return vectorised(
+            #[inline(always)]
+            || rows::<true>(matrix, first, x, y),
+        );
+    }
+    rows::<false>(matrix, first, x, y);
+}
+
+fn has_fused_vectors() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return pulp::x86::V3::try_new().is_some();
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
+
+// From here on everything is inlined into the functions above, so that it is compiled for their instructions; loops
+// over arrays of a known length become vectors.
 
 #[inline(always)]
 fn rows<const FUSED: bool>(
@@ -91,73 +108,100 @@ fn rows<const FUSED: bool>(
     y: &mut [f32],
 ) {
     for (offset, y) in y.chunks_exact_mut(x.len()).enumerate() {
-        let row = matrix.row(first + offset);
-        let bits = matrix.bits();
-        let (groups, rest) = x.as_chunks::<SHARED>();
-        let (y_groups, y_rest) = y.as_chunks_mut::<SHARED>();
-        for (x, y) in groups.iter().zip(y_groups) {
-            *y = dots::<FUSED, SHARED, 8>(row, bits, x);
-        }
-        for (x, y) in rest.iter().zip(y_rest) {
-            [*y] = dots::<FUSED, 1, BLOCK>(row, bits, &[x]);
-        }
-    }
-}
-
-/// A packed row times `N` rows of x, each summed in `LANES` parts.
-#[inline(always)]
-fn dots<const FUSED: bool, const N: usize, const LANES: usize>(
-    (values, scales): (&[u8], &[f16]),
-    bits: Bits,
-    x: &[&[[f32; BLOCK]]; N],
-) -> [f32; N] {
-    match bits {
-        Bits::Eight => {
-            let (blocks, _) = values.as_chunks::<BLOCK>();
-            sum::<FUSED, N, LANES, BLOCK>(blocks, scales, x, |packed| {
-                let mut whole = [0.0; BLOCK];
-                for (whole, byte) in whole.iter_mut().zip(packed) {
-                    *whole = f32::from(*byte as i8);
-                }
-                whole
-            })
-        }
-        Bits::Four => {
-            let (blocks, _) = values.as_chunks::<{ BLOCK / 2 }>();
-            sum::<FUSED, N, LANES, { BLOCK / 2 }>(blocks, scales, x, |packed| {
-                let mut whole = [0.0; BLOCK];
-                for (i, byte) in packed.iter().enumerate() {
-                    (whole[i], whole[BLOCK / 2 + i]) = halves(*byte);
-                }
-                whole
-            })
+        let (values, scales) = matrix.row(first + offset);
+        match matrix.bits() {
+            Bits::Eight => {
+                let (blocks, _) = values.as_chunks::<BLOCK>();
+                row::<FUSED, Eighths>(blocks, scales, x, y);
+            }
+            Bits::Four => {
+                let (blocks, _) = values.as_chunks::<{ BLOCK / 2 }>();
+                row::<FUSED, Quarters>(blocks, scales, x, y);
+            }
         }
     }
 }
 
+/// How a block's values are packed.
+trait Packed {
+    type Block;
+
+    /// The whole numbers, in the order that rows of x are prepared in.
+    fn unpack(block: &Self::Block) -> [f32; BLOCK];
+}
+
+struct Eighths;
+
+impl Packed for Eighths {
+    type Block = [u8; BLOCK];
+
+    #[inline(always)]
+    fn unpack(block: &Self::Block) -> [f32; BLOCK] {
+        let mut whole = [0.0; BLOCK];
+        for i in 0..BLOCK {
+            whole[i] = f32::from(block[i] as i8);
+        }
+        whole
+    }
+}
+
+struct Quarters;
+
+impl Packed for Quarters {
+    type Block = [u8; BLOCK / 2];
+
+    #[inline(always)]
+    fn unpack(block: &Self::Block) -> [f32; BLOCK] {
+        let mut whole = [0.0; BLOCK];
+        for i in 0..BLOCK / 2 {
+            (whole[i], whole[BLOCK / 2 + i]) = halves(block[i]);
+        }
+        whole
+    }
+}
+
+/// One packed row times all rows of x.
 #[inline(always)]
-fn sum<const FUSED: bool, const N: usize, const LANES: usize, const BYTES: usize>(
-    blocks: &[[u8; BYTES]],
+fn row<const FUSED: bool, P: Packed>(
+    blocks: &[P::Block],
+    scales: &[f16],
+    x: &[&[[f32; BLOCK]]],
+    y: &mut [f32],
+) {
+    let (groups, rest) = x.as_chunks::<SHARED>();
+    let (y_groups, y_rest) = y.as_chunks_mut::<SHARED>();
+    for (x, y) in groups.iter().zip(y_groups) {
+        *y = dots::<FUSED, P, SHARED, 8>(blocks, scales, x);
+    }
+    for (x, y) in rest.iter().zip(y_rest) {
+        [*y] = dots::<FUSED, P, 1, BLOCK>(blocks, scales, &[x]);
+    }
+}
+
+/// The same for `N` rows of x, each summed in `LANES` parts.
+#[inline(always)]
+fn dots<const FUSED: bool, P: Packed, const N: usize, const LANES: usize>(
+    blocks: &[P::Block],
     scales: &[f16],
     x: &[&[[f32; BLOCK]]; N],
-    unpack: impl Fn(&[u8; BYTES]) -> [f32; BLOCK],
 ) -> [f32; N] {
+    let n_blocks = x.iter().fold(blocks.len().min(scales.len()), |n, x| n.min(x.len()));
     let mut sums = [[0.0_f32; LANES]; N];
-    for (i, (packed, scale)) in blocks.iter().zip(scales).enumerate() {
-        let scale = decode_scale(*scale);
-        let weights = unpack(packed).map(|q| q * scale);
-        for (sums, x) in sums.iter_mut().zip(x) {
-            let x = &x[i];
-            let (weights, _) = weights.as_chunks::<LANES>();
-            let (x, _) = x.as_chunks::<LANES>();
-            for (weights, x) in weights.iter().zip(x) {
-                for ((sum, w), x) in sums.iter_mut().zip(weights).zip(x) {
-                    *sum = if FUSED {
-                        w.mul_add(*x, *sum)
-                    } else {
-                        w * x + *sum
-                    };
-                }
+    for block in 0..n_blocks {
+        let scale = decode_scale(scales[block]);
+        let mut weights = P::unpack(&blocks[block]);
+        for weight in &mut weights {
+            *weight *= scale;
+        }
+        for n in 0..N {
+            let x = &x[n][block];
+            for i in 0..BLOCK {
+                let sum = &mut sums[n][i % LANES];
+                *sum = if FUSED {
+                    weights[i].mul_add(x[i], *sum)
+                } else {
+                    weights[i] * x[i] + *sum
+                };
             }
         }
     }

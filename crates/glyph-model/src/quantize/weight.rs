@@ -10,10 +10,10 @@ use super::{BLOCK, Bits, PackedMatrix};
 
 /// From so many rows on the CPU makes the weight f32 again and multiplies by that: its products of many rows are
 /// faster than those of packed rows by more than that costs.
-const DENSE_FROM_ROWS: usize = 48;
+const DENSE_FROM_ROWS: usize = 64;
 
-/// Values of a weight that are f32 at a time on the CPU, 32 MiB of them.
-const DENSE_VALUES: usize = 8 << 20;
+/// Values of a weight that are f32 at a time on the CPU: 4 MiB, which stay in its cache.
+const DENSE_VALUES: usize = 1 << 20;
 
 /// Rows of this many words are read by the widest of the GPU's products of one row and a matrix; others are not read by
 /// them at all.
