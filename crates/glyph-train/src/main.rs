@@ -189,7 +189,7 @@ struct DeviceArgs {
 
 impl DeviceArgs {
     fn open(&self) -> Result<Device> {
-        device::open(&self.device)
+        Ok(device::open(&self.device)?)
     }
 }
 
