@@ -19,6 +19,9 @@ use crate::{output, progress};
 /// The file that says how the weights are quantised.
 const CONFIG: &str = "config.json";
 
+/// Weights that are larger are written as several files.
+const MOST_FILE_BYTES: usize = 4 << 30;
+
 /// The object that `glyph quantize --json` prints.
 #[derive(Debug, Serialize)]
 struct QuantizeReport {
@@ -122,7 +125,8 @@ fn write(args: &QuantizeArgs, files: &ModelFiles, dir: &Path) -> Result<Quantize
     let n_bytes = weights.stored_bytes();
     let bar = progress::bytes_bar(n_bytes, format!("quantising {}", files.name()));
     let on_bytes = |n_bytes: usize| bar.set_position(n_bytes as u64);
-    let written = write_quantized(&weights, &specs, args.quantize, dir, on_bytes);
+    let place = (dir, MOST_FILE_BYTES);
+    let written = write_quantized(&weights, &specs, args.quantize, place, on_bytes);
     let written = written.map_err(|error| match error {
         ModelError::Write { path, reason } => write_error(&path, std::io::Error::other(reason)),
         other => model_error(other),

@@ -109,8 +109,9 @@ fn runs(dir: &Path, checkpoint: &Checkpoint, seed: u64, n_samples: usize) -> Res
     let style = dir.join("render.json");
     if !style.exists() {
         let token = |i: usize| ((i as u64 * 2_654_435_761 + seed) >> 4) as u32 % vocab_size as u32;
-        let run = |n: usize| (0..RANDOM_TOKENS).map(|i| token(n * RANDOM_TOKENS + i));
-        return Ok((0..n_samples).map(|n| Run::Tokens(run(n).collect())).collect());
+        let tokens: Vec<u32> = (0..n_samples * RANDOM_TOKENS).map(token).collect();
+        let runs = tokens.chunks(RANDOM_TOKENS);
+        return Ok(runs.map(|run| Run::Tokens(run.to_vec())).collect());
     }
     let shape = page_shape(&style)?;
     let grid = PageGrid::new(shape.columns, shape.lines);

@@ -48,10 +48,7 @@ impl WeightFiles {
         let problems: Vec<String> = index
             .weight_map
             .iter()
-            .filter(|(name, _)| {
-                let name = canonical(name);
-                weights.info(&name).is_none() && weights.unreadable(&name).is_none()
-            })
+            .filter(|(name, _)| !weights.holds(&canonical(name)))
             .map(|(name, shard)| format!("{name} is not in {shard}, where {INDEX} says it is"))
             .collect();
         match problems.is_empty() {

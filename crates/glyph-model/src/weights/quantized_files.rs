@@ -15,9 +15,6 @@ use super::source::{SCALE, TensorInfo, WeightFiles};
 use crate::error::{ModelError, Result};
 use crate::quantize::{BLOCK, Bits, PackedMatrix, Quantization, Role};
 
-/// Files are cut where the next tensor would make them larger than this.
-const MOST_FILE_BYTES: usize = 4 << 30;
-
 /// What was written.
 #[derive(Debug, Clone)]
 pub struct QuantizedFiles {
@@ -34,7 +31,8 @@ pub struct QuantizedFiles {
 }
 
 /// Writes the tensors of `specs` to `dir`, those that have a [`Role`] quantised, the others as
-/// they are stored: one file, or several with an index. No more than one tensor is in memory at a time.
+/// they are stored: one file, or several with an index, each of at most `most_file_bytes` unless one tensor is larger.
+/// No more than one tensor is in memory at a time.
 ///
 /// `on_bytes` is called with the bytes read so far, for progress.
 ///
@@ -45,7 +43,7 @@ pub fn write_quantized(
     files: &WeightFiles,
     specs: &[(String, Vec<usize>)],
     quantization: Quantization,
-    dir: &Path,
+    (dir, most_file_bytes): (&Path, usize),
     on_bytes: impl Fn(usize),
 ) -> Result<QuantizedFiles> {
     check(files, specs)?;
@@ -85,7 +83,7 @@ pub fn write_quantized(
         }
     }
     let n_bytes = tensors.iter().map(|(_, tensor)| tensor.data_len()).sum();
-    let names = write(tensors, quantization, dir, n_bytes)?;
+    let names = write(in_shards(tensors, most_file_bytes), quantization, dir, n_bytes)?;
     let expected = specs.iter().map(|(name, _)| name.clone()).collect();
     Ok(QuantizedFiles {
         files: names,
@@ -111,17 +109,15 @@ fn check(files: &WeightFiles, specs: &[(String, Vec<usize>)]) -> Result<()> {
     }
 }
 
-fn write(
-    tensors: Vec<(String, Written<'_>)>,
-    quantization: Quantization,
-    dir: &Path,
-    n_bytes: usize,
-) -> Result<Vec<String>> {
-    let mut shards: Vec<Vec<(String, Written<'_>)>> = vec![Vec::new()];
+/// The tensors of one file.
+type Shard<'a> = Vec<(String, Written<'a>)>;
+
+fn in_shards(tensors: Shard<'_>, most_bytes: usize) -> Vec<Shard<'_>> {
+    let mut shards = vec![Vec::new()];
     let mut shard_bytes = 0;
     for (name, tensor) in tensors {
         let len = tensor.data_len();
-        if shard_bytes > 0 && shard_bytes + len > MOST_FILE_BYTES {
+        if shard_bytes > 0 && shard_bytes + len > most_bytes {
             shards.push(Vec::new());
             shard_bytes = 0;
         }
@@ -130,6 +126,15 @@ fn write(
             shard.push((name, tensor));
         }
     }
+    shards
+}
+
+fn write(
+    shards: Vec<Shard<'_>>,
+    quantization: Quantization,
+    dir: &Path,
+    n_bytes: usize,
+) -> Result<Vec<String>> {
     let metadata = HashMap::from([
         ("format".to_owned(), "pt".to_owned()),
         ("quantization".to_owned(), quantization.to_string()),
@@ -146,24 +151,37 @@ fn write(
             weight_map.insert(name.clone(), file.clone());
         }
         let path = dir.join(&file);
-        safetensors::serialize_to_file(shard, Some(metadata.clone()), &path).map_err(|error| {
-            ModelError::Write {
-                path,
-                reason: error.to_string(),
-            }
-        })?;
+        safetensors::serialize_to_file(shard, Some(metadata.clone()), &path)
+            .map_err(|error| write_error(&path, error))?;
+        make_readable(&path).map_err(|error| write_error(&path, error))?;
         names.push(file);
     }
     if n_shards > 1 {
         let index = json!({ "metadata": { "total_size": n_bytes }, "weight_map": weight_map });
         let path = dir.join(INDEX);
-        std::fs::write(&path, format!("{index:#}\n")).map_err(|error| ModelError::Write {
-            path,
-            reason: error.to_string(),
-        })?;
+        std::fs::write(&path, format!("{index:#}\n")).map_err(|e| write_error(&path, e))?;
         names.push(INDEX.to_owned());
     }
     Ok(names)
+}
+
+fn write_error(path: &Path, reason: impl ToString) -> ModelError {
+    ModelError::Write {
+        path: path.to_owned(),
+        reason: reason.to_string(),
+    }
+}
+
+/// Gives a file the permissions of others: the library makes it for its owner alone.
+#[cfg(unix)]
+fn make_readable(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644))
+}
+
+#[cfg(not(unix))]
+fn make_readable(_path: &Path) -> std::io::Result<()> {
+    Ok(())
 }
 
 struct Progress<'a> {

@@ -180,6 +180,15 @@ impl WeightFiles {
         self.tensors.get(name)
     }
 
+    /// Whether they hold a tensor of this name, be it one that cannot be read, or the scales of a quantised matrix.
+    pub(super) fn holds(&self, name: &str) -> bool {
+        let is_scale = name.strip_suffix(SCALE).is_some_and(|matrix| {
+            let info = self.info(matrix);
+            info.is_some_and(|info| info.scales.is_some())
+        });
+        is_scale || self.info(name).is_some() || self.unreadable(name).is_some()
+    }
+
     /// The stored type of a tensor that is there and cannot be read.
     pub(super) fn unreadable(&self, name: &str) -> Option<Dtype> {
         self.unreadable.get(name).copied()

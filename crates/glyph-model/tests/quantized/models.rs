@@ -3,7 +3,7 @@
 use burn::tensor::{DType, Tensor};
 use glyph_model::quantize::{Quantization, Role, quantize_model};
 use glyph_model::text::Positions;
-use glyph_model::weights::{LoadAs, tensor_specs};
+use glyph_model::weights::{LoadAs, WeightFiles, load_model, tensor_specs, write_quantized};
 use glyph_model::{Checkpoint, Glm4v};
 
 use crate::common::{CONFIGS, device, fixture, open};
@@ -62,6 +62,77 @@ fn quantising_while_loading_and_afterwards_is_the_same() {
         );
         assert_eq!(a, b, "{quantization}");
     }
+}
+
+#[test]
+fn what_was_written_loads_as_what_was_quantised_while_loading() {
+    // One file, and more than one matrix can be in.
+    for (config, most_file_bytes) in [("base", usize::MAX), ("mha-sharded", 40 * 1024)] {
+        for quantization in Quantization::ALL {
+            let while_loading = load(config, Some(quantization));
+            let vocab_size = while_loading.settings.config.text_config.vocab_size;
+            let expected = logits(&while_loading.model, vocab_size);
+
+            let from = fixture(config);
+            let folder = tempfile::tempdir().unwrap();
+            for file in std::fs::read_dir(&from).unwrap() {
+                let file = file.unwrap();
+                if !file.file_name().to_string_lossy().contains("safetensors") {
+                    std::fs::copy(file.path(), folder.path().join(file.file_name())).unwrap();
+                }
+            }
+            let files = WeightFiles::open(&from).unwrap();
+            let specs = tensor_specs(&Glm4v::new(&while_loading.settings.config, &device()));
+            let place = (folder.path(), most_file_bytes);
+            let written = write_quantized(&files, &specs, quantization, place, |_| {}).unwrap();
+            assert_eq!(written.files.len() > 1, config == "mha-sharded");
+            let again = WeightFiles::open(folder.path()).unwrap();
+            assert_eq!(again.stored_bytes(), written.n_bytes);
+            assert_eq!(again.quantization(), Some(quantization));
+
+            let loaded = Checkpoint::open(folder.path(), &device(), DType::F32, |_| {}).unwrap();
+            assert_eq!(loaded.quantization, Some(quantization));
+            assert_eq!(logits(&loaded.model, vocab_size), expected, "{config} {quantization}");
+        }
+    }
+}
+
+#[test]
+fn a_quantised_checkpoint_is_named_where_it_does_not_fit() {
+    let from = fixture("base");
+    let folder = tempfile::tempdir().unwrap();
+    let files = WeightFiles::open(&from).unwrap();
+    let original = open("base");
+    let specs = tensor_specs(&original.model);
+    let place = (folder.path(), usize::MAX);
+    write_quantized(&files, &specs, Quantization::Q4, place, |_| {}).unwrap();
+    let quantized = WeightFiles::open(folder.path()).unwrap();
+    let problems = |specs: &[(String, Vec<usize>)]| {
+        let place = (folder.path(), usize::MAX);
+        let written = write_quantized(&quantized, specs, Quantization::Q4, place, |_| {});
+        written.unwrap_err().to_string()
+    };
+    let q = "model.language_model.layers.0.self_attn.q_proj.weight";
+    let again = problems(&specs);
+    assert!(again.contains(&format!("{q} is quantised already")), "{again}");
+    let mut other = specs.clone();
+    for (name, shape) in &mut other {
+        if name == q {
+            shape[1] *= 2;
+        }
+    }
+    let wrong = problems(&other);
+    assert!(wrong.contains(&format!("{q} has shape")), "{wrong}");
+
+    // Another number of bits than the files have.
+    let load_as = LoadAs {
+        dtype: DType::F32,
+        quantization: Some(Quantization::Q8),
+    };
+    let fresh = Glm4v::new(&original.settings.config, &device());
+    let loaded = load_model(fresh, &quantized, &device(), load_as, |_| true, |_| {});
+    let error = loaded.unwrap_err().to_string();
+    assert!(error.contains("4 bits already and cannot be made 8"), "{error}");
 }
 
 #[test]
