@@ -28,12 +28,23 @@ const SMALL_FILES: [&str; 5] = [
     "preprocessor_config.json",
 ];
 
+/// Keys of the configuration that say which tokens are special; they go with the tokenizer.
+const TOKEN_KEYS: [&str; 6] = [
+    "image_token_id",
+    "image_start_token_id",
+    "image_end_token_id",
+    "video_token_id",
+    "video_start_token_id",
+    "video_end_token_id",
+];
+
 /// Largest file, as the official checkpoint has them.
 const MOST_SHARD_BYTES: usize = 5_000_000_000;
 
 /// Half the width of the weights' even distribution, whose deviation is then 0.02.
 const SPREAD: f32 = 0.0346;
 
+/// A shape is a directory of tests/fixtures/shapes.
 const USAGE: &str = "usage: random_checkpoint --shape 9b|300m --out DIR [--layers N]";
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -49,9 +60,24 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     let (shape, out) = (shape.ok_or(USAGE)?, out.ok_or(USAGE)?);
-    let mini = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/glyph-mini");
-    let mut config: Value = serde_json::from_slice(&std::fs::read(mini.join("config.json"))?)?;
-    reshape(&mut config, &shape, n_layers)?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mini = root.join("models/glyph-mini");
+    let read = |path: PathBuf| -> Result<Value, Box<dyn Error>> {
+        let json = std::fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+        Ok(serde_json::from_slice(&json)?)
+    };
+    let mut config = read(root.join("tests/fixtures/shapes").join(&shape).join("config.json"))?;
+    let tokens = read(mini.join("config.json"))?;
+    for key in TOKEN_KEYS {
+        config[key] = tokens[key].clone();
+    }
+    for key in ["eos_token_id", "pad_token_id"] {
+        config["text_config"][key] = tokens["text_config"][key].clone();
+    }
+    if let Some(n_layers) = n_layers {
+        config["text_config"]["num_hidden_layers"] = n_layers.into();
+    }
+    config["dtype"] = "bfloat16".into();
     std::fs::create_dir_all(&out)?;
     for file in SMALL_FILES {
         std::fs::copy(mini.join(file), out.join(file))?;
@@ -59,53 +85,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     std::fs::write(out.join("config.json"), format!("{config:#}\n"))?;
     let model = Glm4v::new(&ModelConfig::from_json(&config.to_string())?, &Device::flex());
     write_weights(tensor_specs(&model), &out)
-}
-
-/// Gives glyph-mini's configuration the sizes of another model.
-fn reshape(
-    config: &mut Value,
-    shape: &str,
-    n_layers: Option<usize>,
-) -> Result<(), Box<dyn Error>> {
-    let (text, vision, is_tied) = match shape {
-        "9b" => (
-            json!({
-                "vocab_size": 151_552, "hidden_size": 4096, "intermediate_size": 13_696, "num_hidden_layers": 40,
-                "num_attention_heads": 32, "num_key_value_heads": 2, "max_position_embeddings": 131_072,
-            }),
-            json!({
-                "depth": 24, "hidden_size": 1536, "num_heads": 12, "out_hidden_size": 4096,
-                "intermediate_size": 13_696,
-            }),
-            false,
-        ),
-        "300m" => (
-            json!({
-                "vocab_size": 151_552, "hidden_size": 1024, "intermediate_size": 2816, "num_hidden_layers": 10,
-                "num_attention_heads": 8, "num_key_value_heads": 2, "max_position_embeddings": 32_768,
-            }),
-            json!({
-                "depth": 6, "hidden_size": 512, "num_heads": 4, "out_hidden_size": 1024, "intermediate_size": 2816,
-            }),
-            true,
-        ),
-        _ => return Err(USAGE.into()),
-    };
-    for (part, values) in [("text_config", text), ("vision_config", vision)] {
-        for (key, value) in values.as_object().into_iter().flatten() {
-            config[part][key] = value.clone();
-        }
-    }
-    if let Some(n_layers) = n_layers {
-        config["text_config"]["num_hidden_layers"] = n_layers.into();
-    }
-    let rope = &mut config["text_config"]["rope_parameters"];
-    rope["rope_theta"] = 10_000.0.into();
-    rope["mrope_section"] = json!([8, 12, 12]);
-    config["text_config"]["tie_word_embeddings"] = is_tied.into();
-    config["tie_word_embeddings"] = is_tied.into();
-    config["dtype"] = "bfloat16".into();
-    Ok(())
 }
 
 fn write_weights(specs: Vec<(String, Vec<usize>)>, out: &Path) -> Result<(), Box<dyn Error>> {

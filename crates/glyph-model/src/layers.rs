@@ -119,6 +119,16 @@ impl Linear {
         self.weight.as_ref()
     }
 
+    /// The weight as it is published, or what its quantised values stand for.
+    pub fn published_weight(&self) -> Tensor<2> {
+        match (&self.weight, &self.quantized) {
+            (Some(weight), _) => weight.val(),
+            (None, Some(weight)) => weight.dequantize(),
+            // Nothing but `set_quantized` takes the weight away.
+            (None, None) => unreachable!("a linear layer without a weight"),
+        }
+    }
+
     /// The quantised weight, where it is.
     pub fn quantized(&self) -> Option<&QuantizedWeight> {
         self.quantized.as_ref()

@@ -284,8 +284,8 @@ fn quantised_weights_make_the_9b_model_fit_24_gib() {
     let [q8, q4] = Quantization::ALL.map(|quantization| footprint(Some(quantization)));
     // 8.16 billion weights of the decoder's layers at 8.5 or 4.5 bits, 0.62 of the head at 8.5, and in bf16 as many of
     // the table and 0.89 of the tower.
-    assert_eq!(q8.weight_bytes / 10_000_000, 1234);
-    assert_eq!(q4.weight_bytes / 10_000_000, 826);
+    assert_eq!(q8.weight_bytes / 10_000_000, 1235);
+    assert_eq!(q4.weight_bytes / 10_000_000, 827);
     let memory = (24 * GIB, DEFAULT_HEADROOM_BYTES);
     let fits = |footprint: &Footprint, context_tokens| {
         PlanRow::new(footprint, 2520, (1, context_tokens), memory).fits
@@ -296,7 +296,7 @@ fn quantised_weights_make_the_9b_model_fit_24_gib() {
         rows,
         [
             [true, false, false, false],
-            [true, true, true, false],
+            [true, true, true, true],
             [true, true, true, true]
         ]
     );

@@ -97,16 +97,16 @@ impl QuantizedWeight {
         }
     }
 
-    /// The values that it stands for, f32.
+    /// The values that it stands for, f32, where it lies.
     ///
     /// # Shapes
     /// → `[d_out, d_in]`.
-    pub fn dequantize(&self, device: &Device) -> Tensor<2> {
+    pub fn dequantize(&self) -> Tensor<2> {
         let [d_out, d_in] = self.shape;
         match &self.place {
             Place::Host(matrix) => {
                 let dense = TensorData::new(matrix.dequantize(0..d_out), self.shape);
-                Tensor::from_data(dense, (device, DType::F32))
+                Tensor::from_data(dense, (&Device::flex(), DType::F32))
             }
             Place::Device(weight) => {
                 let weight = weight.clone().transpose().dequantize();

@@ -58,13 +58,14 @@ fn check(bits: Bits, [n, d_in, d_out]: [usize; 3], has_bias: bool, device: &Devi
     assert_eq!((quantized.bits(), quantized.shape()), (bits, [d_out, d_in]), "{what}");
 
     // Half a step of the largest value of any block, and what f16 takes off the scale.
-    let dense = values(quantized.dequantize(device));
+    let dense = values(quantized.dequantize());
     let most = values(original.clone()).iter().fold(0.0_f32, |most, x| most.max(x.abs()));
     let step = most / if bits == Bits::Four { 7.0 } else { 127.0 };
     for (x, y) in values(original).iter().zip(&dense) {
         assert!((x - y).abs() <= 1.2 * step, "{what}: {x} became {y}");
     }
     assert!(layer.weight().is_none(), "{what}");
+    assert_eq!(values(layer.published_weight()), dense, "{what}");
 
     let x = Tensor::<2>::random([n, d_in], Distribution::Normal(0.0, 1.0), device);
     let found = layer.forward(x.clone());
