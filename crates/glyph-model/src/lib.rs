@@ -7,6 +7,7 @@
 
 mod attention;
 mod clock;
+mod cpu;
 mod error;
 mod pause;
 mod rotary;

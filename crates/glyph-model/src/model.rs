@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::config::ModelConfig;
-use crate::layers::{Linear, linear};
+use crate::layers::Linear;
 use crate::text::TextDecoder;
 use crate::vision::VisionTower;
 
@@ -74,12 +74,9 @@ impl Glm4v {
         feature_index: &[Option<usize>],
     ) -> Tensor<3> {
         let table = &self.model.language_model.embed_tokens;
-        let device = table.weight.val().device();
-        let id_data: Vec<i32> = ids.iter().map(|id| *id as i32).collect();
-        let ids = Tensor::<2, Int>::from_data(TensorData::new(id_data, [batch, seq]), &device);
         // The table of a quantised model may be of fewer bits than what is computed with.
         let norm = &self.model.language_model.norm.weight;
-        let embedded = table.forward(ids).cast(norm.val().dtype());
+        let embedded = table.forward(ids, [batch, seq]).cast(norm.val().dtype());
         let Some(features) = features else {
             return embedded;
         };
@@ -92,7 +89,8 @@ impl Glm4v {
             .enumerate()
             .map(|(i, feature)| feature.map_or(i, |feature| batch * seq + feature) as i32)
             .collect();
-        let rows = Tensor::<1, Int>::from_data(TensorData::new(rows, [batch * seq]), &device);
+        let rows = TensorData::new(rows, [batch * seq]);
+        let rows = Tensor::<1, Int>::from_data(rows, &embedded.device());
         let features = features.cast(embedded.dtype());
         Tensor::cat(vec![embedded.reshape([batch * seq, d]), features], 0)
             .select(0, rows)
@@ -106,10 +104,15 @@ impl Glm4v {
     pub fn logits<const D: usize>(&self, hidden: Tensor<D>) -> Tensor<D> {
         match &self.lm_head {
             Some(head) => head.forward(hidden),
-            None => {
-                let table = self.model.language_model.embed_tokens.weight.val();
-                linear(hidden, table, None)
-            }
+            None => self.model.language_model.embed_tokens.scores(hidden),
         }
+    }
+
+    /// Has the weights that are loaded lie as this machine's cores read them best, which is where the model then runs.
+    /// On other devices nothing changes.
+    pub(crate) fn pack(&mut self) {
+        self.model.visual.pack();
+        self.model.language_model.pack();
+        self.lm_head.iter_mut().for_each(Linear::pack);
     }
 }

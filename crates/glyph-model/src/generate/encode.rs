@@ -46,9 +46,9 @@ fn upload(glm: &Glm4v, images: &[ImagePatches], device: &Device) -> (Tensor<3>, 
         .first()
         .map_or((none, 0), |image| (image.grid, image.patch_len));
     let shape = [images.len(), grid.n_patches(), patch_len];
-    let weight = &glm.model.visual.patch_embed.proj.weight;
+    let dtype = glm.model.visual.post_layernorm.weight.val().dtype();
     let patches = Tensor::<3>::from_data(TensorData::new(values, shape), device);
-    (patches.cast(weight.val().dtype()), grid)
+    (patches.cast(dtype), grid)
 }
 
 /// Tokens of all images in a row.

@@ -4,8 +4,8 @@ use burn::tensor::DType;
 use half::{bf16, f16};
 
 use super::block::{decode_scale, quantize, unpack};
-use super::product::vectorised;
 use super::{BLOCK, Bits};
+use crate::cpu::vectorised;
 
 /// `[d_out, d_in]`, row by row, the values of a row packed and its scales apart.
 #[derive(Debug, Clone, PartialEq)]

@@ -2,10 +2,10 @@
 //! that a token costs the bytes of the packed matrix and no others.
 
 use half::f16;
-use pulp::NullaryFnOnce;
 
 use super::block::{decode_scale, halves};
 use super::{BLOCK, Bits, PackedMatrix};
+use crate::cpu::vectorised;
 
 /// Output rows that a thread takes at a time.
 const ROWS_PER_TASK: usize = 64;
@@ -61,21 +61,6 @@ fn halves_apart(x: &[f32]) -> Vec<f32> {
         }
     }
     apart
-}
-
-/// Runs a kernel, compiled for the widest vectors that the processor has as far as it is inlined.
-#[inline]
-pub(super) fn vectorised<K: NullaryFnOnce>(kernel: K) -> K::Output {
-    #[cfg(target_arch = "x86_64")]
-    {
-        if let Some(simd) = pulp::x86::V4::try_new() {
-            return simd.vectorize(kernel);
-        }
-        if let Some(simd) = pulp::x86::V3::try_new() {
-            return simd.vectorize(kernel);
-        }
-    }
-    kernel.call()
 }
 
 /// Output rows from `first` on, as many as `y` has room for, with the widest vectors that the processor has.

@@ -7,6 +7,7 @@ use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData, module};
 
 use super::product::product;
 use super::{BLOCK, Bits, PackedMatrix};
+use crate::cpu;
 
 /// From so many rows on the CPU makes the weight f32 again and multiplies by that: its products of many rows are
 /// faster than those of packed rows by more than that costs.
@@ -42,7 +43,7 @@ impl QuantizedWeight {
     /// Puts a matrix where `device` computes.
     pub fn new(matrix: PackedMatrix, device: &Device) -> Self {
         let (bits, shape) = (matrix.bits(), matrix.shape());
-        let place = if *device == Device::flex() {
+        let place = if cpu::is_here(device) {
             Place::Host(Arc::new(matrix))
         } else {
             Place::Device(on_device(matrix, device))
@@ -75,12 +76,12 @@ impl QuantizedWeight {
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         match &self.place {
             Place::Host(matrix) => {
-                let (device, dtype) = (x.device(), x.dtype());
+                let dtype = x.dtype();
                 let x = x.cast(FloatDType::F32);
                 let y = if x.dims()[0] < DENSE_FROM_ROWS {
-                    times_packed(x, matrix, &device)
+                    times_packed(x, matrix)
                 } else {
-                    times_dense(x, matrix, &device)
+                    times_dense(x, matrix)
                 };
                 y.cast(dtype)
             }
@@ -97,6 +98,31 @@ impl QuantizedWeight {
         }
     }
 
+    /// `x · Wᵀ` for a few rows in this machine's memory; `None` where the weight is elsewhere, or the rows are many.
+    ///
+    /// # Shapes
+    /// flat `[n, d_in]` → flat `[n, d_out]`.
+    pub(crate) fn forward_here(&self, x: &[f32]) -> Option<Vec<f32>> {
+        let Place::Host(matrix) = &self.place else {
+            return None;
+        };
+        let [d_out, d_in] = self.shape;
+        let n = x.len() / d_in;
+        if n >= DENSE_FROM_ROWS {
+            return None;
+        }
+        let turned = product(matrix, x, n);
+        if n == 1 {
+            return Some(turned);
+        }
+        let mut y = vec![0.0; turned.len()];
+        for (row, y) in y.chunks_exact_mut(d_out).enumerate() {
+            let column = turned[row..].iter().step_by(n);
+            y.iter_mut().zip(column).for_each(|(to, from)| *to = *from);
+        }
+        Some(y)
+    }
+
     /// The values that it stands for, f32, where it lies.
     ///
     /// # Shapes
@@ -104,10 +130,7 @@ impl QuantizedWeight {
     pub fn dequantize(&self) -> Tensor<2> {
         let [d_out, d_in] = self.shape;
         match &self.place {
-            Place::Host(matrix) => {
-                let dense = TensorData::new(matrix.dequantize(0..d_out), self.shape);
-                Tensor::from_data(dense, (&Device::flex(), DType::F32))
-            }
+            Place::Host(matrix) => cpu::tensor(matrix.dequantize(0..d_out), self.shape),
             Place::Device(weight) => {
                 let weight = weight.clone().transpose().dequantize();
                 weight.narrow(1, 0, d_in)
@@ -116,29 +139,22 @@ impl QuantizedWeight {
     }
 }
 
-#[allow(
-    clippy::disallowed_methods,
-    reason = "on the CPU, of which alone it is called, nothing is waited for"
-)]
-fn times_packed(x: Tensor<2>, matrix: &PackedMatrix, device: &Device) -> Tensor<2> {
+fn times_packed(x: Tensor<2>, matrix: &PackedMatrix) -> Tensor<2> {
     let [n, _] = x.dims();
     let [d_out, _] = matrix.shape();
-    let x: Vec<f32> = x.into_data().iter().collect();
-    let y = product(matrix, &x, n);
+    let y = product(matrix, &cpu::values(x), n);
     if n == 1 {
-        return Tensor::from_data(TensorData::new(y, [1, d_out]), (device, DType::F32));
+        return cpu::tensor(y, [1, d_out]);
     }
-    let y = TensorData::new(y, [d_out, n]);
-    Tensor::<2>::from_data(y, (device, DType::F32)).transpose()
+    cpu::tensor(y, [d_out, n]).transpose()
 }
 
-fn times_dense(x: Tensor<2>, matrix: &PackedMatrix, device: &Device) -> Tensor<2> {
+fn times_dense(x: Tensor<2>, matrix: &PackedMatrix) -> Tensor<2> {
     let [d_out, d_in] = matrix.shape();
     let rows = (DENSE_VALUES / d_in).max(1);
     let panels = (0..d_out).step_by(rows).map(|first| {
         let last = (first + rows).min(d_out);
-        let dense = TensorData::new(matrix.dequantize(first..last), [last - first, d_in]);
-        let dense = Tensor::<2>::from_data(dense, (device, DType::F32));
+        let dense: Tensor<2> = cpu::tensor(matrix.dequantize(first..last), [last - first, d_in]);
         module::linear(x.clone(), dense.transpose(), None)
     });
     let mut panels: Vec<Tensor<2>> = panels.collect();

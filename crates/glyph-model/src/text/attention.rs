@@ -4,9 +4,11 @@ use burn::module::Module;
 use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Tensor};
 
-use super::kv_cache::KvCache;
+use super::kv_cache::KvRows;
+use super::kv_tensors::KvTensors;
 use crate::attention::attend;
 use crate::config::TextConfig;
+use crate::cpu::{self, HostKv, Seen};
 use crate::layers::Linear;
 use crate::rotary::Rotary;
 
@@ -28,7 +30,7 @@ pub struct SelfAttention {
 
 /// The caches that a layer reads and extends, one per row.
 pub(super) struct LayerKv<'a, 'b> {
-    pub caches: &'a mut [&'b mut KvCache],
+    pub rows: &'a mut KvRows<'b>,
     pub layer: usize,
 }
 
@@ -55,6 +57,71 @@ impl SelfAttention {
         rotary: &Rotary,
         kv: Option<LayerKv<'_, '_>>,
     ) -> Tensor<3> {
+        match kv {
+            Some(LayerKv { rows, layer }) => match rows {
+                KvRows::Host(rows) => self.forward_here(x, rotary, Some((rows, layer))),
+                KvRows::Device(rows) => self.forward_tensors(x, rotary, Some((rows, layer))),
+            },
+            None if cpu::has_values(&x) => self.forward_here(x, rotary, None),
+            None => self.forward_tensors(x, rotary, None),
+        }
+    }
+
+    fn forward_here(
+        &self,
+        x: Tensor<3>,
+        rotary: &Rotary,
+        kv: Option<(&mut [(&mut HostKv, usize)], usize)>,
+    ) -> Tensor<3> {
+        let [batch, seq, d] = x.dims();
+        let x = cpu::values(x);
+        let mut q = self.q_proj.forward_here(&x);
+        rotary.turn(&mut q, self.n_heads);
+        let mut k = self.k_proj.forward_here(&x);
+        rotary.turn(&mut k, self.n_kv_heads);
+        let v = self.v_proj.forward_here(&x);
+        let mut y = vec![0.0; q.len()];
+        let (width, kv_width) = (
+            seq * self.n_heads * self.head_dim,
+            seq * self.n_kv_heads * self.head_dim,
+        );
+        let rows = q.chunks_exact(width).zip(y.chunks_exact_mut(width));
+        let new = k.chunks_exact(kv_width).zip(v.chunks_exact(kv_width));
+        let attend = |kv: &mut HostKv,
+                      [layer, n_before]: [usize; 2],
+                      (q, y): (&[f32], &mut [f32]),
+                      (k, v): (&[f32], &[f32])| {
+            kv.write(layer, n_before, k, v);
+            let seen = Seen {
+                kv,
+                layer,
+                n_before,
+                is_causal: true,
+            };
+            cpu::attend(q, self.n_heads, seen, y);
+        };
+        match kv {
+            Some((caches, layer)) => {
+                for ((cache, new), row) in caches.iter_mut().zip(new).zip(rows) {
+                    attend(&mut *cache.0, [layer, cache.1], row, new);
+                }
+            }
+            None => {
+                for (new, row) in new.zip(rows) {
+                    let mut kv = HostKv::new(1, self.n_kv_heads, self.head_dim, seq);
+                    attend(&mut kv, [0, 0], row, new);
+                }
+            }
+        }
+        cpu::tensor(self.o_proj.forward_here(&y), [batch, seq, d])
+    }
+
+    fn forward_tensors(
+        &self,
+        x: Tensor<3>,
+        rotary: &Rotary,
+        kv: Option<(&mut [(&mut KvTensors, usize)], usize)>,
+    ) -> Tensor<3> {
         let [batch, seq, _] = x.dims();
         let heads = |x: Tensor<3>, n: usize| x.reshape([batch, seq, n, self.head_dim]);
         let q = rotary
@@ -65,21 +132,21 @@ impl SelfAttention {
             .swap_dims(1, 2);
         let v = heads(self.v_proj.forward(x), self.n_kv_heads).swap_dims(1, 2);
         let y = match kv {
-            Some(LayerKv { caches, layer }) if seq == 1 => {
+            Some((caches, layer)) if seq == 1 => {
                 let q = self.grouped(q);
-                let rows = caches.iter_mut().enumerate().map(|(row, cache)| {
+                let rows = caches.iter_mut().enumerate().map(|(row, (cache, len))| {
                     let row_of = |x: &Tensor<4>| x.clone().narrow(0, row, 1);
-                    let (k, v) = cache.extend(layer, row_of(&k), row_of(&v));
+                    let (k, v) = cache.extend(layer, *len, row_of(&k), row_of(&v));
                     let scores = row_of(&q).matmul(k).narrow(3, 0, v.dims()[2]);
                     softmax(scores, 3).matmul(v)
                 });
                 let y = Tensor::cat(rows.collect(), 0);
                 y.reshape([batch, self.n_heads, 1, self.head_dim])
             }
-            Some(LayerKv { caches, layer }) => {
-                let rows = caches.iter_mut().enumerate().map(|(row, cache)| {
+            Some((caches, layer)) => {
+                let rows = caches.iter_mut().enumerate().map(|(row, (cache, len))| {
                     let row_of = |x: &Tensor<4>| x.clone().narrow(0, row, 1);
-                    let (k, v) = cache.extend(layer, row_of(&k), row_of(&v));
+                    let (k, v) = cache.extend(layer, *len, row_of(&k), row_of(&v));
                     let k = k.narrow(3, 0, v.dims()[2]).swap_dims(2, 3);
                     self.attend_many(row_of(&q), k, v)
                 });

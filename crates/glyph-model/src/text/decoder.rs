@@ -4,12 +4,13 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use super::attention::LayerKv;
-use super::kv_cache::KvCache;
+use super::kv_cache::{KvCache, KvRows};
 use super::layer::DecoderLayer;
 use super::rotary::MultimodalRotary;
 use crate::config::TextConfig;
+use crate::cpu;
 use crate::error::{ModelError, Result};
-use crate::layers::{Embedding, RmsNorm};
+use crate::layers::{Embedding, Linear, RmsNorm};
 
 /// `model.language_model` of the checkpoint.
 #[derive(Module, Debug)]
@@ -38,6 +39,26 @@ impl TextDecoder {
             norm: RmsNorm::new(config.hidden_size, config.rms_norm_eps, device),
             rotary: MultimodalRotary::new(config),
         }
+    }
+
+    /// Has the weights that are loaded lie as this machine's cores read them.
+    pub(crate) fn pack(&mut self) {
+        self.embed_tokens.pack();
+        self.linears().for_each(Linear::pack);
+    }
+
+    fn linears(&mut self) -> impl Iterator<Item = &mut Linear> {
+        self.layers.iter_mut().flat_map(|layer| {
+            let (attention, mlp) = (&mut layer.self_attn, &mut layer.mlp);
+            [
+                &mut attention.q_proj,
+                &mut attention.k_proj,
+                &mut attention.v_proj,
+                &mut attention.o_proj,
+                &mut mlp.gate_up_proj,
+                &mut mlp.down_proj,
+            ]
+        })
     }
 
     /// Whole sequences at once, without a cache; rows may be padded at their end.
@@ -72,8 +93,8 @@ impl TextDecoder {
     ///
     /// # Errors
     /// [`ContextOverflow`](crate::ModelError::ContextOverflow) when a cache is full,
-    /// [`Parameter`](crate::ModelError::Parameter) for another number of caches than rows; the caches are then as
-    /// they were.
+    /// [`Parameter`](crate::ModelError::Parameter) for another number of caches than rows, and for caches of another
+    /// device; the caches are then as they were.
     pub fn forward_cached(
         &self,
         mut x: Tensor<3>,
@@ -88,11 +109,20 @@ impl TextDecoder {
                 reason: "must be one for each row, and at least one",
             });
         }
+        let is_on_host = cpu::has_values(&x);
+        if caches.iter().any(|cache| cache.is_on_host() != is_on_host) {
+            return Err(ModelError::Parameter {
+                name: "caches",
+                value: format!("made for another device or type than {:?}", x.dtype()),
+                reason: "must be made for the device and the type of the model",
+            });
+        }
         caches.iter().try_for_each(|cache| cache.reserve(n_new))?;
         let rotary = self.rotary.tables(positions, [rows, n_new], &x.device());
+        let mut rows = KvRows::new(caches, is_on_host);
         for (layer, module) in self.layers.iter().enumerate() {
-            let caches = &mut *caches;
-            x = module.forward(x, &rotary, Some(LayerKv { caches, layer }));
+            let rows = &mut rows;
+            x = module.forward(x, &rotary, Some(LayerKv { rows, layer }));
         }
         caches.iter_mut().for_each(|cache| cache.advance(n_new));
         Ok(self.norm.forward(x))

@@ -1,36 +1,41 @@
 //! Keys and values of the positions already seen, preallocated and written in place.
 
-use std::ops::Range;
+use std::sync::Arc;
 
-use burn::tensor::{DType, Device, Tensor};
+use burn::tensor::{DType, Device};
 
+use super::kv_tensors::{KvTensors, KvTensorsPrefix};
 use crate::config::TextConfig;
+use crate::cpu::{self, HostKv};
 use crate::error::{ModelError, Result};
 
-/// One sequence: a pair of buffers per layer. Sequences that decode together keep a cache each, so that one can join
-/// and leave at any token, takes no more than its own length, and is computed as it would be alone.
+/// One sequence. Sequences that decode together keep a cache each, so that one can join and leave at any token, takes
+/// no more than its own length, and is computed as it would be alone.
 #[derive(Debug)]
 pub struct KvCache {
-    layers: Vec<LayerCache>,
+    store: Store,
     len: usize,
     capacity: usize,
 }
 
-/// Keys and values of one layer. `None` only while a write has them out, so that the write owns the buffer and
-/// happens in place.
+/// Where keys and values are: in the memory that this machine's kernels read, or on a device.
 #[derive(Debug)]
-struct LayerCache {
-    /// `[1, kv_heads, head_dim, capacity]`: positions lie side by side, as the product with a query reads them.
-    keys: Option<Tensor<4>>,
-    /// `[1, kv_heads, capacity, head_dim]`.
-    values: Option<Tensor<4>>,
+enum Store {
+    Host(HostKv),
+    Device(KvTensors),
 }
 
 /// The first positions of a sequence, copied out of its cache for others that begin alike.
 #[derive(Debug, Clone)]
 pub struct KvPrefix {
-    layers: Vec<(Tensor<4>, Tensor<4>)>,
+    store: PrefixStore,
     len: usize,
+}
+
+#[derive(Debug, Clone)]
+enum PrefixStore {
+    Host(Arc<HostKv>),
+    Device(KvTensorsPrefix),
 }
 
 impl KvPrefix {
@@ -48,17 +53,16 @@ impl KvPrefix {
 impl KvCache {
     /// Room for a sequence of `capacity` positions.
     pub fn new(config: &TextConfig, capacity: usize, dtype: DType, device: &Device) -> Self {
-        let (heads, head_dim) = (config.num_key_value_heads(), config.head_dim());
-        let key_capacity = capacity.next_multiple_of(KEY_ALIGNMENT);
-        let buffer = |shape: [usize; 4]| Some(Tensor::zeros(shape, (device, dtype)));
-        let layers = (0..config.num_hidden_layers)
-            .map(|_| LayerCache {
-                keys: buffer([1, heads, head_dim, key_capacity]),
-                values: buffer([1, heads, capacity, head_dim]),
-            })
-            .collect();
+        let (n_layers, n_heads) = (config.num_hidden_layers, config.num_key_value_heads());
+        let head_dim = config.head_dim();
+        let store = if cpu::is_here(device) && dtype == DType::F32 {
+            Store::Host(HostKv::new(n_layers, n_heads, head_dim, capacity))
+        } else {
+            let shape = [n_layers, n_heads, head_dim];
+            Store::Device(KvTensors::new(shape, capacity, dtype, device))
+        };
         Self {
-            layers,
+            store,
             len: 0,
             capacity,
         }
@@ -76,8 +80,11 @@ impl KvCache {
 
     /// Whether every layer has its buffers: not so behind a step that was broken off.
     pub fn is_whole(&self) -> bool {
-        let is_whole = |layer: &LayerCache| layer.keys.is_some() && layer.values.is_some();
-        self.layers.iter().all(is_whole)
+        match &self.store {
+            // Written in place, and counted when all layers are done.
+            Store::Host(_) => true,
+            Store::Device(tensors) => tensors.is_whole(),
+        }
     }
 
     /// Positions that it can hold.
@@ -101,21 +108,11 @@ impl KvCache {
     /// A copy of the first `len` positions, or of all where there are fewer.
     pub fn prefix(&self, len: usize) -> KvPrefix {
         let len = len.min(self.len);
-        // Multiplying makes a tensor of its own: a slice would keep the whole buffer alive, and the next write to
-        // it would have to copy.
-        let copy = |buffer: &Option<Tensor<4>>, axis: usize| {
-            let shown = buffer.clone()?.narrow(axis, 0, len);
-            Some(shown.mul_scalar(1.0))
+        let store = match &self.store {
+            Store::Host(kv) => PrefixStore::Host(Arc::new(kv.prefix(len))),
+            Store::Device(tensors) => PrefixStore::Device(tensors.prefix(len)),
         };
-        let layers = self
-            .layers
-            .iter()
-            .filter_map(|layer| {
-                let keys = copy(&layer.keys, KEY_POSITIONS)?;
-                Some((keys, copy(&layer.values, VALUE_POSITIONS)?))
-            })
-            .collect();
-        KvPrefix { layers, len }
+        KvPrefix { store, len }
     }
 
     /// Replaces what is held by the first `len` positions of `prefix`.
@@ -128,22 +125,20 @@ impl KvCache {
         if len > self.capacity {
             return Err(self.overflow(0, len));
         }
-        if prefix.layers.len() != self.layers.len() {
+        let is_restored = match (&mut self.store, &prefix.store) {
+            (Store::Host(kv), PrefixStore::Host(saved)) => kv.restore(saved, len),
+            (Store::Device(tensors), PrefixStore::Device(saved)) => tensors.restore(saved, len),
+            _ => false,
+        };
+        if !is_restored {
             return Err(ModelError::Parameter {
                 name: "cache prefix",
-                value: format!("{} layers", prefix.layers.len()),
+                value: format!(
+                    "{} positions of keys and values of another shape",
+                    prefix.len
+                ),
                 reason: "must come from the same model",
             });
-        }
-        for (layer, (keys, values)) in self.layers.iter_mut().zip(&prefix.layers) {
-            for (buffer, saved, axis) in [
-                (&mut layer.keys, keys, KEY_POSITIONS),
-                (&mut layer.values, values, VALUE_POSITIONS),
-            ] {
-                let saved = saved.clone().narrow(axis, 0, len);
-                let ranges = ranges(saved.dims(), axis, 0);
-                *buffer = buffer.take().map(|all| all.slice_assign(ranges, saved));
-            }
         }
         self.len = len;
         Ok(())
@@ -168,63 +163,39 @@ impl KvCache {
         }
     }
 
-    /// Writes new keys and values of one layer behind those cached and returns all that attention may see.
-    ///
-    /// # Shapes
-    /// in `[1, kv_heads, n_new, head_dim]` → keys `[1, kv_heads, head_dim, len + n_new]` and up to
-    /// [`KEY_ALIGNMENT`] − 1 positions more that hold nothing, values `[1, kv_heads, len + n_new, head_dim]`.
-    pub(super) fn extend(
-        &mut self,
-        layer: usize,
-        keys: Tensor<4>,
-        values: Tensor<4>,
-    ) -> (Tensor<4>, Tensor<4>) {
-        let cache = &mut self.layers[layer];
-        (
-            extend_buffer(
-                &mut cache.keys,
-                (KEY_POSITIONS, KEY_ALIGNMENT),
-                self.len,
-                keys.swap_dims(2, 3),
-            ),
-            extend_buffer(&mut cache.values, (VALUE_POSITIONS, 1), self.len, values),
-        )
-    }
-
     /// Counts the positions that every layer has now written.
     pub(super) fn advance(&mut self, n_new: usize) {
         self.len += n_new;
     }
+
+    /// Whether [`cpu`]'s kernels read it.
+    pub(super) fn is_on_host(&self) -> bool {
+        matches!(self.store, Store::Host(_))
+    }
 }
 
-/// Axis of the positions.
-const KEY_POSITIONS: usize = 3;
-const VALUE_POSITIONS: usize = 2;
-
-/// Positions of keys are shown in multiples of this. A product whose rows are no whole vectors of the processor would
-/// copy all keys into such vectors for every token.
-const KEY_ALIGNMENT: usize = 16;
-
-fn extend_buffer(
-    buffer: &mut Option<Tensor<4>>,
-    (axis, alignment): (usize, usize),
-    start: usize,
-    new: Tensor<4>,
-) -> Tensor<4> {
-    let dims = new.dims();
-    let Some(all) = buffer.take() else {
-        return new;
-    };
-    let all = all.slice_assign(ranges(dims, axis, start), new);
-    let n_shown = (start + dims[axis]).next_multiple_of(alignment);
-    let visible = all.clone().narrow(axis, 0, n_shown);
-    *buffer = Some(all);
-    visible
+/// The caches of the rows of a step, all in the same kind of memory, each with the positions that it holds.
+#[derive(Debug)]
+pub(super) enum KvRows<'a> {
+    Host(Vec<(&'a mut HostKv, usize)>),
+    Device(Vec<(&'a mut KvTensors, usize)>),
 }
 
-/// All of `dims`, moved by `start` along an axis.
-fn ranges(dims: [usize; 4], axis: usize, start: usize) -> [Range<usize>; 4] {
-    let mut ranges = dims.map(|n| 0..n);
-    ranges[axis] = start..start + dims[axis];
-    ranges
+impl<'a> KvRows<'a> {
+    /// Those that are in the host's memory, or those that are not.
+    pub fn new(caches: &'a mut [&mut KvCache], are_on_host: bool) -> Self {
+        let stores = caches.iter_mut().map(|cache| (&mut cache.store, cache.len));
+        if are_on_host {
+            let hosts = stores.filter_map(|(store, len)| match store {
+                Store::Host(kv) => Some((kv, len)),
+                Store::Device(_) => None,
+            });
+            return Self::Host(hosts.collect());
+        }
+        let devices = stores.filter_map(|(store, len)| match store {
+            Store::Device(tensors) => Some((tensors, len)),
+            Store::Host(_) => None,
+        });
+        Self::Device(devices.collect())
+    }
 }

@@ -1,11 +1,11 @@
 //! The decoder's gated feed-forward layer.
 
 use burn::module::Module;
-use burn::tensor::activation::silu;
 use burn::tensor::{Device, Tensor};
 
 use crate::config::TextConfig;
-use crate::layers::Linear;
+use crate::cpu;
+use crate::layers::{Linear, silu_product};
 
 /// `down(up · silu(gate))`, gate and up in one matrix.
 #[derive(Module, Debug)]
@@ -29,9 +29,16 @@ impl Mlp {
     /// `[batch, seq, d]` → the same.
     pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
         let gate_up = self.gate_up_proj.forward(x);
-        let d_inner = gate_up.dims()[2] / 2;
+        let [batch, seq, both] = gate_up.dims();
+        let d_inner = both / 2;
+        if cpu::has_values(&gate_up) {
+            let product = cpu::silu_product_of_rows(&cpu::values(gate_up), d_inner);
+            return self
+                .down_proj
+                .forward(cpu::tensor(product, [batch, seq, d_inner]));
+        }
         let gate = gate_up.clone().narrow(2, 0, d_inner);
         let up = gate_up.narrow(2, d_inner, d_inner);
-        self.down_proj.forward(up * silu(gate))
+        self.down_proj.forward(silu_product(gate, up))
     }
 }

@@ -3,6 +3,7 @@
 mod attention;
 mod decoder;
 mod kv_cache;
+mod kv_tensors;
 mod layer;
 mod mlp;
 mod rotary;

@@ -1,12 +1,12 @@
 //! One transformer block of the vision tower.
 
 use burn::module::Module;
-use burn::tensor::activation::silu;
 use burn::tensor::{Device, Tensor};
 
 use crate::attention::attend;
 use crate::config::VisionConfig;
-use crate::layers::{Linear, RmsNorm};
+use crate::cpu::{self, HostKv, Seen};
+use crate::layers::{Linear, RmsNorm, silu_product};
 use crate::rotary::Rotary;
 
 /// `x += attn(norm1 x); x += mlp(norm2 x)`.
@@ -61,6 +61,9 @@ impl Attention {
         let [images, patches, d] = x.dims();
         let head_dim = d / self.n_heads;
         let heads = [images, patches, self.n_heads, head_dim];
+        if cpu::has_values(&x) {
+            return self.forward_here(x, rotary);
+        }
         let qkv = self.qkv.forward(x);
         let part = |n: usize| qkv.clone().narrow(2, n * d, d).reshape(heads);
         let q = rotary.apply(part(0)).swap_dims(1, 2);
@@ -69,6 +72,38 @@ impl Attention {
         let y = attend(q, k, v, false);
         self.proj
             .forward(y.swap_dims(1, 2).reshape([images, patches, d]))
+    }
+}
+
+impl Attention {
+    fn forward_here(&self, x: Tensor<3>, rotary: &Rotary) -> Tensor<3> {
+        let [images, patches, d] = x.dims();
+        let qkv = self.qkv.forward_here(&cpu::values(x));
+        let part = |n: usize| -> Vec<f32> {
+            let rows = qkv.chunks_exact(3 * d);
+            rows.flat_map(|row| &row[n * d..(n + 1) * d])
+                .copied()
+                .collect()
+        };
+        let [mut q, mut k, v] = [part(0), part(1), part(2)];
+        rotary.turn(&mut q, self.n_heads);
+        rotary.turn(&mut k, self.n_heads);
+        let mut y = vec![0.0; q.len()];
+        let mut kv = HostKv::new(1, self.n_heads, d / self.n_heads, patches);
+        let width = patches * d;
+        let new = k.chunks_exact(width).zip(v.chunks_exact(width));
+        let images_of = q.chunks_exact(width).zip(y.chunks_exact_mut(width));
+        for ((q, y), (k, v)) in images_of.zip(new) {
+            kv.write(0, 0, k, v);
+            let seen = Seen {
+                kv: &kv,
+                layer: 0,
+                n_before: 0,
+                is_causal: false,
+            };
+            cpu::attend(q, self.n_heads, seen, y);
+        }
+        cpu::tensor(self.proj.forward_here(&y), [images, patches, d])
     }
 }
 
@@ -93,7 +128,8 @@ impl Mlp {
     }
 
     pub(super) fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        let gate = self.gate_proj.forward(x.clone());
         self.down_proj
-            .forward(silu(self.gate_proj.forward(x.clone())) * self.up_proj.forward(x))
+            .forward(silu_product(gate, self.up_proj.forward(x)))
     }
 }

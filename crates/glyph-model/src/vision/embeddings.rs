@@ -1,10 +1,11 @@
 //! The learned position table, sampled to the image's own patch grid.
 
-use burn::module::{Module, Param};
+use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::config::VisionConfig;
-use crate::layers::{Embedding, INIT_STD, param};
+use crate::cpu;
+use crate::layers::Embedding;
 use crate::preprocess::{PatchGrid, merge_order};
 
 /// Position table of `grid × grid` vectors.
@@ -19,24 +20,34 @@ pub struct Embeddings {
 impl Embeddings {
     pub(crate) fn new(config: &VisionConfig, device: &Device) -> Self {
         let grid = config.position_grid();
-        let weight: Param<Tensor<2>> =
-            param([grid * grid, config.hidden_size], 0.0, INIT_STD, device);
         Self {
-            position_embedding: Embedding { weight },
+            position_embedding: Embedding::new(grid * grid, config.hidden_size, device),
             grid,
             merge: config.spatial_merge_size,
         }
     }
 
     /// The table sampled at the centre of every patch: `grid_sample` bicubic (A = −0.75),
-    /// `align_corners=False`, border padding, in f32, as one product with sparse sampling weights.
+    /// `align_corners=False`, border padding, in f32. Elsewhere than on this machine's cores that is one product with
+    /// sparse sampling weights.
     ///
     /// # Shapes
     /// → `[patches, d]`, patches in merge-window order.
     pub fn forward(&self, patch_grid: PatchGrid) -> Tensor<2> {
         let table = self.position_embedding.weight.val();
-        let weights = sampling_weights(self.grid, patch_grid, self.merge);
-        let shape = [patch_grid.n_patches(), self.grid * self.grid];
+        let taps = Taps::new(self.grid, patch_grid, self.merge);
+        if cpu::has_values(&table) {
+            let d = table.dims()[1];
+            let sampled = sample(&taps, &cpu::values(table), d);
+            return cpu::tensor(sampled, [patch_grid.n_patches(), d]);
+        }
+        let n_cells = self.grid * self.grid;
+        let mut weights = vec![0.0_f32; patch_grid.n_patches() * n_cells];
+        for (weights, taps) in weights.chunks_exact_mut(n_cells).zip(taps.of_patches()) {
+            // Border padding sends several taps to one cell, hence the sum.
+            taps.for_each(|(cell, weight)| weights[cell] += weight);
+        }
+        let shape = [patch_grid.n_patches(), n_cells];
         let weights = Tensor::from_data(TensorData::new(weights, shape), &table.device());
         let dtype = table.dtype();
         weights
@@ -45,25 +56,64 @@ impl Embeddings {
     }
 }
 
-/// For each patch its weight on each of the table's cells, flat `[patches, grid²]`.
-fn sampling_weights(grid: usize, patch_grid: PatchGrid, merge: usize) -> Vec<f32> {
-    let rows: Vec<_> = (0..patch_grid.rows)
-        .map(|i| axis_taps(i, patch_grid.rows, grid))
-        .collect();
-    let columns: Vec<_> = (0..patch_grid.columns)
-        .map(|i| axis_taps(i, patch_grid.columns, grid))
-        .collect();
-    let mut weights = vec![0.0_f32; patch_grid.n_patches() * grid * grid];
-    for (patch, (row, column)) in merge_order(patch_grid, merge).enumerate() {
-        let out = &mut weights[patch * grid * grid..(patch + 1) * grid * grid];
-        for (cell_row, row_weight) in rows[row] {
-            for (cell_column, column_weight) in columns[column] {
-                // Border padding sends several taps to one cell, hence the sum.
-                out[cell_row * grid + cell_column] += row_weight * column_weight;
+/// Sums of the cells of `table`, rows of `d` values, for each patch.
+fn sample(taps: &Taps, table: &[f32], d: usize) -> Vec<f32> {
+    let mut sampled = vec![0.0; taps.grid.n_patches() * d];
+    cpu::vectorised(
+        #[inline(always)]
+        || {
+            for (out, taps) in sampled.chunks_exact_mut(d).zip(taps.of_patches()) {
+                for (cell, weight) in taps {
+                    let row = &table[cell * d..(cell + 1) * d];
+                    out.iter_mut()
+                        .zip(row)
+                        .for_each(|(sum, value)| *sum += weight * value);
+                }
             }
+        },
+    );
+    sampled
+}
+
+/// The table's cells around every patch.
+struct Taps {
+    rows: Vec<[(usize, f32); 4]>,
+    columns: Vec<[(usize, f32); 4]>,
+    table_side: usize,
+    grid: PatchGrid,
+    merge: usize,
+}
+
+impl Taps {
+    fn new(table_side: usize, grid: PatchGrid, merge: usize) -> Self {
+        let axis = |n: usize| (0..n).map(|i| axis_taps(i, n, table_side)).collect();
+        Self {
+            rows: axis(grid.rows),
+            columns: axis(grid.columns),
+            table_side,
+            grid,
+            merge,
         }
     }
-    weights
+
+    /// For each patch the cells around it and their weights, in merge-window order.
+    fn of_patches(&self) -> impl Iterator<Item = impl Iterator<Item = (usize, f32)>> {
+        merge_order(self.grid, self.merge).map(move |(row, column)| {
+            let columns = self.columns[column];
+            self.rows[row]
+                .into_iter()
+                .flat_map(move |(cell_row, row_weight)| {
+                    columns
+                        .into_iter()
+                        .map(move |(cell_column, column_weight)| {
+                            (
+                                cell_row * self.table_side + cell_column,
+                                row_weight * column_weight,
+                            )
+                        })
+                })
+        })
+    }
 }
 
 /// The four table cells around position `i` of `n` along one axis, and their weights.

@@ -11,7 +11,7 @@ use super::merger::{Downsample, Merger};
 use super::patch_embed::PatchEmbed;
 use super::rotary::rotary;
 use crate::config::VisionConfig;
-use crate::layers::RmsNorm;
+use crate::layers::{Linear, RmsNorm};
 use crate::preprocess::PatchGrid;
 use crate::rotary::Rotary;
 
@@ -89,6 +89,33 @@ impl VisionTower {
     /// `[images, patches, channels·side·side]` → `[images, patches / 4, d_out]`.
     pub fn forward(&self, patches: Tensor<3>, grid: PatchGrid) -> Tensor<3> {
         self.forward_observed(patches, grid, |_, _| {})
+    }
+
+    /// Has the weights that are loaded lie as this machine's cores read them.
+    pub(crate) fn pack(&mut self) {
+        self.patch_embed.pack();
+        self.downsample.pack();
+        self.linears().for_each(Linear::pack);
+    }
+
+    fn linears(&mut self) -> impl Iterator<Item = &mut Linear> {
+        let blocks = self.blocks.iter_mut().flat_map(|block| {
+            let (attention, mlp) = (&mut block.attn, &mut block.mlp);
+            [
+                &mut attention.qkv,
+                &mut attention.proj,
+                &mut mlp.gate_proj,
+                &mut mlp.up_proj,
+                &mut mlp.down_proj,
+            ]
+        });
+        let merger = &mut self.merger;
+        blocks.chain([
+            &mut merger.proj,
+            &mut merger.gate_proj,
+            &mut merger.up_proj,
+            &mut merger.down_proj,
+        ])
     }
 
     /// [`forward`](Self::forward), showing the value after each stage to `observe`.

@@ -181,7 +181,6 @@ fn load_each<M: Module>(
         path: Vec::new(),
         n_bytes: 0,
         on_tensor,
-        is_linear: false,
         in_flight: InFlight::default(),
     };
     let module = module.map(&mut loader);
@@ -249,8 +248,6 @@ struct Loader<'a, F, W, T> {
     path: Vec<String>,
     n_bytes: usize,
     on_tensor: F,
-    /// Whether the module that was entered last is a linear layer.
-    is_linear: bool,
     in_flight: InFlight,
 }
 
@@ -286,30 +283,14 @@ impl InFlight {
     }
 }
 
-/// What burn calls a [`Linear`](crate::layers::Linear) when it walks through modules.
-const LINEAR: &str = "Struct:Linear";
-
-/// The same matrix with its columns side by side in memory: the CPU's products of a few rows with a transposed weight
-/// would else bring all of it into that order every time.
-#[allow(
-    clippy::disallowed_methods,
-    reason = "on the CPU, of which alone it is called, nothing is waited for"
-)]
-fn turned<const D: usize>(weight: Tensor<D>) -> Tensor<D> {
-    let (device, dtype) = (weight.device(), weight.dtype());
-    let data = weight.swap_dims(0, 1).into_data();
-    Tensor::<D>::from_data(data, (&device, dtype)).swap_dims(0, 1)
-}
-
 impl<F, W, T> ModuleMapper for Loader<'_, F, W, T>
 where
     F: FnMut(usize),
     W: Fn(&str) -> bool,
     T: Fn(&str) -> DType,
 {
-    fn enter_module(&mut self, name: &str, container_type: &str) {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
         self.path.push(name.to_owned());
-        self.is_linear = container_type == LINEAR;
     }
 
     fn exit_module(&mut self, _name: &str, _container_type: &str) {
@@ -332,10 +313,7 @@ where
         (self.on_tensor)(self.n_bytes);
         let device = param.lazy_device();
         self.in_flight.add(n_bytes, &device);
-        let mut tensor: Tensor<D> = Tensor::from_data(data, (&device, dtype));
-        if D == 2 && self.is_linear && device.inner() == Device::flex() {
-            tensor = turned(tensor);
-        }
+        let tensor: Tensor<D> = Tensor::from_data(data, (&device, dtype));
         let id = param.id;
         param.transform_for_load(tensor, id)
     }

@@ -1,0 +1,304 @@
+//! Attention over keys and values in this machine's memory.
+
+use super::kv::HostKv;
+use super::pointwise::exponentials;
+use super::product::{Product, STRIP};
+use super::{for_each_chunk, n_threads, vectorised};
+
+/// Queries that go over a head's keys and values together.
+const BLOCK_QUERIES: usize = 12;
+
+/// Positions that a thread takes at a time where there are several threads.
+const SHARED_POSITIONS: usize = 24;
+
+/// Multiplications from which it is worth waking other threads.
+const SHARED_WORK: usize = 1 << 22;
+
+/// What queries see of a layer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Seen<'a> {
+    pub kv: &'a HostKv,
+    pub layer: usize,
+    /// Positions before the first query's.
+    pub n_before: usize,
+    /// Whether a query sees the positions up to its own; else it sees those of all queries.
+    pub is_causal: bool,
+}
+
+/// `softmax(q · kᵀ / √head_dim) · v` for queries at positions that follow each other.
+///
+/// # Shapes
+/// q, out flat `[positions, heads, head_dim]`.
+pub(crate) fn attend(q: &[f32], n_heads: usize, seen: Seen<'_>, out: &mut [f32]) {
+    let (head_dim, n_kv_heads) = (seen.kv.head_dim(), seen.kv.n_heads());
+    let width = n_heads * head_dim;
+    let n_positions = q.len() / width.max(1);
+    let group = n_heads / n_kv_heads.max(1);
+    let n_seen = seen.n_before + n_positions;
+    let is_shared = n_threads() > 1 && 2 * n_seen * q.len() >= SHARED_WORK;
+    if n_positions == 1 {
+        let width = group * head_dim;
+        for_each_chunk(out, width, is_shared, |head, out| {
+            let queries = Queries {
+                values: &q[head * width..],
+                stride: width,
+                group,
+                first_position: 0,
+                n_positions: 1,
+                n_all: 1,
+            };
+            queries.attend(seen, head, out, width, &mut Scratch::default());
+        });
+        return;
+    }
+    let part = if is_shared {
+        SHARED_POSITIONS
+    } else {
+        n_positions.max(1)
+    };
+    for_each_chunk(out, part * width.max(1), is_shared, |n, out| {
+        let mut scratch = Scratch::default();
+        for head in 0..n_kv_heads {
+            let first_channel = head * group * head_dim;
+            let queries = Queries {
+                values: &q[n * part * width + first_channel..],
+                stride: width,
+                group,
+                first_position: n * part,
+                n_positions: out.len() / width,
+                n_all: n_positions,
+            };
+            queries.attend(seen, head, &mut out[first_channel..], width, &mut scratch);
+        }
+    });
+}
+
+/// Memory of a block of queries.
+#[derive(Debug, Default)]
+struct Scratch {
+    queries: Vec<f32>,
+    scores: Vec<f32>,
+    out: Vec<f32>,
+}
+
+/// The queries of a head of keys and values: at each position those of a group.
+#[derive(Debug, Clone, Copy)]
+struct Queries<'a> {
+    values: &'a [f32],
+    /// Values from a position to the next.
+    stride: usize,
+    group: usize,
+    /// Place of the first among all queries' positions.
+    first_position: usize,
+    n_positions: usize,
+    /// Positions of all queries.
+    n_all: usize,
+}
+
+impl Queries<'_> {
+    fn attend(
+        self,
+        seen: Seen<'_>,
+        head: usize,
+        out: &mut [f32],
+        out_stride: usize,
+        scratch: &mut Scratch,
+    ) {
+        let head_dim = seen.kv.head_dim();
+        let scale = (head_dim as f32).sqrt().recip();
+        let n_queries = self.n_positions * self.group;
+        let place = |query: usize, stride: usize| {
+            query / self.group * stride + query % self.group * head_dim
+        };
+        let n_seen = |query: usize| match seen.is_causal {
+            true => seen.n_before + self.first_position + query / self.group + 1,
+            false => seen.n_before + self.n_all,
+        };
+        for first in (0..n_queries).step_by(BLOCK_QUERIES) {
+            let block = first..n_queries.min(first + BLOCK_QUERIES);
+            scratch.queries.clear();
+            for query in block.clone() {
+                let start = place(query, self.stride);
+                let query = &self.values[start..start + head_dim];
+                scratch
+                    .queries
+                    .extend(query.iter().map(|value| value * scale));
+            }
+            let n_keys = n_seen(block.end - 1);
+            let stride = n_keys.next_multiple_of(STRIP);
+            scratch.scores.resize(block.len() * stride, 0.0);
+            vectorised(Product {
+                rows: &scratch.queries,
+                row_stride: head_dim,
+                n_rows: block.len(),
+                strips: seen.kv.keys(seen.layer, head, n_keys),
+                bias: None,
+                out: &mut scratch.scores,
+                out_stride: stride,
+            });
+            let mut sums = [0.0; BLOCK_QUERIES];
+            let rows = scratch.scores.chunks_exact_mut(stride);
+            for ((query, row), sum) in block.clone().zip(rows).zip(&mut sums) {
+                let (past, future) = row[..n_keys].split_at_mut(n_seen(query));
+                *sum = exponentials(past);
+                future.fill(0.0);
+            }
+            scratch.out.resize(block.len() * head_dim, 0.0);
+            vectorised(Product {
+                rows: &scratch.scores,
+                row_stride: stride,
+                n_rows: block.len(),
+                strips: seen.kv.values(seen.layer, head, n_keys),
+                bias: None,
+                out: &mut scratch.out,
+                out_stride: head_dim,
+            });
+            let rows = scratch.out.chunks_exact(head_dim);
+            for ((query, row), sum) in block.zip(rows).zip(sums) {
+                let start = place(query, out_stride);
+                let out = &mut out[start..start + head_dim];
+                out.iter_mut()
+                    .zip(row)
+                    .for_each(|(out, value)| *out = value / sum);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Seen, attend};
+    use crate::cpu::HostKv;
+
+    /// Numbers between −2 and 2 that hardly repeat.
+    fn numbers(n: usize, seed: u32) -> Vec<f32> {
+        let number = |i: u32| i.wrapping_mul(2_654_435_761).wrapping_add(seed) >> 8;
+        (0..n as u32)
+            .map(|i| number(i) as f32 / 4_194_304.0 - 2.0)
+            .collect()
+    }
+
+    /// Heads of queries, heads of keys and values, channels of a head.
+    type Shape = [usize; 3];
+
+    struct Sequence {
+        shape: Shape,
+        q: Vec<f32>,
+        k: Vec<f32>,
+        v: Vec<f32>,
+    }
+
+    impl Sequence {
+        fn new(n: usize, shape: Shape) -> Self {
+            let [heads, kv_heads, head_dim] = shape;
+            Self {
+                shape,
+                q: numbers(n * heads * head_dim, 1),
+                k: numbers(n * kv_heads * head_dim, 2),
+                v: numbers(n * kv_heads * head_dim, 3),
+            }
+        }
+
+        /// Positions of `[positions, heads, head_dim]`.
+        fn part(&self, x: &[f32], heads: usize, range: &std::ops::Range<usize>) -> Vec<f32> {
+            let width = heads * self.shape[2];
+            x[range.start * width..range.end * width].to_vec()
+        }
+
+        /// What the positions of `range` attend to, those before them being cached.
+        fn attend(&self, kv: &mut HostKv, range: std::ops::Range<usize>, causal: bool) -> Vec<f32> {
+            let [heads, kv_heads, _] = self.shape;
+            let q = self.part(&self.q, heads, &range);
+            let k = self.part(&self.k, kv_heads, &range);
+            let v = self.part(&self.v, kv_heads, &range);
+            kv.write(1, range.start, &k, &v);
+            let mut out = vec![f32::NAN; q.len()];
+            let seen = Seen {
+                kv,
+                layer: 1,
+                n_before: range.start,
+                is_causal: causal,
+            };
+            attend(&q, heads, seen, &mut out);
+            out
+        }
+
+        fn cache(&self, capacity: usize) -> HostKv {
+            HostKv::new(2, self.shape[1], self.shape[2], capacity)
+        }
+
+        /// By the definition, for one channel of a head at a position that sees `n_seen` positions.
+        fn want(&self, position: usize, head: usize, channel: usize, n_seen: usize) -> f64 {
+            let [heads, kv_heads, head_dim] = self.shape;
+            let kv_head = head / (heads / kv_heads);
+            let q = &self.q[(position * heads + head) * head_dim..][..head_dim];
+            let row =
+                |x: &[f32], n: usize| x[(n * kv_heads + kv_head) * head_dim..][..head_dim].to_vec();
+            let weights: Vec<f64> = (0..n_seen)
+                .map(|n| {
+                    let k = row(&self.k, n);
+                    let products = q.iter().zip(&k).map(|(q, k)| f64::from(*q) * f64::from(*k));
+                    (products.sum::<f64>() / (head_dim as f64).sqrt()).exp()
+                })
+                .collect();
+            let values = (0..n_seen).map(|n| f64::from(row(&self.v, n)[channel]));
+            let sum: f64 = weights.iter().zip(values).map(|(w, v)| w * v).sum();
+            sum / weights.iter().sum::<f64>()
+        }
+    }
+
+    const SHAPES: [Shape; 4] = [[8, 8, 32], [4, 1, 16], [6, 2, 20], [2, 2, 128]];
+
+    #[test]
+    fn heads_attend_to_what_they_may_see() {
+        for shape in SHAPES {
+            for n in [1, 5, 12, 13, 30, 70] {
+                let sequence = Sequence::new(n, shape);
+                let [heads, _, head_dim] = shape;
+                for is_causal in [true, false] {
+                    let out = sequence.attend(&mut sequence.cache(n), 0..n, is_causal);
+                    for (i, got) in out.iter().enumerate().step_by(7) {
+                        let (position, channel) = (i / (heads * head_dim), i % head_dim);
+                        let n_seen = if is_causal { position + 1 } else { n };
+                        let head = i / head_dim % heads;
+                        let want = sequence.want(position, head, channel, n_seen);
+                        let error = (f64::from(*got) - want).abs();
+                        assert!(error < 1e-5, "{shape:?} {n} {i}: {got} for {want}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn chunks_single_positions_and_shared_work_give_what_the_whole_gives() {
+        // Enough for several threads.
+        let n = 400;
+        let sequence = Sequence::new(n, SHAPES[0]);
+        let whole = sequence.attend(&mut sequence.cache(n), 0..n, true);
+        let mut cache = sequence.cache(n + 5);
+        let mut parts = sequence.attend(&mut cache, 0..170, true);
+        for position in 170..200 {
+            parts.extend(sequence.attend(&mut cache, position..position + 1, true));
+        }
+        let mut other = sequence.cache(2 * n);
+        assert!(other.restore(&cache.prefix(200), 190));
+        for start in [190, 230, 399] {
+            let end = if start == 190 {
+                230
+            } else {
+                n.min(start + 169)
+            };
+            let part = sequence.attend(&mut other, start..end, true);
+            parts.truncate(start * 8 * 32);
+            parts.extend(part);
+        }
+        assert_eq!(parts.len(), whole.len());
+        let errors = parts
+            .iter()
+            .zip(&whole)
+            .map(|(part, whole)| (part - whole).abs());
+        assert!(errors.fold(0.0, f32::max) < 1e-5);
+        assert!(!HostKv::new(1, 8, 32, n).restore(&cache, 10));
+    }
+}

@@ -1,0 +1,91 @@
+//! What the model does on this machine's own cores between two tensors: kernels over plain f32 memory, for the steps
+//! that burn's CPU backend takes in many small operations, or for which it copies weights, keys or values each time.
+//!
+//! The modules stay the definition of the model. A module that has a kernel here asks [`is_here`] and goes on with
+//! burn's operations where the answer is no: on other devices, for other types, and where gradients are recorded.
+//! A row's numbers do not depend on the rows beside it.
+
+mod attention;
+mod kv;
+mod memory;
+mod pointwise;
+mod product;
+
+use burn::tensor::{DType, Device, Tensor, TensorData};
+use pulp::WithSimd;
+
+pub(crate) use attention::{Seen, attend};
+pub(crate) use kv::HostKv;
+pub(crate) use pointwise::{gelu, layer_norm, rms_norm, silu_product, silu_product_of_rows};
+pub(crate) use product::PackedWeight;
+
+/// Whether a device's memory is this machine's, without records for gradients.
+pub(crate) fn is_here(device: &Device) -> bool {
+    *device == Device::flex() && !device.is_autodiff()
+}
+
+/// Whether a tensor's values can be worked on here.
+pub(crate) fn has_values<const D: usize>(x: &Tensor<D>) -> bool {
+    x.dtype() == DType::F32 && is_here(&x.device())
+}
+
+/// The values of a tensor of which [`has_values`] is true; a copy only where somebody else holds it, too.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "on the CPU nothing is waited for"
+)]
+pub(crate) fn values<const D: usize>(x: Tensor<D>) -> Vec<f32> {
+    // Of f32 there is no error to be had.
+    x.into_data().try_into_vec().unwrap_or_default()
+}
+
+/// A tensor of values that were worked out here.
+pub(crate) fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> Tensor<D> {
+    Tensor::from_data(
+        TensorData::new(values, shape),
+        (&Device::flex(), DType::F32),
+    )
+}
+
+/// Runs a kernel with the widest vectors that the processor has. What is to be compiled for them must be inlined into
+/// it.
+#[inline]
+pub(crate) fn vectorised<K: WithSimd>(kernel: K) -> K::Output {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if let Some(simd) = pulp::x86::V4::try_new() {
+            return pulp::Simd::vectorize(simd, kernel);
+        }
+        if let Some(simd) = pulp::x86::V3::try_new() {
+            return pulp::Simd::vectorize(simd, kernel);
+        }
+    }
+    pulp::Arch::new().dispatch(kernel)
+}
+
+/// Threads that may share a piece of work.
+fn n_threads() -> usize {
+    #[cfg(not(target_family = "wasm"))]
+    return rayon::current_num_threads();
+    #[cfg(target_family = "wasm")]
+    return 1;
+}
+
+/// Calls `work` on chunks of `chunk_len` values, each with its number; on several threads where there are some and
+/// `is_shared` says that it is worth waking them.
+fn for_each_chunk(
+    values: &mut [f32],
+    chunk_len: usize,
+    is_shared: bool,
+    work: impl Fn(usize, &mut [f32]) + Sync,
+) {
+    #[cfg(not(target_family = "wasm"))]
+    if is_shared {
+        use rayon::prelude::*;
+        let chunks = values.par_chunks_mut(chunk_len).enumerate();
+        return chunks.for_each(|(n, chunk)| work(n, chunk));
+    }
+    let _ = is_shared;
+    let chunks = values.chunks_mut(chunk_len).enumerate();
+    chunks.for_each(|(n, chunk)| work(n, chunk));
+}

@@ -1,0 +1,137 @@
+//! Keys and values in tensors, for devices that attention runs on.
+
+use std::ops::Range;
+
+use burn::tensor::{DType, Device, Tensor};
+
+/// A pair of buffers per layer.
+#[derive(Debug)]
+pub(super) struct KvTensors {
+    layers: Vec<LayerCache>,
+}
+
+/// Keys and values of one layer. `None` only while a write has them out, so that the write owns the buffer and
+/// happens in place.
+#[derive(Debug)]
+struct LayerCache {
+    /// `[1, kv_heads, head_dim, capacity]`: positions lie side by side, as the product with a query reads them.
+    keys: Option<Tensor<4>>,
+    /// `[1, kv_heads, capacity, head_dim]`.
+    values: Option<Tensor<4>>,
+}
+
+/// Keys and values of each layer.
+pub(super) type KvTensorsPrefix = Vec<(Tensor<4>, Tensor<4>)>;
+
+impl KvTensors {
+    /// Room for `capacity` positions of `[layers, kv_heads, head_dim]`.
+    pub fn new(
+        [n_layers, heads, head_dim]: [usize; 3],
+        capacity: usize,
+        dtype: DType,
+        device: &Device,
+    ) -> Self {
+        let key_capacity = capacity.next_multiple_of(KEY_ALIGNMENT);
+        let buffer = |shape: [usize; 4]| Some(Tensor::zeros(shape, (device, dtype)));
+        let layers = (0..n_layers)
+            .map(|_| LayerCache {
+                keys: buffer([1, heads, head_dim, key_capacity]),
+                values: buffer([1, heads, capacity, head_dim]),
+            })
+            .collect();
+        Self { layers }
+    }
+
+    /// Whether every layer has its buffers: not so behind a step that was broken off.
+    pub fn is_whole(&self) -> bool {
+        let is_whole = |layer: &LayerCache| layer.keys.is_some() && layer.values.is_some();
+        self.layers.iter().all(is_whole)
+    }
+
+    /// A copy of the first `len` positions.
+    pub fn prefix(&self, len: usize) -> KvTensorsPrefix {
+        // Multiplying makes a tensor of its own: a slice would keep the whole buffer alive, and the next write to
+        // it would have to copy.
+        let copy = |buffer: &Option<Tensor<4>>, axis: usize| {
+            let shown = buffer.clone()?.narrow(axis, 0, len);
+            Some(shown.mul_scalar(1.0))
+        };
+        let layers = self.layers.iter();
+        layers
+            .filter_map(|layer| {
+                let keys = copy(&layer.keys, KEY_POSITIONS)?;
+                Some((keys, copy(&layer.values, VALUE_POSITIONS)?))
+            })
+            .collect()
+    }
+
+    /// Writes the first `len` positions of a prefix in place of its own; false where it has other layers.
+    pub fn restore(&mut self, prefix: &KvTensorsPrefix, len: usize) -> bool {
+        if prefix.len() != self.layers.len() {
+            return false;
+        }
+        for (layer, (keys, values)) in self.layers.iter_mut().zip(prefix) {
+            for (buffer, saved, axis) in [
+                (&mut layer.keys, keys, KEY_POSITIONS),
+                (&mut layer.values, values, VALUE_POSITIONS),
+            ] {
+                let saved = saved.clone().narrow(axis, 0, len);
+                let ranges = ranges(saved.dims(), axis, 0);
+                *buffer = buffer.take().map(|all| all.slice_assign(ranges, saved));
+            }
+        }
+        true
+    }
+
+    /// Writes new keys and values of one layer behind the first `len` positions and returns all that attention may see.
+    ///
+    /// # Shapes
+    /// in `[1, kv_heads, n_new, head_dim]` → keys `[1, kv_heads, head_dim, len + n_new]` and up to
+    /// [`KEY_ALIGNMENT`] − 1 positions more that hold nothing, values `[1, kv_heads, len + n_new, head_dim]`.
+    pub fn extend(
+        &mut self,
+        layer: usize,
+        len: usize,
+        keys: Tensor<4>,
+        values: Tensor<4>,
+    ) -> (Tensor<4>, Tensor<4>) {
+        let cache = &mut self.layers[layer];
+        let (key_axis, value_axis) = ((KEY_POSITIONS, KEY_ALIGNMENT), (VALUE_POSITIONS, 1));
+        (
+            extend_buffer(&mut cache.keys, key_axis, len, keys.swap_dims(2, 3)),
+            extend_buffer(&mut cache.values, value_axis, len, values),
+        )
+    }
+}
+
+/// Axis of the positions.
+const KEY_POSITIONS: usize = 3;
+const VALUE_POSITIONS: usize = 2;
+
+/// Positions of keys are shown in multiples of this. A product whose rows are no whole vectors of the processor would
+/// copy all keys into such vectors for every token.
+const KEY_ALIGNMENT: usize = 16;
+
+fn extend_buffer(
+    buffer: &mut Option<Tensor<4>>,
+    (axis, alignment): (usize, usize),
+    start: usize,
+    new: Tensor<4>,
+) -> Tensor<4> {
+    let dims = new.dims();
+    let Some(all) = buffer.take() else {
+        return new;
+    };
+    let all = all.slice_assign(ranges(dims, axis, start), new);
+    let n_shown = (start + dims[axis]).next_multiple_of(alignment);
+    let visible = all.clone().narrow(axis, 0, n_shown);
+    *buffer = Some(all);
+    visible
+}
+
+/// All of `dims`, moved by `start` along an axis.
+fn ranges(dims: [usize; 4], axis: usize, start: usize) -> [Range<usize>; 4] {
+    let mut ranges = dims.map(|n| 0..n);
+    ranges[axis] = start..start + dims[axis];
+    ranges
+}
