@@ -7,6 +7,7 @@ use bytesize::ByteSize;
 use clap::{Arg, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 use glyph_model::quantize::Quantization;
+use glyph_model::text::KvPrecision;
 
 use crate::plan_values::{self, DeviceKind, PageSize, ValueType};
 
@@ -202,6 +203,10 @@ pub struct ModelArgs {
     /// bits a weight; a model that glyph quantize wrote needs no flag
     #[arg(long, value_name = "BITS", env = "GLYPH_QUANTIZE", hide_env_values = true)]
     pub quantize: Option<Quantization>,
+    /// Keep keys and values in 8 bits: q8, or full; saves memory with long prompts and costs time
+    #[arg(long, value_name = "BITS", default_value = "full", env = "GLYPH_KV_CACHE")]
+    #[arg(hide_env_values = true)]
+    pub kv_cache: KvPrecision,
 }
 
 /// What the model looks at.
@@ -351,6 +356,9 @@ pub struct PlanArgs {
     #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "BITS")]
     pub quantize: Option<Quantization>,
+    /// Keys and values in 8 bits: q8, or full
+    #[arg(long, value_name = "BITS", default_value = "full")]
+    pub kv_cache: KvPrecision,
     /// Sizes of pages in px
     #[arg(
         long,

@@ -62,7 +62,8 @@ pub fn run(args: &AskArgs) -> Result<(), CliError> {
     let mut load_s = 0.0;
     let checkpoint = timed(&mut load_s, || {
         let n_positions = prompt.ids.len() + max_new_tokens;
-        model.load(&device, args.model.quantize, n_positions)
+        let kinds = (args.model.quantize, args.model.kv_cache);
+        model.load(&device, kinds, n_positions)
     })?;
     let stream = if args.json {
         Stream::None

@@ -7,7 +7,7 @@ use glyph_model::Checkpoint;
 use glyph_model::checkpoint::{CheckpointDir, CheckpointFiles, CheckpointSettings};
 use glyph_model::config::ModelConfig;
 use glyph_model::quantize::{Quantization, model_bytes};
-use glyph_model::text::KvCache;
+use glyph_model::text::KvPrecision;
 use glyph_model::weights::{LoadAs, WeightFiles, tensor_specs};
 use glyph_model::{Glm4v, ModelError};
 
@@ -216,7 +216,7 @@ impl Model {
     pub fn load(
         self,
         device: &NamedDevice,
-        quantization: Option<Quantization>,
+        (quantization, kv_precision): (Option<Quantization>, KvPrecision),
         n_positions: usize,
     ) -> Result<Checkpoint, CliError> {
         let Self { files, settings } = self;
@@ -225,7 +225,8 @@ impl Model {
         let config = config_for(settings.config.clone(), &weights);
         let in_memory = quantization.or(weights.quantization());
         let n_bytes = model_bytes(&specs(&config), in_memory, WEIGHT_BYTES);
-        let kv_bytes = KvCache::bytes_per_token(&config.text_config, size_of::<f32>())
+        let kv_bytes = kv_precision
+            .bytes_per_token(&config.text_config, size_of::<f32>())
             .saturating_mul(n_positions) as u64;
         let needed_bytes = n_bytes.saturating_add(kv_bytes);
         if let Some(free) = memory::free_bytes()
@@ -246,6 +247,8 @@ impl Model {
         };
         let checkpoint = settings.load(&weights, &device.device, load_as, on_bytes);
         progress::clear();
-        checkpoint.map_err(model_error)
+        let mut checkpoint = checkpoint.map_err(model_error)?;
+        checkpoint.kv_precision = kv_precision;
+        Ok(checkpoint)
     }
 }

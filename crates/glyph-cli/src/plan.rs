@@ -80,7 +80,8 @@ impl PlanReport {
             Err(_) => (config, None),
         };
         let footprint = Footprint::new(&config, args.dtype.bytes())
-            .quantized(&config, args.quantize.or(stored));
+            .quantized(&config, args.quantize.or(stored))
+            .with_kv_precision(&config, args.kv_cache);
         let pages = args
             .page
             .iter()

@@ -110,7 +110,8 @@ pub fn run(args: &ReadArgs) -> Result<(), CliError> {
     let model_name = model.files.name();
     let mut load_s = 0.0;
     let checkpoint = timed(&mut load_s, || {
-        model.load(&device, args.model.quantize, n_positions)
+        let kinds = (args.model.quantize, args.model.kv_cache);
+        model.load(&device, kinds, n_positions)
     })?;
 
     let mut reports = Vec::with_capacity(n_pages);

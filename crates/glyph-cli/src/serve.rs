@@ -8,6 +8,7 @@ use std::time::Duration;
 use glyph_engine::{Engine, EngineOptions, EngineState, Footprint, Limits, default_headroom_bytes};
 use glyph_model::preprocess::PatchGrid;
 use glyph_model::quantize::Quantization;
+use glyph_model::text::KvPrecision;
 use glyph_model::weights::LoadAs;
 use glyph_model::{Checkpoint, ModelError};
 use glyph_server::logging::{self, LogError, LogFormat};
@@ -41,7 +42,8 @@ pub fn run(args: &ServeArgs) -> Result<(), CliError> {
     let device = device::open(options.device.as_deref().unwrap_or("auto"))?;
     let files = ModelFiles::find(options.model.as_deref())?;
     let is_lazy = options.lazy.unwrap_or(false);
-    let loading = Loading::new(&files, device, options.quantize, is_lazy)?;
+    let kinds = (options.quantize, options.kv_cache.unwrap_or_default());
+    let loading = Loading::new(&files, device, kinds, is_lazy)?;
     let limits = limits(&options, &loading)?;
     let config = ServerConfig {
         max_pages: limits.max_pages,
@@ -187,7 +189,7 @@ impl Loading {
     fn new(
         files: &ModelFiles,
         device: NamedDevice,
-        quantization: Option<Quantization>,
+        (quantization, kv_precision): (Option<Quantization>, KvPrecision),
         is_lazy: bool,
     ) -> Result<Self, CliError> {
         let read = || {
@@ -199,7 +201,8 @@ impl Loading {
                 quantization,
             };
             let footprint = Footprint::new(&config, DTYPE.size() as u64)
-                .quantized(&config, quantization.or(weights.quantization()));
+                .quantized(&config, quantization.or(weights.quantization()))
+                .with_kv_precision(&config, kv_precision);
             Ok(Self {
                 model,
                 device,
@@ -216,11 +219,13 @@ impl Loading {
         let n_bytes = self.footprint.weight_bytes.max(1);
         let on_bytes = |done: usize| on_share(done as f64 / n_bytes as f64);
         let (settings, device) = (self.model.settings, &self.device.device);
-        if self.is_lazy {
+        let mut checkpoint = if self.is_lazy {
             settings.load_text_only(weights, device, self.load_as, on_bytes)
         } else {
             settings.load(&weights, device, self.load_as, on_bytes)
-        }
+        }?;
+        checkpoint.kv_precision = self.footprint.kv_precision;
+        Ok(checkpoint)
     }
 }
 

@@ -495,7 +495,8 @@ fn open(
     let bytes_per_value = checkpoint.dtype.size() as u64;
     let config = &checkpoint.settings.config;
     let footprint = Footprint::new(config, bytes_per_value)
-        .quantized(config, checkpoint.quantization);
+        .quantized(config, checkpoint.quantization)
+        .with_kv_precision(config, checkpoint.kv_precision);
     let plan = MemoryPlan::new(footprint, shared.options.limits)?;
     let vision_cache = VisionCache::new(fingerprint(&checkpoint), plan.cache_bytes / 2);
     Ok((checkpoint, plan, vision_cache))

@@ -13,6 +13,7 @@ use crate::model::Glm4v;
 use crate::preprocess::{ImagePatches, PatchGrid, RgbImage, image_patches};
 use crate::prompt::{ChatTemplate, Message, PromptEncoder, TextTokenizer};
 use crate::quantize::Quantization;
+use crate::text::KvPrecision;
 use crate::weights::{LoadAs, LoadReport, WeightFiles, load_model};
 
 /// The small files of a checkpoint by name; the weights are opened apart.
@@ -54,6 +55,8 @@ pub struct Checkpoint {
     pub dtype: DType,
     /// How the linear layers are quantised.
     pub quantization: Option<Quantization>,
+    /// In how many bits keys and values are kept; full unless it is changed after loading.
+    pub kv_precision: KvPrecision,
     /// What loading found.
     pub report: LoadReport,
     /// The files that the vision tower is still to be loaded from.
@@ -180,6 +183,7 @@ impl CheckpointSettings {
             device: device.clone(),
             dtype: load_as.dtype,
             quantization: load_as.quantization.or(weights.quantization()),
+            kv_precision: KvPrecision::default(),
             report,
             without_vision: None,
         })

@@ -67,6 +67,26 @@ fn a_quantised_model_answers_without_the_original_and_without_a_flag() {
 }
 
 #[test]
+fn keys_and_values_of_8_bits_give_the_same_answer() {
+    let sample = sample_text();
+    let ask = |flag: &[&str]| {
+        let args = [
+            "ask",
+            "What is the delivery date?",
+            "--text",
+            text(&sample),
+            "--temperature",
+            "0",
+            "--json",
+        ];
+        run_json(&[&args[..], flag].concat())["answer"].clone()
+    };
+    assert_eq!(ask(&["--kv-cache", "q8"]), ask(&[]));
+    let outcome = run(&["ask", "?", "--text", text(&sample), "--kv-cache", "q4"]);
+    outcome.fails(2, &["full or q8"]);
+}
+
+#[test]
 fn layers_of_no_whole_blocks_are_left_and_named() {
     let folder = tempfile::tempdir().unwrap();
     for name in ["base", "mha-sharded", "full-rotary"] {

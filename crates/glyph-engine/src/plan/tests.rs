@@ -2,6 +2,7 @@ use bytesize::ByteSize;
 use glyph_model::config::{ModelConfig, PreprocessorConfig};
 use glyph_model::preprocess::smart_resize;
 use glyph_model::quantize::Quantization;
+use glyph_model::text::KvPrecision;
 
 use super::{
     DEFAULT_HEADROOM_BYTES, Footprint, Limits, MemoryPlan, ModelDoesNotFit, PlanRow, Shortfall,
@@ -304,4 +305,18 @@ fn quantised_weights_make_the_9b_model_fit_24_gib() {
     assert_eq!(q4.kv_bytes_per_token, plain.kv_bytes_per_token);
     assert_eq!(q4.vision_bytes(2520), plain.vision_bytes(2520));
     assert_eq!(q4.n_parameters, plain.n_parameters);
+}
+
+#[test]
+fn keys_and_values_of_8_bits_take_half_of_bf16() {
+    let config = ModelConfig::from_json(CONFIG_9B).unwrap();
+    let plain = footprint_9b();
+    let eight = plain.clone().with_kv_precision(&config, KvPrecision::Q8);
+    // 128 bytes and a scale for each head of each layer, twice.
+    assert_eq!(eight.kv_bytes_per_token, 40 * 2 * 2 * (128 + BF16_BYTES));
+    assert_eq!(eight.weight_bytes, plain.weight_bytes);
+    // What attention sees of a layer is unpacked.
+    assert!(eight.decoder_bytes(1, 65_536) > plain.decoder_bytes(1, 65_536));
+    let back = eight.with_kv_precision(&config, KvPrecision::Full);
+    assert_eq!(back, plain);
 }

@@ -8,7 +8,6 @@ use super::kv_cache::{KvCache, KvRows};
 use super::layer::DecoderLayer;
 use super::rotary::MultimodalRotary;
 use crate::config::TextConfig;
-use crate::cpu;
 use crate::error::{ModelError, Result};
 use crate::layers::{Embedding, Linear, RmsNorm};
 
@@ -109,8 +108,9 @@ impl TextDecoder {
                 reason: "must be one for each row, and at least one",
             });
         }
-        let is_on_host = cpu::has_values(&x);
-        if caches.iter().any(|cache| cache.is_on_host() != is_on_host) {
+        let is_on_host = caches.iter().all(|cache| cache.is_on_host());
+        let is_alike = |cache: &&mut KvCache| cache.is_on_host() == is_on_host && cache.takes(&x);
+        if !caches.iter().all(is_alike) {
             return Err(ModelError::Parameter {
                 name: "caches",
                 value: format!("made for another device or type than {:?}", x.dtype()),

@@ -3,5 +3,6 @@
 #[path = "../parity/common.rs"]
 mod common;
 
+mod kv_cache;
 mod layers;
 mod models;
