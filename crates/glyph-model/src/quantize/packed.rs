@@ -5,7 +5,7 @@ use half::{bf16, f16};
 
 use super::block::{decode_scale, quantize, unpack};
 use super::{BLOCK, Bits};
-use crate::cpu::vectorised;
+use crate::cpu::{for_each_chunk, vectorised};
 
 /// `[d_out, d_in]`, row by row, the values of a row packed and its scales apart.
 #[derive(Debug, Clone, PartialEq)]
@@ -150,7 +150,7 @@ impl PackedMatrix {
         let d_in = self.shape[1];
         let mut dense = vec![0.0; rows.len() * d_in];
         let packed_bytes = self.bits.value_bytes(BLOCK);
-        let fill = |(offset, out): (usize, &mut [f32])| {
+        for_each_chunk(&mut dense, d_in.max(1), true, |offset, out| {
             let (values, scales) = self.row(rows.start + offset);
             let blocks = values.chunks_exact(packed_bytes).zip(scales);
             let (out, _) = out.as_chunks_mut::<BLOCK>();
@@ -158,14 +158,7 @@ impl PackedMatrix {
                 let scale = decode_scale(*scale);
                 *out = unpack(packed, self.bits).map(|q| q * scale);
             }
-        };
-        #[cfg(not(target_family = "wasm"))]
-        {
-            use rayon::prelude::*;
-            dense.par_chunks_mut(d_in).enumerate().for_each(fill);
-        }
-        #[cfg(target_family = "wasm")]
-        dense.chunks_mut(d_in).enumerate().for_each(fill);
+        });
         dense
     }
 }

@@ -5,7 +5,7 @@ use half::f16;
 
 use super::block::{decode_scale, halves};
 use super::{BLOCK, Bits, PackedMatrix};
-use crate::cpu::vectorised;
+use crate::cpu::{for_each_chunk, vectorised};
 
 /// Output rows that a thread takes at a time.
 const ROWS_PER_TASK: usize = 64;
@@ -35,17 +35,10 @@ pub(super) fn product(matrix: &PackedMatrix, x: &[f32], n: usize) -> Vec<f32> {
         }
     };
     let rows: Vec<&[[f32; BLOCK]]> = x.chunks_exact(d_in).map(|row| row.as_chunks().0).collect();
-    let task = |(task, y): (usize, &mut [f32])| {
-        let first = task * ROWS_PER_TASK;
-        vectorised_rows(matrix, first, &rows, y);
-    };
-    #[cfg(not(target_family = "wasm"))]
-    if d_out * d_in * n.min(SHARED) >= 2 * VALUES_PER_THREAD {
-        use rayon::prelude::*;
-        y.par_chunks_mut(ROWS_PER_TASK * n).enumerate().for_each(task);
-        return y;
-    }
-    y.chunks_mut(ROWS_PER_TASK * n).enumerate().for_each(task);
+    let is_shared = d_out * d_in * n.min(SHARED) >= 2 * VALUES_PER_THREAD;
+    for_each_chunk(&mut y, ROWS_PER_TASK * n, is_shared, |task, y| {
+        vectorised_rows(matrix, task * ROWS_PER_TASK, &rows, y);
+    });
     y
 }
 

@@ -211,6 +211,18 @@ pub(super) fn problems(files: &WeightFiles, specs: &[(String, Vec<usize>)]) -> V
         .collect()
 }
 
+/// Waits until the device has what was sent; what it says where that failed.
+#[cfg(not(target_family = "wasm"))]
+fn wait_for(device: &Device) -> Option<String> {
+    device.sync().err().map(|error| error.to_string())
+}
+
+/// A browser cannot wait; its models are small.
+#[cfg(target_family = "wasm")]
+fn wait_for(_device: &Device) -> Option<String> {
+    None
+}
+
 /// Name and shape of every parameter of a module, in its order.
 pub fn tensor_specs<M: Module>(module: &M) -> Vec<(String, Vec<usize>)> {
     let mut specs = Specs {
@@ -262,16 +274,12 @@ struct InFlight {
 }
 
 impl InFlight {
-    /// Waits for the device where much is on its way. A browser cannot wait; its models are small.
+    /// Waits for the device where much is on its way.
     fn add(&mut self, n_bytes: usize, device: &Device) {
         self.n_bytes += n_bytes;
-        if self.n_bytes < MOST_IN_FLIGHT || cfg!(target_family = "wasm") {
-            return;
-        }
-        self.n_bytes = 0;
-        #[cfg(not(target_family = "wasm"))]
-        if let Err(error) = device.sync() {
-            self.failure = Some(error.to_string());
+        if self.n_bytes >= MOST_IN_FLIGHT {
+            self.n_bytes = 0;
+            self.failure = self.failure.take().or(wait_for(device));
         }
     }
 

@@ -66,6 +66,7 @@ impl FileBytes {
     }
 
     /// Gives the pages of a range back to the system, which reads them from the file again should they be wanted.
+    #[cfg_attr(not(unix), expect(unused_variables, reason = "only Unix takes them back"))]
     fn release(&self, range: &Range<usize>) {
         match self {
             #[cfg(unix)]
