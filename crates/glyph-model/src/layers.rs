@@ -75,7 +75,7 @@ fn quantized_linear<const D: usize>(
 pub(crate) fn silu_product<const D: usize>(gate: Tensor<D>, up: Tensor<D>) -> Tensor<D> {
     if cpu::has_values(&gate) {
         let dims = gate.dims();
-        let mut values = cpu::values(gate);
+        let mut values = cpu::values(gate).into_vec();
         cpu::silu_product(&mut values, &cpu::values(up));
         return cpu::tensor(values, dims);
     }
@@ -86,7 +86,7 @@ pub(crate) fn silu_product<const D: usize>(gate: Tensor<D>, up: Tensor<D>) -> Te
 pub(crate) fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     if cpu::has_values(&x) {
         let dims = x.dims();
-        let mut values = cpu::values(x);
+        let mut values = cpu::values(x).into_vec();
         cpu::gelu(&mut values);
         return cpu::tensor(values, dims);
     }
@@ -181,14 +181,14 @@ impl Linear {
             return packed.apply(x, bias().as_deref());
         }
         if let Some(mut y) = self.quantized.as_ref().and_then(|w| w.forward_here(x)) {
-            for (y, bias) in y.iter_mut().zip(bias().iter().flatten().cycle()) {
-                *y += bias;
+            if let Some(bias) = bias() {
+                y.iter_mut().zip(bias.iter().cycle()).for_each(|(y, bias)| *y += bias);
             }
             return y;
         }
         let [_, d_in] = self.shape;
         let x: Tensor<2> = cpu::tensor(x.to_vec(), [x.len() / d_in.max(1), d_in]);
-        cpu::values(self.forward(x))
+        cpu::values(self.forward(x)).into_vec()
     }
 
     /// Has a loaded weight lie as the kernels of this machine read it, where it is one that they take. The parameter
@@ -283,10 +283,9 @@ impl RmsNorm {
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         if cpu::has_values(&x) {
             let dims = x.dims();
-            let mut values = cpu::values(x);
             let weight = cpu::values(self.weight.val());
-            cpu::rms_norm(&mut values, &weight, self.eps as f32);
-            return cpu::tensor(values, dims);
+            let normed = cpu::rms_norm(&cpu::values(x), &weight, self.eps as f32);
+            return cpu::tensor(normed, dims);
         }
         let dtype = x.dtype();
         let x = x.cast(FloatDType::F32);
@@ -320,7 +319,7 @@ impl LayerNorm {
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         if cpu::has_values(&x) {
             let dims = x.dims();
-            let mut values = cpu::values(x);
+            let mut values = cpu::values(x).into_vec();
             let (weight, bias) = (self.weight.val(), self.bias.val());
             let eps = self.eps as f32;
             cpu::layer_norm(&mut values, &cpu::values(weight), &cpu::values(bias), eps);

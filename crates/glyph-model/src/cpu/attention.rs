@@ -2,7 +2,7 @@
 
 use super::kv::HostKv;
 use super::pointwise::exponentials;
-use super::product::{Product, STRIP};
+use super::product::{OwnProducts, Product, STRIP};
 use super::{for_each_chunk, n_threads, vectorised};
 
 /// Queries that go over a head's keys and values together.
@@ -13,6 +13,9 @@ const SHARED_POSITIONS: usize = 24;
 
 /// Multiplications from which it is worth waking other threads.
 const SHARED_WORK: usize = 1 << 22;
+
+/// Heads that are read together where each has one query.
+const MOST_HEADS: usize = 4;
 
 /// What queries see of a layer.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +39,19 @@ pub(crate) fn attend(q: &[f32], n_heads: usize, seen: Seen<'_>, out: &mut [f32])
     let group = n_heads / n_kv_heads.max(1);
     let n_seen = seen.n_before + n_positions;
     let is_shared = n_threads() > 1 && 2 * n_seen * q.len() >= SHARED_WORK;
+    if n_positions == 1 && group == 1 {
+        for_each_chunk(out, MOST_HEADS * head_dim, is_shared, |n, out| {
+            let first = n * MOST_HEADS;
+            let q = &q[first * head_dim..];
+            match out.len() / head_dim {
+                4 => attend_heads::<4>(q, seen, first, out),
+                3 => attend_heads::<3>(q, seen, first, out),
+                2 => attend_heads::<2>(q, seen, first, out),
+                _ => attend_heads::<1>(q, seen, first, out),
+            }
+        });
+        return;
+    }
     if n_positions == 1 {
         let width = group * head_dim;
         for_each_chunk(out, width, is_shared, |head, out| {
@@ -71,6 +87,57 @@ pub(crate) fn attend(q: &[f32], n_heads: usize, seen: Seen<'_>, out: &mut [f32])
             queries.attend(seen, head, &mut out[first_channel..], width, &mut scratch);
         }
     });
+}
+
+/// One query for each of `N` heads of keys and values, from `first_head` on: what is read from memory is read from all of
+/// them in turn.
+///
+/// # Shapes
+/// q, out flat `[N, head_dim]`.
+fn attend_heads<const N: usize>(q: &[f32], seen: Seen<'_>, first_head: usize, out: &mut [f32]) {
+    let (kv, layer) = (seen.kv, seen.layer);
+    let head_dim = kv.head_dim();
+    let scale = (head_dim as f32).sqrt().recip();
+    let queries: Vec<f32> = q[..N * head_dim]
+        .iter()
+        .map(|value| value * scale)
+        .collect();
+    let n_keys = seen.n_before + 1;
+    let stride = n_keys.next_multiple_of(STRIP);
+    let mut scores = vec![0.0; N * stride];
+    vectorised(OwnProducts::<N> {
+        rows: parts(&queries, head_dim),
+        strips: std::array::from_fn(|n| kv.keys(layer, first_head + n, n_keys)),
+        out: parts_mut(&mut scores, stride),
+    });
+    let mut sums = [0.0; N];
+    for (row, sum) in scores.chunks_exact_mut(stride).zip(&mut sums) {
+        *sum = exponentials(&mut row[..n_keys]);
+    }
+    let width = head_dim.next_multiple_of(STRIP);
+    let mut attended = vec![0.0; N * width];
+    vectorised(OwnProducts::<N> {
+        rows: parts(&scores, stride),
+        strips: std::array::from_fn(|n| kv.values(layer, first_head + n, n_keys)),
+        out: parts_mut(&mut attended, width),
+    });
+    let heads = out
+        .chunks_exact_mut(head_dim)
+        .zip(attended.chunks_exact(width));
+    for ((out, attended), sum) in heads.zip(sums) {
+        let values = out.iter_mut().zip(attended);
+        values.for_each(|(out, value)| *out = value / sum);
+    }
+}
+
+/// `N` parts of `len` values.
+fn parts<const N: usize>(values: &[f32], len: usize) -> [&[f32]; N] {
+    std::array::from_fn(|n| &values[n * len..(n + 1) * len])
+}
+
+fn parts_mut<const N: usize>(values: &mut [f32], len: usize) -> [&mut [f32]; N] {
+    let mut parts = values.chunks_exact_mut(len);
+    std::array::from_fn(|_| parts.next().unwrap_or_default())
 }
 
 /// Memory of a block of queries.

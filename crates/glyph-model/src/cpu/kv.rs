@@ -16,7 +16,7 @@ pub(crate) struct HostKv {
 struct HostLayer {
     /// For each head strips of positions, in each of them channel by channel.
     keys: AlignedValues,
-    /// For each head position by position, in each of them whole strips of channels.
+    /// For each head strips of channels, in each of them position by position.
     values: AlignedValues,
 }
 
@@ -51,12 +51,7 @@ impl HostKv {
     }
 
     fn values_per_head(&self) -> usize {
-        self.capacity * self.value_width()
-    }
-
-    /// Values of a position with those that fill its last strip.
-    pub fn value_width(&self) -> usize {
-        self.head_dim.next_multiple_of(STRIP)
+        self.head_dim.next_multiple_of(STRIP) * self.capacity
     }
 
     /// Writes positions of one layer from `start` on.
@@ -64,7 +59,7 @@ impl HostKv {
     /// # Shapes
     /// keys, values flat `[positions, heads, head_dim]`.
     pub fn write(&mut self, layer: usize, start: usize, keys: &[f32], values: &[f32]) {
-        let (head_dim, value_width) = (self.head_dim, self.value_width());
+        let (head_dim, capacity) = (self.head_dim, self.capacity);
         let (keys_per_head, values_per_head) = (self.keys_per_head(), self.values_per_head());
         let layer = &mut self.layers[layer];
         let position_width = self.n_heads * head_dim;
@@ -81,8 +76,10 @@ impl HostKv {
                     .iter_mut()
                     .step_by(STRIP);
                 column.zip(keys).for_each(|(to, key)| *to = *key);
-                let row = head * values_per_head + position * value_width;
-                layer.values[row..row + head_dim].copy_from_slice(values);
+                for (strip, values) in values.chunks(STRIP).enumerate() {
+                    let row = head * values_per_head + (strip * capacity + position) * STRIP;
+                    layer.values[row..row + values.len()].copy_from_slice(values);
+                }
             }
         }
     }
@@ -101,18 +98,18 @@ impl HostKv {
             return false;
         }
         let n_keys = len.next_multiple_of(STRIP) * self.head_dim;
-        let n_values = len * self.value_width();
-        let (own_keys, own_values) = (self.keys_per_head(), self.values_per_head());
-        let (other_keys, other_values) = (other.keys_per_head(), other.values_per_head());
+        let (own_keys, other_keys) = (self.keys_per_head(), other.keys_per_head());
+        let (own_strip, other_strip) = (self.capacity * STRIP, other.capacity * STRIP);
         for (to, from) in self.layers.iter_mut().zip(&other.layers) {
-            for head in 0..self.n_heads {
-                let (to_start, from_start) = (head * own_keys, head * other_keys);
-                to.keys[to_start..to_start + n_keys]
-                    .copy_from_slice(&from.keys[from_start..from_start + n_keys]);
-                let (to_start, from_start) = (head * own_values, head * other_values);
-                to.values[to_start..to_start + n_values]
-                    .copy_from_slice(&from.values[from_start..from_start + n_values]);
-            }
+            copy_starts(&mut to.keys, own_keys, &from.keys, other_keys, n_keys);
+            let n_values = len * STRIP;
+            copy_starts(
+                &mut to.values,
+                own_strip,
+                &from.values,
+                other_strip,
+                n_values,
+            );
         }
         true
     }
@@ -121,7 +118,6 @@ impl HostKv {
     pub(super) fn keys(&self, layer: usize, head: usize, n_positions: usize) -> Strips<'_> {
         Strips {
             values: &self.layers[layer].keys[head * self.keys_per_head()..],
-            row_stride: STRIP,
             strip_stride: STRIP * self.head_dim,
             n_inner: self.head_dim,
             n_columns: n_positions,
@@ -133,11 +129,18 @@ impl HostKv {
     pub(super) fn values(&self, layer: usize, head: usize, n_positions: usize) -> Strips<'_> {
         Strips {
             values: &self.layers[layer].values[head * self.values_per_head()..],
-            row_stride: self.value_width(),
-            strip_stride: STRIP,
+            strip_stride: STRIP * self.capacity,
             n_inner: n_positions,
             n_columns: self.head_dim,
             is_fetched: false,
         }
+    }
+}
+
+/// Copies the first `len` values of every stretch of memory to where its like begins.
+fn copy_starts(to: &mut [f32], to_stretch: usize, from: &[f32], from_stretch: usize, len: usize) {
+    let stretches = to.chunks_exact_mut(to_stretch.max(1));
+    for (to, from) in stretches.zip(from.chunks_exact(from_stretch.max(1))) {
+        to[..len].copy_from_slice(&from[..len]);
     }
 }

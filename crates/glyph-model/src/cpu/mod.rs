@@ -11,6 +11,8 @@ mod memory;
 mod pointwise;
 mod product;
 
+use std::ops::Deref;
+
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use pulp::WithSimd;
 
@@ -34,9 +36,27 @@ pub(crate) fn has_values<const D: usize>(x: &Tensor<D>) -> bool {
     clippy::disallowed_methods,
     reason = "on the CPU nothing is waited for"
 )]
-pub(crate) fn values<const D: usize>(x: Tensor<D>) -> Vec<f32> {
-    // Of f32 there is no error to be had.
-    x.into_data().try_into_vec().unwrap_or_default()
+pub(crate) fn values<const D: usize>(x: Tensor<D>) -> Values {
+    Values(x.into_data())
+}
+
+/// Values of f32, of which there is no error to be had.
+#[derive(Debug)]
+pub(crate) struct Values(TensorData);
+
+impl Deref for Values {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        self.0.as_slice().unwrap_or_default()
+    }
+}
+
+impl Values {
+    /// To be worked on in place.
+    pub fn into_vec(self) -> Vec<f32> {
+        self.0.try_into_vec().unwrap_or_default()
+    }
 }
 
 /// A tensor of values that were worked out here.

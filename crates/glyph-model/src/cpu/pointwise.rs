@@ -62,20 +62,22 @@ pub(super) fn exponentials(scores: &mut [f32]) -> f32 {
 }
 
 /// Each row `[weight.len()]` over the root of its mean square, times `weight`.
-pub(crate) fn rms_norm(x: &mut [f32], weight: &[f32], eps: f32) {
+pub(crate) fn rms_norm(x: &[f32], weight: &[f32], eps: f32) -> Vec<f32> {
+    let mut out = vec![0.0; x.len()];
+    let n = weight.len().max(1);
     vectorised(
         #[inline(always)]
         || {
-            for row in x.chunks_exact_mut(weight.len().max(1)) {
-                let square_sum = sum_of(row, |value| value * value);
-                let mean_square = square_sum / weight.len() as f32;
+            for (out, row) in out.chunks_exact_mut(n).zip(x.chunks_exact(n)) {
+                let mean_square = sum_of(row, |value| value * value) / n as f32;
                 let scale = (mean_square + eps).sqrt().recip();
-                for (value, weight) in row.iter_mut().zip(weight) {
-                    *value = *value * scale * weight;
+                for ((out, value), weight) in out.iter_mut().zip(row).zip(weight) {
+                    *out = value * scale * weight;
                 }
             }
         },
     );
+    out
 }
 
 /// Each row `[weight.len()]` less its mean over the root of its variance, times `weight`, plus `bias`.
@@ -202,10 +204,10 @@ mod tests {
                 .map(|(got, want)| (got - want).abs());
             assert!(errors.fold(0.0, f32::max) < 1e-6);
 
-            let mut row: Vec<f32> = (0..n).map(|i| i as f32 - 7.0).collect();
+            let row: Vec<f32> = (0..n).map(|i| i as f32 - 7.0).collect();
             let mean = row.iter().map(|x| x * x).sum::<f32>() / n as f32;
             let want: Vec<f32> = row.iter().map(|x| 3.0 * x / (mean + 0.5).sqrt()).collect();
-            rms_norm(&mut row, &vec![3.0; n], 0.5);
+            let row = rms_norm(&row, &vec![3.0; n], 0.5);
             let errors = row.iter().zip(&want).map(|(got, want)| (got - want).abs());
             assert!(errors.fold(0.0, f32::max) < 1e-5);
 

@@ -34,10 +34,8 @@ pub(super) fn encode_pass(glm: &Glm4v, images: &[ImagePatches], device: &Device)
 
 /// Patches of images of one size as the tower takes them, `[images, patches, values]`.
 fn upload(glm: &Glm4v, images: &[ImagePatches], device: &Device) -> (Tensor<3>, PatchGrid) {
-    let values: Vec<f32> = images
-        .iter()
-        .flat_map(|image| image.values.iter().copied())
-        .collect();
+    let values: Vec<&[f32]> = images.iter().map(|image| &image.values[..]).collect();
+    let values = values.concat();
     let none = PatchGrid {
         rows: 0,
         columns: 0,

@@ -49,6 +49,11 @@ impl SelfAttention {
         }
     }
 
+    /// Heads of keys and values, and channels of each.
+    pub(super) fn kv_shape(&self) -> [usize; 2] {
+        [self.n_kv_heads, self.head_dim]
+    }
+
     /// # Shapes
     /// `[batch, seq, d]` → the same.
     pub(super) fn forward(

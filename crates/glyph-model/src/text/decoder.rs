@@ -84,6 +84,13 @@ impl TextDecoder {
         self.norm.forward(x)
     }
 
+    /// Layers, heads of keys and values, channels of each.
+    fn kv_shape(&self) -> [usize; 3] {
+        let of_layer = self.layers.first().map(|layer| layer.self_attn.kv_shape());
+        let [n_heads, head_dim] = of_layer.unwrap_or_default();
+        [self.layers.len(), n_heads, head_dim]
+    }
+
     /// New positions of cached sequences, as many of each: a chunk of a prompt, or the next token of every
     /// sequence.
     ///
@@ -109,12 +116,16 @@ impl TextDecoder {
             });
         }
         let is_on_host = caches.iter().all(|cache| cache.is_on_host());
-        let is_alike = |cache: &&mut KvCache| cache.is_on_host() == is_on_host && cache.takes(&x);
-        if !caches.iter().all(is_alike) {
+        let shape = self.kv_shape();
+        let is_own = |cache: &&mut KvCache| {
+            let is_alike = cache.is_on_host() == is_on_host && cache.shape() == shape;
+            is_alike && cache.takes(&x)
+        };
+        if !caches.iter().all(is_own) {
             return Err(ModelError::Parameter {
                 name: "caches",
-                value: format!("made for another device or type than {:?}", x.dtype()),
-                reason: "must be made for the device and the type of the model",
+                value: format!("for another model, device or type than {:?}", x.dtype()),
+                reason: "must be made for this model, its device and its type",
             });
         }
         caches.iter().try_for_each(|cache| cache.reserve(n_new))?;

@@ -62,6 +62,8 @@ impl FromStr for KvPrecision {
 #[derive(Debug)]
 pub struct KvCache {
     store: Store,
+    /// Layers, heads of keys and values, channels of each.
+    shape: [usize; 3],
     len: usize,
     capacity: usize,
 }
@@ -120,15 +122,16 @@ impl KvCache {
     ) -> Self {
         let (n_layers, n_heads) = (config.num_hidden_layers, config.num_key_value_heads());
         let head_dim = config.head_dim();
+        let shape = [n_layers, n_heads, head_dim];
         let is_plain = dtype == DType::F32 && precision == KvPrecision::Full;
         let store = if cpu::is_here(device) && is_plain {
             Store::Host(HostKv::new(n_layers, n_heads, head_dim, capacity))
         } else {
-            let shape = [n_layers, n_heads, head_dim];
             Store::Device(KvTensors::new(shape, capacity, precision, (device, dtype)))
         };
         Self {
             store,
+            shape,
             len: 0,
             capacity,
         }
@@ -232,6 +235,11 @@ impl KvCache {
     /// Counts the positions that every layer has now written.
     pub(super) fn advance(&mut self, n_new: usize) {
         self.len += n_new;
+    }
+
+    /// Layers, heads of keys and values, channels of each.
+    pub(super) fn shape(&self) -> [usize; 3] {
+        self.shape
     }
 
     /// Whether keys and values of such a residual stream can be written to it.

@@ -79,11 +79,9 @@ impl Attention {
     fn forward_here(&self, x: Tensor<3>, rotary: &Rotary) -> Tensor<3> {
         let [images, patches, d] = x.dims();
         let qkv = self.qkv.forward_here(&cpu::values(x));
-        let part = |n: usize| -> Vec<f32> {
-            let rows = qkv.chunks_exact(3 * d);
-            rows.flat_map(|row| &row[n * d..(n + 1) * d])
-                .copied()
-                .collect()
+        let part = |n: usize| {
+            let rows = qkv.chunks_exact(3 * d).map(|row| &row[n * d..(n + 1) * d]);
+            rows.collect::<Vec<_>>().concat()
         };
         let [mut q, mut k, v] = [part(0), part(1), part(2)];
         rotary.turn(&mut q, self.n_heads);
