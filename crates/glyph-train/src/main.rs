@@ -1,15 +1,16 @@
 //! `glyph-train`: the one command that makes glyph-mini.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Result;
 use burn::tensor::Device;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
+use glyph_device as device;
 use glyph_model::config::ModelConfig;
 use glyph_train::bench::{BenchOptions, compare, default_script, print_comparison};
 use glyph_train::checkpoint::{RunDir, export};
-use glyph_device as device;
 use glyph_train::evaluate::{Score, evaluate, page_grid};
 use glyph_train::log::read_log;
 use glyph_train::mini;
@@ -150,6 +151,9 @@ struct RunArgs {
     /// Steps in all.
     #[arg(long, default_value_t = 12_000)]
     steps: usize,
+    /// Save and stop after so many minutes; the same command goes on from there.
+    #[arg(long)]
+    minutes: Option<f64>,
     /// Height of a line: 28 puts one line under a vision token (4 characters), 14 two (8 characters).
     #[arg(long, value_parser = line_px(), default_value = "28")]
     line_px: u64,
@@ -225,6 +229,9 @@ fn main() -> Result<()> {
             first_stage: args.first_stage,
             seed: args.seed,
             n_steps: args.steps,
+            time_limit: args
+                .minutes
+                .and_then(|minutes| Duration::try_from_secs_f64(60.0 * minutes).ok()),
             line_px: args.line_px as usize,
             learning_rate: args.learning_rate,
             decay_from: args.decay_from,

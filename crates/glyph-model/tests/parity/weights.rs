@@ -8,8 +8,8 @@ use glyph_model::weights::{
 use glyph_model::{Checkpoint, Glm4v};
 
 use crate::common::{
-    CONFIGS, Fixture, assert_close, copy_of, device, fixture, floats, open, open_dir, pick, read_weights,
-    relative_error, rows, text, write_weights,
+    CONFIGS, Fixture, assert_close, copy_of, device, fixture, floats, open, open_dir, pick,
+    read_weights, relative_error, rows, text, write_weights,
 };
 
 /// Logits of the text prompt at every position.
@@ -53,10 +53,8 @@ fn every_checkpoint_opens_with_nothing_left_over() {
             "{config}"
         );
         let mut n_bytes = Vec::new();
-        let checkpoint = Checkpoint::open(&fixture(config), &device(), DType::F32, |n| {
-            n_bytes.push(n)
-        })
-        .unwrap();
+        let checkpoint =
+            Checkpoint::open(&fixture(config), &device(), DType::F32, |n| n_bytes.push(n)).unwrap();
         assert!(
             checkpoint.report.unexpected.is_empty(),
             "{config}: {:?}",
