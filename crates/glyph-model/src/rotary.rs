@@ -116,18 +116,18 @@ impl Rotary {
             None if cpu::is_here(&x.device()) => {
                 let (dtype, dims) = (x.dtype(), x.dims());
                 let mut values = cpu::values(x.cast(FloatDType::F32)).into_vec();
-                self.turn(&mut values, dims[2]);
+                self.turn(&mut values, dims[2], dims[2] * dims[3]);
                 cpu::tensor(values, dims).cast(dtype)
             }
             None => self.tables(&x.device()).apply(x),
         }
     }
 
-    /// The same for values in this machine's memory, in place.
+    /// The same for values in this machine's memory, in place. `stride` values lie between two positions.
     ///
     /// # Shapes
-    /// x flat `[batch, positions, heads, head_dim]`.
-    pub(crate) fn turn(&self, x: &mut [f32], n_heads: usize) {
+    /// x flat `[batch, positions, stride]`, of which each row begins with `[heads, head_dim]`.
+    pub(crate) fn turn(&self, x: &mut [f32], n_heads: usize, stride: usize) {
         let (head_dim, n_pairs) = (self.head_dim, self.n_pairs());
         if n_pairs == 0 {
             return;
@@ -139,9 +139,9 @@ impl Rotary {
                     .cos
                     .chunks_exact(n_pairs)
                     .zip(self.sin.chunks_exact(n_pairs));
-                let positions = x.chunks_exact_mut(n_heads * head_dim);
+                let positions = x.chunks_exact_mut(stride);
                 for (position, (cos, sin)) in positions.zip(angles.cycle()) {
-                    for head in position.chunks_exact_mut(head_dim) {
+                    for head in position.chunks_exact_mut(head_dim).take(n_heads) {
                         turn_head(&mut head[..2 * n_pairs], cos, sin, self.pairing);
                     }
                 }
@@ -208,7 +208,7 @@ mod tests {
                 let tables = rotary.tables(&device);
                 let want = tables.apply(cpu::tensor(x.clone(), [rows, 5, 2, 16]));
                 let want = cpu::values(want);
-                rotary.turn(&mut x, 2);
+                rotary.turn(&mut x, 2, 32);
                 let errors = x
                     .iter()
                     .zip(want.iter())

@@ -2,7 +2,7 @@
 
 use super::kv::HostKv;
 use super::pointwise::exponentials;
-use super::product::{OwnProducts, Product, STRIP};
+use super::product::{OwnProducts, Product, Rows, STRIP};
 use super::{for_each_chunk, n_threads, vectorised};
 
 /// Queries that go over a head's keys and values together.
@@ -31,18 +31,17 @@ pub(crate) struct Seen<'a> {
 /// `softmax(q · kᵀ / √head_dim) · v` for queries at positions that follow each other.
 ///
 /// # Shapes
-/// q, out flat `[positions, heads, head_dim]`.
-pub(crate) fn attend(q: &[f32], n_heads: usize, seen: Seen<'_>, out: &mut [f32]) {
+/// q `[positions, heads · head_dim]`, out flat the same.
+pub(crate) fn attend(q: Rows<'_>, seen: Seen<'_>, out: &mut [f32]) {
     let (head_dim, n_kv_heads) = (seen.kv.head_dim(), seen.kv.n_heads());
-    let width = n_heads * head_dim;
-    let n_positions = q.len() / width.max(1);
-    let group = n_heads / n_kv_heads.max(1);
+    let n_positions = q.len();
+    let group = q.width / (n_kv_heads * head_dim).max(1);
     let n_seen = seen.n_before + n_positions;
-    let is_shared = n_threads() > 1 && 2 * n_seen * q.len() >= SHARED_WORK;
+    let is_shared = n_threads() > 1 && 2 * n_seen * n_positions * q.width >= SHARED_WORK;
     if n_positions == 1 && group == 1 {
         for_each_chunk(out, MOST_HEADS * head_dim, is_shared, |n, out| {
             let first = n * MOST_HEADS;
-            let q = &q[first * head_dim..];
+            let q = &q.values[first * head_dim..];
             match out.len() / head_dim {
                 4 => attend_heads::<4>(q, seen, first, out),
                 3 => attend_heads::<3>(q, seen, first, out),
@@ -52,12 +51,11 @@ pub(crate) fn attend(q: &[f32], n_heads: usize, seen: Seen<'_>, out: &mut [f32])
         });
         return;
     }
+    let width = group * head_dim;
     if n_positions == 1 {
-        let width = group * head_dim;
         for_each_chunk(out, width, is_shared, |head, out| {
             let queries = Queries {
-                values: &q[head * width..],
-                stride: width,
+                rows: q.columns(head * width, width),
                 group,
                 first_position: 0,
                 n_positions: 1,
@@ -67,24 +65,22 @@ pub(crate) fn attend(q: &[f32], n_heads: usize, seen: Seen<'_>, out: &mut [f32])
         });
         return;
     }
-    let part = if is_shared {
-        SHARED_POSITIONS
-    } else {
-        n_positions.max(1)
+    let part = match is_shared {
+        true => SHARED_POSITIONS,
+        false => n_positions.max(1),
     };
-    for_each_chunk(out, part * width.max(1), is_shared, |n, out| {
+    for_each_chunk(out, part * q.width.max(1), is_shared, |n, out| {
         let mut scratch = Scratch::default();
         for head in 0..n_kv_heads {
-            let first_channel = head * group * head_dim;
             let queries = Queries {
-                values: &q[n * part * width + first_channel..],
-                stride: width,
+                rows: q.from(n * part).columns(head * width, width),
                 group,
                 first_position: n * part,
-                n_positions: out.len() / width,
+                n_positions: out.len() / q.width,
                 n_all: n_positions,
             };
-            queries.attend(seen, head, &mut out[first_channel..], width, &mut scratch);
+            let out = &mut out[head * width..];
+            queries.attend(seen, head, out, q.width, &mut scratch);
         }
     });
 }
@@ -151,9 +147,8 @@ struct Scratch {
 /// The queries of a head of keys and values: at each position those of a group.
 #[derive(Debug, Clone, Copy)]
 struct Queries<'a> {
-    values: &'a [f32],
-    /// Values from a position to the next.
-    stride: usize,
+    /// `[positions, group · head_dim]`.
+    rows: Rows<'a>,
     group: usize,
     /// Place of the first among all queries' positions.
     first_position: usize,
@@ -185,8 +180,8 @@ impl Queries<'_> {
             let block = first..n_queries.min(first + BLOCK_QUERIES);
             scratch.queries.clear();
             for query in block.clone() {
-                let start = place(query, self.stride);
-                let query = &self.values[start..start + head_dim];
+                let start = place(query, self.rows.stride);
+                let query = &self.rows.values[start..start + head_dim];
                 scratch
                     .queries
                     .extend(query.iter().map(|value| value * scale));
@@ -195,8 +190,7 @@ impl Queries<'_> {
             let stride = n_keys.next_multiple_of(STRIP);
             scratch.scores.resize(block.len() * stride, 0.0);
             vectorised(Product {
-                rows: &scratch.queries,
-                row_stride: head_dim,
+                rows: Rows::dense(&scratch.queries, head_dim),
                 n_rows: block.len(),
                 strips: seen.kv.keys(seen.layer, head, n_keys),
                 bias: None,
@@ -212,8 +206,7 @@ impl Queries<'_> {
             }
             scratch.out.resize(block.len() * head_dim, 0.0);
             vectorised(Product {
-                rows: &scratch.scores,
-                row_stride: stride,
+                rows: Rows::dense(&scratch.scores, stride),
                 n_rows: block.len(),
                 strips: seen.kv.values(seen.layer, head, n_keys),
                 bias: None,
@@ -235,7 +228,7 @@ impl Queries<'_> {
 #[cfg(test)]
 mod tests {
     use super::{Seen, attend};
-    use crate::cpu::HostKv;
+    use crate::cpu::{HostKv, Rows};
 
     /// Numbers between −2 and 2 that hardly repeat.
     fn numbers(n: usize, seed: u32) -> Vec<f32> {
@@ -278,7 +271,9 @@ mod tests {
             let q = self.part(&self.q, heads, &range);
             let k = self.part(&self.k, kv_heads, &range);
             let v = self.part(&self.v, kv_heads, &range);
-            kv.write(1, range.start, &k, &v);
+            let [width, kv_width] = [heads, kv_heads].map(|n| n * self.shape[2]);
+            let (k, v) = (Rows::dense(&k, kv_width), Rows::dense(&v, kv_width));
+            kv.write(1, range.start, k, v);
             let mut out = vec![f32::NAN; q.len()];
             let seen = Seen {
                 kv,
@@ -286,12 +281,12 @@ mod tests {
                 n_before: range.start,
                 is_causal: causal,
             };
-            attend(&q, heads, seen, &mut out);
+            attend(Rows::dense(&q, width), seen, &mut out);
             out
         }
 
         fn cache(&self, capacity: usize) -> HostKv {
-            HostKv::new(2, self.shape[1], self.shape[2], capacity)
+            HostKv::new([2, self.shape[1], self.shape[2]], capacity)
         }
 
         /// By the definition, for one channel of a head at a position that sees `n_seen` positions.
@@ -366,6 +361,6 @@ mod tests {
             .zip(&whole)
             .map(|(part, whole)| (part - whole).abs());
         assert!(errors.fold(0.0, f32::max) < 1e-5);
-        assert!(!HostKv::new(1, 8, 32, n).restore(&cache, 10));
+        assert!(!HostKv::new([1, 8, 32], n).restore(&cache, 10));
     }
 }

@@ -1,7 +1,7 @@
 //! Keys and values of a sequence in this machine's memory, laid out for the products that read them.
 
 use super::memory::AlignedValues;
-use super::product::{STRIP, Strips};
+use super::product::{Rows, STRIP, Strips};
 
 /// Keys and values of all layers, for a number of positions.
 #[derive(Debug)]
@@ -21,8 +21,8 @@ struct HostLayer {
 }
 
 impl HostKv {
-    /// Room for `capacity` positions.
-    pub fn new(n_layers: usize, n_heads: usize, head_dim: usize, capacity: usize) -> Self {
+    /// Room for `capacity` positions of `[layers, heads, head_dim]`.
+    pub fn new([n_layers, n_heads, head_dim]: [usize; 3], capacity: usize) -> Self {
         let mut kv = Self {
             layers: Vec::with_capacity(n_layers),
             n_heads,
@@ -57,15 +57,12 @@ impl HostKv {
     /// Writes positions of one layer from `start` on.
     ///
     /// # Shapes
-    /// keys, values flat `[positions, heads, head_dim]`.
-    pub fn write(&mut self, layer: usize, start: usize, keys: &[f32], values: &[f32]) {
+    /// keys, values `[positions, heads · head_dim]`.
+    pub fn write(&mut self, layer: usize, start: usize, keys: Rows<'_>, values: Rows<'_>) {
         let (head_dim, capacity) = (self.head_dim, self.capacity);
         let (keys_per_head, values_per_head) = (self.keys_per_head(), self.values_per_head());
         let layer = &mut self.layers[layer];
-        let position_width = self.n_heads * head_dim;
-        let positions = keys
-            .chunks_exact(position_width)
-            .zip(values.chunks_exact(position_width));
+        let positions = keys.iter().zip(values.iter());
         for (position, (keys, values)) in (start..).zip(positions) {
             let heads = keys
                 .chunks_exact(head_dim)
@@ -86,7 +83,8 @@ impl HostKv {
 
     /// A copy of the first `len` positions, with room for no more.
     pub fn prefix(&self, len: usize) -> Self {
-        let mut prefix = Self::new(self.layers.len(), self.n_heads, self.head_dim, len);
+        let shape = [self.layers.len(), self.n_heads, self.head_dim];
+        let mut prefix = Self::new(shape, len);
         prefix.restore(self, len);
         prefix
     }

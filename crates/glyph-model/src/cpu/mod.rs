@@ -19,7 +19,7 @@ use pulp::WithSimd;
 pub(crate) use attention::{Seen, attend};
 pub(crate) use kv::HostKv;
 pub(crate) use pointwise::{gelu, layer_norm, rms_norm, silu_product, silu_product_of_rows};
-pub(crate) use product::PackedWeight;
+pub(crate) use product::{PackedWeight, Rows};
 
 /// Whether a device's memory is this machine's, without records for gradients.
 pub(crate) fn is_here(device: &Device) -> bool {

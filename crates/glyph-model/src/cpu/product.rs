@@ -19,6 +19,56 @@ const MOST_ROWS_NARROW: usize = 3;
 /// Multiplications from which it is worth waking other threads.
 const SHARED_WORK: usize = 1 << 22;
 
+/// Rows of `width` values, `stride` values from one to the next.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rows<'a> {
+    pub values: &'a [f32],
+    pub width: usize,
+    pub stride: usize,
+}
+
+impl<'a> Rows<'a> {
+    /// One behind the other.
+    pub fn dense(values: &'a [f32], width: usize) -> Self {
+        Self {
+            values,
+            width,
+            stride: width,
+        }
+    }
+
+    /// The last one may end with its width.
+    pub fn len(self) -> usize {
+        self.values.len().div_ceil(self.stride.max(1))
+    }
+
+    /// Rows from `first` on.
+    pub fn from(self, first: usize) -> Self {
+        Self {
+            values: &self.values[first * self.stride..],
+            ..self
+        }
+    }
+
+    /// Columns from `first` on.
+    pub fn columns(self, first: usize, width: usize) -> Self {
+        Self {
+            values: &self.values[first..],
+            width,
+            ..self
+        }
+    }
+
+    pub fn row(self, row: usize) -> &'a [f32] {
+        &self.values[row * self.stride..][..self.width]
+    }
+
+    pub fn iter(self) -> impl Iterator<Item = &'a [f32]> {
+        let rows = self.values.chunks(self.stride.max(1));
+        rows.map(move |row| &row[..self.width])
+    }
+}
+
 /// A matrix `[n_inner, n_columns]` cut into strips of columns, each of which lies row by row.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Strips<'a> {
@@ -42,8 +92,7 @@ impl Strips<'_> {
 /// the strips in their order, so that a row's numbers are the same in whatever company.
 #[derive(Debug)]
 pub(super) struct Product<'a> {
-    pub rows: &'a [f32],
-    pub row_stride: usize,
+    pub rows: Rows<'a>,
     pub n_rows: usize,
     pub strips: Strips<'a>,
     /// Begins every sum, where there is one: `[n_columns]`.
@@ -128,10 +177,8 @@ impl Product<'_> {
         ahead: usize,
     ) {
         let n_inner = self.strips.n_inner;
-        let rows: [&[f32]; ROWS] = std::array::from_fn(|row| {
-            let start = (first_row + row) * self.row_stride;
-            &self.rows[start..start + n_inner]
-        });
+        let rows: [&[f32]; ROWS] =
+            std::array::from_fn(|row| &self.rows.row(first_row + row)[..n_inner]);
         let strips: [&[f32]; N] = std::array::from_fn(|n| {
             &self.strips.values[(first_strip + n) * self.strips.strip_stride..]
         });
@@ -323,8 +370,7 @@ impl PackedWeight {
         for_each_chunk(&mut out, part * d_out.max(1), is_shared, |n, out| {
             let x = &x[n * part * d_in..];
             vectorised(Product {
-                rows: x,
-                row_stride: d_in,
+                rows: Rows::dense(x, d_in),
                 n_rows: out.len() / d_out.max(1),
                 strips: self.strips(0, d_out),
                 bias,
@@ -351,8 +397,7 @@ impl PackedWeight {
         for_each_chunk(&mut parts, part * n_rows, true, |n, out| {
             let (first, n_columns) = (n * part, out.len() / n_rows);
             vectorised(Product {
-                rows: x,
-                row_stride: self.d_in,
+                rows: Rows::dense(x, self.d_in),
                 n_rows,
                 strips: self.strips(first, n_columns),
                 bias: bias.map(|bias| &bias[first..]),

@@ -8,7 +8,7 @@ use super::kv_cache::KvRows;
 use super::kv_tensors::KvTensors;
 use crate::attention::attend;
 use crate::config::TextConfig;
-use crate::cpu::{self, HostKv, Seen};
+use crate::cpu::{self, HostKv, Rows, Seen};
 use crate::layers::Linear;
 use crate::rotary::Rotary;
 
@@ -49,8 +49,8 @@ impl SelfAttention {
         }
     }
 
-    /// Heads of keys and values, and channels of each.
-    pub(super) fn kv_shape(&self) -> [usize; 2] {
+    /// Heads of keys and values, and channels of a head.
+    pub(super) fn kv_heads(&self) -> [usize; 2] {
         [self.n_kv_heads, self.head_dim]
     }
 
@@ -81,39 +81,45 @@ impl SelfAttention {
         let [batch, seq, d] = x.dims();
         let x = cpu::values(x);
         let mut q = self.q_proj.forward_here(&x);
-        rotary.turn(&mut q, self.n_heads);
+        rotary.turn(&mut q, self.n_heads, self.n_heads * self.head_dim);
         let mut k = self.k_proj.forward_here(&x);
-        rotary.turn(&mut k, self.n_kv_heads);
+        rotary.turn(&mut k, self.n_kv_heads, self.n_kv_heads * self.head_dim);
         let v = self.v_proj.forward_here(&x);
         let mut y = vec![0.0; q.len()];
-        let (width, kv_width) = (
-            seq * self.n_heads * self.head_dim,
-            seq * self.n_kv_heads * self.head_dim,
-        );
-        let rows = q.chunks_exact(width).zip(y.chunks_exact_mut(width));
-        let new = k.chunks_exact(kv_width).zip(v.chunks_exact(kv_width));
+        let [width, kv_width] = [self.n_heads, self.n_kv_heads].map(|n| n * self.head_dim);
+        let of_rows = q
+            .chunks_exact(seq * width)
+            .zip(y.chunks_exact_mut(seq * width));
+        let new = k
+            .chunks_exact(seq * kv_width)
+            .zip(v.chunks_exact(seq * kv_width));
         let attend = |kv: &mut HostKv,
                       [layer, n_before]: [usize; 2],
                       (q, y): (&[f32], &mut [f32]),
                       (k, v): (&[f32], &[f32])| {
-            kv.write(layer, n_before, k, v);
+            kv.write(
+                layer,
+                n_before,
+                Rows::dense(k, kv_width),
+                Rows::dense(v, kv_width),
+            );
             let seen = Seen {
                 kv,
                 layer,
                 n_before,
                 is_causal: true,
             };
-            cpu::attend(q, self.n_heads, seen, y);
+            cpu::attend(Rows::dense(q, width), seen, y);
         };
         match kv {
             Some((caches, layer)) => {
-                for ((cache, new), row) in caches.iter_mut().zip(new).zip(rows) {
+                for ((cache, new), row) in caches.iter_mut().zip(new).zip(of_rows) {
                     attend(&mut *cache.0, [layer, cache.1], row, new);
                 }
             }
             None => {
-                for (new, row) in new.zip(rows) {
-                    let mut kv = HostKv::new(1, self.n_kv_heads, self.head_dim, seq);
+                for (new, row) in new.zip(of_rows) {
+                    let mut kv = HostKv::new([1, self.n_kv_heads, self.head_dim], seq);
                     attend(&mut kv, [0, 0], row, new);
                 }
             }

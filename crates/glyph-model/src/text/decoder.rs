@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use super::attention::LayerKv;
-use super::kv_cache::{KvCache, KvRows};
+use super::kv_cache::{KvCache, KvRows, KvShape};
 use super::layer::DecoderLayer;
 use super::rotary::MultimodalRotary;
 use crate::config::TextConfig;
@@ -38,6 +38,12 @@ impl TextDecoder {
             norm: RmsNorm::new(config.hidden_size, config.rms_norm_eps, device),
             rotary: MultimodalRotary::new(config),
         }
+    }
+
+    fn kv_shape(&self) -> KvShape {
+        let heads = self.layers.first().map(|layer| layer.self_attn.kv_heads());
+        let [n_heads, head_dim] = heads.unwrap_or_default();
+        [self.layers.len(), n_heads, head_dim]
     }
 
     /// Has the weights that are loaded lie as this machine's cores read them.
@@ -84,13 +90,6 @@ impl TextDecoder {
         self.norm.forward(x)
     }
 
-    /// Layers, heads of keys and values, channels of each.
-    fn kv_shape(&self) -> [usize; 3] {
-        let of_layer = self.layers.first().map(|layer| layer.self_attn.kv_shape());
-        let [n_heads, head_dim] = of_layer.unwrap_or_default();
-        [self.layers.len(), n_heads, head_dim]
-    }
-
     /// New positions of cached sequences, as many of each: a chunk of a prompt, or the next token of every
     /// sequence.
     ///
@@ -100,7 +99,7 @@ impl TextDecoder {
     /// # Errors
     /// [`ContextOverflow`](crate::ModelError::ContextOverflow) when a cache is full,
     /// [`Parameter`](crate::ModelError::Parameter) for another number of caches than rows, and for caches of another
-    /// device; the caches are then as they were.
+    /// model or device; the caches are then as they were.
     pub fn forward_cached(
         &self,
         mut x: Tensor<3>,
@@ -124,8 +123,8 @@ impl TextDecoder {
         if !caches.iter().all(is_own) {
             return Err(ModelError::Parameter {
                 name: "caches",
-                value: format!("for another model, device or type than {:?}", x.dtype()),
-                reason: "must be made for this model, its device and its type",
+                value: "of another model, device or type of values".to_owned(),
+                reason: "must be made for this model, its type of values and its device",
             });
         }
         caches.iter().try_for_each(|cache| cache.reserve(n_new))?;

@@ -62,11 +62,13 @@ impl FromStr for KvPrecision {
 #[derive(Debug)]
 pub struct KvCache {
     store: Store,
-    /// Layers, heads of keys and values, channels of each.
-    shape: [usize; 3],
+    shape: KvShape,
     len: usize,
     capacity: usize,
 }
+
+/// Layers, heads of keys and values, channels of a head.
+pub(super) type KvShape = [usize; 3];
 
 /// Where keys and values are: in the memory that this machine's kernels read, or on a device.
 #[derive(Debug)]
@@ -120,12 +122,11 @@ impl KvCache {
         precision: KvPrecision,
         (device, dtype): (&Device, DType),
     ) -> Self {
-        let (n_layers, n_heads) = (config.num_hidden_layers, config.num_key_value_heads());
-        let head_dim = config.head_dim();
-        let shape = [n_layers, n_heads, head_dim];
+        let (n_heads, head_dim) = (config.num_key_value_heads(), config.head_dim());
+        let shape = [config.num_hidden_layers, n_heads, head_dim];
         let is_plain = dtype == DType::F32 && precision == KvPrecision::Full;
         let store = if cpu::is_here(device) && is_plain {
-            Store::Host(HostKv::new(n_layers, n_heads, head_dim, capacity))
+            Store::Host(HostKv::new(shape, capacity))
         } else {
             Store::Device(KvTensors::new(shape, capacity, precision, (device, dtype)))
         };
@@ -237,8 +238,7 @@ impl KvCache {
         self.len += n_new;
     }
 
-    /// Layers, heads of keys and values, channels of each.
-    pub(super) fn shape(&self) -> [usize; 3] {
+    pub(super) fn shape(&self) -> KvShape {
         self.shape
     }
 

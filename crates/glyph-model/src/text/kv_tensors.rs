@@ -3,7 +3,7 @@
 use burn::tensor::{DType, Device, Tensor};
 
 use super::kv_buffer::KvBuffer;
-use super::kv_cache::KvPrecision;
+use super::kv_cache::{KvPrecision, KvShape};
 
 /// A pair of buffers per layer.
 #[derive(Debug)]
@@ -27,9 +27,9 @@ struct LayerCache {
 pub(super) type KvTensorsPrefix = Vec<(KvBuffer, KvBuffer)>;
 
 impl KvTensors {
-    /// Room for `capacity` positions of `[layers, kv_heads, head_dim]`.
+    /// Room for `capacity` positions.
     pub fn new(
-        [n_layers, heads, head_dim]: [usize; 3],
+        [n_layers, heads, head_dim]: KvShape,
         capacity: usize,
         precision: KvPrecision,
         (device, dtype): (&Device, DType),

@@ -5,7 +5,7 @@ use burn::tensor::{Device, Tensor};
 
 use crate::attention::attend;
 use crate::config::VisionConfig;
-use crate::cpu::{self, HostKv, Seen};
+use crate::cpu::{self, HostKv, Rows, Seen};
 use crate::layers::{Linear, RmsNorm, silu_product};
 use crate::rotary::Rotary;
 
@@ -78,20 +78,18 @@ impl Attention {
 impl Attention {
     fn forward_here(&self, x: Tensor<3>, rotary: &Rotary) -> Tensor<3> {
         let [images, patches, d] = x.dims();
-        let qkv = self.qkv.forward_here(&cpu::values(x));
-        let part = |n: usize| {
-            let rows = qkv.chunks_exact(3 * d).map(|row| &row[n * d..(n + 1) * d]);
-            rows.collect::<Vec<_>>().concat()
-        };
-        let [mut q, mut k, v] = [part(0), part(1), part(2)];
-        rotary.turn(&mut q, self.n_heads);
-        rotary.turn(&mut k, self.n_heads);
-        let mut y = vec![0.0; q.len()];
-        let mut kv = HostKv::new(1, self.n_heads, d / self.n_heads, patches);
-        let width = patches * d;
-        let new = k.chunks_exact(width).zip(v.chunks_exact(width));
-        let images_of = q.chunks_exact(width).zip(y.chunks_exact_mut(width));
-        for ((q, y), (k, v)) in images_of.zip(new) {
+        let mut qkv = self.qkv.forward_here(&cpu::values(x));
+        // Queries and keys stand side by side.
+        rotary.turn(&mut qkv, 2 * self.n_heads, 3 * d);
+        let mut y = vec![0.0; images * patches * d];
+        let mut kv = HostKv::new([1, self.n_heads, d / self.n_heads], patches);
+        let of_images = qkv.chunks_exact(patches * 3 * d);
+        for (qkv, y) in of_images.zip(y.chunks_exact_mut(patches * d)) {
+            let [q, k, v] = [0, 1, 2].map(|n| Rows {
+                values: &qkv[n * d..],
+                width: d,
+                stride: 3 * d,
+            });
             kv.write(0, 0, k, v);
             let seen = Seen {
                 kv: &kv,
@@ -99,8 +97,10 @@ impl Attention {
                 n_before: 0,
                 is_causal: false,
             };
-            cpu::attend(q, self.n_heads, seen, y);
+            cpu::attend(q, seen, y);
         }
+        drop(kv);
+        drop(qkv);
         cpu::tensor(self.proj.forward_here(&y), [images, patches, d])
     }
 }
