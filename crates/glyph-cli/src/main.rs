@@ -22,6 +22,7 @@ mod plan;
 mod plan_table;
 mod plan_values;
 mod progress;
+mod quantize;
 mod read;
 mod render;
 mod report;
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
         Command::Info(args) => info::run(args),
         Command::Plan(args) => plan::run(args),
         Command::Fetch(args) => fetch::run(args),
+        Command::Quantize(args) => quantize::run(args),
         Command::Serve(args) => serve::run(args),
         Command::Completions { shell } => completions(*shell),
     })

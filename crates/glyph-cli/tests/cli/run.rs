@@ -22,6 +22,8 @@ pub fn glyph(args: &[&str]) -> Command {
         .args(args)
         .env_remove("GLYPH_MODEL")
         .env_remove("GLYPH_DEVICE")
+        .env_remove("GLYPH_QUANTIZE")
+        .env_remove("GLYPH_KV_CACHE")
         .stdin(Stdio::null());
     command
 }

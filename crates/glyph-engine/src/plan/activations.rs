@@ -146,8 +146,14 @@ impl DecoderShape {
     }
 
     /// Of a chunk of a prompt whose last position sees `context_tokens`, and of one token for each of `batch` answers:
-    /// a CPU computes both at once.
-    pub fn bytes(&self, batch: usize, context_tokens: usize, value_bytes: u64) -> u64 {
+    /// a CPU computes both at once. `is_unpacked` says that keys and values are kept in 8 bits, and what is seen of a
+    /// layer is unpacked.
+    pub fn bytes(
+        &self,
+        (batch, context_tokens): (usize, usize),
+        value_bytes: u64,
+        is_unpacked: bool,
+    ) -> u64 {
         let (rows, context) = (
             batch.saturating_add(PREFILL_CHUNK) as u64,
             context_tokens as u64,
@@ -171,7 +177,9 @@ impl DecoderShape {
         } else {
             q
         };
-        let span = context.saturating_mul(2 * (kv + repeated) * own);
+        // Keys and values unpacked; of one of the two also its parts of words, and the whole without its scales.
+        let unpacked = if is_unpacked { 2 * kv * own + 2 * kv * own } else { 0 };
+        let span = context.saturating_mul(2 * (kv + repeated) * own + unpacked);
         let scores = self.n_heads * score_values(rows, context) * F32_BYTES;
         let attention = (rows * turn.max(attend))
             .saturating_add(span)
