@@ -17,7 +17,7 @@ pub struct AskReport<'a> {
     /// Name of the model.
     pub model: String,
     /// Where it ran.
-    pub device: &'static str,
+    pub device: String,
     /// Type of weights and activations.
     pub dtype: &'static str,
     /// Pages of the prompt, images included.

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use burn::tensor::DType;
+use glyph_device::dtype_name;
 use glyph_model::Checkpoint;
 use glyph_model::checkpoint::{CheckpointDir, CheckpointFiles, CheckpointSettings};
 use glyph_model::config::ModelConfig;
@@ -11,13 +13,10 @@ use glyph_model::weights::{WeightFiles, tensor_specs};
 use glyph_model::{Glm4v, ModelError};
 
 use crate::bundled::{self, Bundled};
-use crate::device::{self, DTYPE, NamedDevice};
+use crate::device::{self, Target};
 use crate::error::CliError;
 use crate::pieces::pieces;
-use crate::{memory, progress};
-
-/// Bytes of one weight in memory.
-const WEIGHT_BYTES: u64 = size_of::<f32>() as u64;
+use crate::progress;
 
 const BYTES_PER_GB: f64 = 1e9;
 
@@ -143,6 +142,26 @@ pub fn specs(config: &ModelConfig) -> Vec<(String, Vec<usize>)> {
     tensor_specs(&Glm4v::new(config, &device::host()))
 }
 
+fn n_bytes(shape: &[usize], dtype: DType) -> u64 {
+    (shape.iter().product::<usize>() * dtype.size()) as u64
+}
+
+/// Refuses a model with a tensor that the device has no buffer for.
+pub fn check_tensors(
+    target: &Target,
+    specs: &[(String, Vec<usize>)],
+    dtype: DType,
+) -> Result<(), CliError> {
+    let tensors = specs
+        .iter()
+        .map(|(name, shape)| (name.as_str(), n_bytes(shape, dtype)));
+    let checked = target.device.check_tensors(tensors);
+    checked.map_err(|source| CliError::Device {
+        choice: target.device.name.clone(),
+        source,
+    })
+}
+
 /// A model whose weights are not read yet.
 #[derive(Debug)]
 pub struct Model {
@@ -207,24 +226,25 @@ impl Model {
     }
 
     /// Loads the weights, showing how far it is, if memory holds them and the keys and values of `n_positions`.
-    pub fn load(self, device: &NamedDevice, n_positions: usize) -> Result<Checkpoint, CliError> {
+    pub fn load(self, target: &Target, n_positions: usize) -> Result<Checkpoint, CliError> {
         let Self { files, settings } = self;
         let model_error = |error| files.error(error);
         let weights = files.weights().map_err(model_error)?;
         let config = config_for(settings.config.clone(), &weights);
-        let n_parameters: usize = specs(&config)
-            .iter()
-            .map(|(_, shape)| shape.iter().product::<usize>())
-            .sum();
-        let n_bytes = n_parameters as u64 * WEIGHT_BYTES;
-        let kv_bytes = KvCache::bytes_per_token(&config.text_config, size_of::<f32>())
+        let dtype = target.dtype(&weights)?;
+        let specs = specs(&config);
+        check_tensors(target, &specs, dtype)?;
+        let n_bytes: u64 = specs.iter().map(|(_, shape)| n_bytes(shape, dtype)).sum();
+        let kv_bytes = KvCache::bytes_per_token(&config.text_config, dtype.size())
             .saturating_mul(n_positions) as u64;
         let needed_bytes = n_bytes.saturating_add(kv_bytes);
-        if let Some(free) = memory::free_bytes()
+        if let Some(free) = target.free_bytes()
             && needed_bytes > free
         {
             return Err(CliError::Memory {
                 name: files.name(),
+                device: target.device.name.clone(),
+                dtype: dtype_name(dtype),
                 n_positions,
                 needed_gb: needed_bytes as f64 / BYTES_PER_GB,
                 free_gb: free as f64 / BYTES_PER_GB,
@@ -232,7 +252,7 @@ impl Model {
         }
         let bar = progress::bytes_bar(n_bytes as usize, format!("loading {}", files.name()));
         let on_bytes = |n_bytes: usize| bar.set_position(n_bytes as u64);
-        let checkpoint = settings.load(&weights, &device.device, DTYPE, on_bytes);
+        let checkpoint = settings.load(&weights, &target.device.device, dtype, on_bytes);
         progress::clear();
         checkpoint.map_err(model_error)
     }

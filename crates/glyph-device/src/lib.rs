@@ -1,25 +1,25 @@
 //! Which devices there are, why one cannot be used, and how it is opened.
+//!
+//! burn opens a device when it is first used, on a thread of its own, and panics there when something is missing.
+//! Here everything is asked for before: driver, GPU, compiler and headers for CUDA, adapters for wgpu. What is missing
+//! is a [`DeviceError`] that names the remedy.
 
-use burn::tensor::Device;
-use thiserror::Error;
+mod cache;
+mod choice;
+mod cpu;
+mod cuda;
+mod dtype;
+mod error;
+mod host_memory;
+mod nvml;
+mod open;
+mod report;
+mod wgpu;
 
-/// Why a device cannot be used.
-#[derive(Debug, Error)]
-pub enum DeviceError {
-    /// Not a device, or not one of this build.
-    #[error("--device is {0}: this build has cpu, auto, cuda; choose one of them")]
-    Unknown(String),
-}
-
-/// Opens a device by name.
-///
-/// # Errors
-/// [`DeviceError`].
-pub fn open(name: &str) -> Result<Device, DeviceError> {
-    match name {
-        "cpu" | "auto" => Ok(Device::flex()),
-        #[cfg(feature = "cuda")]
-        "cuda" => Ok(Device::cuda(0)),
-        other => Err(DeviceError::Unknown(other.to_owned())),
-    }
-}
+pub use cache::directory as kernel_cache_directory;
+pub use choice::DeviceChoice;
+pub use dtype::{DtypeChoice, Dtypes, StoredType, dtype_name};
+pub use error::{DeviceError, OLDEST_DRIVER};
+pub use host_memory::free_bytes as free_host_bytes;
+pub use open::{DeviceMemory, OpenDevice, list, open};
+pub use report::{Backend, DeviceReport};

@@ -7,7 +7,7 @@ use glyph_model::text::KvCache;
 use glyph_model::weights::tensor_specs;
 use serde::Serialize;
 
-use super::activations::{DecoderShape, TowerShape};
+use super::activations::{DecoderShape, Scores, TowerShape};
 
 /// Bytes that a model takes for each of the things that it does.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -27,13 +27,15 @@ pub struct Footprint {
     #[serde(skip)]
     merge_area: usize,
     #[serde(skip)]
+    scores: Scores,
+    #[serde(skip)]
     tower: TowerShape,
     #[serde(skip)]
     decoder: DecoderShape,
 }
 
 impl Footprint {
-    /// Of a model whose values take `bytes_per_value`.
+    /// Of a model on a CPU whose values take `bytes_per_value`.
     pub fn new(config: &ModelConfig, bytes_per_value: u64) -> Self {
         let n_parameters = tensor_specs(&Glm4v::new(config, &Device::flex()))
             .iter()
@@ -48,16 +50,28 @@ impl Footprint {
             feature_bytes_per_token: vision.out_hidden_size as u64 * bytes_per_value,
             context_tokens: text.max_position_embeddings,
             merge_area: vision.merge_area().max(1),
+            scores: Scores::Tiled,
             tower: TowerShape::new(vision),
             decoder: DecoderShape::new(text),
         }
+    }
+
+    /// The same on another device than a CPU, or still on a CPU, as `is_cpu` says.
+    pub fn on(self, is_cpu: bool) -> Self {
+        let scores = if is_cpu {
+            Scores::Tiled
+        } else {
+            Scores::InParts
+        };
+        Self { scores, ..self }
     }
 
     /// Activations of the vision tower over a page of `n_patches`, its pixels included: the tensors that are alive
     /// together at its widest stage, with the copies that backends make. Attention holds tiles of its scores, not
     /// their matrix.
     pub fn vision_bytes(&self, n_patches: usize) -> u64 {
-        self.tower.bytes(n_patches, self.bytes_per_value)
+        self.tower
+            .bytes(n_patches, self.bytes_per_value, self.scores)
     }
 
     /// Tokens that the tower makes of a page of `n_patches`.
@@ -70,7 +84,7 @@ impl Footprint {
     /// scores of the vocabulary.
     pub fn decoder_bytes(&self, batch: usize, context_tokens: usize) -> u64 {
         self.decoder
-            .bytes(batch, context_tokens, self.bytes_per_value)
+            .bytes(batch, context_tokens, self.bytes_per_value, self.scores)
     }
 
     /// Features of pages of `n_tokens`, as the cache and the running requests keep them.

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{DType, Device, Tensor};
 
+use super::cast::cast;
 use super::source::WeightFiles;
 use crate::error::{ModelError, Result};
 
@@ -20,7 +21,8 @@ pub struct LoadReport {
 /// `on_tensor` is called with the bytes read so far, for progress.
 ///
 /// # Errors
-/// [`ModelError::Weights`] listing every tensor that is missing, or there in a shape or type that cannot be used.
+/// [`ModelError::Weights`] listing every tensor that is missing, or there in a shape or type that cannot be used;
+/// [`ModelError::Overflow`] for the first with a value that `dtype` does not reach.
 pub fn load_weights<M: Module>(
     module: M,
     files: &WeightFiles,
@@ -70,8 +72,12 @@ pub fn load_some_weights<M: Module>(
         n_bytes: 0,
         on_tensor,
         is_linear: false,
+        error: None,
     };
     let module = module.map(&mut loader);
+    if let Some(error) = loader.error {
+        return Err(error);
+    }
     Ok((
         module,
         LoadReport {
@@ -119,6 +125,8 @@ struct Loader<'a, F, W> {
     on_tensor: F,
     /// Whether the module that was entered last is a linear layer.
     is_linear: bool,
+    /// The first value that the type does not hold; nothing is read any more behind it.
+    error: Option<ModelError>,
 }
 
 /// What burn calls a [`Linear`](crate::layers::Linear) when it walks through modules.
@@ -148,13 +156,19 @@ impl<F: FnMut(usize), W: Fn(&str) -> bool> ModuleMapper for Loader<'_, F, W> {
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let name = self.path.join(".");
-        if !(self.is_wanted)(&name) {
+        if self.error.is_some() || !(self.is_wanted)(&name) {
             return param;
         }
         let Some(info) = self.files.info(&name) else {
             return param;
         };
-        let data = self.files.data(info).convert_dtype(self.dtype);
+        let data = match cast(self.files.data(info), self.dtype, &name) {
+            Ok(data) => data,
+            Err(error) => {
+                self.error = Some(error);
+                return param;
+            }
+        };
         self.n_bytes += data.as_bytes().len();
         (self.on_tensor)(self.n_bytes);
         let device = param.lazy_device();

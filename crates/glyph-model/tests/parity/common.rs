@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{DType, Device, Tensor};
+use glyph_device::OpenDevice;
 use glyph_model::Checkpoint;
 use glyph_model::preprocess::{ImagePatches, PatchGrid, RgbImage};
 use glyph_model::prompt::{Message, Part, Role};
@@ -21,8 +22,10 @@ pub const CONFIGS: [&str; 5] = [
 ];
 /// Prompts of each.
 pub const PROMPTS: [&str; 5] = ["text", "one_image", "images", "two_turn", "long"];
-/// Largest difference over largest value of the reference.
+/// Largest difference over largest value of the reference, on every device: in f32, and of logits in 16 bits.
 pub const TOLERANCE: f64 = 1e-4;
+pub const F16_TOLERANCE: f64 = 0.02;
+pub const BF16_TOLERANCE: f64 = 0.15;
 
 pub fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -112,9 +115,14 @@ pub fn open_dir(dir: &Path, dtype: DType) -> glyph_model::Result<Checkpoint> {
 }
 
 /// The device that `GLYPH_TEST_DEVICE` names, the CPU where it names none.
-pub fn device() -> Device {
+pub fn opened() -> OpenDevice {
     let name = std::env::var("GLYPH_TEST_DEVICE");
-    glyph_device::open(name.as_deref().unwrap_or("cpu")).unwrap()
+    let choice = name.as_deref().unwrap_or("cpu").parse().unwrap();
+    glyph_device::open(choice).unwrap()
+}
+
+pub fn device() -> Device {
+    opened().device
 }
 
 pub fn picture(file: &str) -> RgbImage {

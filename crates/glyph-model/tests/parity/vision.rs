@@ -49,10 +49,7 @@ fn reference_patches() -> Vec<ImagePatches> {
 
 fn tensor(image: &ImagePatches) -> Tensor<3> {
     let shape = [1, image.grid.n_patches(), image.patch_len];
-    Tensor::from_data(
-        TensorData::new(image.values.clone(), shape),
-        &device(),
-    )
+    Tensor::from_data(TensorData::new(image.values.clone(), shape), &device())
 }
 
 #[test]
