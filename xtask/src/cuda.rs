@@ -13,8 +13,7 @@ pub fn check() -> Result<()> {
         cargo
     };
     let package = ["--release", "--package", "glyph-cli", "--features", "cuda"];
-    run(&mut in_target(&[&["build"], &package[..]].concat()))?;
-    run(&mut in_target(
-        &[&["run"], &package[..], &["--", "devices"]].concat(),
-    ))
+    run(&mut in_target(&[&["build"][..], &package].concat()))?;
+    let devices = [&["run"][..], &package, &["--", "devices"]].concat();
+    run(&mut in_target(&devices))
 }

@@ -206,7 +206,7 @@ impl Loading {
                 is_lazy,
             })
         };
-        read().map_err(|error| match error {
+        read().map_err(|error: CliError| match error {
             of_device @ (CliError::Device { .. } | CliError::Dtype { .. }) => of_device,
             of_model => unusable(files, &of_model.to_string()),
         })

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use cubecl::config::autotune::AutotuneLevel;
 use cubecl::config::cache::CacheConfig;
 use cubecl::config::{CubeClRuntimeConfig, RuntimeConfig};
+use cubecl::records::RecordLevel;
 use etcetera::BaseStrategy;
 
 /// Set by a person, it names another store than that of version and device.
@@ -27,8 +28,8 @@ fn store(device: &str) -> String {
 /// Points the store to the user's cache directory and to the device. It must come before the device's first use, after
 /// which the settings are fixed; a second device then only takes a store of its own.
 ///
-/// On a software adapter every trial of a kernel costs seconds, so that as few as possible are tried there. Variables
-/// of the environment that the compiler of kernels knows (`CUBECL_…`) go before what is set here; files in the working
+/// A build with the feature `autotune` tries as few kernels as possible on a software adapter, where each trial costs
+/// seconds. Variables of the environment that the compiler of kernels knows (`CUBECL_…`) go before what is set here; files in the working
 /// directory are not read.
 pub fn configure(device: &str, is_software: bool) {
     let directory = directory();
@@ -37,6 +38,8 @@ pub fn configure(device: &str, is_software: bool) {
     let mut config = CubeClRuntimeConfig::default();
     config.environment.name = store(device);
     config.environment.path = CacheConfig::Directory(directory);
+    // Kernels alone, no account of the runs that made them.
+    config.environment.records.level = RecordLevel::Off;
     config.compilation.cache = true;
     if is_software {
         config.autotune.level = AutotuneLevel::Minimal;
