@@ -24,13 +24,15 @@ pub enum DeviceError {
     /// The driver's library is not there.
     #[error(
         "no NVIDIA driver is installed: its library libcuda (nvcuda on Windows) cannot be loaded. Install NVIDIA's \
-         driver, {OLDEST_DRIVER} or newer; in a container, start it with the GPUs (docker run --gpus all)"
+         driver, {} or newer; in a container, start it with the GPUs (docker run --gpus all)",
+        OLDEST_DRIVER
     )]
     CudaNoDriver,
     /// The driver is older than what the kernels are compiled for.
     #[error(
-        "the NVIDIA driver is too old: {found} is installed and {OLDEST_DRIVER} (CUDA 12.2) or newer is needed. \
-         Install a newer driver, or choose wgpu or cpu"
+        "the NVIDIA driver is too old: {found} is installed and {} (CUDA 12.2) or newer is needed. Install a \
+         newer driver, or choose wgpu or cpu",
+        OLDEST_DRIVER
     )]
     CudaDriverTooOld {
         /// Release, CUDA version, or both.

@@ -31,7 +31,11 @@ fn every_device_is_listed_with_what_it_has_or_lacks() {
     assert_eq!(table.code, 0);
     let cache = report["kernel_cache"].as_str().unwrap();
     for part in ["device", "usable", "cpu", "f32 f16 bf16", cache] {
-        assert!(table.stdout.contains(part), "no {part:?} in {}", table.stdout);
+        assert!(
+            table.stdout.contains(part),
+            "no {part:?} in {}",
+            table.stdout
+        );
     }
 }
 
@@ -64,7 +68,12 @@ fn auto_says_in_a_line_what_it_took_and_why() {
 
 #[test]
 fn a_model_runs_in_the_type_that_was_asked_for() {
-    for (dtype, reported) in [("auto", "f32"), ("f32", "f32"), ("f16", "f16"), ("bf16", "bf16")] {
+    for (dtype, reported) in [
+        ("auto", "f32"),
+        ("f32", "f32"),
+        ("f16", "f16"),
+        ("bf16", "bf16"),
+    ] {
         let report = run_json(&[&ASK[..], &["--dtype", dtype]].concat());
         assert_eq!(report["dtype"], reported);
         assert_eq!(report["device"], "cpu");
