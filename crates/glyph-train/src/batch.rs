@@ -87,6 +87,15 @@ pub struct Pointed {
     pub cell: Option<usize>,
 }
 
+/// The pages of a row.
+#[derive(Default)]
+struct Rendered {
+    /// As [`Batch::patches`].
+    patches: Vec<f32>,
+    /// As [`Batch::cells`].
+    cells: Vec<u32>,
+}
+
 /// Makes batches for pages of one shape.
 pub struct BatchMaker {
     shape: PageShape,
@@ -116,7 +125,8 @@ impl BatchMaker {
         })
     }
 
-    /// Renders and encodes samples; each has as many pages as the renderer gives it.
+    /// Renders and encodes samples; each has as many pages as the renderer gives it, and empty ones behind them up to as
+    /// many as any has.
     pub fn batch(&mut self, samples: &[Sample]) -> Result<Batch> {
         let mut rows = Vec::with_capacity(samples.len());
         let mut batch = Batch {
@@ -138,12 +148,13 @@ impl BatchMaker {
             channels: channels(&self.preprocessor),
             cells: Vec::new(),
         };
-        let mut n_features = 0;
+        let mut rendered: Vec<Rendered> = Vec::with_capacity(samples.len());
         for sample in samples {
             let mut grids: Vec<PatchGrid> = Vec::new();
+            let mut pages = Rendered::default();
             let mut shown = ShownText::default();
             for page in self.renderer.pages(&sample.text) {
-                self.cells(&page.lines, &mut batch.cells);
+                self.cells(&page.lines, &mut pages.cells);
                 for (line, shown_line) in page.lines.iter().enumerate() {
                     let first = grids.len() * self.tokens_per_page();
                     shown.push_line(&shown_line.text, |column| {
@@ -164,18 +175,14 @@ impl BatchMaker {
                     .map_err(|reason| anyhow!("a page {reason}"))?;
                 (batch.grid, batch.patch_pixels) = (patches.grid, patches.patch_len / 3);
                 for patch in patches.values.chunks(patches.patch_len) {
-                    batch.patches.extend_from_slice(&patch[..batch.patch_pixels]);
+                    pages
+                        .patches
+                        .extend_from_slice(&patch[..batch.patch_pixels]);
                 }
                 grids.push(patches.grid);
             }
-            batch.n_images += grids.len();
             let messages = [Message::pages_and_question(grids.len(), &sample.question)];
-            let mut prompt = self.encoder.encode(&messages, &grids)?;
-            let features = prompt.n_image_tokens();
-            for index in prompt.feature_index.iter_mut().flatten() {
-                *index += n_features;
-            }
-            n_features += features;
+            let prompt = self.encoder.encode(&messages, &grids)?;
             let tokenizer = &self.encoder.tokenizer;
             // Of the prompt only its end stands behind the question.
             let end_of_prompt = tokenizer.encode(mini::END_OF_PROMPT)?.len();
@@ -211,7 +218,27 @@ impl BatchMaker {
             }
             batch.seq = batch.seq.max(row.len());
             rows.push(row);
+            rendered.push(pages);
         }
+        let n_values = rendered
+            .iter()
+            .map(|pages| pages.patches.len())
+            .max()
+            .unwrap_or(0);
+        let n_cells = rendered
+            .iter()
+            .map(|pages| pages.cells.len())
+            .max()
+            .unwrap_or(0);
+        let white = (1.0 - self.preprocessor.image_mean[0]) / self.preprocessor.image_std[0];
+        for mut pages in rendered {
+            pages.patches.resize(n_values, white);
+            pages.cells.resize(n_cells, 0);
+            batch.patches.append(&mut pages.patches);
+            batch.cells.append(&mut pages.cells);
+        }
+        let tokens_per_row = n_cells / CELLS_PER_TOKEN;
+        batch.n_images = rows.len() * (tokens_per_row / self.tokens_per_page().max(1));
         batch.seq = batch.seq.next_multiple_of(SEQ_MULTIPLE);
         for (row_index, row) in rows.into_iter().enumerate() {
             let start = row_index * batch.seq;
@@ -242,7 +269,10 @@ impl BatchMaker {
             batch
                 .is_filled
                 .extend((0..batch.seq).map(|place| place < batch.seq - n_padding));
-            batch.feature_index.extend(prompt.feature_index);
+            let features = prompt.feature_index.into_iter();
+            batch
+                .feature_index
+                .extend(features.map(|feature| Some(row_index * tokens_per_row + feature?)));
             batch
                 .feature_index
                 .extend(std::iter::repeat_n(None, n_text));
@@ -430,7 +460,12 @@ mod tests {
             most = most.max(sample.more_turns.len());
             // The template asks for one more answer behind the last.
             let expected = maker.encoder.encode(&messages, &[batch.grid]).unwrap().ids;
-            assert_eq!(batch.ids, expected[..batch.seq]);
+            let n = batch
+                .is_filled
+                .iter()
+                .filter(|is_filled| **is_filled)
+                .count();
+            assert_eq!(batch.ids[..n], expected[..n]);
             let answers = batch.targets.iter().filter(|target| target.is_answer);
             assert_eq!(answers.count(), n_answers);
             for target in &batch.targets {

@@ -1,6 +1,7 @@
 //! `glyph-train`: the one command that makes glyph-mini.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Result;
 use burn::tensor::Device;
@@ -132,6 +133,9 @@ struct RunArgs {
     /// Steps in all.
     #[arg(long, default_value_t = 12_000)]
     steps: usize,
+    /// Save and stop after so many minutes; the same command goes on from there.
+    #[arg(long)]
+    minutes: Option<f64>,
     /// Height of a line: 28 puts one line under a vision token (4 characters), 14 two (8 characters).
     #[arg(long, value_parser = line_px(), default_value = "28")]
     line_px: u64,
@@ -211,6 +215,9 @@ fn main() -> Result<()> {
             first_stage: args.first_stage,
             seed: args.seed,
             n_steps: args.steps,
+            time_limit: args
+                .minutes
+                .and_then(|minutes| Duration::try_from_secs_f64(60.0 * minutes).ok()),
             line_px: args.line_px as usize,
             learning_rate: args.learning_rate,
             decay_from: args.decay_from,

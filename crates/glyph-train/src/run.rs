@@ -35,6 +35,8 @@ pub struct RunOptions {
     pub seed: u64,
     /// Steps in all.
     pub n_steps: usize,
+    /// After how long to save and stop, to be gone on with later.
+    pub time_limit: Option<Duration>,
     /// Height of a line on the pages: 28 puts one line under a vision token, 14 two.
     pub line_px: usize,
     /// Peak learning rate.
@@ -117,7 +119,13 @@ pub fn train(options: &RunOptions) -> Result<()> {
     )?);
 
     // The stage can change where the model is measured, and what batches hold with it.
-    while progress.step < options.n_steps {
+    let started = Instant::now();
+    let is_time = || {
+        options
+            .time_limit
+            .is_some_and(|limit| started.elapsed() >= limit)
+    };
+    while progress.step < options.n_steps && !is_time() {
         let stage = progress.stage;
         let last = options
             .n_steps
@@ -131,7 +139,7 @@ pub fn train(options: &RunOptions) -> Result<()> {
         let batches = (progress.step * options.n_batches) as u64..(last * options.n_batches) as u64;
         trainee = source.ahead(recipe, batches, |batches| {
             let mut trainee = trainee;
-            while progress.step < last {
+            while progress.step < last && !is_time() {
                 let step = progress.step;
                 let mut accumulator = GradientsAccumulator::new();
                 for result in step_results(&trainee, &cores, options, &device, &batches) {
@@ -160,6 +168,9 @@ pub fn train(options: &RunOptions) -> Result<()> {
             }
             Ok::<_, anyhow::Error>(trainee)
         })?;
+        if progress.step != last {
+            break;
+        }
         let mut line = window.line(&progress, rate.at(last - 1));
         let reached = measure(&trainee, source.makers(), options, stage, &mut line)?;
         if reached >= STAGES[stage].gate && stage + 1 < STAGES.len() {
@@ -218,7 +229,9 @@ fn step_results(
                             .is_ok()
                         {
                             results.push(match batches.next() {
-                                Ok(drawn) => (drawn.index, Ok(step_result(&trainee, &drawn, device))),
+                                Ok(drawn) => {
+                                    (drawn.index, Ok(step_result(&trainee, &drawn, device)))
+                                }
                                 Err(error) => (u64::MAX, Err(error)),
                             });
                         }
@@ -281,7 +294,13 @@ fn measure(
         };
         let mut generator = Generator::new(options.seed, Split::HeldOut);
         let samples = (0..HELD_OUT_SAMPLES)
-            .map(|i| generator.sample(tasks[i % tasks.len()], PageGrid::new(shape.columns, shape.lines), 1))
+            .map(|i| {
+                generator.sample(
+                    tasks[i % tasks.len()],
+                    PageGrid::new(shape.columns, shape.lines),
+                    1,
+                )
+            })
             .collect::<Result<Vec<_>, _>>()?;
         let batch = makers.batch(shape, &samples)?;
         let parts = if level == Level::Letters {

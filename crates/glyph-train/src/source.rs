@@ -178,3 +178,39 @@ impl Batches {
         receiver.recv().context("no batch is left")?
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Recipe;
+    use crate::batch::{BatchMakers, CELLS_PER_TOKEN};
+    use crate::curriculum::STAGES;
+
+    #[test]
+    fn rows_of_a_batch_have_room_for_as_many_pages() {
+        let recipe = Recipe {
+            seed: 1,
+            stage: STAGES.len() - 1,
+            line_px: 28,
+            positions_per_batch: 6000,
+        };
+        let mut makers = BatchMakers::default();
+        let mut most = 0;
+        for index in 0..60 {
+            let batch = recipe.draw(index, &mut makers).unwrap().batch;
+            let n_tokens = batch.n_images * batch.grid.n_tokens(2);
+            assert_eq!(batch.n_images % batch.n_rows, 0);
+            assert_eq!(batch.cells.len(), n_tokens * CELLS_PER_TOKEN);
+            assert_eq!(
+                batch.patches.len(),
+                batch.n_images * batch.grid.n_patches() * batch.patch_pixels
+            );
+            for (place, feature) in batch.feature_index.iter().enumerate() {
+                let row = place / batch.seq;
+                let tokens_per_row = n_tokens / batch.n_rows;
+                assert!(feature.is_none_or(|feature| feature / tokens_per_row == row));
+            }
+            most = most.max(batch.n_images / batch.n_rows);
+        }
+        assert!(most >= 8, "{most} pages at most");
+    }
+}

@@ -55,28 +55,60 @@ pub struct Losses {
     pub answer: Option<Guesses>,
     /// Cross-entropy of the character cells.
     pub cells: Guesses,
-    /// Cross-entropy of the tokens that show what comes next, if any does.
-    pub pointers: Option<Guesses>,
-    /// Cross-entropy of the cells in them, where they are image tokens.
-    pub pointed_cells: Option<Guesses>,
+    /// Cross-entropy of where what comes next is shown.
+    pub pointers: Option<PointedGuesses>,
 }
 
-/// How the scores of some classes compare with what they should have been.
+/// Where what comes next is shown.
+#[derive(Debug)]
+pub struct PointedGuesses {
+    /// In which token.
+    pub tokens: Guesses,
+    /// In which of its cells, if it is one of an image.
+    pub cells: Guesses,
+}
+
+/// How scores of classes compare with what they should have been. All rows have scores, those that nothing is asked
+/// of too, and products with ones and zeros pick what is asked for: to gather some and put their gradients back takes
+/// a GPU longer, and burn-fusion 0.22.1 reads beyond the end when it fuses a gather of single columns.
 #[derive(Debug)]
 pub struct Guesses {
     /// Mean cross-entropy.
     pub loss: Tensor<1>,
-    /// The class of the best score.
+    /// The class of the best score of each row.
     guesses: Tensor<1, Int>,
-    labels: Vec<u32>,
+    labels: Vec<Option<u32>>,
 }
 
 impl Guesses {
-    /// For each label whether the best score is its.
-    fn right(&self) -> Vec<bool> {
+    /// How `[n, classes]` scores compare with the labels of those rows that have one.
+    fn new(scores: Tensor<2>, labels: Vec<Option<u32>>) -> Self {
+        let device = scores.device();
+        let [n, n_classes] = scores.dims();
+        let share = (labels.iter().flatten().count().max(1) as f32).recip();
+        let share_of = |label: &Option<u32>| label.map_or(0.0, |_| share);
+        let weights: Vec<f32> = labels.iter().map(share_of).collect();
+        let weights = Tensor::<2>::from_data(TensorData::new(weights, [n, 1]), &device);
+        let classes = labels
+            .iter()
+            .map(|label| label.map_or(-1, |label| label as i32));
+        let is_label = one_hot(classes.collect(), [1, n], n_classes, &device);
+        let guesses = scores.clone().inner().argmax(1).squeeze_dim(1);
+        let likelihoods = log_softmax(scores, 1) * is_label.reshape([n, n_classes]);
+        Self {
+            loss: (likelihoods * weights).sum().neg(),
+            guesses,
+            labels,
+        }
+    }
+
+    /// For each row that has a label whether the best score is its.
+    fn right(&self) -> Vec<Option<bool>> {
         let guesses = self.guesses.clone().into_data();
         let pairs = guesses.iter::<i64>().zip(&self.labels);
-        pairs.map(|(guess, label)| guess == i64::from(*label)).collect()
+        pairs
+            .map(|(guess, label)| label.map(|label| guess == i64::from(label)))
+            .collect()
     }
 }
 
@@ -103,36 +135,33 @@ impl Losses {
     /// Reads the figures off the device; `batch` is what the losses are of.
     pub fn measured(&self, batch: &Batch) -> Measured {
         let scalar = |guesses: &Guesses| {
-            let data = guesses.loss.clone().into_data();
+            let data = guesses.loss.clone().inner().into_data();
             data.iter::<f64>().next().unwrap_or(f64::NAN)
         };
-        let is_visible = |(right, class): (bool, &u32)| (*class != 0).then_some(right);
         let cells = self.cells.right().into_iter().zip(&batch.cells);
+        let visible = cells.filter(|(_, class)| **class != 0);
         let mut measured = Measured {
             cell_loss: scalar(&self.cells),
-            cell_hits: count(cells.filter_map(is_visible)),
+            cell_hits: count(visible.filter_map(|(right, _)| right)),
             ..Measured::default()
         };
         if let Some(answer) = &self.answer {
             measured.answer_loss = scalar(answer);
+            let right = answer.right();
             let mut is_exact = vec![true; batch.n_rows];
-            let answered = batch.targets.iter().zip(answer.right());
-            let answered = answered.filter(|(target, _)| target.is_answer);
-            measured.answer_hits = count(answered.map(|(target, right)| {
+            let answered = batch.targets.iter().filter(|target| target.is_answer);
+            measured.answer_hits = count(answered.filter_map(|target| {
+                let right = right[target.asking]?;
                 is_exact[target.asking / batch.seq] &= right;
-                right
+                Some(right)
             }));
             measured.exact_hits = count(is_exact.into_iter());
         }
-        if let Some(pointers) = &self.pointers {
-            let cells = self.pointed_cells.as_ref();
-            measured.pointer_loss = scalar(pointers) + cells.map_or(0.0, scalar);
-            let mut cell_right = cells.map_or(Vec::new(), Guesses::right).into_iter();
-            let both_right = batch.pointers.iter().zip(pointers.right());
-            measured.pointer_hits = count(both_right.map(|(pointed, token)| {
-                let cell = pointed.cell.is_none_or(|_| cell_right.next().unwrap_or(false));
-                token && cell
-            }));
+        if let Some(PointedGuesses { tokens, cells }) = &self.pointers {
+            measured.pointer_loss = scalar(tokens) + scalar(cells);
+            let both = tokens.right().into_iter().zip(cells.right());
+            measured.pointer_hits =
+                count(both.filter_map(|(token, cell)| Some(token? && cell.unwrap_or(true))));
         }
         measured
     }
@@ -157,7 +186,9 @@ impl Trainee {
     pub fn losses(&self, batch: &Batch, parts: Parts, device: &Device) -> Losses {
         let shape = [batch.n_images, batch.grid.n_patches(), batch.patch_pixels];
         let grey = Tensor::<3>::from_data(TensorData::new(batch.patches.clone(), shape), device);
-        let channels = batch.channels.map(|[factor, summand]| grey.clone() * factor + summand);
+        let channels = batch
+            .channels
+            .map(|[factor, summand]| grey.clone() * factor + summand);
         let patches = Tensor::cat(channels.to_vec(), 2);
         let features = self.glm.model.visual.forward(patches, batch.grid);
         let [images, tokens, d] = features.dims();
@@ -167,21 +198,20 @@ impl Trainee {
             .reader
             .forward(features.clone())
             .reshape([images * tokens * CELLS_PER_TOKEN, CELL_CLASSES]);
-        let cells = guesses(cell_scores, batch.cells.clone());
+        let cells = Guesses::new(cell_scores, batch.cells.iter().copied().map(Some).collect());
         if parts == Parts::Tower {
             return Losses {
                 total: cells.loss.clone(),
                 answer: None,
                 cells,
                 pointers: None,
-                pointed_cells: None,
             };
         }
 
-        let shape = [batch.n_rows, batch.seq];
-        let x = self
-            .glm
-            .embed(&batch.ids, shape, Some(features), &batch.feature_index);
+        let x = self.embed(
+            batch,
+            features.reshape([batch.n_rows, images * tokens / batch.n_rows, d]),
+        );
         // What the last layer sees: it can look where the ones before it found the place.
         let language_model = &self.glm.model.language_model;
         let before_last = language_model.layers.len().saturating_sub(2);
@@ -192,40 +222,54 @@ impl Trainee {
                     seen = after.clone();
                 }
             });
-        let (pointers, pointed_cells) = self.pointer.guesses(seen, batch, device);
-        // The head runs only where an answer is to be predicted.
-        let wanted = indices(batch.targets.iter().map(|target| target.asking), device);
-        let hidden = hidden
-            .reshape([batch.n_rows * batch.seq, d])
-            .select(0, wanted);
-        let labels = batch.targets.iter().map(|target| target.id).collect();
-        let answer = guesses(self.glm.logits(hidden), labels);
-        let heads = [&pointers, &pointed_cells].into_iter().flatten();
-        let total = heads.fold(
-            answer.loss.clone() + cells.loss.clone(),
-            |total, guesses| total + guesses.loss.clone(),
-        );
+        let pointers = self.pointer.guesses(seen, batch, device);
+        let n = batch.n_rows * batch.seq;
+        let mut labels = vec![None; n];
+        for target in &batch.targets {
+            labels[target.asking] = Some(target.id);
+        }
+        let answer = Guesses::new(self.glm.logits(hidden.reshape([n, d])), labels);
+        let total = answer.loss.clone()
+            + cells.loss.clone()
+            + pointers.tokens.loss.clone()
+            + pointers.cells.loss.clone();
         Losses {
             total,
             answer: Some(answer),
             cells,
-            pointers,
-            pointed_cells,
+            pointers: Some(pointers),
         }
+    }
+
+    /// What [`Glm4v::embed`] gives, by products with ones and zeros: their gradients are products too, where those of
+    /// picking rows are sums one row after another.
+    ///
+    /// # Shapes
+    /// features `[rows, tokens, d]` → `[rows, seq, d]`.
+    fn embed(&self, batch: &Batch, features: Tensor<3>) -> Tensor<3> {
+        let device = features.device();
+        let [rows, tokens, d] = features.dims();
+        let table = self.glm.model.language_model.embed_tokens.weight.val();
+        let places = batch.feature_index.iter().zip(&batch.ids);
+        let (ids, features_shown): (Vec<i32>, Vec<i32>) = places
+            .map(|(feature, id)| match feature {
+                Some(feature) => (-1, (feature % tokens) as i32),
+                None => (*id as i32, -1),
+            })
+            .unzip();
+        let shape = [rows, batch.seq];
+        let vocab = table.dims()[0];
+        let text = one_hot(ids, shape, vocab, &device)
+            .reshape([rows * batch.seq, vocab])
+            .matmul(table)
+            .reshape([rows, batch.seq, d]);
+        text + one_hot(features_shown, shape, tokens, &device).matmul(features)
     }
 }
 
 impl Pointer {
-    /// hidden `[rows, seq, d]` → guesses of the tokens, and of the cells in those that are image tokens.
-    fn guesses(
-        &self,
-        hidden: Tensor<3>,
-        batch: &Batch,
-        device: &Device,
-    ) -> (Option<Guesses>, Option<Guesses>) {
-        if batch.pointers.is_empty() {
-            return (None, None);
-        }
+    /// hidden `[rows, seq, d]`.
+    fn guesses(&self, hidden: Tensor<3>, batch: &Batch, device: &Device) -> PointedGuesses {
         let [rows, seq, d] = hidden.dims();
         let mean_square = hidden.clone().square().mean_dim(2);
         let hidden = hidden / (mean_square + 1e-5).sqrt();
@@ -239,31 +283,35 @@ impl Pointer {
         let hidden_keys =
             Tensor::<3>::from_data(TensorData::new(hidden_keys, [rows, 1, seq]), device);
         let scores = queries.matmul(keys.transpose()) / (POINTER_WIDTH as f64).sqrt() + hidden_keys;
-        let asking = indices(batch.pointers.iter().map(|pointed| pointed.asking), device);
-        let scores = scores.reshape([rows * seq, seq]).select(0, asking);
-        let tokens = batch.pointers.iter().map(|p| p.token as u32).collect();
-        let tokens = guesses(scores, tokens);
-        let in_cells = batch
-            .pointers
-            .iter()
-            .filter_map(|p| Some((p.asking, p.cell? as u32)));
-        let (asking, cells): (Vec<usize>, Vec<u32>) = in_cells.unzip();
-        if cells.is_empty() {
-            return (Some(tokens), None);
+        let mut tokens = vec![None; rows * seq];
+        let mut cells = vec![None; rows * seq];
+        for pointed in &batch.pointers {
+            tokens[pointed.asking] = Some(pointed.token as u32);
+            cells[pointed.asking] = pointed.cell.map(|cell| cell as u32);
         }
-        let asking = indices(asking.into_iter(), device);
-        let scores = self
-            .cell
-            .forward(hidden.reshape([rows * seq, d]).select(0, asking));
-        (Some(tokens), Some(guesses(scores, cells)))
+        let cell_scores = self.cell.forward(hidden.reshape([rows * seq, d]));
+        PointedGuesses {
+            tokens: Guesses::new(scores.reshape([rows * seq, seq]), tokens),
+            cells: Guesses::new(cell_scores, cells),
+        }
     }
 }
 
-/// Indices as the device takes them.
-fn indices(of: impl Iterator<Item = usize>, device: &Device) -> Tensor<1, Int> {
-    let all: Vec<i32> = of.map(|index| index as i32).collect();
-    let n = all.len();
-    Tensor::from_data(TensorData::new(all, [n]), device)
+/// A one where a class is that of its position, zeros elsewhere, and nothing but zeros for −1.
+///
+/// # Shapes
+/// classes flat `[rows, seq]` → `[rows, seq, n_classes]`.
+fn one_hot(
+    classes: Vec<i32>,
+    [rows, seq]: [usize; 2],
+    n_classes: usize,
+    device: &Device,
+) -> Tensor<3> {
+    let shape = [rows, seq, n_classes];
+    let classes = TensorData::new(classes, [rows, seq, 1]);
+    let classes = Tensor::<3, Int>::from_data(classes, device).expand(shape);
+    let all = Tensor::<1, Int>::arange(0..n_classes as i64, device).reshape([1, 1, n_classes]);
+    classes.equal(all.expand(shape)).float()
 }
 
 /// How many are true, and how many there are.
@@ -271,19 +319,4 @@ fn count(right: impl Iterator<Item = bool>) -> (usize, usize) {
     right.fold((0, 0), |(hits, all), right| {
         (hits + usize::from(right), all + 1)
     })
-}
-
-/// How `[n, classes]` scores compare with the labels.
-fn guesses(scores: Tensor<2>, labels: Vec<u32>) -> Guesses {
-    let device = scores.device();
-    let label_data: Vec<i32> = labels.iter().map(|label| *label as i32).collect();
-    let indices =
-        Tensor::<2, Int>::from_data(TensorData::new(label_data, [labels.len(), 1]), &device);
-    let guesses = scores.clone().inner().argmax(1).squeeze_dim(1);
-    let loss = log_softmax(scores, 1).gather(1, indices).mean().neg();
-    Guesses {
-        loss,
-        guesses,
-        labels,
-    }
 }

@@ -5,7 +5,7 @@ import { after, before, test } from "node:test";
 import { joined, serve } from "./server.js";
 
 const TEXT = Array.from({ length: 9 }, (_, day) => `${day + 1} May: order ${4700 + day}.`).join("\n");
-const HELLO = [{ role: "user", content: "Hello" }];
+const HELLO = [{ role: "user", content: "Say hello." }];
 
 let server, client, model;
 

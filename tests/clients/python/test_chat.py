@@ -12,7 +12,7 @@ from streams import joined
 PROMPTS = ["Hello", "What is 2 + 3?", "你好,世界", "Ünïcode — 🙂"]
 
 
-def ask(client, model, text="Hello", **settings):
+def ask(client, model, text="Say hello.", **settings):
     messages = [{"role": "user", "content": text}]
     settings = {"max_tokens": 24, **settings}
     return client.chat.completions.create(model=model, messages=messages, **settings)
@@ -52,7 +52,7 @@ def test_usage_is_true_in_both_forms(client, model, server):
     [usage] = joined(stream).usages
     for name in ("prompt_tokens", "completion_tokens", "total_tokens"):
         assert getattr(usage, name) == getattr(whole, name)
-    body = {"messages": [{"role": "user", "content": "Hello"}]}
+    body = {"messages": [{"role": "user", "content": "Say hello."}]}
     counts = server.post("/v1/tokenize", body).json()
     assert counts["total_tokens"] == whole.prompt_tokens
 

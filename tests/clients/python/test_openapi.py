@@ -36,7 +36,7 @@ def run(server, *options):
         env={**os.environ, "PYTHONPATH": str(HERE)},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
     )
     print(done.stdout, done.stderr)
     return done
