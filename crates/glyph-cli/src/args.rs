@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use bytesize::ByteSize;
 use clap::{Arg, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
+use glyph_device::{DeviceChoice, DtypeChoice};
 use glyph_model::quantize::Quantization;
 use glyph_model::text::KvPrecision;
 
@@ -34,6 +35,7 @@ const AFTER_HELP: &str = concat!(
   glyph render --text report.txt --out pages
   glyph info --model ~/models/Glyph
   glyph plan --model ~/models/Glyph --device-memory 24GiB --dtype bf16
+  glyph devices
   glyph fetch zai-org/Glyph
   glyph quantize ~/models/Glyph ~/models/Glyph-q4
   glyph serve --port 8080
@@ -61,6 +63,9 @@ pub enum Command {
     /// Show how much memory a model needs on a device, from its configuration alone.
     #[command(next_line_help = true, after_help = PLAN_HELP)]
     Plan(PlanArgs),
+    /// List what a model can run on, and what is in the way of the rest.
+    #[command(next_line_help = true, after_help = DEVICES_HELP)]
+    Devices(DevicesArgs),
     /// Get a model from a hub; prints the directory to give as --model.
     #[command(next_line_help = true, after_help = FETCH_HELP)]
     Fetch(FetchArgs),
@@ -117,6 +122,14 @@ Examples:
 
 The directory needs no more than config.json. Sizes have their unit: GiB and MiB count in 1024s,
 GB and MB in 1000s. What the server keeps for its caches comes out of what is left.";
+
+const DEVICES_HELP: &str = "\
+Examples:
+  glyph devices
+  glyph devices --json
+  glyph ask --device wgpu:0 --text report.txt \"What is the total?\"
+
+In the order in which --device auto tries them, which leaves out adapters of software.";
 
 const FETCH_HELP: &str = "\
 Examples:
@@ -195,10 +208,18 @@ pub struct ModelArgs {
     #[arg(long, value_name = "DIR", env = "GLYPH_MODEL", hide_env_values = true)]
     #[arg(value_hint = ValueHint::DirPath)]
     pub model: Option<PathBuf>,
-    /// Where the model runs: cpu, or auto for the best there is
+    /// Where the model runs, as glyph devices lists it: cpu, cuda, cuda:N, wgpu, wgpu:N,
+    /// or auto for the best there is
+    #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     #[arg(env = "GLYPH_DEVICE", hide_env_values = true)]
-    pub device: String,
+    pub device: DeviceChoice,
+    /// Type of weights and activations: f32, f16, bf16, or auto for what suits device and
+    /// checkpoint
+    #[arg(verbatim_doc_comment)]
+    #[arg(long, value_name = "TYPE", default_value = "auto")]
+    #[arg(env = "GLYPH_DTYPE", hide_env_values = true)]
+    pub dtype: DtypeChoice,
     /// Make the decoder's weights smaller while they are loaded: q8 or q4, which is about 8 or 4
     /// bits a weight; a model that glyph quantize wrote needs no flag
     #[arg(long, value_name = "BITS", env = "GLYPH_QUANTIZE", hide_env_values = true)]
@@ -389,6 +410,14 @@ pub struct PlanArgs {
     #[arg(value_parser = at_least_1)]
     pub context: Vec<usize>,
     /// Print one JSON object, every figure in bytes
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `glyph devices`.
+#[derive(Debug, Args)]
+pub struct DevicesArgs {
+    /// Print one JSON object
     #[arg(long)]
     pub json: bool,
 }

@@ -18,7 +18,7 @@ pub struct AskReport<'a> {
     /// Name of the model.
     pub model: String,
     /// Where it ran.
-    pub device: &'static str,
+    pub device: String,
     /// Type of weights and activations.
     pub dtype: &'static str,
     /// How the decoder's weights are quantised.

@@ -6,6 +6,7 @@ mod ask_report;
 mod budget;
 mod bundled;
 mod device;
+mod devices;
 mod document;
 mod error;
 mod fetch;
@@ -14,7 +15,6 @@ mod hub;
 mod info;
 mod info_table;
 mod input;
-mod memory;
 mod model;
 mod output;
 mod pieces;
@@ -57,6 +57,7 @@ fn main() -> ExitCode {
         Command::Render(args) => render::run(args),
         Command::Info(args) => info::run(args),
         Command::Plan(args) => plan::run(args),
+        Command::Devices(args) => devices::run(args),
         Command::Fetch(args) => fetch::run(args),
         Command::Quantize(args) => quantize::run(args),
         Command::Serve(args) => serve::run(args),

@@ -79,7 +79,9 @@ impl PlanReport {
             Ok(weights) => (model::config_for(config, &weights), weights.quantization()),
             Err(_) => (config, None),
         };
+        let is_cpu = args.device == DeviceKind::Cpu;
         let footprint = Footprint::new(&config, args.dtype.bytes())
+            .on(is_cpu)
             .quantized(&config, args.quantize.or(stored))
             .with_kv_precision(&config, args.kv_cache);
         let pages = args
@@ -90,7 +92,7 @@ impl PlanReport {
         let contexts = contexts(&args.context, footprint.context_tokens);
         let device_bytes = args.device_memory.0;
         let headroom_bytes = args.memory_headroom.map_or_else(
-            || default_headroom_bytes(args.device == DeviceKind::Cpu, device_bytes),
+            || default_headroom_bytes(is_cpu, device_bytes),
             |size| size.0,
         );
         let memory = (device_bytes, headroom_bytes);

@@ -76,7 +76,7 @@ pub enum DeviceKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ValueType {
-    /// 32 bits, what this build runs in
+    /// 32 bits
     F32,
     /// 16 bits
     F16,

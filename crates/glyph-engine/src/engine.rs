@@ -5,6 +5,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use burn::tensor::Device;
 use futures_lite::future::block_on;
 use glyph_model::checkpoint::CheckpointSettings;
 use glyph_model::generate::{Generation, generate};
@@ -495,6 +496,7 @@ fn open(
     let bytes_per_value = checkpoint.dtype.size() as u64;
     let config = &checkpoint.settings.config;
     let footprint = Footprint::new(config, bytes_per_value)
+        .on(checkpoint.device == Device::flex())
         .quantized(config, checkpoint.quantization)
         .with_kv_precision(config, checkpoint.kv_precision);
     let plan = MemoryPlan::new(footprint, shared.options.limits)?;

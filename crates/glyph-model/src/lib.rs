@@ -24,6 +24,7 @@ pub mod text;
 pub mod vision;
 pub mod weights;
 
+pub use attention::SCORES_AT_ONCE;
 pub use checkpoint::Checkpoint;
 pub use error::{ModelError, Result};
 pub use model::Glm4v;

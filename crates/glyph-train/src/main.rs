@@ -7,7 +7,7 @@ use anyhow::Result;
 use burn::tensor::Device;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
-use glyph_device as device;
+use glyph_device::DeviceChoice;
 use glyph_model::config::ModelConfig;
 use glyph_train::bench::{BenchOptions, compare, default_script, print_comparison};
 use glyph_train::checkpoint::{RunDir, export};
@@ -186,14 +186,18 @@ fn line_px() -> impl TypedValueParser<Value = u64> {
 
 #[derive(Args)]
 struct DeviceArgs {
-    /// Device: cpu, or auto for the best there is.
+    /// Device: cpu, cuda:N, wgpu:N, or auto for the best there is.
     #[arg(long, default_value = "auto")]
-    device: String,
+    device: DeviceChoice,
 }
 
 impl DeviceArgs {
     fn open(&self) -> Result<Device> {
-        Ok(device::open(&self.device)?)
+        let opened = glyph_device::open(self.device)?;
+        if let Some(reason) = opened.reason {
+            eprintln!("{reason}");
+        }
+        Ok(opened.device)
     }
 }
 

@@ -8,7 +8,7 @@ use glyph_model::text::{KvCache, KvPrecision};
 use glyph_model::weights::tensor_specs;
 use serde::Serialize;
 
-use super::activations::{DecoderShape, TowerShape};
+use super::activations::{DecoderShape, Scores, TowerShape};
 
 /// Bytes that a model takes for each of the things that it does.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -32,13 +32,15 @@ pub struct Footprint {
     #[serde(skip)]
     merge_area: usize,
     #[serde(skip)]
+    scores: Scores,
+    #[serde(skip)]
     tower: TowerShape,
     #[serde(skip)]
     decoder: DecoderShape,
 }
 
 impl Footprint {
-    /// Of a model whose values take `bytes_per_value`.
+    /// Of a model on a CPU whose values take `bytes_per_value`.
     pub fn new(config: &ModelConfig, bytes_per_value: u64) -> Self {
         let n_parameters = tensor_specs(&Glm4v::new(config, &Device::flex()))
             .iter()
@@ -55,9 +57,20 @@ impl Footprint {
             feature_bytes_per_token: vision.out_hidden_size as u64 * bytes_per_value,
             context_tokens: text.max_position_embeddings,
             merge_area: vision.merge_area().max(1),
+            scores: Scores::Tiled,
             tower: TowerShape::new(vision),
             decoder: DecoderShape::new(text),
         }
+    }
+
+    /// The same on another device than a CPU, or still on a CPU, as `is_cpu` says.
+    pub fn on(self, is_cpu: bool) -> Self {
+        let scores = if is_cpu {
+            Scores::Tiled
+        } else {
+            Scores::InParts
+        };
+        Self { scores, ..self }
     }
 
     /// The same with the linear layers of `config` quantised. What a product unpacks on its way is not counted: on a
@@ -82,7 +95,8 @@ impl Footprint {
     /// together at its widest stage, with the copies that backends make. Attention holds tiles of its scores, not
     /// their matrix.
     pub fn vision_bytes(&self, n_patches: usize) -> u64 {
-        self.tower.bytes(n_patches, self.bytes_per_value)
+        self.tower
+            .bytes(n_patches, self.bytes_per_value, self.scores)
     }
 
     /// Tokens that the tower makes of a page of `n_patches`.
@@ -96,7 +110,7 @@ impl Footprint {
     pub fn decoder_bytes(&self, batch: usize, context_tokens: usize) -> u64 {
         let is_unpacked = self.kv_precision != KvPrecision::Full;
         self.decoder
-            .bytes((batch, context_tokens), self.bytes_per_value, is_unpacked)
+            .bytes((batch, context_tokens), self.bytes_per_value, self.scores, is_unpacked)
     }
 
     /// Features of pages of `n_tokens`, as the cache and the running requests keep them.

@@ -1,4 +1,5 @@
 use bytesize::ByteSize;
+use glyph_model::SCORES_AT_ONCE;
 use glyph_model::config::{ModelConfig, PreprocessorConfig};
 use glyph_model::preprocess::smart_resize;
 use glyph_model::quantize::Quantization;
@@ -95,6 +96,20 @@ fn activations_grow_with_page_and_context() {
     let grown = decoder[2] - decoder[1];
     assert!(grown >= (65_536 - 8192) * 2 * 4096 * BF16_BYTES, "{grown}");
     assert!(footprint.decoder_bytes(64, 8192) > decoder[1]);
+}
+
+#[test]
+fn off_the_cpu_scores_are_held_up_to_a_bound() {
+    let (cpu, gpu) = (footprint_9b(), footprint_9b().on(false));
+    assert_eq!(cpu.clone().on(true), cpu);
+    // Two values in f32 and two in bf16 for each of the scores that are alive together.
+    let bound = SCORES_AT_ONCE as u64 * (2 * 4 + 2 * BF16_BYTES);
+    let more = |n| gpu.vision_bytes(n) - cpu.vision_bytes(n).min(gpu.vision_bytes(n));
+    assert!(more(2520) <= bound);
+    // All scores of a large page would be many times as much.
+    assert!(gpu.vision_bytes(21_316) < cpu.vision_bytes(21_316) + bound);
+    assert!(gpu.decoder_bytes(1, 65_536) < cpu.decoder_bytes(1, 65_536) + bound);
+    assert!(gpu.decoder_bytes(1, 65_536) > cpu.decoder_bytes(1, 65_536));
 }
 
 #[test]

@@ -141,24 +141,36 @@ pub(crate) const TOKEN_TABLE: &str = "model.language_model.embed_tokens.weight";
 /// that it is published in: a row is made wider when it is looked up.
 const TABLE_BYTES: u64 = 2;
 
-/// Bytes of a model's tensors in memory, where a value that is not quantised takes `bytes_per_value`.
+/// Bytes of all of a model's tensors in memory, where a value that is not quantised takes `bytes_per_value`.
 pub fn model_bytes(
     specs: &[(String, Vec<usize>)],
     quantization: Option<Quantization>,
     bytes_per_value: u64,
 ) -> u64 {
+    tensor_bytes(specs, quantization, bytes_per_value)
+        .map(|(_, n_bytes)| n_bytes)
+        .fold(0, u64::saturating_add)
+}
+
+/// Bytes of each of them, with its name.
+pub fn tensor_bytes(
+    specs: &[(String, Vec<usize>)],
+    quantization: Option<Quantization>,
+    bytes_per_value: u64,
+) -> impl Iterator<Item = (&str, u64)> {
     let has_head = specs.iter().any(|(name, _)| Role::of(name) == Some(Role::OutputHead));
-    let tensor_bytes = |(name, shape): &(String, Vec<usize>)| {
+    specs.iter().map(move |(name, shape)| {
         let values = shape.iter().map(|n| *n as u64);
         let n_values = values.fold(1, u64::saturating_mul);
         let is_narrow_table = quantization.is_some() && has_head && name == TOKEN_TABLE;
-        match quantization.and_then(|quantization| quantization.bits_of(name, shape)) {
+        let bits = quantization.and_then(|quantization| quantization.bits_of(name, shape));
+        let n_bytes = match bits {
             Some(bits) => bits.matrix_bytes(n_values),
             None if is_narrow_table => n_values.saturating_mul(bytes_per_value.min(TABLE_BYTES)),
             None => n_values.saturating_mul(bytes_per_value),
-        }
-    };
-    specs.iter().map(tensor_bytes).fold(0, u64::saturating_add)
+        };
+        (name.as_str(), n_bytes)
+    })
 }
 
 impl fmt::Display for Quantization {

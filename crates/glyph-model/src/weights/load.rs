@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{DType, Device, Tensor};
 
+use super::cast::cast;
 use super::source::WeightFiles;
 use crate::error::{ModelError, Result};
 use crate::model::Glm4v;
@@ -134,7 +135,8 @@ fn narrow(stored: DType, dtype: DType, device: &Device) -> DType {
 /// `on_tensor` is called with the bytes read so far, for progress.
 ///
 /// # Errors
-/// [`ModelError::Weights`] listing every tensor that is missing, or there in a shape or type that cannot be used.
+/// [`ModelError::Weights`] listing every tensor that is missing, or there in a shape or type that cannot be used;
+/// [`ModelError::Overflow`] for the first with a value that `dtype` does not reach.
 pub fn load_weights<M: Module>(
     module: M,
     files: &WeightFiles,
@@ -182,8 +184,12 @@ fn load_each<M: Module>(
         n_bytes: 0,
         on_tensor,
         in_flight: InFlight::default(),
+        error: None,
     };
     let module = module.map(&mut loader);
+    if let Some(error) = loader.error {
+        return Err(error);
+    }
     loader.in_flight.finish()?;
     Ok((
         module,
@@ -261,6 +267,8 @@ struct Loader<'a, F, W, T> {
     n_bytes: usize,
     on_tensor: F,
     in_flight: InFlight,
+    /// The first value that the type does not hold; nothing is read any more behind it.
+    error: Option<ModelError>,
 }
 
 /// Bytes that go to a GPU before it is waited for: what is on its way is in the host's memory.
@@ -307,14 +315,20 @@ where
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let name = self.path.join(".");
-        if !(self.is_wanted)(&name) {
+        if self.error.is_some() || !(self.is_wanted)(&name) {
             return param;
         }
         let Some(info) = self.files.info(&name) else {
             return param;
         };
         let dtype = (self.dtype_of)(&name);
-        let data = self.files.data(info).convert_dtype(dtype);
+        let data = match cast(self.files.data(info), dtype, &name) {
+            Ok(data) => data,
+            Err(error) => {
+                self.error = Some(error);
+                return param;
+            }
+        };
         self.files.release(info);
         let n_bytes = data.as_bytes().len();
         self.n_bytes += n_bytes;

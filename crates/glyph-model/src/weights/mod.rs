@@ -1,5 +1,6 @@
 //! Weights by the checkpoint's tensor names: safetensors, single or sharded, memory-mapped or in memory.
 
+mod cast;
 #[cfg(not(target_family = "wasm"))]
 mod directory;
 mod load;
