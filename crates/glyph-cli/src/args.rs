@@ -7,8 +7,8 @@ use bytesize::ByteSize;
 use clap::{Arg, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 
+use crate::bench_args::BenchArgs;
 use crate::plan_values::{self, DeviceKind, PageSize, ValueType};
-
 use crate::serve_args::ServeArgs;
 
 /// Reads long text as page images with a vision-language model.
@@ -32,6 +32,7 @@ const AFTER_HELP: &str = concat!(
   glyph render --text report.txt --out pages
   glyph info --model ~/models/Glyph
   glyph plan --model ~/models/Glyph --device-memory 24GiB --dtype bf16
+  glyph bench model
   glyph fetch zai-org/Glyph
   glyph serve --port 8080
   glyph completions bash > ~/.local/share/bash-completion/completions/glyph
@@ -58,6 +59,9 @@ pub enum Command {
     /// Show how much memory a model needs on a device, from its configuration alone.
     #[command(next_line_help = true, after_help = PLAN_HELP)]
     Plan(PlanArgs),
+    /// Measure a model on a device.
+    #[command(next_line_help = true, after_help = BENCH_HELP)]
+    Bench(BenchArgs),
     /// Get a model from a hub; prints the directory to give as --model.
     #[command(next_line_help = true, after_help = FETCH_HELP)]
     Fetch(FetchArgs),
@@ -112,6 +116,11 @@ Examples:
 The directory needs no more than config.json. Sizes have their unit: GiB and MiB count in 1024s,
 GB and MB in 1000s. What the server keeps for its caches comes out of what is left.";
 
+const BENCH_HELP: &str = "\
+Examples:
+  glyph bench model
+  glyph bench model --shape 9b --device cuda --dtype bf16";
+
 const FETCH_HELP: &str = "\
 Examples:
   glyph fetch zai-org/Glyph
@@ -160,7 +169,7 @@ fn command() -> clap::Command {
 }
 
 /// A count of tokens or requests.
-fn at_least_1(value: &str) -> Result<usize, &'static str> {
+pub fn at_least_1(value: &str) -> Result<usize, &'static str> {
     match value.parse() {
         Ok(0) | Err(_) => Err("it must be a whole number, at least 1"),
         Ok(n) => Ok(n),

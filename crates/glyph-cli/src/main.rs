@@ -3,6 +3,8 @@
 mod args;
 mod ask;
 mod ask_report;
+mod bench;
+mod bench_args;
 mod budget;
 mod bundled;
 mod device;
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
         Command::Render(args) => render::run(args),
         Command::Info(args) => info::run(args),
         Command::Plan(args) => plan::run(args),
+        Command::Bench(args) => bench::run(args),
         Command::Fetch(args) => fetch::run(args),
         Command::Serve(args) => serve::run(args),
         Command::Completions { shell } => completions(*shell),

@@ -19,6 +19,7 @@ fn every_help_has_examples_and_the_main_one_the_exit_codes() {
         "render",
         "info",
         "plan",
+        "bench",
         "fetch",
         "serve",
         "completions",

@@ -1,0 +1,124 @@
+//! Random weights, made where they are used, one tensor after the other.
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::{DType, Device, Distribution, Tensor};
+use glyph_model::Glm4v;
+use glyph_model::config::ModelConfig;
+
+/// Deviation of matrices, as the reference initialises them: sums stay small, and nothing overflows in 16 bits.
+const STD: f64 = 0.02;
+
+/// What burn calls a linear layer when it walks through modules.
+const LINEAR: &str = "Struct:Linear";
+
+/// A model whose parameters are random and of one type. Each takes memory when it is first used.
+pub fn random_model(config: &ModelConfig, dtype: DType, device: &Device) -> Glm4v {
+    Glm4v::new(config, device).map(&mut Randomiser {
+        dtype,
+        is_linear: false,
+    })
+}
+
+struct Randomiser {
+    dtype: DType,
+    /// Whether the module that was entered last is a linear layer.
+    is_linear: bool,
+}
+
+impl ModuleMapper for Randomiser {
+    fn enter_module(&mut self, _name: &str, container_type: &str) {
+        self.is_linear = container_type == LINEAR;
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {}
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let (shape, device, dtype) = (param.lazy_shape(), param.lazy_device(), self.dtype);
+        // Loaded weights of linear layers lie with their columns side by side on the CPU.
+        let is_turned = D == 2 && self.is_linear && device == Device::flex();
+        let drawn = shape.clone();
+        let init = move |device: &Device, _: bool| {
+            let options = (device, dtype);
+            match (D, is_turned) {
+                // Weights of norms, and biases, which do no harm either.
+                (1, _) => Tensor::full(drawn, 1.0, options),
+                (_, false) => Tensor::random(drawn, Distribution::Normal(0.0, STD), options),
+                (_, true) => {
+                    let turned = [drawn[1], drawn[0]];
+                    let random =
+                        Tensor::<D>::random(turned, Distribution::Normal(0.0, STD), options);
+                    random.swap_dims(0, 1)
+                }
+            }
+        };
+        Param::uninitialized(param.id, init, device, false, shape)
+    }
+}
+
+/// Bytes of weights by the part that reads them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct WeightBytes {
+    /// Parameters.
+    pub n_parameters: u64,
+    /// All of them.
+    pub total: u64,
+    /// The token table, of which a token reads one row, unless it is the output head too.
+    pub embeddings: u64,
+    /// The vision tower, which no token of an answer reads.
+    pub vision: u64,
+}
+
+/// Makes every parameter that is not there yet, one after the other, and counts all.
+///
+/// # Errors
+/// The device's message.
+pub fn touch(glm: &Glm4v, device: &Device) -> Result<WeightBytes, String> {
+    let mut visitor = Toucher {
+        device,
+        path: Vec::new(),
+        bytes: WeightBytes::default(),
+        outcome: Ok(()),
+    };
+    glm.visit(&mut visitor);
+    visitor.outcome.map(|()| visitor.bytes)
+}
+
+struct Toucher<'a> {
+    device: &'a Device,
+    path: Vec<String>,
+    bytes: WeightBytes,
+    outcome: Result<(), String>,
+}
+
+impl ModuleVisitor for Toucher<'_> {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if self.outcome.is_err() {
+            return;
+        }
+        // Weights stay: the allocator keeps them apart from what comes and goes.
+        let value = self.device.memory_persistent_allocations(param, Param::val);
+        let n = value.shape().num_elements() as u64;
+        let n_bytes = bytes_of(n, value.dtype());
+        self.bytes.n_parameters += n;
+        self.bytes.total += n_bytes;
+        match self.path.join(".").as_str() {
+            "model.language_model.embed_tokens.weight" => self.bytes.embeddings += n_bytes,
+            name if name.starts_with("model.visual.") => self.bytes.vision += n_bytes,
+            _ => {}
+        }
+        self.outcome = self.device.flush().map_err(|error| error.to_string());
+    }
+}
+
+/// Bytes of `n` values of a type.
+fn bytes_of(n: u64, dtype: DType) -> u64 {
+    n * dtype.size() as u64
+}
