@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use bytesize::ByteSize;
 use clap::{Arg, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
+use glyph_model::quantize::Quantization;
 
 use crate::bench_args::BenchArgs;
 use crate::plan_values::{self, DeviceKind, PageSize, ValueType};
@@ -34,6 +35,7 @@ const AFTER_HELP: &str = concat!(
   glyph plan --model ~/models/Glyph --device-memory 24GiB --dtype bf16
   glyph bench model
   glyph fetch zai-org/Glyph
+  glyph quantize ~/models/Glyph ~/models/Glyph-q4
   glyph serve --port 8080
   glyph completions bash > ~/.local/share/bash-completion/completions/glyph
 
@@ -65,6 +67,9 @@ pub enum Command {
     /// Get a model from a hub; prints the directory to give as --model.
     #[command(next_line_help = true, after_help = FETCH_HELP)]
     Fetch(FetchArgs),
+    /// Save a model with weights of 8 or 4 bits.
+    #[command(next_line_help = true, after_help = QUANTIZE_HELP)]
+    Quantize(QuantizeArgs),
     /// Serve a model over HTTP, with the API of OpenAI.
     #[command(next_line_help = true, after_help = SERVE_HELP)]
     Serve(Box<ServeArgs>),
@@ -110,7 +115,7 @@ Exits with 4 when the checkpoint cannot run, after listing what is wrong with it
 const PLAN_HELP: &str = "\
 Examples:
   glyph plan --device-memory 2GiB --memory-headroom 1GiB
-  glyph plan --model ~/models/Glyph --device-memory 24GiB --dtype bf16
+  glyph plan --model ~/models/Glyph --device-memory 24GiB --dtype bf16 --quantize q4
   glyph plan --model ~/models/Glyph --device-memory 80GiB --page 595x842 --batch 1,16,64 --json
 
 The directory needs no more than config.json. Sizes have their unit: GiB and MiB count in 1024s,
@@ -129,6 +134,14 @@ Examples:
 
 Files go where the hub's other tools look for them: $HF_HOME/hub, or ~/.cache/huggingface/hub. What is
 there already is checked and not fetched again; what was interrupted goes on.";
+
+const QUANTIZE_HELP: &str = "\
+Examples:
+  glyph quantize ~/models/Glyph ~/models/Glyph-q4
+  glyph quantize ~/models/Glyph ~/models/Glyph-q8 --quantize q8
+
+What is written needs neither the original nor a flag. Linear layers of the decoder and the output
+head are quantised; embedding, norms and vision tower stay as they are.";
 
 const SERVE_HELP: &str = "\
 Examples:
@@ -194,6 +207,10 @@ pub struct ModelArgs {
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     #[arg(env = "GLYPH_DEVICE", hide_env_values = true)]
     pub device: String,
+    /// Make the decoder's weights smaller while they are loaded: q8 or q4, which is about 8 or 4
+    /// bits a weight; a model that glyph quantize wrote needs no flag
+    #[arg(long, value_name = "BITS", env = "GLYPH_QUANTIZE", hide_env_values = true)]
+    pub quantize: Option<Quantization>,
 }
 
 /// What the model looks at.
@@ -339,6 +356,10 @@ pub struct PlanArgs {
     /// Type of weights, activations, keys and values
     #[arg(long, value_name = "TYPE", default_value = "f32")]
     pub dtype: ValueType,
+    /// Quantise the decoder's weights: q8 or q4 [default: as the model's files are]
+    #[arg(verbatim_doc_comment)]
+    #[arg(long, value_name = "BITS")]
+    pub quantize: Option<Quantization>,
     /// Sizes of pages in px
     #[arg(
         long,
@@ -390,6 +411,23 @@ pub struct FetchArgs {
     #[arg(long, value_name = "TOKEN", env = "HF_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
     /// Print one JSON object with the directory, the commit and the files
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `glyph quantize`.
+#[derive(Debug, Args)]
+pub struct QuantizeArgs {
+    /// Model directory
+    #[arg(value_name = "IN", value_hint = ValueHint::DirPath)]
+    pub model: PathBuf,
+    /// Directory to write, which must not be there or be empty
+    #[arg(value_name = "OUT", value_hint = ValueHint::DirPath)]
+    pub out: PathBuf,
+    /// About how many bits a weight takes: q8 or q4
+    #[arg(long, value_name = "BITS", default_value = "q4")]
+    pub quantize: Quantization,
+    /// Print one JSON object with the files and their sizes
     #[arg(long)]
     pub json: bool,
 }

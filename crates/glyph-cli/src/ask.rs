@@ -61,7 +61,8 @@ pub fn run(args: &AskArgs) -> Result<(), CliError> {
     let model_name = model.files.name();
     let mut load_s = 0.0;
     let checkpoint = timed(&mut load_s, || {
-        model.load(&device, prompt.ids.len() + max_new_tokens)
+        let n_positions = prompt.ids.len() + max_new_tokens;
+        model.load(&device, args.model.quantize, n_positions)
     })?;
     let stream = if args.json {
         Stream::None
@@ -85,6 +86,7 @@ pub fn run(args: &AskArgs) -> Result<(), CliError> {
         model: model_name,
         device: device.name,
         dtype: device::DTYPE_NAME,
+        quantization: checkpoint.quantization,
         pages: document.patches.len(),
         vision_tokens: document.vision_tokens,
         text,

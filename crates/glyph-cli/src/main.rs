@@ -24,6 +24,7 @@ mod plan;
 mod plan_table;
 mod plan_values;
 mod progress;
+mod quantize;
 mod read;
 mod render;
 mod report;
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
         Command::Plan(args) => plan::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Fetch(args) => fetch::run(args),
+        Command::Quantize(args) => quantize::run(args),
         Command::Serve(args) => serve::run(args),
         Command::Completions { shell } => completions(*shell),
     })

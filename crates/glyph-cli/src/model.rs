@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use glyph_model::Checkpoint;
 use glyph_model::checkpoint::{CheckpointDir, CheckpointFiles, CheckpointSettings};
 use glyph_model::config::ModelConfig;
+use glyph_model::quantize::{Quantization, model_bytes};
 use glyph_model::text::KvCache;
-use glyph_model::weights::{WeightFiles, tensor_specs};
+use glyph_model::weights::{LoadAs, WeightFiles, tensor_specs};
 use glyph_model::{Glm4v, ModelError};
 
 use crate::bundled::{self, Bundled};
@@ -16,7 +17,7 @@ use crate::error::CliError;
 use crate::pieces::pieces;
 use crate::{memory, progress};
 
-/// Bytes of one weight in memory.
+/// Bytes of one weight in memory that is not quantised.
 const WEIGHT_BYTES: u64 = size_of::<f32>() as u64;
 
 const BYTES_PER_GB: f64 = 1e9;
@@ -112,6 +113,11 @@ fn check_regular(path: &Path) -> Result<(), ModelError> {
     }
 }
 
+/// Whether a file of this name holds weights, or says which files do.
+pub fn is_weight_file(name: &str) -> bool {
+    WEIGHT_FILES.iter().any(|end| name.ends_with(end))
+}
+
 fn check_weight_files(directory: &Path) -> Result<(), ModelError> {
     let io_error = |source| ModelError::Io {
         path: directory.to_owned(),
@@ -121,7 +127,7 @@ fn check_weight_files(directory: &Path) -> Result<(), ModelError> {
         let entry = entry.map_err(io_error)?;
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        if WEIGHT_FILES.iter().any(|end| name.ends_with(end)) {
+        if is_weight_file(&name) {
             check_regular(&entry.path())?;
         }
     }
@@ -207,16 +213,18 @@ impl Model {
     }
 
     /// Loads the weights, showing how far it is, if memory holds them and the keys and values of `n_positions`.
-    pub fn load(self, device: &NamedDevice, n_positions: usize) -> Result<Checkpoint, CliError> {
+    pub fn load(
+        self,
+        device: &NamedDevice,
+        quantization: Option<Quantization>,
+        n_positions: usize,
+    ) -> Result<Checkpoint, CliError> {
         let Self { files, settings } = self;
         let model_error = |error| files.error(error);
         let weights = files.weights().map_err(model_error)?;
         let config = config_for(settings.config.clone(), &weights);
-        let n_parameters: usize = specs(&config)
-            .iter()
-            .map(|(_, shape)| shape.iter().product::<usize>())
-            .sum();
-        let n_bytes = n_parameters as u64 * WEIGHT_BYTES;
+        let in_memory = quantization.or(weights.quantization());
+        let n_bytes = model_bytes(&specs(&config), in_memory, WEIGHT_BYTES);
         let kv_bytes = KvCache::bytes_per_token(&config.text_config, size_of::<f32>())
             .saturating_mul(n_positions) as u64;
         let needed_bytes = n_bytes.saturating_add(kv_bytes);
@@ -232,7 +240,11 @@ impl Model {
         }
         let bar = progress::bytes_bar(n_bytes as usize, format!("loading {}", files.name()));
         let on_bytes = |n_bytes: usize| bar.set_position(n_bytes as u64);
-        let checkpoint = settings.load(&weights, &device.device, DTYPE, on_bytes);
+        let load_as = LoadAs {
+            dtype: DTYPE,
+            quantization,
+        };
+        let checkpoint = settings.load(&weights, &device.device, load_as, on_bytes);
         progress::clear();
         checkpoint.map_err(model_error)
     }

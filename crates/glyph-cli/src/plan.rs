@@ -75,11 +75,12 @@ impl PlanReport {
         let (config, preprocessor) = read_geometry(&files).map_err(|error| files.error(error))?;
         // The weights need not be there; where they are, a head that they hold is loaded, whatever the
         // configuration says of tying.
-        let config = match files.weights() {
-            Ok(weights) => model::config_for(config, &weights),
-            Err(_) => config,
+        let (config, stored) = match files.weights() {
+            Ok(weights) => (model::config_for(config, &weights), weights.quantization()),
+            Err(_) => (config, None),
         };
-        let footprint = Footprint::new(&config, args.dtype.bytes());
+        let footprint = Footprint::new(&config, args.dtype.bytes())
+            .quantized(&config, args.quantize.or(stored));
         let pages = args
             .page
             .iter()

@@ -6,6 +6,7 @@ use std::time::Instant;
 use glyph_model::Checkpoint;
 use glyph_model::preprocess::PatchGrid;
 use glyph_model::prompt::{Message, Prompt, PromptEncoder};
+use glyph_model::quantize::Quantization;
 use serde::Serialize;
 
 use crate::args::ReadArgs;
@@ -31,6 +32,9 @@ struct ReadReport {
     model: String,
     device: &'static str,
     dtype: &'static str,
+    /// How the decoder's weights are quantised.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quantization: Option<Quantization>,
     pages: Vec<PageReport>,
     vision_tokens: usize,
     answer_tokens: usize,
@@ -105,7 +109,9 @@ pub fn run(args: &ReadArgs) -> Result<(), CliError> {
     }
     let model_name = model.files.name();
     let mut load_s = 0.0;
-    let checkpoint = timed(&mut load_s, || model.load(&device, n_positions))?;
+    let checkpoint = timed(&mut load_s, || {
+        model.load(&device, args.model.quantize, n_positions)
+    })?;
 
     let mut reports = Vec::with_capacity(n_pages);
     for page in first.into_iter().map(Ok).chain(&mut pages) {
@@ -125,6 +131,7 @@ pub fn run(args: &ReadArgs) -> Result<(), CliError> {
         model: model_name,
         device: device.name,
         dtype: device::DTYPE_NAME,
+        quantization: checkpoint.quantization,
         vision_tokens: reports.iter().map(|page| page.vision_tokens).sum(),
         answer_tokens: reports.iter().map(|page| page.figures.answer_tokens).sum(),
         pages: reports,

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use glyph_engine::{Engine, EngineOptions, EngineState, Footprint, Limits, default_headroom_bytes};
 use glyph_model::preprocess::PatchGrid;
+use glyph_model::quantize::Quantization;
+use glyph_model::weights::LoadAs;
 use glyph_model::{Checkpoint, ModelError};
 use glyph_server::logging::{self, LogError, LogFormat};
 use glyph_server::{
@@ -39,7 +41,7 @@ pub fn run(args: &ServeArgs) -> Result<(), CliError> {
     let device = device::open(options.device.as_deref().unwrap_or("auto"))?;
     let files = ModelFiles::find(options.model.as_deref())?;
     let is_lazy = options.lazy.unwrap_or(false);
-    let loading = Loading::new(&files, device, is_lazy)?;
+    let loading = Loading::new(&files, device, options.quantize, is_lazy)?;
     let limits = limits(&options, &loading)?;
     let config = ServerConfig {
         max_pages: limits.max_pages,
@@ -175,21 +177,33 @@ fn limits(options: &ServeOptions, loading: &Loading) -> Result<Limits, CliError>
 struct Loading {
     model: Model,
     device: NamedDevice,
+    load_as: LoadAs,
     footprint: Footprint,
     /// Leaves the vision tower in its files until a page comes.
     is_lazy: bool,
 }
 
 impl Loading {
-    fn new(files: &ModelFiles, device: NamedDevice, is_lazy: bool) -> Result<Self, CliError> {
+    fn new(
+        files: &ModelFiles,
+        device: NamedDevice,
+        quantization: Option<Quantization>,
+        is_lazy: bool,
+    ) -> Result<Self, CliError> {
         let read = || {
             let model = Model::of(files.clone())?;
             let weights = files.weights().map_err(|error| files.error(error))?;
             let config = model::config_for(model.settings.config.clone(), &weights);
-            let footprint = Footprint::new(&config, DTYPE.size() as u64);
+            let load_as = LoadAs {
+                dtype: DTYPE,
+                quantization,
+            };
+            let footprint = Footprint::new(&config, DTYPE.size() as u64)
+                .quantized(&config, quantization.or(weights.quantization()));
             Ok(Self {
                 model,
                 device,
+                load_as,
                 footprint,
                 is_lazy,
             })
@@ -203,9 +217,9 @@ impl Loading {
         let on_bytes = |done: usize| on_share(done as f64 / n_bytes as f64);
         let (settings, device) = (self.model.settings, &self.device.device);
         if self.is_lazy {
-            settings.load_text_only(weights, device, DTYPE, on_bytes)
+            settings.load_text_only(weights, device, self.load_as, on_bytes)
         } else {
-            settings.load(&weights, device, DTYPE, on_bytes)
+            settings.load(&weights, device, self.load_as, on_bytes)
         }
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use bytesize::ByteSize;
 use clap::{Args, ValueEnum, ValueHint};
+use glyph_model::quantize::Quantization;
 use serde::Deserialize;
 
 use crate::error::CliError;
@@ -53,6 +54,14 @@ pub struct ServeOptions {
         hide_env_values = true
     )]
     pub device: Option<String>,
+    /// Make the decoder's weights smaller while they are loaded: q8 or q4 [default: as the files are]
+    #[arg(
+        long,
+        value_name = "BITS",
+        env = "GLYPH_QUANTIZE",
+        hide_env_values = true
+    )]
+    pub quantize: Option<Quantization>,
     /// Name that clients ask for; may be given several times [default: the directory's name]
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     #[arg(env = "GLYPH_SERVED_MODEL_NAME", hide_env_values = true)]
@@ -228,6 +237,7 @@ impl ServeOptions {
         Self {
             model: self.model.or(other.model),
             device: self.device.or(other.device),
+            quantize: self.quantize.or(other.quantize),
             served_model_name: list(self.served_model_name, other.served_model_name),
             host: self.host.or(other.host),
             port: self.port.or(other.port),

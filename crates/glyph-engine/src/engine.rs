@@ -493,7 +493,9 @@ fn open(
     checkpoint: Checkpoint,
 ) -> Result<(Checkpoint, MemoryPlan, VisionCache), crate::plan::ModelDoesNotFit> {
     let bytes_per_value = checkpoint.dtype.size() as u64;
-    let footprint = Footprint::new(&checkpoint.settings.config, bytes_per_value);
+    let config = &checkpoint.settings.config;
+    let footprint = Footprint::new(config, bytes_per_value)
+        .quantized(config, checkpoint.quantization);
     let plan = MemoryPlan::new(footprint, shared.options.limits)?;
     let vision_cache = VisionCache::new(fingerprint(&checkpoint), plan.cache_bytes / 2);
     Ok((checkpoint, plan, vision_cache))

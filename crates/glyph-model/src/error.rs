@@ -157,6 +157,14 @@ pub enum ModelError {
         /// Why not, and what to do.
         reason: String,
     },
+    /// A file of a checkpoint could not be written.
+    #[error("cannot write {path}: {reason}. Check the directory, its permissions and the free space")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's answer.
+        reason: String,
+    },
     /// Reading a result from the device failed.
     #[error("reading from the device failed: {reason}")]
     Read {

@@ -6,6 +6,8 @@ use std::ops::RangeInclusive;
 use burn::module::{Module, Param, ParamId};
 use burn::tensor::{Device, Distribution, FloatDType, Int, Shape, Tensor, module};
 
+use crate::quantize::QuantizedWeight;
+
 /// A parameter that takes memory only when it is first used or loaded: a normal distribution of deviation
 /// `std` around `mean`.
 pub(crate) fn param<const D: usize>(
@@ -63,28 +65,81 @@ pub(crate) fn linear<const D: usize>(
     module::linear(x, weight.transpose(), bias).reshape(shape)
 }
 
+/// [`linear`] with a quantised weight.
+fn quantized_linear<const D: usize>(
+    x: Tensor<D>,
+    weight: &QuantizedWeight,
+    bias: Option<Tensor<1>>,
+) -> Tensor<D> {
+    let mut shape = x.dims();
+    let [d_out, d_in] = weight.shape();
+    let n_rows = shape[..D - 1].iter().product();
+    shape[D - 1] = d_out;
+    let y = weight.forward(x.reshape([n_rows, d_in]));
+    match bias {
+        Some(bias) => y + bias.unsqueeze(),
+        None => y,
+    }
+    .reshape(shape)
+}
+
 /// `y = x · Wᵀ + b`, `W` `[d_out, d_in]` row-major as published, so that loading copies nothing around.
 #[derive(Module, Debug)]
 pub struct Linear {
-    /// `[d_out, d_in]`.
-    pub weight: Param<Tensor<2>>,
+    /// `[d_out, d_in]`; `None` once it is quantised.
+    weight: Option<Param<Tensor<2>>>,
     /// `[d_out]`.
     pub bias: Option<Param<Tensor<1>>>,
+    /// What stands in the place of the weight. It is no parameter: nothing trains it, and what walks over parameters
+    /// passes it by.
+    #[module(skip)]
+    quantized: Option<QuantizedWeight>,
+    #[module(skip)]
+    shape: [usize; 2],
 }
 
 impl Linear {
     /// Untrained weights, taking memory when first used.
     pub fn new(d_in: usize, d_out: usize, bias: bool, device: &Device) -> Self {
         Self {
-            weight: param([d_out, d_in], 0.0, INIT_STD, device),
+            weight: Some(param([d_out, d_in], 0.0, INIT_STD, device)),
             bias: bias.then(|| param([d_out], 0.0, 0.0, device)),
+            quantized: None,
+            shape: [d_out, d_in],
         }
+    }
+
+    /// `[d_out, d_in]`.
+    pub fn shape(&self) -> [usize; 2] {
+        self.shape
+    }
+
+    /// The weight, unless it is quantised.
+    pub fn weight(&self) -> Option<&Param<Tensor<2>>> {
+        self.weight.as_ref()
+    }
+
+    /// The quantised weight, where it is.
+    pub fn quantized(&self) -> Option<&QuantizedWeight> {
+        self.quantized.as_ref()
+    }
+
+    /// Puts a quantised weight of the same shape in the place of the weight.
+    pub(crate) fn set_quantized(&mut self, quantized: QuantizedWeight) {
+        self.quantized = Some(quantized);
+        self.weight = None;
     }
 
     /// # Shapes
     /// `[..., d_in]` → `[..., d_out]`.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        linear(x, self.weight.val(), self.bias.as_ref().map(Param::val))
+        let bias = self.bias.as_ref().map(Param::val);
+        match (&self.weight, &self.quantized) {
+            (Some(weight), _) => linear(x, weight.val(), bias),
+            (None, Some(weight)) => quantized_linear(x, weight, bias),
+            // Nothing but `set_quantized` takes the weight away.
+            (None, None) => unreachable!("a linear layer without a weight"),
+        }
     }
 }
 

@@ -18,6 +18,7 @@ pub mod layers;
 pub mod model;
 pub mod preprocess;
 pub mod prompt;
+pub mod quantize;
 pub mod text;
 pub mod vision;
 pub mod weights;

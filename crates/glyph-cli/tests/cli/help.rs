@@ -21,6 +21,7 @@ fn every_help_has_examples_and_the_main_one_the_exit_codes() {
         "plan",
         "bench",
         "fetch",
+        "quantize",
         "serve",
         "completions",
     ] {

@@ -9,6 +9,7 @@ mod help;
 mod info;
 mod pipes;
 mod plan;
+mod quantize;
 mod read;
 mod readme;
 mod render;

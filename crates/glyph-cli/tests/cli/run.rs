@@ -22,6 +22,7 @@ pub fn glyph(args: &[&str]) -> Command {
         .args(args)
         .env_remove("GLYPH_MODEL")
         .env_remove("GLYPH_DEVICE")
+        .env_remove("GLYPH_QUANTIZE")
         .stdin(Stdio::null());
     command
 }

@@ -3,6 +3,7 @@
 use burn::tensor::Device;
 use glyph_model::Glm4v;
 use glyph_model::config::ModelConfig;
+use glyph_model::quantize::{Quantization, model_bytes};
 use glyph_model::text::KvCache;
 use glyph_model::weights::tensor_specs;
 use serde::Serialize;
@@ -14,8 +15,10 @@ use super::activations::{DecoderShape, TowerShape};
 pub struct Footprint {
     /// Parameters.
     pub n_parameters: u64,
-    /// Bytes of one weight, activation, key or value.
+    /// Bytes of one activation, key or value, and of a weight that is not quantised.
     pub bytes_per_value: u64,
+    /// How linear layers are quantised.
+    pub quantization: Option<Quantization>,
     /// Bytes of all weights.
     pub weight_bytes: u64,
     /// Keys and values of one token.
@@ -43,6 +46,7 @@ impl Footprint {
         Self {
             n_parameters,
             bytes_per_value,
+            quantization: None,
             weight_bytes: n_parameters.saturating_mul(bytes_per_value),
             kv_bytes_per_token: KvCache::bytes_per_token(text, 1) as u64 * bytes_per_value,
             feature_bytes_per_token: vision.out_hidden_size as u64 * bytes_per_value,
@@ -51,6 +55,15 @@ impl Footprint {
             tower: TowerShape::new(vision),
             decoder: DecoderShape::new(text),
         }
+    }
+
+    /// The same with the linear layers of `config` quantised. What a product unpacks on its way is not counted: on a
+    /// CPU 32 MiB at a time, on a GPU by the tile; the headroom is for that.
+    pub fn quantized(mut self, config: &ModelConfig, quantization: Option<Quantization>) -> Self {
+        self.quantization = quantization;
+        let specs = tensor_specs(&Glm4v::new(config, &Device::flex()));
+        self.weight_bytes = model_bytes(&specs, quantization, self.bytes_per_value);
+        self
     }
 
     /// Activations of the vision tower over a page of `n_patches`, its pixels included: the tensors that are alive
