@@ -209,7 +209,12 @@ pub struct ModelArgs {
     pub device: String,
     /// Make the decoder's weights smaller while they are loaded: q8 or q4, which is about 8 or 4
     /// bits a weight; a model that glyph quantize wrote needs no flag
-    #[arg(long, value_name = "BITS", env = "GLYPH_QUANTIZE", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "BITS",
+        env = "GLYPH_QUANTIZE",
+        hide_env_values = true
+    )]
     pub quantize: Option<Quantization>,
 }
 

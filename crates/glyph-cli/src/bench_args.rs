@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
 use glyph_engine::PREFILL_CHUNK;
+use glyph_model::quantize::Quantization;
 
 use crate::args::at_least_1;
 use crate::plan_values::{PageSize, ValueType};
@@ -12,6 +13,7 @@ const MODEL_HELP: &str = "\
 Examples:
   glyph bench model --shape 300m --prompt-tokens 512
   glyph bench model --model ~/models/Glyph --device cuda --dtype bf16
+  glyph bench model --shape 9b --device cuda --quantize q4
   glyph bench model --shape 9b --device cuda --dtype bf16 --python python3 --json
 
 Each figure is the median of --repeat runs behind two that are not counted: the first use of a kernel compiles
@@ -63,6 +65,9 @@ pub struct BenchModelArgs {
     /// Type of weights, activations, keys and values [default: f32 on a CPU, elsewhere bf16 or f16]
     #[arg(long, value_name = "TYPE")]
     pub dtype: Option<ValueType>,
+    /// Quantise the decoder's weights: q8 or q4 [default: as the model's files are]
+    #[arg(long, value_name = "BITS")]
+    pub quantize: Option<Quantization>,
     /// Tokens of the prompt, which are the context of the answer
     #[arg(long, value_name = "N", default_value = "2048", value_parser = at_least_1)]
     #[arg(allow_negative_numbers = true)]

@@ -72,7 +72,7 @@ pub struct WeightBytes {
 ///
 /// # Errors
 /// The device's message.
-pub fn touch(glm: &Glm4v, device: &Device) -> Result<WeightBytes, String> {
+pub fn touch(glm: &mut Glm4v, device: &Device) -> Result<WeightBytes, String> {
     let mut visitor = Toucher {
         device,
         path: Vec::new(),
@@ -80,7 +80,16 @@ pub fn touch(glm: &Glm4v, device: &Device) -> Result<WeightBytes, String> {
         outcome: Ok(()),
     };
     glm.visit(&mut visitor);
-    visitor.outcome.map(|()| visitor.bytes)
+    let mut bytes = visitor.outcome.map(|()| visitor.bytes)?;
+    // Quantised weights are no parameters.
+    for (_, linear) in glm.quantizable() {
+        if let Some(weight) = linear.quantized() {
+            let n = weight.shape().iter().map(|n| *n as u64).product();
+            bytes.n_parameters += n;
+            bytes.total += weight.bits().matrix_bytes(n);
+        }
+    }
+    Ok(bytes)
 }
 
 struct Toucher<'a> {
@@ -106,7 +115,7 @@ impl ModuleVisitor for Toucher<'_> {
         // Weights stay: the allocator keeps them apart from what comes and goes.
         let value = self.device.memory_persistent_allocations(param, Param::val);
         let n = value.shape().num_elements() as u64;
-        let n_bytes = bytes_of(n, value.dtype());
+        let n_bytes = n * value.dtype().size() as u64;
         self.bytes.n_parameters += n;
         self.bytes.total += n_bytes;
         match self.path.join(".").as_str() {
@@ -116,9 +125,4 @@ impl ModuleVisitor for Toucher<'_> {
         }
         self.outcome = self.device.flush().map_err(|error| error.to_string());
     }
-}
-
-/// Bytes of `n` values of a type.
-fn bytes_of(n: u64, dtype: DType) -> u64 {
-    n * dtype.size() as u64
 }

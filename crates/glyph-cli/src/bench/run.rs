@@ -6,8 +6,9 @@ use std::time::Instant;
 use burn::tensor::{DType, Device};
 use glyph_model::generate::encode_images;
 use glyph_model::preprocess::{ImagePatches, PatchGrid, smart_resize};
+use glyph_model::quantize::{Quantization, quantize_model};
 use glyph_model::text::KvCache;
-use glyph_model::weights::load_weights;
+use glyph_model::weights::{LoadAs, load_model};
 use glyph_model::{Glm4v, ModelError};
 
 use super::memory::Watermark;
@@ -162,7 +163,9 @@ impl Bench<'_> {
             parameters: weights.n_parameters,
             device: device_name(&self.args.device, self.device),
             dtype: value_type.name().to_owned(),
-            quantize: None,
+            quantize: self
+                .quantization()
+                .map(|quantization| quantization.name().to_owned()),
             load,
             vision,
             prefill,
@@ -171,6 +174,12 @@ impl Bench<'_> {
             ceilings,
             problems: std::mem::take(&mut self.problems),
         }
+    }
+
+    /// How weights are quantised: as it was asked for, or as the files are.
+    fn quantization(&self) -> Option<Quantization> {
+        let stored = self.subject.weights.as_ref();
+        self.args.quantize.or_else(|| stored?.quantization())
     }
 
     /// A piece of the measurement. Backends panic where an allocation or a kernel fails: that ends the piece and
@@ -206,15 +215,24 @@ impl Bench<'_> {
         let config = &self.subject.config;
         wait(self.device)?;
         let start = Instant::now();
-        let glm = match &self.subject.weights {
-            None => random_model(config, self.dtype, self.device),
-            Some(files) => {
+        let (dtype, quantization) = (self.dtype, self.args.quantize);
+        let made = match (&self.subject.weights, quantization) {
+            (None, None) => Ok(random_model(config, dtype, self.device)),
+            (None, Some(quantization)) => {
+                quantize_model(random_model(config, dtype, self.device), quantization)
+            }
+            (Some(files), _) => {
                 let empty = Glm4v::new(config, self.device);
-                let loaded = load_weights(empty, files, self.dtype, |_| {});
-                loaded.map_err(|error| error.to_string())?.0
+                let load_as = LoadAs {
+                    dtype,
+                    quantization,
+                };
+                let loaded = load_model(empty, files, self.device, load_as, |_| true, |_| {});
+                loaded.map(|(glm, _)| glm)
             }
         };
-        let bytes = touch(&glm, self.device)?;
+        let mut glm = made.map_err(|error| error.to_string())?;
+        let bytes = touch(&mut glm, self.device)?;
         wait(self.device)?;
         let load = Load {
             is_random: self.subject.weights.is_none(),

@@ -111,6 +111,34 @@ fn every_figure_is_there_and_they_agree() {
 }
 
 #[test]
+fn quantised_weights_are_fewer_bytes() {
+    let bytes = |more: &[&str]| {
+        let report = run_json(&small(&[more, &["--json"]].concat()));
+        assert_eq!(report["problems"], json!([]));
+        let (weights, decode) = (
+            &report["memory"]["weight_bytes"],
+            &report["decode"]["bytes"],
+        );
+        let total = &report["parameters"];
+        (
+            number(total),
+            number(weights),
+            number(decode),
+            report["quantize"].clone(),
+        )
+    };
+    let f32 = bytes(&[]);
+    let q8 = bytes(&["--quantize", "q8"]);
+    let q4 = bytes(&["--quantize", "q4"]);
+    assert_eq!((f32.0, f32.0), (q8.0, q4.0));
+    assert_eq!((f32.3, q8.3, q4.3), (Value::Null, json!("q8"), json!("q4")));
+    assert!(q4.1 < q8.1 && q8.1 < f32.1, "{q4:?} {q8:?} {f32:?}");
+    assert!(q4.2 < q8.2 && q8.2 < f32.2);
+    // What is no longer stored is no longer read.
+    assert_near(f32.1 - q4.1, f32.2 - q4.2);
+}
+
+#[test]
 fn people_get_a_table() {
     let table = run(&small(&[]));
     assert_eq!(table.code, 0, "{table:?}");
