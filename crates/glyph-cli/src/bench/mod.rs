@@ -3,6 +3,7 @@
 mod ceilings;
 mod memory;
 mod peer;
+mod products;
 mod random;
 mod report;
 mod run;

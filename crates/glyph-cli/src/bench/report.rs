@@ -42,6 +42,9 @@ pub struct Report {
     pub prefill: Option<Prefill>,
     /// The decoder over an answer.
     pub decode: Option<Decode>,
+    /// The decoder's products with weights, each kind by itself; of this runtime alone.
+    #[serde(default)]
+    pub products: Vec<Product>,
     /// Memory.
     pub memory: Memory,
     /// What the device reached by itself.
@@ -118,6 +121,29 @@ pub struct Decode {
     pub share_of_copy: Option<f64>,
 }
 
+/// Products with the weights of one kind of layer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Product {
+    /// Name of the layer.
+    pub name: String,
+    /// Rows that are multiplied at once.
+    pub rows: usize,
+    /// Length of a row.
+    pub d_in: usize,
+    /// Length of a row of the result.
+    pub d_out: usize,
+    /// Time of one product.
+    pub seconds: Seconds,
+    /// Bytes of weights that are read a second.
+    pub weight_bytes_per_s: f64,
+    /// Operations a second.
+    pub flops_per_s: f64,
+    /// Those bytes over the device's rate of copying.
+    pub share_of_copy: Option<f64>,
+    /// Those operations over the device's rate of matrix products.
+    pub share_of_matmul: Option<f64>,
+}
+
 /// Memory of the model.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Memory {
@@ -186,6 +212,10 @@ impl Report {
         }
         if let Some(prefill) = &mut self.prefill {
             prefill.share_of_matmul = share(prefill.flops_per_s, matmul_flops_per_s);
+        }
+        for product in &mut self.products {
+            product.share_of_copy = share(product.weight_bytes_per_s, copy_bytes_per_s);
+            product.share_of_matmul = share(product.flops_per_s, matmul_flops_per_s);
         }
         if let Some(decode) = &mut self.decode {
             decode.share_of_copy = share(decode.bytes_per_s, copy_bytes_per_s);

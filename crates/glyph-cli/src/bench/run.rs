@@ -17,7 +17,7 @@ use super::report::{Ceilings, Comparison, Decode, Load, Memory, Prefill, Report,
 use super::steps::{Steps, read_one};
 use super::subject::Subject;
 use super::timing::{Seconds, measure, wait};
-use super::{ceilings, peer, work};
+use super::{ceilings, peer, products, work};
 use crate::bench_args::BenchModelArgs;
 use crate::error::CliError;
 use crate::output;
@@ -120,6 +120,7 @@ impl Bench<'_> {
         let mut weights = WeightBytes::default();
         let mut load = None;
         let (mut vision, mut prefill, mut decode) = (None, None, None);
+        let mut products = None;
         if let Some((glm, made)) = self.part("weights", Self::load) {
             (weights, load) = (made.0, Some(made.1));
             note(&format!(
@@ -139,6 +140,10 @@ impl Bench<'_> {
                     note_rate("decode, a token", decode.seconds, decode.tokens_per_s);
                 }
             }
+            let chunk = self.args.prefill_chunk;
+            products = self.part("products", |bench| {
+                products::products(&glm, chunk, bench.dtype, bench.device, bench.args.repeat)
+            });
         }
         let memory = Memory {
             weight_bytes: weights.total,
@@ -147,10 +152,10 @@ impl Bench<'_> {
             peak_bytes: self.watermark.peak_bytes(),
             in_use_bytes: self.watermark.in_use_bytes(),
         };
-        // The model is gone by now: its memory is the copy's.
-        self.device.memory_cleanup();
         let ceilings = Ceilings {
             copy: self.part("copy", |bench| {
+                // The model is gone by now: its memory is the copy's.
+                bench.device.memory_cleanup();
                 ceilings::copy(bench.device, bench.args.repeat)
             }),
             matmul: self.part("matmul", |bench| {
@@ -170,6 +175,7 @@ impl Bench<'_> {
             vision,
             prefill,
             decode,
+            products: products.unwrap_or_default(),
             memory,
             ceilings,
             problems: std::mem::take(&mut self.problems),

@@ -33,7 +33,11 @@ pub fn table(comparison: &Comparison) -> String {
         .iter()
         .map(|(label, value)| format!("{label:<10}{value}\n"))
         .collect();
-    format!("{lines}\n{}\n\n{NOTES}", rows(comparison).trim_fmt())
+    format!(
+        "{lines}\n{}\n\nThe decoder's products with weights, each by itself:\n\n{}\n\n{NOTES}",
+        rows(comparison).trim_fmt(),
+        products(ours).trim_fmt()
+    )
 }
 
 const NOTES: &str = "\
@@ -143,12 +147,53 @@ const ROWS: [Row; 16] = [
     ),
 ];
 
-fn rows(comparison: &Comparison) -> Table {
+fn empty() -> Table {
     let mut table = Table::new();
     table
         .load_preset(presets::NOTHING)
         .set_style(TableComponent::HeaderLines, '-')
         .set_style(TableComponent::MiddleHeaderIntersections, '-');
+    table
+}
+
+/// Figures to the right, but for the first column, which names the row.
+fn aligned(mut table: Table) -> Table {
+    let last = table.column_count().saturating_sub(1);
+    for column in table.column_iter_mut() {
+        let gap = if column.index == last { 0 } else { GAP };
+        column.set_padding((0, gap));
+        if column.index > 0 {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}
+
+fn products(report: &Report) -> Table {
+    let mut table = empty();
+    table.set_header(["", "rows", "d_in", "d_out", "time", "of copy", "of matmul"]);
+    for product in &report.products {
+        let share = |share: Option<f64>| {
+            share.map_or_else(
+                || NOTHING.to_owned(),
+                |share| format!("{:.1} %", share * 1e2),
+            )
+        };
+        table.add_row([
+            product.name.clone(),
+            product.rows.to_string(),
+            product.d_in.to_string(),
+            product.d_out.to_string(),
+            time(product.seconds),
+            share(product.share_of_copy),
+            share(product.share_of_matmul),
+        ]);
+    }
+    aligned(table)
+}
+
+fn rows(comparison: &Comparison) -> Table {
+    let mut table = empty();
     let (ours, theirs) = (&comparison.glyph, comparison.transformers.as_ref());
     let mut header = vec![what(ours), ours.engine.clone()];
     if let Some(theirs) = theirs {
@@ -163,15 +208,7 @@ fn rows(comparison: &Comparison) -> Table {
         }
         table.add_row(row);
     }
-    let last = table.column_count().saturating_sub(1);
-    for column in table.column_iter_mut() {
-        let gap = if column.index == last { 0 } else { GAP };
-        column.set_padding((0, gap));
-        if column.index > 0 {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    table
+    aligned(table)
 }
 
 /// How much of each was computed.

@@ -94,6 +94,19 @@ fn every_figure_is_there_and_they_agree() {
         assert_near(number(&part["tokens_per_s"]), tokens / median);
     }
 
+    // Four kinds of layers, over a token and over a chunk; the head is tied.
+    let products = report["products"].as_array().unwrap();
+    let rows = products
+        .iter()
+        .map(|product| product["rows"].as_u64().unwrap());
+    assert_eq!(rows.collect::<Vec<_>>(), [1, 16].repeat(4));
+    for product in products {
+        let [d_in, d_out, rows] = ["d_in", "d_out", "rows"].map(|key| number(&product[key]));
+        let rate = 2.0 * d_in * d_out * rows / number(&product["seconds"]["median"]);
+        assert_near(rate, number(&product["flops_per_s"]));
+        assert_near(number(&product["share_of_matmul"]), rate / matmul);
+    }
+
     // The same model as `glyph info` counts it.
     let info = run_json(&["info", "--json"]);
     let (parameters, memory) = (&info["parameters"], &report["memory"]);
