@@ -16,18 +16,22 @@ pub fn random_model(config: &ModelConfig, dtype: DType, device: &Device) -> Glm4
     Glm4v::new(config, device).map(&mut Randomiser {
         dtype,
         is_linear: false,
+        is_bias: false,
     })
 }
 
 struct Randomiser {
     dtype: DType,
-    /// Whether the module that was entered last is a linear layer.
+    /// Whether what was entered last is a part of a linear layer.
     is_linear: bool,
+    /// Whether it is a bias.
+    is_bias: bool,
 }
 
 impl ModuleMapper for Randomiser {
-    fn enter_module(&mut self, _name: &str, container_type: &str) {
+    fn enter_module(&mut self, name: &str, container_type: &str) {
         self.is_linear = container_type == LINEAR;
+        self.is_bias = name == "bias";
     }
 
     fn exit_module(&mut self, _name: &str, _container_type: &str) {}
@@ -36,12 +40,13 @@ impl ModuleMapper for Randomiser {
         let (shape, device, dtype) = (param.lazy_shape(), param.lazy_device(), self.dtype);
         // Loaded weights of linear layers lie with their columns side by side on the CPU.
         let is_turned = D == 2 && self.is_linear && device == Device::flex();
+        // Biases and the weights of norms, as an untrained model has them.
+        let of_vectors = if self.is_bias { 0.0 } else { 1.0 };
         let drawn = shape.clone();
         let init = move |device: &Device, _: bool| {
             let options = (device, dtype);
             match (D, is_turned) {
-                // Weights of norms, and biases, which do no harm either.
-                (1, _) => Tensor::full(drawn, 1.0, options),
+                (1, _) => Tensor::full(drawn, of_vectors, options),
                 (_, false) => Tensor::random(drawn, Distribution::Normal(0.0, STD), options),
                 (_, true) => {
                     let turned = [drawn[1], drawn[0]];

@@ -21,14 +21,15 @@ impl Steps<'_> {
     /// behind it.
     pub fn prompt(&mut self, ids: &[u32], chunk_tokens: usize) -> Result<u32, String> {
         self.cache.truncate(0);
-        let mut chosen = None;
-        for ids in ids.chunks(chunk_tokens.max(1)) {
-            if let Some(behind) = chosen.replace(self.extend(ids)?) {
-                read_one(behind)?;
+        let mut chunks = ids.chunks(chunk_tokens.max(1)).peekable();
+        while let Some(chunk) = chunks.next() {
+            let hidden = self.extend(chunk)?;
+            if chunks.peek().is_none() {
+                return self.choose(hidden);
             }
+            read_one(hidden)?;
         }
-        let last = chosen.ok_or("the prompt is empty")?;
-        self.choose(last)
+        Err("the prompt is empty".to_owned())
     }
 
     /// An answer of `n` tokens that begins with `id` behind the first `n_before` positions. Returns the last one.
