@@ -1,4 +1,4 @@
-"""A markdown table of the JSON files that bench_9b.sh wrote.
+"""Markdown tables of the JSON files that bench_9b.sh wrote.
 
     python tests/reference/bench_table.py DIRECTORY
 """
@@ -38,8 +38,27 @@ def row(report: dict) -> list[str]:
     ]
 
 
+PRODUCTS = ["product", "rows", "d_in", "d_out", "ms", "of copy", "of matmul"]
+
+
+def product_row(report: dict, product: dict) -> list[str]:
+    return [
+        f"{product['name']}, {report.get('quantize') or report['dtype']}",
+        *(str(product[key]) for key in ("rows", "d_in", "d_out")),
+        cell(product["seconds"]["median"], "{:.3f}", 1e3),
+        cell(product["share_of_copy"], "{:.1f} %", 1e2),
+        cell(product["share_of_matmul"], "{:.1f} %", 1e2),
+    ]
+
+
+def print_table(header: list[str], rows: list[list[str]]) -> None:
+    for cells in [header, ["---"] * len(header), *rows]:
+        print(f"| {' | '.join(cells)} |")
+    print()
+
+
 def main() -> None:
-    rows, ceilings, problems = [], [], []
+    rows, products, ceilings, problems = [], [], [], []
     for path in (Path(sys.argv[1]) / f"{name}.json" for name in ("bf16", "f32", "q8", "q4")):
         try:
             comparison = json.loads(path.read_text())
@@ -52,14 +71,15 @@ def main() -> None:
             if report is None:
                 continue
             rows.append(row(report))
+            products += [product_row(report, product) for product in report.get("products", [])]
             problems += [f"{path.name}, {report['engine']}: {problem}" for problem in report["problems"]]
             copy, matmul = report["ceilings"]["copy"], report["ceilings"]["matmul"]
             copy = cell(copy and copy["bytes_per_s"], "{:.0f} GB/s", 1e-9)
             matmul = cell(matmul and matmul["flops_per_s"], "{:.1f} TFLOP/s", 1e-12)
             ceilings.append(f"{rows[-1][0]} on {report['device']}: copy {copy}, matmul {matmul}")
-    for cells in [HEADER, ["---"] * len(HEADER), *rows]:
-        print(f"| {' | '.join(cells)} |")
-    print()
+    print_table(HEADER, rows)
+    if products:
+        print_table(PRODUCTS, products)
     for line in ceilings + problems:
         print(f"- {line}")
 
