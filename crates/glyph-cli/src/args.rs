@@ -10,8 +10,8 @@ use glyph_device::{DeviceChoice, DtypeChoice};
 use glyph_model::quantize::Quantization;
 use glyph_model::text::KvPrecision;
 
+use crate::bench_args::BenchArgs;
 use crate::plan_values::{self, DeviceKind, PageSize, ValueType};
-
 use crate::serve_args::ServeArgs;
 
 /// Reads long text as page images with a vision-language model.
@@ -36,6 +36,7 @@ const AFTER_HELP: &str = concat!(
   glyph info --model ~/models/Glyph
   glyph plan --model ~/models/Glyph --device-memory 24GiB --dtype bf16
   glyph devices
+  glyph bench model
   glyph fetch zai-org/Glyph
   glyph quantize ~/models/Glyph ~/models/Glyph-q4
   glyph serve --port 8080
@@ -66,6 +67,9 @@ pub enum Command {
     /// List what a model can run on, and what is in the way of the rest.
     #[command(next_line_help = true, after_help = DEVICES_HELP)]
     Devices(DevicesArgs),
+    /// Measure a model on a device.
+    #[command(next_line_help = true, after_help = BENCH_HELP)]
+    Bench(BenchArgs),
     /// Get a model from a hub; prints the directory to give as --model.
     #[command(next_line_help = true, after_help = FETCH_HELP)]
     Fetch(FetchArgs),
@@ -131,6 +135,11 @@ Examples:
 
 In the order in which --device auto tries them, which leaves out adapters of software.";
 
+const BENCH_HELP: &str = "\
+Examples:
+  glyph bench model
+  glyph bench model --shape 9b --device cuda --dtype bf16";
+
 const FETCH_HELP: &str = "\
 Examples:
   glyph fetch zai-org/Glyph
@@ -187,7 +196,7 @@ fn command() -> clap::Command {
 }
 
 /// A count of tokens or requests.
-fn at_least_1(value: &str) -> Result<usize, &'static str> {
+pub fn at_least_1(value: &str) -> Result<usize, &'static str> {
     match value.parse() {
         Ok(0) | Err(_) => Err("it must be a whole number, at least 1"),
         Ok(n) => Ok(n),
@@ -222,7 +231,12 @@ pub struct ModelArgs {
     pub dtype: DtypeChoice,
     /// Make the decoder's weights smaller while they are loaded: q8 or q4, which is about 8 or 4
     /// bits a weight; a model that glyph quantize wrote needs no flag
-    #[arg(long, value_name = "BITS", env = "GLYPH_QUANTIZE", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "BITS",
+        env = "GLYPH_QUANTIZE",
+        hide_env_values = true
+    )]
     pub quantize: Option<Quantization>,
     /// Keep keys and values in 8 bits: q8, or full; saves memory with long prompts and costs time
     #[arg(long, value_name = "BITS", default_value = "full", env = "GLYPH_KV_CACHE")]

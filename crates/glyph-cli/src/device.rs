@@ -39,7 +39,8 @@ impl Target {
         self.dtype_of(StoredType::of(tensors))
     }
 
-    fn dtype_of(&self, stored: StoredType) -> Result<DType, CliError> {
+    /// The type that weights published as `stored` run in.
+    pub fn dtype_of(&self, stored: StoredType) -> Result<DType, CliError> {
         let dtype = self.device.dtype(self.dtype, stored);
         dtype.map_err(|source| CliError::Dtype {
             choice: self.dtype.to_string(),

@@ -170,6 +170,12 @@ pub enum CliError {
         /// How many problems there are, and where they are listed.
         problems: String,
     },
+    /// `glyph bench` could not measure everything.
+    #[error("not everything was measured:\n  {}", .problems.join("\n  "))]
+    Bench {
+        /// What was not, and why.
+        problems: Vec<String>,
+    },
     /// `glyph fetch` did not get the model.
     #[error("cannot fetch {repository}: {source}")]
     Fetch {
@@ -285,6 +291,7 @@ impl CliError {
             Self::Run(ModelError::Read { .. })
             | Self::Write { .. }
             | Self::Encode { .. }
+            | Self::Bench { .. }
             | Self::Port(_)
             | Self::Serve(_)
             | Self::Output(_) => INTERNAL,

@@ -294,8 +294,7 @@ impl Stored {
 impl Memory {
     fn new(config: &ModelConfig, specs: &[(String, Vec<usize>)], n_parameters: usize) -> Self {
         let text = &config.text_config;
-        let quantized =
-            |quantization| model_bytes(specs, Some(quantization), F16_BYTES as u64);
+        let quantized = |quantization| model_bytes(specs, Some(quantization), F16_BYTES as u64);
         let kv_f32_bytes_per_token = KvCache::bytes_per_token(text, F32_BYTES);
         Self {
             weights_f32_bytes: n_parameters * F32_BYTES,

@@ -3,6 +3,8 @@
 mod args;
 mod ask;
 mod ask_report;
+mod bench;
+mod bench_args;
 mod budget;
 mod bundled;
 mod device;
@@ -58,6 +60,7 @@ fn main() -> ExitCode {
         Command::Info(args) => info::run(args),
         Command::Plan(args) => plan::run(args),
         Command::Devices(args) => devices::run(args),
+        Command::Bench(args) => bench::run(args),
         Command::Fetch(args) => fetch::run(args),
         Command::Quantize(args) => quantize::run(args),
         Command::Serve(args) => serve::run(args),

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use bytesize::ByteSize;
 use clap::ValueEnum;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// What a size may look like.
 const SIZE: &str =
@@ -54,6 +54,16 @@ impl FromStr for PageSize {
 impl fmt::Display for PageSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}x{}", self.width_px, self.height_px)
+    }
+}
+
+impl<'de> Deserialize<'de> for PageSize {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let [width_px, height_px] = Deserialize::deserialize(deserializer)?;
+        Ok(Self {
+            width_px,
+            height_px,
+        })
     }
 }
 

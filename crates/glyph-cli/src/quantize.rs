@@ -43,7 +43,13 @@ struct QuantizeReport {
 pub fn run(args: &QuantizeArgs) -> Result<(), CliError> {
     let files = ModelFiles::find(Some(&args.model))?;
     let is_there = args.out.exists();
-    if is_there && args.out.read_dir().is_ok_and(|mut dir| dir.next().is_some()) || args.out.is_file() {
+    if is_there
+        && args
+            .out
+            .read_dir()
+            .is_ok_and(|mut dir| dir.next().is_some())
+        || args.out.is_file()
+    {
         return Err(CliError::Usage(format!(
             "{} is there already. Name a directory that is not, or an empty one",
             args.out.display()
@@ -69,8 +75,14 @@ pub fn run(args: &QuantizeArgs) -> Result<(), CliError> {
         return output::json(&report);
     }
     for (tensors, why) in [
-        (&report.left_tensors, "rows are no whole blocks of 32 values; left as they were"),
-        (&report.unused_tensors, "the model has no use for them; left out"),
+        (
+            &report.left_tensors,
+            "rows are no whole blocks of 32 values; left as they were",
+        ),
+        (
+            &report.unused_tensors,
+            "the model has no use for them; left out",
+        ),
     ] {
         if !tensors.is_empty() {
             output::note(&format!("{} tensors: {why}", tensors.len()));

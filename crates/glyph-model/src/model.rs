@@ -110,7 +110,7 @@ impl Glm4v {
 
     /// Has the weights that are loaded lie as this machine's cores read them best, which is where the model then runs.
     /// On other devices nothing changes.
-    pub(crate) fn pack(&mut self) {
+    pub fn pack(&mut self) {
         self.model.visual.pack();
         self.model.language_model.pack();
         self.lm_head.iter_mut().for_each(Linear::pack);

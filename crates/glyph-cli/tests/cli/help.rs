@@ -20,6 +20,7 @@ fn every_help_has_examples_and_the_main_one_the_exit_codes() {
         "info",
         "plan",
         "devices",
+        "bench",
         "fetch",
         "quantize",
         "serve",

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod ask;
+mod bench;
 mod devices;
 mod errors;
 mod fetch;

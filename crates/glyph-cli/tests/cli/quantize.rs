@@ -28,7 +28,8 @@ fn a_quantised_model_answers_without_the_original_and_without_a_flag() {
         assert_eq!(count("quantized_tensors"), 6 * 6);
         assert_eq!(report["left_tensors"], Value::Array(Vec::new()));
         assert!(count("bytes_after") < count("bytes_before"), "{report}");
-        let config: Value = serde_json::from_slice(&fs::read(out.join("config.json")).unwrap()).unwrap();
+        let config: Value =
+            serde_json::from_slice(&fs::read(out.join("config.json")).unwrap()).unwrap();
         assert_eq!(config["quantization_config"]["scheme"], scheme);
 
         let info = run_json(&["info", "--model", text(&out), "--json"]);
@@ -56,12 +57,24 @@ fn a_quantised_model_answers_without_the_original_and_without_a_flag() {
         let while_loading = ask(text(&model), &["--quantize", scheme]);
         assert_eq!(saved["answer"], while_loading["answer"]);
         // glyph-mini says what stands on the page, whatever its weights.
-        assert_eq!(saved["answer"], ask(text(&model), &[])["answer"], "{scheme}");
+        assert_eq!(
+            saved["answer"],
+            ask(text(&model), &[])["answer"],
+            "{scheme}"
+        );
 
         let twice = run(&["quantize", text(&out), text(&folder.path().join("twice"))]);
         twice.fails(4, &["quantised already"]);
         let other = if scheme == "q8" { "q4" } else { "q8" };
-        let asked = run(&["read", "--text", text(&sample), "--model", text(&out), "--quantize", other]);
+        let asked = run(&[
+            "read",
+            "--text",
+            text(&sample),
+            "--model",
+            text(&out),
+            "--quantize",
+            other,
+        ]);
         asked.fails(4, &["already", "cannot be made"]);
     }
 }
@@ -99,7 +112,9 @@ fn layers_of_no_whole_blocks_are_left_and_named() {
         let config: Value =
             serde_json::from_slice(&fs::read(model.join("config.json")).unwrap()).unwrap();
         let width = config["text_config"]["hidden_size"].as_u64().unwrap();
-        let is_left = left.iter().any(|name| name.as_str().unwrap().contains("q_proj"));
+        let is_left = left
+            .iter()
+            .any(|name| name.as_str().unwrap().contains("q_proj"));
         assert_eq!(is_left, width % 32 != 0, "{name}: {left:?}");
     }
 }
@@ -131,7 +146,8 @@ fn a_broken_model_leaves_nothing_behind() {
     run(&["quantize", text(&model), text(&out)]).fails(4, &["is missing"]);
     assert!(!out.exists());
     outcome_is_clean(folder.path());
-    run(&["quantize", text(&folder.path().join("none")), text(&out)]).fails(4, &["not a directory"]);
+    run(&["quantize", text(&folder.path().join("none")), text(&out)])
+        .fails(4, &["not a directory"]);
     run(&["quantize", text(&model), text(&out), "--quantize", "q5"]).fails(2, &["q8 or q4"]);
 }
 
