@@ -239,7 +239,12 @@ pub struct ModelArgs {
     )]
     pub quantize: Option<Quantization>,
     /// Keep keys and values in 8 bits: q8, or full; saves memory with long prompts and costs time
-    #[arg(long, value_name = "BITS", default_value = "full", env = "GLYPH_KV_CACHE")]
+    #[arg(
+        long,
+        value_name = "BITS",
+        default_value = "full",
+        env = "GLYPH_KV_CACHE"
+    )]
     #[arg(hide_env_values = true)]
     pub kv_cache: KvPrecision,
 }

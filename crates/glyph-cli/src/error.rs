@@ -202,7 +202,7 @@ pub enum CliError {
     #[error(
         "{name} takes {needed_gb:.1} GB as {dtype} with the keys and values of {n_positions} tokens, and \
          {free_gb:.1} GB of memory are free on {device}. Ask for a shorter answer or about fewer pages, \
-         choose a smaller --dtype, close other programs, or run it on a larger device"
+         choose a smaller --dtype or --quantize q4, close other programs, or run it on a larger device"
     )]
     Memory {
         /// The model's directory.

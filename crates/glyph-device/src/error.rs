@@ -155,7 +155,7 @@ pub enum DeviceError {
     /// A tensor that the device has no buffer for.
     #[error(
         "{tensor} takes {n_bytes} bytes and a buffer of {device} ({description}) holds {most_bytes}. Choose a smaller \
-         --dtype or another device"
+         --dtype, --quantize, or another device"
     )]
     TensorTooLarge {
         /// Name of the device.

@@ -70,7 +70,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mib = |kib: u64| kib as f64 / 1024.0;
     println!("loaded in            {seconds:.1} s");
     println!("model in memory      {:.0} MiB", model_bytes as f64 / MIB);
-    println!("largest tensor       {:.0} MiB in its file", largest as f64 / MIB);
+    println!(
+        "largest tensor       {:.0} MiB in its file",
+        largest as f64 / MIB
+    );
     println!("anonymous before     {:.0} MiB", mib(before));
     println!("anonymous after      {:.0} MiB", mib(after));
     let most = peak.load(Ordering::Relaxed);
@@ -84,7 +87,9 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// Resident memory of this process that belongs to no file.
 fn anonymous_kib() -> Result<u64, Box<dyn Error>> {
     let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("RssAnon:"));
     let value = line.ok_or("only Linux says how much memory is anonymous")?;
     Ok(value.trim().trim_end_matches("kB").trim().parse()?)
 }

@@ -66,7 +66,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         let json = std::fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
         Ok(serde_json::from_slice(&json)?)
     };
-    let mut config = read(root.join("tests/fixtures/shapes").join(&shape).join("config.json"))?;
+    let mut config = read(
+        root.join("tests/fixtures/shapes")
+            .join(&shape)
+            .join("config.json"),
+    )?;
     let tokens = read(mini.join("config.json"))?;
     for key in TOKEN_KEYS {
         config[key] = tokens[key].clone();
@@ -83,7 +87,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         std::fs::copy(mini.join(file), out.join(file))?;
     }
     std::fs::write(out.join("config.json"), format!("{config:#}\n"))?;
-    let model = Glm4v::new(&ModelConfig::from_json(&config.to_string())?, &Device::flex());
+    let model = Glm4v::new(
+        &ModelConfig::from_json(&config.to_string())?,
+        &Device::flex(),
+    );
     write_weights(tensor_specs(&model), &out)
 }
 
@@ -119,7 +126,10 @@ fn write_weights(specs: Vec<(String, Vec<usize>)>, out: &Path) -> Result<(), Box
         println!("{file}");
     }
     let index = json!({ "metadata": { "total_size": total }, "weight_map": weight_map });
-    std::fs::write(out.join("model.safetensors.index.json"), format!("{index:#}\n"))?;
+    std::fs::write(
+        out.join("model.safetensors.index.json"),
+        format!("{index:#}\n"),
+    )?;
     println!("{n_shards} shards, {total} bytes");
     Ok(())
 }

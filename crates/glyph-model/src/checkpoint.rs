@@ -174,8 +174,7 @@ impl CheckpointSettings {
             settings.config = settings.config.with_output_head();
         }
         let model = Glm4v::new(&settings.config, device);
-        let (mut model, report) =
-            load_model(model, weights, device, load_as, is_wanted, on_bytes)?;
+        let (mut model, report) = load_model(model, weights, device, load_as, is_wanted, on_bytes)?;
         model.pack();
         Ok(Checkpoint {
             settings: Arc::new(settings),
@@ -216,8 +215,7 @@ impl Checkpoint {
         };
         let whole = Glm4v::new(&self.settings.config, &self.device);
         let is_vision = |name: &str| name.starts_with(VISION);
-        let (mut whole, _) =
-            load_model(whole, files, &self.device, self.dtype, is_vision, |_| {})?;
+        let (mut whole, _) = load_model(whole, files, &self.device, self.dtype, is_vision, |_| {})?;
         whole.pack();
         self.model.model.visual = whole.model.visual;
         self.without_vision = None;

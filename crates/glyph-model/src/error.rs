@@ -171,7 +171,9 @@ pub enum ModelError {
         reason: String,
     },
     /// A file of a checkpoint could not be written.
-    #[error("cannot write {path}: {reason}. Check the directory, its permissions and the free space")]
+    #[error(
+        "cannot write {path}: {reason}. Check the directory, its permissions and the free space"
+    )]
     Write {
         /// The file.
         path: PathBuf,

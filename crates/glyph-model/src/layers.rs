@@ -182,7 +182,9 @@ impl Linear {
         }
         if let Some(mut y) = self.quantized.as_ref().and_then(|w| w.forward_here(x)) {
             if let Some(bias) = bias() {
-                y.iter_mut().zip(bias.iter().cycle()).for_each(|(y, bias)| *y += bias);
+                y.iter_mut()
+                    .zip(bias.iter().cycle())
+                    .for_each(|(y, bias)| *y += bias);
             }
             return y;
         }

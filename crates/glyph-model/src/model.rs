@@ -53,7 +53,12 @@ impl Glm4v {
                 ("mlp.gate_up_proj", &mut mlp.gate_up_proj),
                 ("mlp.down_proj", &mut mlp.down_proj),
             ]
-            .map(|(name, linear)| (format!("model.language_model.layers.{n}.{name}.weight"), linear))
+            .map(|(name, linear)| {
+                (
+                    format!("model.language_model.layers.{n}.{name}.weight"),
+                    linear,
+                )
+            })
         });
         let head = self.lm_head.iter_mut();
         of_layers.chain(head.map(|linear| ("lm_head.weight".to_owned(), linear)))

@@ -59,7 +59,9 @@ fn loading_holds_the_model_and_a_few_copies_of_one_tensor() {
         load_model(model, &weights, &Device::flex(), load_as, |_| true, |_| {}).unwrap()
     };
     let specs = tensor_specs(&Glm4v::new(&config, &Device::flex()));
-    let sizes = specs.iter().map(|(_, shape)| 4 * shape.iter().product::<usize>());
+    let sizes = specs
+        .iter()
+        .map(|(_, shape)| 4 * shape.iter().product::<usize>());
     let largest = sizes.max().unwrap();
     // Threads that stay come into being at the first use.
     drop(load(Some(Quantization::Q4)));

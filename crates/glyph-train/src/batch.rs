@@ -74,7 +74,9 @@ impl Batch {
     pub fn pixels(&self, device: &Device) -> Tensor<3> {
         let shape = [self.n_images, self.grid.n_patches(), self.patch_pixels];
         let grey = Tensor::<3>::from_data(TensorData::new(self.patches.clone(), shape), device);
-        let channels = self.channels.map(|[factor, summand]| grey.clone() * factor + summand);
+        let channels = self
+            .channels
+            .map(|[factor, summand]| grey.clone() * factor + summand);
         Tensor::cat(channels.to_vec(), 2)
     }
 }

@@ -333,7 +333,9 @@ fn print_quantized(scores: &[QuantizedScore]) {
         "weights", "bytes", "tokens", "cosine", "least", "agreement", "loss", "right"
     );
     for score in scores {
-        let loss = score.loss.map_or(String::new(), |loss| format!("{loss:.4}"));
+        let loss = score
+            .loss
+            .map_or(String::new(), |loss| format!("{loss:.4}"));
         let share = |share: f64| format!("{:.2} %", 100.0 * share);
         println!(
             "{:<8}{:>14}{:>8}{:>10.5}{:>10.5}{:>11}{:>9}{:>9}",

@@ -184,7 +184,11 @@ impl Trainee {
 
     /// Runs a batch through the parts that `parts` names.
     pub fn losses(&self, batch: &Batch, parts: Parts, device: &Device) -> Losses {
-        let features = self.glm.model.visual.forward(batch.pixels(device), batch.grid);
+        let features = self
+            .glm
+            .model
+            .visual
+            .forward(batch.pixels(device), batch.grid);
         let [images, tokens, d] = features.dims();
         let features = features.reshape([images * tokens, d]);
 

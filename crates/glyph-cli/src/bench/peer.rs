@@ -102,7 +102,10 @@ mod tests {
             ..cpu.clone()
         };
         assert_eq!(torch_device(&cpu).unwrap(), "cpu");
-        assert_eq!(torch_device(&gpu("cuda:1", Backend::Cuda)).unwrap(), "cuda:1");
+        assert_eq!(
+            torch_device(&gpu("cuda:1", Backend::Cuda)).unwrap(),
+            "cuda:1"
+        );
         let error = torch_device(&gpu("wgpu:0", Backend::Wgpu)).unwrap_err();
         assert!(error.contains("wgpu:0"), "{error}");
     }

@@ -94,7 +94,6 @@ struct Bench<'a> {
 
 impl Bench<'_> {
     fn report(&mut self, device: String, grid: PatchGrid) -> Report {
-        let config = &self.subject.config;
         let n_tokens = self.args.prompt_tokens + self.args.new_tokens;
         let kv_bytes_per_token = self.kv_bytes_per_token();
 

@@ -17,7 +17,10 @@ const NOTHING: &str = "–";
 pub fn table(comparison: &Comparison) -> String {
     let ours = &comparison.glyph;
     let parameters = count(usize::try_from(ours.parameters).unwrap_or(usize::MAX));
-    let others = [("weights", &ours.quantize), ("keys and values", &ours.kv_cache)];
+    let others = [
+        ("weights", &ours.quantize),
+        ("keys and values", &ours.kv_cache),
+    ];
     let others = others
         .into_iter()
         .filter_map(|(what, kind)| Some(format!(", {what} {}", kind.as_ref()?)));

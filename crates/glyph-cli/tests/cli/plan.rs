@@ -92,19 +92,30 @@ fn quantised_weights_are_planned_for() {
         let plan = run_json(&[&args[..], quantize, &["--json"]].concat());
         let needs = &plan["model_needs"];
         let largest = plan["rows"][0]["largest_context_tokens"].as_u64().unwrap();
-        (bytes(needs, "weight_bytes"), needs["quantization"].clone(), largest)
+        (
+            bytes(needs, "weight_bytes"),
+            needs["quantization"].clone(),
+            largest,
+        )
     };
     let (plain, none, least) = weights(&[]);
     assert_eq!(none, Value::Null);
     assert!(least < 32_768, "{least}");
-    for (scheme, share) in [("q8", 0.61), ("q4", 0.41)] {
+    for (scheme, share, reached) in [("q8", 0.61, 120_000), ("q4", 0.41, 131_072)] {
         let (quantized, name, largest) = weights(&["--quantize", scheme]);
         assert_eq!(name, scheme);
-        assert!((quantized as f64) < share * plain as f64, "{scheme}: {quantized} of {plain}");
-        assert_eq!(largest, 131_072, "{scheme}");
+        assert!(
+            (quantized as f64) < share * plain as f64,
+            "{scheme}: {quantized} of {plain}"
+        );
+        assert!(largest >= reached, "{scheme}: {largest}");
     }
     let table = run(&[&args[..], &["--quantize", "q4"]].concat());
-    assert!(table.stdout.contains("the decoder's as q4"), "{}", table.stdout);
+    assert!(
+        table.stdout.contains("the decoder's as q4"),
+        "{}",
+        table.stdout
+    );
     run(&[&args[..], &["--quantize", "q3"]].concat()).fails(2, &["q8 or q4"]);
 }
 

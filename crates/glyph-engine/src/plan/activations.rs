@@ -202,7 +202,11 @@ impl DecoderShape {
             q
         };
         // Keys and values unpacked; of one of the two also its parts of words, and the whole without its scales.
-        let unpacked = if is_unpacked { 2 * kv * own + 2 * kv * own } else { 0 };
+        let unpacked = if is_unpacked {
+            2 * kv * own + 2 * kv * own
+        } else {
+            0
+        };
         let span = context.saturating_mul(2 * (kv + repeated) * own + unpacked);
         let scores = scores.bytes(self.n_heads, rows, context, value);
         let attention = (rows * turn.max(attend))

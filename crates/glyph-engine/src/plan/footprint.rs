@@ -109,8 +109,12 @@ impl Footprint {
     /// scores of the vocabulary.
     pub fn decoder_bytes(&self, batch: usize, context_tokens: usize) -> u64 {
         let is_unpacked = self.kv_precision != KvPrecision::Full;
-        self.decoder
-            .bytes((batch, context_tokens), self.bytes_per_value, self.scores, is_unpacked)
+        self.decoder.bytes(
+            (batch, context_tokens),
+            self.bytes_per_value,
+            self.scores,
+            is_unpacked,
+        )
     }
 
     /// Features of pages of `n_tokens`, as the cache and the running requests keep them.

@@ -294,7 +294,8 @@ fn figures_without_bound_do_not_overflow() {
 fn quantised_weights_make_the_9b_model_fit_24_gib() {
     let config = CONFIG_9B.replace(": 65536", ": 131072");
     let config = ModelConfig::from_json(&config).unwrap();
-    let footprint = |quantization| Footprint::new(&config, BF16_BYTES).quantized(&config, quantization);
+    let footprint =
+        |quantization| Footprint::new(&config, BF16_BYTES).quantized(&config, quantization);
     let plain = footprint(None);
     assert_eq!(plain, Footprint::new(&config, BF16_BYTES));
     let [q8, q4] = Quantization::ALL.map(|quantization| footprint(Some(quantization)));

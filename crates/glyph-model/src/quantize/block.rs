@@ -114,8 +114,16 @@ fn peak(values: &[f32; BLOCK]) -> f32 {
     let (groups, _) = values.as_chunks::<8>();
     for group in groups {
         for i in 0..8 {
-            least[i] = if group[i] < least[i] { group[i] } else { least[i] };
-            most[i] = if group[i] > most[i] { group[i] } else { most[i] };
+            least[i] = if group[i] < least[i] {
+                group[i]
+            } else {
+                least[i]
+            };
+            most[i] = if group[i] > most[i] {
+                group[i]
+            } else {
+                most[i]
+            };
         }
     }
     let least = least.into_iter().fold(0.0, f32::min);

@@ -158,7 +158,9 @@ pub fn tensor_bytes(
     quantization: Option<Quantization>,
     bytes_per_value: u64,
 ) -> impl Iterator<Item = (&str, u64)> {
-    let has_head = specs.iter().any(|(name, _)| Role::of(name) == Some(Role::OutputHead));
+    let has_head = specs
+        .iter()
+        .any(|(name, _)| Role::of(name) == Some(Role::OutputHead));
     specs.iter().map(move |(name, shape)| {
         let values = shape.iter().map(|n| *n as u64);
         let n_values = values.fold(1, u64::saturating_mul);

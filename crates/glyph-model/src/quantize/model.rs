@@ -41,7 +41,12 @@ impl Linear {
             .try_into_data()
             .map_err(|error| unread(error.to_string()))?;
         let matrix = PackedMatrix::quantize(data.as_bytes(), data.dtype(), shape, bits)
-            .ok_or_else(|| unread(format!("{shape:?} of {:?} cannot be quantised", data.dtype())))?;
+            .ok_or_else(|| {
+                unread(format!(
+                    "{shape:?} of {:?} cannot be quantised",
+                    data.dtype()
+                ))
+            })?;
         self.set_quantized(QuantizedWeight::new(matrix, &device));
         Ok(())
     }

@@ -234,10 +234,7 @@ mod tests {
     fn padding_changes_no_value() {
         for bits in [Bits::Four, Bits::Eight] {
             let matrix = PackedMatrix::quantize(&bytes(3 * 64), DType::F32, [3, 64], bits).unwrap();
-            let (plain, padded) = (
-                matrix.dequantize(0..3),
-                matrix.padded(128).dequantize(0..3),
-            );
+            let (plain, padded) = (matrix.dequantize(0..3), matrix.padded(128).dequantize(0..3));
             for (row, padded) in plain.chunks(64).zip(padded.chunks(128)) {
                 assert_eq!(row, &padded[..64]);
                 assert!(padded[64..].iter().all(|x| *x == 0.0));
@@ -251,7 +248,10 @@ mod tests {
         let matrix = |bytes: Vec<u8>, dtype| {
             PackedMatrix::quantize(&bytes, dtype, [2, 32], Bits::Eight).unwrap()
         };
-        let full = matrix(f32s.iter().flat_map(|x| x.to_le_bytes()).collect(), DType::F32);
+        let full = matrix(
+            f32s.iter().flat_map(|x| x.to_le_bytes()).collect(),
+            DType::F32,
+        );
         let half = f32s.iter().flat_map(|x| f16::from_f32(*x).to_le_bytes());
         assert_eq!(matrix(half.collect(), DType::F16), full);
         let brain = f32s.iter().flat_map(|x| bf16::from_f32(*x).to_le_bytes());

@@ -163,7 +163,9 @@ fn dots<const FUSED: bool, P: Packed, const N: usize, const LANES: usize>(
     scales: &[f16],
     x: &[&[[f32; BLOCK]]; N],
 ) -> [f32; N] {
-    let n_blocks = x.iter().fold(blocks.len().min(scales.len()), |n, x| n.min(x.len()));
+    let n_blocks = x
+        .iter()
+        .fold(blocks.len().min(scales.len()), |n, x| n.min(x.len()));
     let mut sums = [[0.0_f32; LANES]; N];
     for block in 0..n_blocks {
         let scale = decode_scale(scales[block]);
@@ -225,12 +227,23 @@ mod tests {
     #[test]
     fn products_are_those_of_the_dequantised_matrix() {
         for bits in [Bits::Four, Bits::Eight] {
-            for shape in [[1, 32], [3, 96], [64, 64], [65, 160], [129, 1024], [7, 13_696]] {
+            for shape in [
+                [1, 32],
+                [3, 96],
+                [64, 64],
+                [65, 160],
+                [129, 1024],
+                [7, 13_696],
+            ] {
                 let matrix = matrix(shape, bits);
                 for n in [0, 1, 2, 3, 4, 5, 8, 9, 17] {
                     let x = values(n * shape[1], 1.3);
                     let y = product(&matrix, &x, n);
-                    assert_near(&y, &expected(&matrix, &x), &format!("{bits:?} {shape:?} {n}"));
+                    assert_near(
+                        &y,
+                        &expected(&matrix, &x),
+                        &format!("{bits:?} {shape:?} {n}"),
+                    );
                 }
             }
         }

@@ -83,7 +83,12 @@ pub fn write_quantized(
         }
     }
     let n_bytes = tensors.iter().map(|(_, tensor)| tensor.data_len()).sum();
-    let names = write(in_shards(tensors, most_file_bytes), quantization, dir, n_bytes)?;
+    let names = write(
+        in_shards(tensors, most_file_bytes),
+        quantization,
+        dir,
+        n_bytes,
+    )?;
     let expected = specs.iter().map(|(name, _)| name.clone()).collect();
     Ok(QuantizedFiles {
         files: names,

@@ -66,7 +66,10 @@ impl FileBytes {
     }
 
     /// Gives the pages of a range back to the system, which reads them from the file again should they be wanted.
-    #[cfg_attr(not(unix), expect(unused_variables, reason = "only Unix takes them back"))]
+    #[cfg_attr(
+        not(unix),
+        expect(unused_variables, reason = "only Unix takes them back")
+    )]
     fn release(&self, range: &Range<usize>) {
         match self {
             #[cfg(unix)]
@@ -224,7 +227,10 @@ impl WeightFiles {
 
     /// Gives the pages of a tensor that has been read back to the system.
     pub(super) fn release(&self, info: &TensorInfo) {
-        for place in [Some(&info.place), info.scales.as_ref()].into_iter().flatten() {
+        for place in [Some(&info.place), info.scales.as_ref()]
+            .into_iter()
+            .flatten()
+        {
             self.files[place.file].release(&place.range);
         }
     }

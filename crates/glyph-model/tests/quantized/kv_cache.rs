@@ -17,7 +17,10 @@ fn cache(checkpoint: &Checkpoint, precision: KvPrecision) -> KvCache {
 fn logits(checkpoint: &Checkpoint, cache: &mut KvCache, range: std::ops::Range<usize>) -> Vec<f32> {
     let glm: &Glm4v = &checkpoint.model;
     let vocab_size = checkpoint.settings.config.text_config.vocab_size as u32;
-    let ids: Vec<u32> = range.clone().map(|i| (i * 11 + 5) as u32 % vocab_size).collect();
+    let ids: Vec<u32> = range
+        .clone()
+        .map(|i| (i * 11 + 5) as u32 % vocab_size)
+        .collect();
     let positions: Vec<[u32; 3]> = range.map(|i| [i as u32; 3]).collect();
     let embedded = glm.embed(&ids, [1, ids.len()], None, &[]);
     let decoder = &glm.model.language_model;
@@ -80,7 +83,10 @@ fn a_token_takes_a_byte_for_each_value_and_a_scale() {
     let full = KvPrecision::Full.bytes_per_token(&config, 4);
     assert_eq!(full, KvCache::bytes_per_token(&config, 4));
     let scales = full / config.head_dim();
-    assert_eq!(KvPrecision::Q8.bytes_per_token(&config, 4), full / 4 + scales);
+    assert_eq!(
+        KvPrecision::Q8.bytes_per_token(&config, 4),
+        full / 4 + scales
+    );
     for precision in [KvPrecision::Full, KvPrecision::Q8] {
         assert_eq!(precision.name().parse(), Ok(precision));
     }

@@ -55,11 +55,17 @@ fn check(bits: Bits, [n, d_in, d_out]: [usize; 3], has_bias: bool, device: &Devi
     }
     layer.quantize(bits).unwrap();
     let quantized = layer.quantized().unwrap();
-    assert_eq!((quantized.bits(), quantized.shape()), (bits, [d_out, d_in]), "{what}");
+    assert_eq!(
+        (quantized.bits(), quantized.shape()),
+        (bits, [d_out, d_in]),
+        "{what}"
+    );
 
     // Half a step of the largest value of any block, and what f16 takes off the scale.
     let dense = values(quantized.dequantize());
-    let most = values(original.clone()).iter().fold(0.0_f32, |most, x| most.max(x.abs()));
+    let most = values(original.clone())
+        .iter()
+        .fold(0.0_f32, |most, x| most.max(x.abs()));
     let step = most / if bits == Bits::Four { 7.0 } else { 127.0 };
     for (x, y) in values(original).iter().zip(&dense) {
         assert!((x - y).abs() <= 1.2 * step, "{what}: {x} became {y}");
@@ -84,7 +90,10 @@ fn check(bits: Bits, [n, d_in, d_out]: [usize; 3], has_bias: bool, device: &Devi
     let most = expected.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
     for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
         let off = (found - expected).abs() / most;
-        assert!(off <= TOLERANCE, "{what}: value {i} is {found}, not {expected}");
+        assert!(
+            off <= TOLERANCE,
+            "{what}: value {i} is {found}, not {expected}"
+        );
     }
 }
 

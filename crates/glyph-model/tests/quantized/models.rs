@@ -19,10 +19,15 @@ fn load(config: &str, quantization: Option<Quantization>) -> Checkpoint {
 /// Scores of a run of tokens, `[seq, vocab]` flat.
 fn logits(model: &Glm4v, vocab_size: usize) -> Vec<f32> {
     const N: usize = 24;
-    let ids: Vec<u32> = (0..N).map(|i| (i * 7 + 3) as u32 % vocab_size as u32).collect();
+    let ids: Vec<u32> = (0..N)
+        .map(|i| (i * 7 + 3) as u32 % vocab_size as u32)
+        .collect();
     let positions: Vec<[u32; 3]> = (0..N as u32).map(|i| [i; 3]).collect();
     let embedded = model.embed(&ids, [1, N], None, &[]);
-    let hidden = model.model.language_model.forward(embedded, Positions(&positions));
+    let hidden = model
+        .model
+        .language_model
+        .forward(embedded, Positions(&positions));
     let logits: Tensor<3> = model.logits(hidden);
     logits.into_data().iter().collect()
 }
@@ -92,7 +97,11 @@ fn what_was_written_loads_as_what_was_quantised_while_loading() {
 
             let loaded = Checkpoint::open(folder.path(), &device(), DType::F32, |_| {}).unwrap();
             assert_eq!(loaded.quantization, Some(quantization));
-            assert_eq!(logits(&loaded.model, vocab_size), expected, "{config} {quantization}");
+            assert_eq!(
+                logits(&loaded.model, vocab_size),
+                expected,
+                "{config} {quantization}"
+            );
         }
     }
 }
@@ -114,7 +123,10 @@ fn a_quantised_checkpoint_is_named_where_it_does_not_fit() {
     };
     let q = "model.language_model.layers.0.self_attn.q_proj.weight";
     let again = problems(&specs);
-    assert!(again.contains(&format!("{q} is quantised already")), "{again}");
+    assert!(
+        again.contains(&format!("{q} is quantised already")),
+        "{again}"
+    );
     let mut other = specs.clone();
     for (name, shape) in &mut other {
         if name == q {
@@ -132,7 +144,10 @@ fn a_quantised_checkpoint_is_named_where_it_does_not_fit() {
     let fresh = Glm4v::new(&original.settings.config, &device());
     let loaded = load_model(fresh, &quantized, &device(), load_as, |_| true, |_| {});
     let error = loaded.unwrap_err().to_string();
-    assert!(error.contains("4 bits already and cannot be made 8"), "{error}");
+    assert!(
+        error.contains("4 bits already and cannot be made 8"),
+        "{error}"
+    );
 }
 
 #[test]
