@@ -72,6 +72,22 @@ pub fn npm_install(directory: &Path, package: &str) -> Result<()> {
     run(npm.arg(directory).arg(package))
 }
 
+/// Mesa's Vulkan on the CPU.
+pub fn software_vulkan() -> Result<()> {
+    let is_there = |directory: &str| {
+        let files = fs::read_dir(directory).into_iter().flatten().flatten();
+        let names = files.map(|file| file.file_name().to_string_lossy().into_owned());
+        names.into_iter().any(|name| name.starts_with("lvp_icd"))
+    };
+    if ["/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d"]
+        .into_iter()
+        .any(is_there)
+    {
+        return Ok(());
+    }
+    apt_install(&["mesa-vulkan-drivers"])
+}
+
 /// Debian's Chromium.
 pub fn chromium() -> Result<PathBuf> {
     let found = || {

@@ -7,10 +7,12 @@ mod browser;
 mod clients;
 mod command;
 mod counts;
+mod cuda;
 mod install;
 mod test;
 mod tests_run;
 mod web;
+mod wgpu;
 
 use std::process::ExitCode;
 
@@ -22,10 +24,12 @@ Commands:
   ask [ARGS]        build glyph and run `glyph ask ARGS`
   glyph ARGS        build glyph and run it
   test [--skip STEP]…
-                    every check, or all but some: fmt, clippy, tests, clients, doc, wasm
+                    every check, or all but some: fmt, clippy, tests, wgpu,
+                    clients, doc, wasm
   fmt               format all code
-  clippy, tests, clients, doc, wasm-check
+  clippy, tests, wgpu, clients, doc, wasm-check
                     one step of `test`
+  cuda-check        compile and link glyph with CUDA; no GPU is needed
   browser           tests of the page in a real browser
   web               build the page into dist/
   web-sizes         sizes of its files
@@ -47,10 +51,11 @@ fn main() -> ExitCode {
         ["test", rest @ ..] => test::all(rest),
         ["fmt"] => test::format(),
         ["wasm-check"] => test::one("wasm"),
+        ["cuda-check"] => cuda::check(),
         ["web"] => web::build().map(|dist| println!("{} is built", dist.display())),
         ["web-assets"] => web::assets(),
         ["web-sizes"] => web::sizes(),
-        [step @ ("clippy" | "tests" | "clients" | "doc" | "browser")] => test::one(step),
+        [step @ ("clippy" | "tests" | "wgpu" | "clients" | "doc" | "browser")] => test::one(step),
         [other, ..] => Err(format!(
             "there is no command {other:?}. cargo xtask help lists them"
         )),

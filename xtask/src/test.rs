@@ -7,7 +7,7 @@ use crate::clients;
 use crate::command::{Result, cargo_in_root, root, run};
 use crate::counts::{Counts, Summary, count_all};
 use crate::install::{self, WASM_TARGET};
-use crate::{tests_run, web};
+use crate::{tests_run, web, wgpu};
 
 /// One check: its name on the command line and what runs it. A step that runs tests
 /// reports how many passed.
@@ -18,7 +18,7 @@ struct Step {
 
 /// In this order: what fails fastest comes first. All native steps name the whole workspace: the
 /// features of the dependencies are then the same in each, and burn is compiled once.
-static STEPS: [Step; 6] = [
+static STEPS: [Step; 7] = [
     Step {
         name: "fmt",
         run: check_format,
@@ -30,6 +30,10 @@ static STEPS: [Step; 6] = [
     Step {
         name: "tests",
         run: tests_run::run,
+    },
+    Step {
+        name: "wgpu",
+        run: wgpu::run,
     },
     Step {
         name: "clients",
@@ -205,11 +209,11 @@ mod tests {
         let both = |chosen: &str, skipped: &str| Ok([chosen.to_owned(), skipped.to_owned()]);
         assert_eq!(
             selected(&[]),
-            both("fmt, clippy, tests, clients, doc, wasm", "")
+            both("fmt, clippy, tests, wgpu, clients, doc, wasm", "")
         );
         assert_eq!(
             selected(&["--skip", "clippy"]),
-            both("fmt, tests, clients, doc, wasm", "clippy")
+            both("fmt, tests, wgpu, clients, doc, wasm", "clippy")
         );
         assert_eq!(
             selected(&["--skip", "wasm", "--skip", "fmt"]),
@@ -231,7 +235,10 @@ mod tests {
             ],
         ] {
             let message = selected(args).unwrap_err();
-            for part in ["--skip STEP", "fmt, clippy, tests, clients, doc, wasm"] {
+            for part in [
+                "--skip STEP",
+                "fmt, clippy, tests, wgpu, clients, doc, wasm",
+            ] {
                 assert!(message.contains(part), "no {part:?} in {message}");
             }
         }

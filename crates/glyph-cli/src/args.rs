@@ -6,9 +6,12 @@ use std::path::PathBuf;
 use bytesize::ByteSize;
 use clap::{Arg, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
+use glyph_device::{DeviceChoice, DtypeChoice};
+use glyph_model::quantize::Quantization;
+use glyph_model::text::KvPrecision;
 
+use crate::bench_args::BenchArgs;
 use crate::plan_values::{self, DeviceKind, PageSize, ValueType};
-
 use crate::serve_args::ServeArgs;
 
 /// Reads long text as page images with a vision-language model.
@@ -32,7 +35,10 @@ const AFTER_HELP: &str = concat!(
   glyph render --text report.txt --out pages
   glyph info --model ~/models/Glyph
   glyph plan --model ~/models/Glyph --device-memory 24GiB --dtype bf16
+  glyph devices
+  glyph bench model
   glyph fetch zai-org/Glyph
+  glyph quantize ~/models/Glyph ~/models/Glyph-q4
   glyph serve --port 8080
   glyph completions bash > ~/.local/share/bash-completion/completions/glyph
 
@@ -58,9 +64,18 @@ pub enum Command {
     /// Show how much memory a model needs on a device, from its configuration alone.
     #[command(next_line_help = true, after_help = PLAN_HELP)]
     Plan(PlanArgs),
+    /// List what a model can run on, and what is in the way of the rest.
+    #[command(next_line_help = true, after_help = DEVICES_HELP)]
+    Devices(DevicesArgs),
+    /// Measure a model on a device.
+    #[command(next_line_help = true, after_help = BENCH_HELP)]
+    Bench(BenchArgs),
     /// Get a model from a hub; prints the directory to give as --model.
     #[command(next_line_help = true, after_help = FETCH_HELP)]
     Fetch(FetchArgs),
+    /// Save a model with weights of 8 or 4 bits.
+    #[command(next_line_help = true, after_help = QUANTIZE_HELP)]
+    Quantize(QuantizeArgs),
     /// Serve a model over HTTP, with the API of OpenAI.
     #[command(next_line_help = true, after_help = SERVE_HELP)]
     Serve(Box<ServeArgs>),
@@ -106,11 +121,24 @@ Exits with 4 when the checkpoint cannot run, after listing what is wrong with it
 const PLAN_HELP: &str = "\
 Examples:
   glyph plan --device-memory 2GiB --memory-headroom 1GiB
-  glyph plan --model ~/models/Glyph --device-memory 24GiB --dtype bf16
+  glyph plan --model ~/models/Glyph --device-memory 24GiB --dtype bf16 --quantize q4
   glyph plan --model ~/models/Glyph --device-memory 80GiB --page 595x842 --batch 1,16,64 --json
 
 The directory needs no more than config.json. Sizes have their unit: GiB and MiB count in 1024s,
 GB and MB in 1000s. What the server keeps for its caches comes out of what is left.";
+
+const DEVICES_HELP: &str = "\
+Examples:
+  glyph devices
+  glyph devices --json
+  glyph ask --device wgpu:0 --text report.txt \"What is the total?\"
+
+In the order in which --device auto tries them, which leaves out adapters of software.";
+
+const BENCH_HELP: &str = "\
+Examples:
+  glyph bench model
+  glyph bench model --shape 9b --device cuda --dtype bf16";
 
 const FETCH_HELP: &str = "\
 Examples:
@@ -120,6 +148,14 @@ Examples:
 
 Files go where the hub's other tools look for them: $HF_HOME/hub, or ~/.cache/huggingface/hub. What is
 there already is checked and not fetched again; what was interrupted goes on.";
+
+const QUANTIZE_HELP: &str = "\
+Examples:
+  glyph quantize ~/models/Glyph ~/models/Glyph-q4
+  glyph quantize ~/models/Glyph ~/models/Glyph-q8 --quantize q8
+
+What is written needs neither the original nor a flag. Linear layers of the decoder and the output
+head are quantised; embedding, norms and vision tower stay as they are.";
 
 const SERVE_HELP: &str = "\
 Examples:
@@ -160,7 +196,7 @@ fn command() -> clap::Command {
 }
 
 /// A count of tokens or requests.
-fn at_least_1(value: &str) -> Result<usize, &'static str> {
+pub fn at_least_1(value: &str) -> Result<usize, &'static str> {
     match value.parse() {
         Ok(0) | Err(_) => Err("it must be a whole number, at least 1"),
         Ok(n) => Ok(n),
@@ -181,10 +217,36 @@ pub struct ModelArgs {
     #[arg(long, value_name = "DIR", env = "GLYPH_MODEL", hide_env_values = true)]
     #[arg(value_hint = ValueHint::DirPath)]
     pub model: Option<PathBuf>,
-    /// Where the model runs: cpu, or auto for the best there is
+    /// Where the model runs, as glyph devices lists it: cpu, cuda, cuda:N, wgpu, wgpu:N,
+    /// or auto for the best there is
+    #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     #[arg(env = "GLYPH_DEVICE", hide_env_values = true)]
-    pub device: String,
+    pub device: DeviceChoice,
+    /// Type of weights and activations: f32, f16, bf16, or auto for what suits device and
+    /// checkpoint
+    #[arg(verbatim_doc_comment)]
+    #[arg(long, value_name = "TYPE", default_value = "auto")]
+    #[arg(env = "GLYPH_DTYPE", hide_env_values = true)]
+    pub dtype: DtypeChoice,
+    /// Make the decoder's weights smaller while they are loaded: q8 or q4, which is about 8 or 4
+    /// bits a weight; a model that glyph quantize wrote needs no flag
+    #[arg(
+        long,
+        value_name = "BITS",
+        env = "GLYPH_QUANTIZE",
+        hide_env_values = true
+    )]
+    pub quantize: Option<Quantization>,
+    /// Keep keys and values in 8 bits: q8, or full; saves memory with long prompts and costs time
+    #[arg(
+        long,
+        value_name = "BITS",
+        default_value = "full",
+        env = "GLYPH_KV_CACHE"
+    )]
+    #[arg(hide_env_values = true)]
+    pub kv_cache: KvPrecision,
 }
 
 /// What the model looks at.
@@ -330,6 +392,13 @@ pub struct PlanArgs {
     /// Type of weights, activations, keys and values
     #[arg(long, value_name = "TYPE", default_value = "f32")]
     pub dtype: ValueType,
+    /// Quantise the decoder's weights: q8 or q4 [default: as the model's files are]
+    #[arg(verbatim_doc_comment)]
+    #[arg(long, value_name = "BITS")]
+    pub quantize: Option<Quantization>,
+    /// Keys and values in 8 bits: q8, or full
+    #[arg(long, value_name = "BITS", default_value = "full")]
+    pub kv_cache: KvPrecision,
     /// Sizes of pages in px
     #[arg(
         long,
@@ -364,6 +433,14 @@ pub struct PlanArgs {
     pub json: bool,
 }
 
+/// `glyph devices`.
+#[derive(Debug, Args)]
+pub struct DevicesArgs {
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// `glyph fetch`.
 #[derive(Debug, Args)]
 pub struct FetchArgs {
@@ -381,6 +458,23 @@ pub struct FetchArgs {
     #[arg(long, value_name = "TOKEN", env = "HF_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
     /// Print one JSON object with the directory, the commit and the files
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `glyph quantize`.
+#[derive(Debug, Args)]
+pub struct QuantizeArgs {
+    /// Model directory
+    #[arg(value_name = "IN", value_hint = ValueHint::DirPath)]
+    pub model: PathBuf,
+    /// Directory to write, which must not be there or be empty
+    #[arg(value_name = "OUT", value_hint = ValueHint::DirPath)]
+    pub out: PathBuf,
+    /// About how many bits a weight takes: q8 or q4
+    #[arg(long, value_name = "BITS", default_value = "q4")]
+    pub quantize: Quantization,
+    /// Print one JSON object with the files and their sizes
     #[arg(long)]
     pub json: bool,
 }

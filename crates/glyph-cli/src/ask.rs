@@ -2,18 +2,20 @@
 
 use std::time::Instant;
 
+use glyph_device::dtype_name;
 use glyph_model::preprocess::{ImagePatches, PatchGrid};
 use glyph_model::prompt::{Message, Prompt};
 
 use crate::args::AskArgs;
 use crate::ask_report::{AskReport, TextFigures};
 use crate::budget::{Budget, Overflow};
+use crate::device::Target;
 use crate::document::{PageDirectory, PageImage, Pages, Source};
 use crate::error::CliError;
 use crate::generation::{AnswerFigures, AnswerSettings, Stream, answer};
 use crate::model::Model;
 use crate::report::{RenderNotes, timed};
-use crate::{device, output, progress, style};
+use crate::{output, progress, style};
 
 /// Longest answer unless the command line says otherwise.
 const DEFAULT_ANSWER_TOKENS: usize = 1024;
@@ -28,7 +30,7 @@ pub fn run(args: &AskArgs) -> Result<(), CliError> {
         return Err(CliError::Usage(message.to_owned()));
     }
     let start = Instant::now();
-    let device = device::open(&args.model.device)?;
+    let target = Target::open(args.model.device, args.model.dtype)?;
     let model = Model::open(args.model.model.as_deref())?;
     let settings = AnswerSettings::new(&args.sampling, &model.settings.generation)?;
     let source = Source::read(&args.source)?;
@@ -61,7 +63,9 @@ pub fn run(args: &AskArgs) -> Result<(), CliError> {
     let model_name = model.files.name();
     let mut load_s = 0.0;
     let checkpoint = timed(&mut load_s, || {
-        model.load(&device, prompt.ids.len() + max_new_tokens)
+        let n_positions = prompt.ids.len() + max_new_tokens;
+        let kinds = (args.model.quantize, args.model.kv_cache);
+        model.load(&target, kinds, n_positions)
     })?;
     let stream = if args.json {
         Stream::None
@@ -83,8 +87,9 @@ pub fn run(args: &AskArgs) -> Result<(), CliError> {
         answer: &said.content,
         reasoning: (!said.reasoning.is_empty()).then_some(said.reasoning.as_str()),
         model: model_name,
-        device: device.name,
-        dtype: device::DTYPE_NAME,
+        device: target.device.name,
+        dtype: dtype_name(checkpoint.dtype),
+        quantization: checkpoint.quantization,
         pages: document.patches.len(),
         vision_tokens: document.vision_tokens,
         text,

@@ -1,5 +1,6 @@
 //! What `glyph ask` reports besides the answer.
 
+use glyph_model::quantize::Quantization;
 use serde::Serialize;
 
 use crate::error::CliError;
@@ -17,9 +18,12 @@ pub struct AskReport<'a> {
     /// Name of the model.
     pub model: String,
     /// Where it ran.
-    pub device: &'static str,
+    pub device: String,
     /// Type of weights and activations.
     pub dtype: &'static str,
+    /// How the decoder's weights are quantised.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quantization: Option<Quantization>,
     /// Pages of the prompt, images included.
     pub pages: usize,
     /// Vision tokens of all pages.

@@ -1,46 +1,59 @@
-//! The device that a command runs on, chosen when it starts.
+//! The device of a command, and the type that the model's numbers have on it.
 
 use burn::tensor::{DType, Device};
+use glyph_device::{DeviceChoice, DtypeChoice, OpenDevice, StoredType};
+use glyph_model::weights::WeightFiles;
 
 use crate::error::CliError;
+use crate::output;
 
-/// Names that `--device` takes in this build.
-pub const DEVICES: &str = "cpu, auto";
-
-/// Type of weights and activations on every device of this build.
-pub const DTYPE: DType = DType::F32;
-
-/// Name of that type in reports.
-pub const DTYPE_NAME: &str = "f32";
-
-/// A device and the name it is reported under.
+/// Where a model runs, and in which type.
 #[derive(Debug, Clone)]
-pub struct NamedDevice {
-    /// Name in reports.
-    pub name: &'static str,
-    /// The device.
-    pub device: Device,
+pub struct Target {
+    /// The device, ready.
+    pub device: OpenDevice,
+    dtype: DtypeChoice,
 }
 
-impl NamedDevice {
-    /// Whether the model runs on this machine's cores, in this machine's memory.
-    pub fn is_cpu(&self) -> bool {
-        self.device == Device::flex()
+impl Target {
+    /// Opens the device, says why it was chosen where that was left to `auto`, and refuses a type that it lacks.
+    pub fn open(choice: DeviceChoice, dtype: DtypeChoice) -> Result<Self, CliError> {
+        let device = glyph_device::open(choice).map_err(|source| CliError::Device {
+            choice: choice.to_string(),
+            source,
+        })?;
+        let target = Self { device, dtype };
+        // What the checkpoint holds decides between types that are there.
+        target.dtype_of(StoredType::F32)?;
+        if let Some(reason) = &target.device.reason {
+            output::note(reason);
+        }
+        Ok(target)
     }
-}
 
-/// Opens a device by name; `auto` takes the best that this build has.
-pub fn open(name: &str) -> Result<NamedDevice, CliError> {
-    match name {
-        "cpu" | "auto" => Ok(NamedDevice {
-            name: "cpu",
-            device: Device::flex(),
-        }),
-        other => Err(CliError::Parameter {
-            option: "--device (or GLYPH_DEVICE)".to_owned(),
-            value: other.to_owned(),
-            reason: format!("this build has {DEVICES}; choose one of them"),
-        }),
+    /// The type that a checkpoint runs in.
+    pub fn dtype(&self, weights: &WeightFiles) -> Result<DType, CliError> {
+        // What is quantised says nothing of the type that the rest was published in.
+        let plain = weights.tensors().filter(|(_, info)| info.bits.is_none());
+        let tensors = plain.map(|(_, info)| (info.dtype, info.stored_bytes() as u64));
+        self.dtype_of(StoredType::of(tensors))
+    }
+
+    /// The type that weights published as `stored` run in.
+    pub fn dtype_of(&self, stored: StoredType) -> Result<DType, CliError> {
+        let dtype = self.device.dtype(self.dtype, stored);
+        dtype.map_err(|source| CliError::Dtype {
+            choice: self.dtype.to_string(),
+            source,
+        })
+    }
+
+    /// Memory that the model can take; `None` where nothing says.
+    pub fn free_bytes(&self) -> Option<u64> {
+        if self.device.is_cpu() {
+            return glyph_device::free_host_bytes();
+        }
+        self.device.memory.map(|memory| memory.free_bytes)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use glyph_device::DeviceError;
 use glyph_model::ModelError;
 use glyph_render::RenderError;
 
@@ -19,6 +20,7 @@ Exit codes:
   3    a text, an image or a style cannot be used
   4    the model cannot be used
   5    the prompt does not fit the model's context
+  6    the device cannot be used
   130  interrupted (Ctrl-C)"
     };
 }
@@ -30,6 +32,7 @@ pub const USAGE: u8 = 2;
 const INPUT: u8 = 3;
 const MODEL: u8 = 4;
 const CONTEXT: u8 = 5;
+const DEVICE: u8 = 6;
 
 /// Why a command ended early: what happened, with the value, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -143,6 +146,22 @@ pub enum CliError {
         /// What is wrong with it.
         source: RenderError,
     },
+    /// The device that was asked for cannot be used.
+    #[error("the device {choice} cannot be used: {source}")]
+    Device {
+        /// As it was asked for.
+        choice: String,
+        /// What is missing, and the remedy.
+        source: DeviceError,
+    },
+    /// The device does not compute in the type that was asked for.
+    #[error("--dtype (or GLYPH_DTYPE) is {choice}: {source}")]
+    Dtype {
+        /// As it was asked for.
+        choice: String,
+        /// What it has instead.
+        source: DeviceError,
+    },
     /// `glyph info` found something that keeps the model from running.
     #[error("the model {name} cannot run; {problems}")]
     Incomplete {
@@ -150,6 +169,12 @@ pub enum CliError {
         name: String,
         /// How many problems there are, and where they are listed.
         problems: String,
+    },
+    /// `glyph bench` could not measure everything.
+    #[error("not everything was measured:\n  {}", .problems.join("\n  "))]
+    Bench {
+        /// What was not, and why.
+        problems: Vec<String>,
     },
     /// `glyph fetch` did not get the model.
     #[error("cannot fetch {repository}: {source}")]
@@ -175,13 +200,17 @@ pub enum CliError {
     Serve(io::Error),
     /// Weights and cache are larger than the free memory.
     #[error(
-        "{name} takes {needed_gb:.1} GB as f32 with the keys and values of {n_positions} tokens, and \
-         {free_gb:.1} GB of memory are free. Ask for a shorter answer or about fewer pages, close other \
-         programs, add swap space, or run it on a larger machine"
+        "{name} takes {needed_gb:.1} GB as {dtype} with the keys and values of {n_positions} tokens, and \
+         {free_gb:.1} GB of memory are free on {device}. Ask for a shorter answer or about fewer pages, \
+         choose a smaller --dtype or --quantize q4, close other programs, or run it on a larger device"
     )]
     Memory {
         /// The model's directory.
         name: String,
+        /// Name of the device.
+        device: String,
+        /// Type of weights, keys and values.
+        dtype: &'static str,
         /// Tokens of prompt and answer.
         n_positions: usize,
         /// What the weights take, and the keys and values of those tokens.
@@ -262,6 +291,7 @@ impl CliError {
             Self::Run(ModelError::Read { .. })
             | Self::Write { .. }
             | Self::Encode { .. }
+            | Self::Bench { .. }
             | Self::Port(_)
             | Self::Serve(_)
             | Self::Output(_) => INTERNAL,
@@ -282,6 +312,7 @@ impl CliError {
             | Self::Memory { .. }
             | Self::Run(_) => MODEL,
             Self::DoesNotFit { .. } | Self::Overflow { .. } => CONTEXT,
+            Self::Device { .. } | Self::Dtype { .. } => DEVICE,
         }
     }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use glyph_model::ModelError;
 use glyph_model::checkpoint::{CheckpointFiles, CheckpointSettings};
 use glyph_model::config::ModelConfig;
+use glyph_model::quantize::{Quantization, model_bytes};
 use glyph_model::text::KvCache;
 use glyph_model::weights::WeightFiles;
 use serde::Serialize;
@@ -91,6 +92,9 @@ pub struct StoredType {
 pub struct Memory {
     pub weights_f32_bytes: usize,
     pub weights_f16_bytes: usize,
+    /// With the decoder's weights as q8 or q4 and all others as f16.
+    pub weights_q8_bytes: u64,
+    pub weights_q4_bytes: u64,
     pub kv_f32_bytes_per_token: usize,
     pub kv_f16_bytes_per_token: usize,
     pub kv_f32_bytes_full_context: usize,
@@ -171,7 +175,7 @@ impl ModelInfo {
         let mut info = Self {
             model: files.name(),
             architecture: Architecture::new(&config),
-            memory: Memory::new(&config, parameters.total),
+            memory: Memory::new(&config, &specs, parameters.total),
             parameters,
             stored: None,
             is_complete: false,
@@ -270,11 +274,13 @@ impl Stored {
         let mut dtypes: BTreeMap<String, StoredType> = BTreeMap::new();
         let mut n_tensors = 0;
         for (_, tensor) in weights.tensors() {
-            let entry = dtypes
-                .entry(format!("{:?}", tensor.dtype).to_lowercase())
-                .or_default();
+            let name = match tensor.bits {
+                None => format!("{:?}", tensor.dtype).to_lowercase(),
+                Some(bits) => format!("{} bits", bits.count()),
+            };
+            let entry = dtypes.entry(name).or_default();
             entry.tensors += 1;
-            entry.bytes += tensor.shape.iter().product::<usize>() * tensor.dtype.size();
+            entry.bytes += tensor.stored_bytes();
             n_tensors += 1;
         }
         Self {
@@ -286,12 +292,15 @@ impl Stored {
 }
 
 impl Memory {
-    fn new(config: &ModelConfig, n_parameters: usize) -> Self {
+    fn new(config: &ModelConfig, specs: &[(String, Vec<usize>)], n_parameters: usize) -> Self {
         let text = &config.text_config;
+        let quantized = |quantization| model_bytes(specs, Some(quantization), F16_BYTES as u64);
         let kv_f32_bytes_per_token = KvCache::bytes_per_token(text, F32_BYTES);
         Self {
             weights_f32_bytes: n_parameters * F32_BYTES,
             weights_f16_bytes: n_parameters * F16_BYTES,
+            weights_q8_bytes: quantized(Quantization::Q8),
+            weights_q4_bytes: quantized(Quantization::Q4),
             kv_f32_bytes_per_token,
             kv_f16_bytes_per_token: KvCache::bytes_per_token(text, F16_BYTES),
             kv_f32_bytes_full_context: kv_f32_bytes_per_token * text.max_position_embeddings,

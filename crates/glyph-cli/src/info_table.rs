@@ -76,6 +76,13 @@ pub fn table(info: &ModelInfo) -> String {
         ),
     );
     table.row("  as f16", &bytes(m.weights_f16_bytes));
+    for (name, n_bytes) in [("q8", m.weights_q8_bytes), ("q4", m.weights_q4_bytes)] {
+        let n_bytes = bytes(usize::try_from(n_bytes).unwrap_or(usize::MAX));
+        table.row(
+            &format!("  as {name}"),
+            &format!("{n_bytes}, the decoder's by --quantize {name} and the others as f16"),
+        );
+    }
     let (f32_bytes, f16_bytes) = (m.kv_f32_bytes_per_token, m.kv_f16_bytes_per_token);
     table.row(
         "  cache",

@@ -3,9 +3,12 @@
 mod args;
 mod ask;
 mod ask_report;
+mod bench;
+mod bench_args;
 mod budget;
 mod bundled;
 mod device;
+mod devices;
 mod document;
 mod error;
 mod fetch;
@@ -14,7 +17,6 @@ mod hub;
 mod info;
 mod info_table;
 mod input;
-mod memory;
 mod model;
 mod output;
 mod pieces;
@@ -22,6 +24,7 @@ mod plan;
 mod plan_table;
 mod plan_values;
 mod progress;
+mod quantize;
 mod read;
 mod render;
 mod report;
@@ -56,7 +59,10 @@ fn main() -> ExitCode {
         Command::Render(args) => render::run(args),
         Command::Info(args) => info::run(args),
         Command::Plan(args) => plan::run(args),
+        Command::Devices(args) => devices::run(args),
+        Command::Bench(args) => bench::run(args),
         Command::Fetch(args) => fetch::run(args),
+        Command::Quantize(args) => quantize::run(args),
         Command::Serve(args) => serve::run(args),
         Command::Completions { shell } => completions(*shell),
     })

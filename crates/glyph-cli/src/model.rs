@@ -3,21 +3,21 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use burn::tensor::DType;
+use glyph_device::dtype_name;
 use glyph_model::Checkpoint;
 use glyph_model::checkpoint::{CheckpointDir, CheckpointFiles, CheckpointSettings};
 use glyph_model::config::ModelConfig;
-use glyph_model::text::KvCache;
-use glyph_model::weights::{WeightFiles, tensor_specs};
+use glyph_model::quantize::{Quantization, model_bytes, tensor_bytes};
+use glyph_model::text::KvPrecision;
+use glyph_model::weights::{LoadAs, WeightFiles, tensor_specs};
 use glyph_model::{Glm4v, ModelError};
 
 use crate::bundled::{self, Bundled};
-use crate::device::{self, DTYPE, NamedDevice};
+use crate::device::{self, Target};
 use crate::error::CliError;
 use crate::pieces::pieces;
-use crate::{memory, progress};
-
-/// Bytes of one weight in memory.
-const WEIGHT_BYTES: u64 = size_of::<f32>() as u64;
+use crate::progress;
 
 const BYTES_PER_GB: f64 = 1e9;
 
@@ -112,6 +112,11 @@ fn check_regular(path: &Path) -> Result<(), ModelError> {
     }
 }
 
+/// Whether a file of this name holds weights, or says which files do.
+pub fn is_weight_file(name: &str) -> bool {
+    WEIGHT_FILES.iter().any(|end| name.ends_with(end))
+}
+
 fn check_weight_files(directory: &Path) -> Result<(), ModelError> {
     let io_error = |source| ModelError::Io {
         path: directory.to_owned(),
@@ -121,7 +126,7 @@ fn check_weight_files(directory: &Path) -> Result<(), ModelError> {
         let entry = entry.map_err(io_error)?;
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        if WEIGHT_FILES.iter().any(|end| name.ends_with(end)) {
+        if is_weight_file(&name) {
             check_regular(&entry.path())?;
         }
     }
@@ -141,6 +146,21 @@ pub fn config_for(config: ModelConfig, weights: &WeightFiles) -> ModelConfig {
 /// The tensors that a configuration asks for, with their shapes.
 pub fn specs(config: &ModelConfig) -> Vec<(String, Vec<usize>)> {
     tensor_specs(&Glm4v::new(config, &device::host()))
+}
+
+/// Refuses a model with a tensor that the device has no buffer for.
+pub fn check_tensors(
+    target: &Target,
+    specs: &[(String, Vec<usize>)],
+    quantization: Option<Quantization>,
+    dtype: DType,
+) -> Result<(), CliError> {
+    let tensors = tensor_bytes(specs, quantization, dtype.size() as u64);
+    let checked = target.device.check_tensors(tensors);
+    checked.map_err(|source| CliError::Device {
+        choice: target.device.name.clone(),
+        source,
+    })
 }
 
 /// A model whose weights are not read yet.
@@ -207,24 +227,32 @@ impl Model {
     }
 
     /// Loads the weights, showing how far it is, if memory holds them and the keys and values of `n_positions`.
-    pub fn load(self, device: &NamedDevice, n_positions: usize) -> Result<Checkpoint, CliError> {
+    pub fn load(
+        self,
+        target: &Target,
+        (quantization, kv_precision): (Option<Quantization>, KvPrecision),
+        n_positions: usize,
+    ) -> Result<Checkpoint, CliError> {
         let Self { files, settings } = self;
         let model_error = |error| files.error(error);
         let weights = files.weights().map_err(model_error)?;
         let config = config_for(settings.config.clone(), &weights);
-        let n_parameters: usize = specs(&config)
-            .iter()
-            .map(|(_, shape)| shape.iter().product::<usize>())
-            .sum();
-        let n_bytes = n_parameters as u64 * WEIGHT_BYTES;
-        let kv_bytes = KvCache::bytes_per_token(&config.text_config, size_of::<f32>())
+        let dtype = target.dtype(&weights)?;
+        let in_memory = quantization.or(weights.quantization());
+        let specs = specs(&config);
+        check_tensors(target, &specs, in_memory, dtype)?;
+        let n_bytes = model_bytes(&specs, in_memory, dtype.size() as u64);
+        let kv_bytes = kv_precision
+            .bytes_per_token(&config.text_config, dtype.size())
             .saturating_mul(n_positions) as u64;
         let needed_bytes = n_bytes.saturating_add(kv_bytes);
-        if let Some(free) = memory::free_bytes()
+        if let Some(free) = target.free_bytes()
             && needed_bytes > free
         {
             return Err(CliError::Memory {
                 name: files.name(),
+                device: target.device.name.clone(),
+                dtype: dtype_name(dtype),
                 n_positions,
                 needed_gb: needed_bytes as f64 / BYTES_PER_GB,
                 free_gb: free as f64 / BYTES_PER_GB,
@@ -232,8 +260,14 @@ impl Model {
         }
         let bar = progress::bytes_bar(n_bytes as usize, format!("loading {}", files.name()));
         let on_bytes = |n_bytes: usize| bar.set_position(n_bytes as u64);
-        let checkpoint = settings.load(&weights, &device.device, DTYPE, on_bytes);
+        let load_as = LoadAs {
+            dtype,
+            quantization,
+        };
+        let checkpoint = settings.load(&weights, &target.device.device, load_as, on_bytes);
         progress::clear();
-        checkpoint.map_err(model_error)
+        let mut checkpoint = checkpoint.map_err(model_error)?;
+        checkpoint.kv_precision = kv_precision;
+        Ok(checkpoint)
     }
 }

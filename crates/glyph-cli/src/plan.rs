@@ -75,11 +75,15 @@ impl PlanReport {
         let (config, preprocessor) = read_geometry(&files).map_err(|error| files.error(error))?;
         // The weights need not be there; where they are, a head that they hold is loaded, whatever the
         // configuration says of tying.
-        let config = match files.weights() {
-            Ok(weights) => model::config_for(config, &weights),
-            Err(_) => config,
+        let (config, stored) = match files.weights() {
+            Ok(weights) => (model::config_for(config, &weights), weights.quantization()),
+            Err(_) => (config, None),
         };
-        let footprint = Footprint::new(&config, args.dtype.bytes());
+        let is_cpu = args.device == DeviceKind::Cpu;
+        let footprint = Footprint::new(&config, args.dtype.bytes())
+            .on(is_cpu)
+            .quantized(&config, args.quantize.or(stored))
+            .with_kv_precision(&config, args.kv_cache);
         let pages = args
             .page
             .iter()
@@ -88,7 +92,7 @@ impl PlanReport {
         let contexts = contexts(&args.context, footprint.context_tokens);
         let device_bytes = args.device_memory.0;
         let headroom_bytes = args.memory_headroom.map_or_else(
-            || default_headroom_bytes(args.device == DeviceKind::Cpu, device_bytes),
+            || default_headroom_bytes(is_cpu, device_bytes),
             |size| size.0,
         );
         let memory = (device_bytes, headroom_bytes);

@@ -23,9 +23,13 @@ pub fn table(report: &PlanReport) -> String {
         (
             "weights",
             format!(
-                "{} of {parameters} parameters as {}",
+                "{} of {parameters} parameters as {}{}",
                 ByteSize(needs.weight_bytes),
-                report.dtype.name()
+                report.dtype.name(),
+                match needs.quantization {
+                    None => String::new(),
+                    Some(quantization) => format!(", the decoder's as {quantization}"),
+                }
             ),
         ),
         (

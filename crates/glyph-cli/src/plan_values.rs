@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use bytesize::ByteSize;
 use clap::ValueEnum;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// What a size may look like.
 const SIZE: &str =
@@ -57,6 +57,16 @@ impl fmt::Display for PageSize {
     }
 }
 
+impl<'de> Deserialize<'de> for PageSize {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let [width_px, height_px] = Deserialize::deserialize(deserializer)?;
+        Ok(Self {
+            width_px,
+            height_px,
+        })
+    }
+}
+
 impl Serialize for PageSize {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         [self.width_px, self.height_px].serialize(serializer)
@@ -76,7 +86,7 @@ pub enum DeviceKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ValueType {
-    /// 32 bits, what this build runs in
+    /// 32 bits
     F32,
     /// 16 bits
     F16,

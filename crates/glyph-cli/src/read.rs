@@ -3,19 +3,22 @@
 use std::slice;
 use std::time::Instant;
 
+use glyph_device::dtype_name;
 use glyph_model::Checkpoint;
 use glyph_model::preprocess::PatchGrid;
 use glyph_model::prompt::{Message, Prompt, PromptEncoder};
+use glyph_model::quantize::Quantization;
 use serde::Serialize;
 
 use crate::args::ReadArgs;
 use crate::budget::{Budget, Overflow};
+use crate::device::Target;
 use crate::document::{PageImage, Pages, Source};
 use crate::error::CliError;
 use crate::generation::{AnswerFigures, AnswerSettings, Stream, answer};
 use crate::model::{Model, ModelFiles};
 use crate::report::{RenderNotes, timed};
-use crate::{device, output, progress, style};
+use crate::{output, progress, style};
 
 /// Longest transcript of a page unless the command line says otherwise.
 const DEFAULT_PAGE_TOKENS: usize = 8192;
@@ -29,8 +32,11 @@ struct ReadReport {
     /// All transcripts, joined by newlines.
     text: String,
     model: String,
-    device: &'static str,
+    device: String,
     dtype: &'static str,
+    /// How the decoder's weights are quantised.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quantization: Option<Quantization>,
     pages: Vec<PageReport>,
     vision_tokens: usize,
     answer_tokens: usize,
@@ -56,7 +62,7 @@ struct PageReport {
 /// Runs the command.
 pub fn run(args: &ReadArgs) -> Result<(), CliError> {
     let start = Instant::now();
-    let device = device::open(&args.model.device)?;
+    let target = Target::open(args.model.device, args.model.dtype)?;
     let model = Model::open(args.model.model.as_deref())?;
     let settings = AnswerSettings::new(&args.sampling, &model.settings.generation)?;
     let source = Source::read(&args.source)?;
@@ -105,7 +111,10 @@ pub fn run(args: &ReadArgs) -> Result<(), CliError> {
     }
     let model_name = model.files.name();
     let mut load_s = 0.0;
-    let checkpoint = timed(&mut load_s, || model.load(&device, n_positions))?;
+    let checkpoint = timed(&mut load_s, || {
+        let kinds = (args.model.quantize, args.model.kv_cache);
+        model.load(&target, kinds, n_positions)
+    })?;
 
     let mut reports = Vec::with_capacity(n_pages);
     for page in first.into_iter().map(Ok).chain(&mut pages) {
@@ -123,8 +132,9 @@ pub fn run(args: &ReadArgs) -> Result<(), CliError> {
             .collect::<Vec<_>>()
             .join("\n"),
         model: model_name,
-        device: device.name,
-        dtype: device::DTYPE_NAME,
+        device: target.device.name,
+        dtype: dtype_name(checkpoint.dtype),
+        quantization: checkpoint.quantization,
         vision_tokens: reports.iter().map(|page| page.vision_tokens).sum(),
         answer_tokens: reports.iter().map(|page| page.figures.answer_tokens).sum(),
         pages: reports,

@@ -5,22 +5,26 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use glyph_device::dtype_name;
 use glyph_engine::{Engine, EngineOptions, EngineState, Footprint, Limits, default_headroom_bytes};
 use glyph_model::preprocess::PatchGrid;
+use glyph_model::quantize::Quantization;
+use glyph_model::text::KvPrecision;
+use glyph_model::weights::LoadAs;
 use glyph_model::{Checkpoint, ModelError};
 use glyph_server::logging::{self, LogError, LogFormat};
 use glyph_server::{
     DEFAULT_BODY_LIMIT_BYTES, DEFAULT_DRAIN_TIMEOUT, DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_PAGES,
-    Metrics, RemoteImageLimits, ServerConfig,
+    DeviceInfo, Metrics, RemoteImageLimits, ServerConfig,
 };
 use tokio::net::TcpListener;
 
-use crate::device::{self, DTYPE, NamedDevice};
+use crate::device::Target;
 use crate::document::patch_grid;
 use crate::error::CliError;
 use crate::model::{self, Model, ModelFiles};
 use crate::serve_args::{self, ServeArgs, ServeOptions};
-use crate::{info, memory, output, progress, style};
+use crate::{info, output, progress, style};
 
 const DEFAULT_HOST: &str = "0.0.0.0";
 const DEFAULT_PORT: u16 = 8080;
@@ -36,14 +40,19 @@ pub fn run(args: &ServeArgs) -> Result<(), CliError> {
     let options = args.options()?;
     let config = config(&options)?;
     let _logs = begin_logs(&options)?;
-    let device = device::open(options.device.as_deref().unwrap_or("auto"))?;
+    let target = Target::open(
+        options.device.unwrap_or_default(),
+        options.dtype.unwrap_or_default(),
+    )?;
     let files = ModelFiles::find(options.model.as_deref())?;
     let is_lazy = options.lazy.unwrap_or(false);
-    let loading = Loading::new(&files, device, is_lazy)?;
+    let kinds = (options.quantize, options.kv_cache.unwrap_or_default());
+    let loading = Loading::new(&files, target, kinds, is_lazy)?;
     let limits = limits(&options, &loading)?;
     let config = ServerConfig {
         max_pages: limits.max_pages,
         model_renderer: style::of_model(&files)?,
+        device: Some(loading.device_info()),
         ..config
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -135,15 +144,17 @@ fn limits(options: &ServeOptions, loading: &Loading) -> Result<Limits, CliError>
     let free_bytes = options
         .device_memory
         .map(|size| size.as_u64())
-        .or_else(memory::free_bytes);
+        .or_else(|| loading.target.free_bytes());
+    let device = &loading.target.device;
     let Some(device_bytes) = free_bytes else {
-        return Err(CliError::Usage(
-            "this system does not say how much memory is free. Give --device-memory".to_owned(),
-        ));
+        return Err(CliError::Usage(format!(
+            "nothing says how much memory of {} ({}) is free. Give --device-memory",
+            device.name, device.description
+        )));
     };
     let headroom_bytes = match options.memory_headroom {
         Some(size) => size.as_u64(),
-        None => default_headroom_bytes(loading.device.is_cpu(), device_bytes),
+        None => default_headroom_bytes(device.is_cpu(), device_bytes),
     };
     let footprint = &loading.footprint;
     let left_bytes = device_bytes
@@ -174,39 +185,72 @@ fn limits(options: &ServeOptions, loading: &Loading) -> Result<Limits, CliError>
 /// A model whose small files are read and whose weights are to come.
 struct Loading {
     model: Model,
-    device: NamedDevice,
+    target: Target,
+    load_as: LoadAs,
     footprint: Footprint,
     /// Leaves the vision tower in its files until a page comes.
     is_lazy: bool,
 }
 
 impl Loading {
-    fn new(files: &ModelFiles, device: NamedDevice, is_lazy: bool) -> Result<Self, CliError> {
+    fn new(
+        files: &ModelFiles,
+        target: Target,
+        (quantization, kv_precision): (Option<Quantization>, KvPrecision),
+        is_lazy: bool,
+    ) -> Result<Self, CliError> {
         let read = || {
             let model = Model::of(files.clone())?;
             let weights = files.weights().map_err(|error| files.error(error))?;
             let config = model::config_for(model.settings.config.clone(), &weights);
-            let footprint = Footprint::new(&config, DTYPE.size() as u64);
+            let dtype = target.dtype(&weights)?;
+            let in_memory = quantization.or(weights.quantization());
+            model::check_tensors(&target, &model::specs(&config), in_memory, dtype)?;
+            let load_as = LoadAs {
+                dtype,
+                quantization,
+            };
+            let footprint = Footprint::new(&config, dtype.size() as u64)
+                .on(target.device.is_cpu())
+                .quantized(&config, in_memory)
+                .with_kv_precision(&config, kv_precision);
             Ok(Self {
                 model,
-                device,
+                target,
+                load_as,
                 footprint,
                 is_lazy,
             })
         };
-        read().map_err(|error: CliError| unusable(files, &error.to_string()))
+        read().map_err(|error: CliError| match error {
+            of_device @ (CliError::Device { .. } | CliError::Dtype { .. }) => of_device,
+            of_model => unusable(files, &of_model.to_string()),
+        })
+    }
+
+    /// What the server says of where the model runs.
+    fn device_info(&self) -> DeviceInfo {
+        let device = &self.target.device;
+        DeviceInfo {
+            name: device.name.clone(),
+            description: device.description.clone(),
+            driver: device.driver.clone(),
+            dtype: dtype_name(self.load_as.dtype),
+        }
     }
 
     fn load(self, on_share: &mut dyn FnMut(f64)) -> Result<Checkpoint, ModelError> {
         let weights = self.model.files.weights()?;
         let n_bytes = self.footprint.weight_bytes.max(1);
         let on_bytes = |done: usize| on_share(done as f64 / n_bytes as f64);
-        let (settings, device) = (self.model.settings, &self.device.device);
-        if self.is_lazy {
-            settings.load_text_only(weights, device, DTYPE, on_bytes)
+        let (settings, device) = (self.model.settings, &self.target.device.device);
+        let mut checkpoint = if self.is_lazy {
+            settings.load_text_only(weights, device, self.load_as, on_bytes)
         } else {
-            settings.load(&weights, device, DTYPE, on_bytes)
-        }
+            settings.load(&weights, device, self.load_as, on_bytes)
+        }?;
+        checkpoint.kv_precision = self.footprint.kv_precision;
+        Ok(checkpoint)
     }
 }
 

@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 
 use bytesize::ByteSize;
 use clap::{Args, ValueEnum, ValueHint};
+use glyph_device::{DeviceChoice, DtypeChoice};
+use glyph_model::quantize::Quantization;
+use glyph_model::text::KvPrecision;
 use serde::Deserialize;
 
 use crate::error::CliError;
@@ -45,14 +48,37 @@ pub struct ServeOptions {
     #[arg(long, value_name = "DIR", env = "GLYPH_MODEL", hide_env_values = true)]
     #[arg(value_hint = ValueHint::DirPath)]
     pub model: Option<PathBuf>,
-    /// Where the model runs: cpu, or auto for the best there is [default: auto]
+    /// Where the model runs, as glyph devices lists it: cpu, cuda, cuda:N, wgpu, wgpu:N,
+    /// or auto for the best there is [default: auto]
+    #[arg(verbatim_doc_comment)]
     #[arg(
         long,
         value_name = "DEVICE",
         env = "GLYPH_DEVICE",
         hide_env_values = true
     )]
-    pub device: Option<String>,
+    pub device: Option<DeviceChoice>,
+    /// Type of weights and activations: f32, f16, bf16, or auto for what suits device and
+    /// checkpoint [default: auto]
+    #[arg(verbatim_doc_comment)]
+    #[arg(long, value_name = "TYPE", env = "GLYPH_DTYPE", hide_env_values = true)]
+    pub dtype: Option<DtypeChoice>,
+    /// Make the decoder's weights smaller while they are loaded: q8 or q4 [default: as the files are]
+    #[arg(
+        long,
+        value_name = "BITS",
+        env = "GLYPH_QUANTIZE",
+        hide_env_values = true
+    )]
+    pub quantize: Option<Quantization>,
+    /// Keep keys and values in 8 bits: q8; saves memory and costs time [default: full]
+    #[arg(
+        long,
+        value_name = "BITS",
+        env = "GLYPH_KV_CACHE",
+        hide_env_values = true
+    )]
+    pub kv_cache: Option<KvPrecision>,
     /// Name that clients ask for; may be given several times [default: the directory's name]
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     #[arg(env = "GLYPH_SERVED_MODEL_NAME", hide_env_values = true)]
@@ -113,7 +139,7 @@ pub struct ServeOptions {
         hide_env_values = true
     )]
     pub memory_headroom: Option<ByteSize>,
-    /// Memory to plan with, headroom included [default: what is free]
+    /// Memory of the device to plan with, headroom included [default: what is free]
     #[arg(
         long,
         value_name = "SIZE",
@@ -228,6 +254,9 @@ impl ServeOptions {
         Self {
             model: self.model.or(other.model),
             device: self.device.or(other.device),
+            dtype: self.dtype.or(other.dtype),
+            quantize: self.quantize.or(other.quantize),
+            kv_cache: self.kv_cache.or(other.kv_cache),
             served_model_name: list(self.served_model_name, other.served_model_name),
             host: self.host.or(other.host),
             port: self.port.or(other.port),

@@ -5,6 +5,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use burn::tensor::Device;
 use futures_lite::future::block_on;
 use glyph_model::checkpoint::CheckpointSettings;
 use glyph_model::generate::{Generation, generate};
@@ -493,7 +494,11 @@ fn open(
     checkpoint: Checkpoint,
 ) -> Result<(Checkpoint, MemoryPlan, VisionCache), crate::plan::ModelDoesNotFit> {
     let bytes_per_value = checkpoint.dtype.size() as u64;
-    let footprint = Footprint::new(&checkpoint.settings.config, bytes_per_value);
+    let config = &checkpoint.settings.config;
+    let footprint = Footprint::new(config, bytes_per_value)
+        .on(checkpoint.device == Device::flex())
+        .quantized(config, checkpoint.quantization)
+        .with_kv_precision(config, checkpoint.kv_precision);
     let plan = MemoryPlan::new(footprint, shared.options.limits)?;
     let vision_cache = VisionCache::new(fingerprint(&checkpoint), plan.cache_bytes / 2);
     Ok((checkpoint, plan, vision_cache))

@@ -221,8 +221,7 @@ impl<'a, O: Observer> Worker<'a, O> {
         let merge_size = settings.config.vision_config.spatial_merge_size;
         let keys = position_keys(&prompt.ids, &prompt.feature_index, pages, merge_size);
         let capacity = prompt.ids.len() + generation.max_new_tokens;
-        let (dtype, device) = (self.steps.checkpoint.dtype, &self.steps.checkpoint.device);
-        let mut cache = KvCache::new(text_config, capacity, dtype, device);
+        let mut cache = KvCache::of(&self.steps.checkpoint, capacity);
         if let Some((prefix, len)) = self.prefix_cache.longest(&keys) {
             cache.restore(&prefix, len)?;
         }

@@ -1,12 +1,18 @@
-//! Attention of queries over keys and values, for inference by the backend's own kernel, for training in blocks.
+//! Attention of queries over keys and values: for inference by the CPU's own kernel or, elsewhere, some queries at a
+//! time; for training in causal blocks.
 
+use burn::tensor::activation::softmax;
 use burn::tensor::module::attention;
 use burn::tensor::ops::AttentionModuleOptions;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, FloatDType, Int, Tensor, TensorData};
 
 /// Queries of a training block on a CPU: few enough that a causal block sees little of the future, enough for a fast
 /// product. A GPU would rather have all of them in one product.
 const BLOCK_QUERIES: usize = 64;
+
+/// Scores that are alive together where no kernel of the backend computes attention, unless one query alone has more:
+/// 128 MiB in f32.
+pub const SCORES_AT_ONCE: usize = 32 << 20;
 
 /// What a score of the future is lowered by: far below every score, and still finite.
 const FUTURE: f32 = -1e9;
@@ -21,7 +27,10 @@ const FUTURE: f32 = -1e9;
 /// q `[batch, heads, queries, head_dim]`, k and v `[batch, heads, keys, head_dim]` → as q.
 pub(crate) fn attend(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, is_causal: bool) -> Tensor<4> {
     let device = q.device();
-    if !device.is_autodiff() && device == Device::flex() {
+    if !device.is_autodiff() {
+        if device != Device::flex() {
+            return attend_in_parts(q, k, v, is_causal, SCORES_AT_ONCE);
+        }
         let options = AttentionModuleOptions {
             is_causal,
             ..Default::default()
@@ -51,6 +60,50 @@ pub(crate) fn attend(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, is_causal: bool) 
         )
     });
     Tensor::cat(blocks.collect(), 2)
+}
+
+/// [`attend`] for so many queries at a time that their scores are no more than `most_scores`. Scores are weighed in
+/// f32, as the reference weighs them; the backends' fused kernels round them to f16, take masks of one alignment, or
+/// fall back to holding all scores at once, each for other shapes.
+fn attend_in_parts(
+    q: Tensor<4>,
+    k: Tensor<4>,
+    v: Tensor<4>,
+    is_causal: bool,
+    most_scores: usize,
+) -> Tensor<4> {
+    let (device, dtype) = (q.device(), q.dtype());
+    let [batch, heads, queries, head_dim] = q.dims();
+    let keys = k.dims()[2];
+    let q = q * (head_dim as f64).sqrt().recip();
+    let k = k.swap_dims(2, 3);
+    let part = (most_scores / (batch * heads * keys).max(1)).clamp(1, queries.max(1));
+    let parts = (0..queries).step_by(part).map(|start| {
+        let n = part.min(queries - start);
+        let seen = if is_causal {
+            keys + start + n - queries
+        } else {
+            keys
+        };
+        let q = q.clone().narrow(2, start, n);
+        let scores = q.matmul(k.clone().narrow(3, 0, seen)).cast(FloatDType::F32);
+        let scores = if is_causal && n > 1 {
+            scores + future_on_device(n, seen, &device)
+        } else {
+            scores
+        };
+        let weights = softmax(scores, 3).cast(dtype);
+        weights.matmul(v.clone().narrow(2, 0, seen))
+    });
+    Tensor::cat(parts.collect(), 2)
+}
+
+/// [`future`] without sending as many values to the device.
+fn future_on_device(queries: usize, keys: usize, device: &Device) -> Tensor<4> {
+    let positions = |from: usize| Tensor::<1, Int>::arange(from as i64..keys as i64, device);
+    let queries = positions(keys - queries).reshape([1, 1, queries, 1]);
+    let keys = positions(0).reshape([1, 1, 1, keys]);
+    keys.greater(queries).float() * FUTURE
 }
 
 /// q scaled, k transposed.
@@ -88,7 +141,7 @@ mod tests {
     use burn::tensor::ops::AttentionModuleOptions;
     use burn::tensor::{Device, Distribution, Tensor};
 
-    use super::attend;
+    use super::{attend, attend_in_parts};
 
     #[test]
     fn blocks_have_the_gradient_of_the_whole() {
@@ -113,6 +166,31 @@ mod tests {
         for (whole, blocks) in whole.into_iter().zip(blocks) {
             let error = (whole - blocks).abs().max().into_scalar::<f32>();
             assert!(error < 1e-5, "{error}");
+        }
+    }
+
+    #[test]
+    fn parts_give_what_the_kernel_gives() {
+        let device = Device::flex();
+        let random =
+            |n: usize| Tensor::<4>::random([2, 3, n, 8], Distribution::Normal(0.0, 2.0), &device);
+        for (queries, keys, is_causal) in [
+            (1, 1, true),
+            (1, 90, true),
+            (64, 64, true),
+            (70, 200, true),
+            (90, 90, false),
+            (3, 50, false),
+        ] {
+            let (q, k, v) = (random(queries), random(keys), random(keys));
+            let kernel = attend(q.clone(), k.clone(), v.clone(), is_causal);
+            for at_once in [1, 7, queries] {
+                let most_scores = 2 * 3 * keys * at_once;
+                let parts =
+                    attend_in_parts(q.clone(), k.clone(), v.clone(), is_causal, most_scores);
+                let error = (parts - kernel.clone()).abs().max().into_scalar::<f32>();
+                assert!(error < 1e-5, "{queries} × {keys} by {at_once}: {error}");
+            }
         }
     }
 

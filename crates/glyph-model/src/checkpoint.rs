@@ -12,7 +12,9 @@ use crate::error::{ModelError, Result};
 use crate::model::Glm4v;
 use crate::preprocess::{ImagePatches, PatchGrid, RgbImage, image_patches};
 use crate::prompt::{ChatTemplate, Message, PromptEncoder, TextTokenizer};
-use crate::weights::{LoadReport, WeightFiles, load_some_weights};
+use crate::quantize::Quantization;
+use crate::text::KvPrecision;
+use crate::weights::{LoadAs, LoadReport, WeightFiles, load_model};
 
 /// The small files of a checkpoint by name; the weights are opened apart.
 pub trait CheckpointFiles {
@@ -49,8 +51,12 @@ pub struct Checkpoint {
     pub model: Glm4v,
     /// Where it runs.
     pub device: Device,
-    /// Type of weights and activations.
+    /// Type of activations, and of all weights that are not quantised.
     pub dtype: DType,
+    /// How the linear layers are quantised.
+    pub quantization: Option<Quantization>,
+    /// In how many bits keys and values are kept; full unless it is changed after loading.
+    pub kv_precision: KvPrecision,
     /// What loading found.
     pub report: LoadReport,
     /// The files that the vision tower is still to be loaded from.
@@ -130,10 +136,10 @@ impl CheckpointSettings {
         self,
         weights: &WeightFiles,
         device: &Device,
-        dtype: DType,
+        load_as: impl Into<LoadAs>,
         on_bytes: impl FnMut(usize),
     ) -> Result<Checkpoint> {
-        self.load_named(weights, device, dtype, |_| true, on_bytes)
+        self.load_named(weights, device, load_as.into(), |_| true, on_bytes)
     }
 
     /// [`load`](Self::load) without the vision tower, whose weights are checked and left in the files until
@@ -145,11 +151,12 @@ impl CheckpointSettings {
         self,
         weights: WeightFiles,
         device: &Device,
-        dtype: DType,
+        load_as: impl Into<LoadAs>,
         on_bytes: impl FnMut(usize),
     ) -> Result<Checkpoint> {
         let is_text = |name: &str| !name.starts_with(VISION);
-        let mut checkpoint = self.load_named(&weights, device, dtype, is_text, on_bytes)?;
+        let load_as = load_as.into();
+        let mut checkpoint = self.load_named(&weights, device, load_as, is_text, on_bytes)?;
         checkpoint.without_vision = Some(weights);
         Ok(checkpoint)
     }
@@ -158,7 +165,7 @@ impl CheckpointSettings {
         self,
         weights: &WeightFiles,
         device: &Device,
-        dtype: DType,
+        load_as: LoadAs,
         is_wanted: impl Fn(&str) -> bool,
         on_bytes: impl FnMut(usize),
     ) -> Result<Checkpoint> {
@@ -167,13 +174,15 @@ impl CheckpointSettings {
             settings.config = settings.config.with_output_head();
         }
         let model = Glm4v::new(&settings.config, device);
-        let (mut model, report) = load_some_weights(model, weights, dtype, is_wanted, on_bytes)?;
+        let (mut model, report) = load_model(model, weights, device, load_as, is_wanted, on_bytes)?;
         model.pack();
         Ok(Checkpoint {
             settings: Arc::new(settings),
             model,
             device: device.clone(),
-            dtype,
+            dtype: load_as.dtype,
+            quantization: load_as.quantization.or(weights.quantization()),
+            kv_precision: KvPrecision::default(),
             report,
             without_vision: None,
         })
@@ -206,7 +215,7 @@ impl Checkpoint {
         };
         let whole = Glm4v::new(&self.settings.config, &self.device);
         let is_vision = |name: &str| name.starts_with(VISION);
-        let (mut whole, _) = load_some_weights(whole, files, self.dtype, is_vision, |_| {})?;
+        let (mut whole, _) = load_model(whole, files, &self.device, self.dtype, is_vision, |_| {})?;
         whole.pack();
         self.model.model.visual = whole.model.visual;
         self.without_vision = None;
@@ -221,7 +230,7 @@ impl Checkpoint {
     pub fn open(
         dir: &Path,
         device: &Device,
-        dtype: DType,
+        load_as: impl Into<LoadAs>,
         on_bytes: impl FnMut(usize),
     ) -> Result<Self> {
         let io_error = |source| ModelError::Io {
@@ -235,7 +244,7 @@ impl Checkpoint {
         let files = CheckpointDir(dir);
         ModelConfig::from_json(&required_text(&files, "config.json")?)?;
         let weights = WeightFiles::open(dir)?;
-        Self::from_parts(&files, &weights, device, dtype, on_bytes)
+        Self::from_parts(&files, &weights, device, load_as, on_bytes)
     }
 
     /// Opens a checkpoint from its files, wherever they are.
@@ -246,10 +255,10 @@ impl Checkpoint {
         files: &impl CheckpointFiles,
         weights: &WeightFiles,
         device: &Device,
-        dtype: DType,
+        load_as: impl Into<LoadAs>,
         on_bytes: impl FnMut(usize),
     ) -> Result<Self> {
-        CheckpointSettings::read(files)?.load(weights, device, dtype, on_bytes)
+        CheckpointSettings::read(files)?.load(weights, device, load_as, on_bytes)
     }
 }
 

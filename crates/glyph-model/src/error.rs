@@ -74,6 +74,19 @@ pub enum ModelError {
          they run in. Download the checkpoint again, or run it as f32"
     )]
     NotFinite,
+    /// A weight is larger than the largest number of the type that the model is to run in.
+    #[error(
+        "{tensor} holds {value}, and the largest number of f16 is {largest}: the checkpoint cannot run as f16. Run it \
+         with --dtype f32, or on a device with bf16"
+    )]
+    Overflow {
+        /// Name of the tensor.
+        tensor: String,
+        /// The value.
+        value: f32,
+        /// What the type reaches.
+        largest: f32,
+    },
     /// Tensors are missing or have the wrong shape or dtype.
     #[error("the weights do not fit config.json: {}", listed(.problems))]
     Weights {
@@ -155,6 +168,16 @@ pub enum ModelError {
         /// The device that was asked for.
         device: String,
         /// Why not, and what to do.
+        reason: String,
+    },
+    /// A file of a checkpoint could not be written.
+    #[error(
+        "cannot write {path}: {reason}. Check the directory, its permissions and the free space"
+    )]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's answer.
         reason: String,
     },
     /// Reading a result from the device failed.

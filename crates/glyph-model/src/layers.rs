@@ -6,6 +6,7 @@ use burn::tensor::activation::{self, silu};
 use burn::tensor::{Device, Distribution, FloatDType, Int, Shape, Tensor, TensorData, module};
 
 use crate::cpu::{self, PackedWeight};
+use crate::quantize::QuantizedWeight;
 
 /// A parameter that takes memory only when it is first used or loaded: a normal distribution of deviation
 /// `std` around `mean`.
@@ -52,6 +53,24 @@ pub(crate) fn linear<const D: usize>(
     module::linear(x, weight.transpose(), bias).reshape(shape)
 }
 
+/// [`linear`] with a quantised weight.
+fn quantized_linear<const D: usize>(
+    x: Tensor<D>,
+    weight: &QuantizedWeight,
+    bias: Option<Tensor<1>>,
+) -> Tensor<D> {
+    let mut shape = x.dims();
+    let [d_out, d_in] = weight.shape();
+    let n_rows = shape[..D - 1].iter().product();
+    shape[D - 1] = d_out;
+    let y = weight.forward(x.reshape([n_rows, d_in]));
+    match bias {
+        Some(bias) => y + bias.unsqueeze(),
+        None => y,
+    }
+    .reshape(shape)
+}
+
 /// `silu(gate) · up`.
 pub(crate) fn silu_product<const D: usize>(gate: Tensor<D>, up: Tensor<D>) -> Tensor<D> {
     if cpu::has_values(&gate) {
@@ -77,34 +96,78 @@ pub(crate) fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
 /// `y = x · Wᵀ + b`, `W` `[d_out, d_in]` row-major as published, so that loading copies nothing around.
 #[derive(Module, Debug)]
 pub struct Linear {
-    /// `[d_out, d_in]`.
-    pub weight: Param<Tensor<2>>,
+    /// `[d_out, d_in]`; `None` once it is quantised.
+    weight: Option<Param<Tensor<2>>>,
     /// `[d_out]`.
     pub bias: Option<Param<Tensor<1>>>,
+    /// The weight as the kernels of this machine read it.
     #[module(skip)]
     packed: Option<PackedWeight>,
+    /// What stands in the place of the weight. It is no parameter: nothing trains it, and what walks over parameters
+    /// passes it by.
+    #[module(skip)]
+    quantized: Option<QuantizedWeight>,
+    #[module(skip)]
+    shape: [usize; 2],
 }
 
 impl Linear {
     /// Untrained weights, taking memory when first used.
     pub fn new(d_in: usize, d_out: usize, bias: bool, device: &Device) -> Self {
         Self {
-            weight: param([d_out, d_in], 0.0, INIT_STD, device),
+            weight: Some(param([d_out, d_in], 0.0, INIT_STD, device)),
             bias: bias.then(|| param([d_out], 0.0, 0.0, device)),
             packed: None,
+            quantized: None,
+            shape: [d_out, d_in],
         }
+    }
+
+    /// `[d_out, d_in]`.
+    pub fn shape(&self) -> [usize; 2] {
+        self.shape
+    }
+
+    /// The weight, unless it is quantised.
+    pub fn weight(&self) -> Option<&Param<Tensor<2>>> {
+        self.weight.as_ref()
+    }
+
+    /// The weight as it is published, wherever it is; of a quantised one what its values stand for.
+    pub fn published_weight(&self) -> Tensor<2> {
+        match (&self.weight, &self.quantized) {
+            (Some(weight), _) => published(weight, &self.packed),
+            (None, Some(weight)) => weight.dequantize(),
+            // Nothing but `set_quantized` takes the weight away.
+            (None, None) => unreachable!("a linear layer without a weight"),
+        }
+    }
+
+    /// The quantised weight, where it is.
+    pub fn quantized(&self) -> Option<&QuantizedWeight> {
+        self.quantized.as_ref()
+    }
+
+    /// Puts a quantised weight of the same shape in the place of the weight.
+    pub(crate) fn set_quantized(&mut self, quantized: QuantizedWeight) {
+        self.quantized = Some(quantized);
+        (self.weight, self.packed) = (None, None);
     }
 
     /// # Shapes
     /// `[..., d_in]` → `[..., d_out]`.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        let packed = packed_if_valid(&self.weight, &self.packed);
-        if let Some(packed) = packed
-            && cpu::has_values(&x)
-        {
-            return packed.forward(x, self.bias.as_ref().map(Param::val));
+        let bias = self.bias.as_ref().map(Param::val);
+        let weight = match (&self.weight, &self.quantized) {
+            (Some(weight), _) => weight,
+            (None, Some(weight)) => return quantized_linear(x, weight, bias),
+            // Nothing but `set_quantized` takes the weight away.
+            (None, None) => unreachable!("a linear layer without a weight"),
+        };
+        match packed_if_valid(weight, &self.packed) {
+            Some(packed) if cpu::has_values(&x) => packed.forward(x, bias),
+            _ => linear(x, weight.val(), bias),
         }
-        linear(x, self.weight.val(), self.bias.as_ref().map(Param::val))
     }
 
     /// The same for values in this machine's memory.
@@ -112,27 +175,30 @@ impl Linear {
     /// # Shapes
     /// flat `[rows, d_in]` → flat `[rows, d_out]`.
     pub(crate) fn forward_here(&self, x: &[f32]) -> Vec<f32> {
-        let bias = self.bias.as_ref().map(Param::val);
-        match packed_if_valid(&self.weight, &self.packed) {
-            Some(packed) => packed.apply(x, bias.map(cpu::values).as_deref()),
-            None => {
-                let weight = self.weight.val();
-                let d_in = weight.dims()[1];
-                let x: Tensor<2> = cpu::tensor(x.to_vec(), [x.len() / d_in.max(1), d_in]);
-                cpu::values(linear(x, weight, bias)).into_vec()
-            }
+        let bias = || self.bias.as_ref().map(|bias| cpu::values(bias.val()));
+        let weight = self.weight.as_ref();
+        if let Some(packed) = weight.and_then(|weight| packed_if_valid(weight, &self.packed)) {
+            return packed.apply(x, bias().as_deref());
         }
+        if let Some(mut y) = self.quantized.as_ref().and_then(|w| w.forward_here(x)) {
+            if let Some(bias) = bias() {
+                y.iter_mut()
+                    .zip(bias.iter().cycle())
+                    .for_each(|(y, bias)| *y += bias);
+            }
+            return y;
+        }
+        let [_, d_in] = self.shape;
+        let x: Tensor<2> = cpu::tensor(x.to_vec(), [x.len() / d_in.max(1), d_in]);
+        cpu::values(self.forward(x)).into_vec()
     }
 
     /// Has a loaded weight lie as the kernels of this machine read it, where it is one that they take. The parameter
     /// then is a promise of the same values, which whoever asks for them has unpacked.
     pub(crate) fn pack(&mut self) {
-        pack(&mut self.weight, &mut self.packed);
-    }
-
-    /// The weight as it is published, wherever it is.
-    pub fn published_weight(&self) -> Tensor<2> {
-        published(&self.weight, &self.packed)
+        if let Some(weight) = &mut self.weight {
+            pack(weight, &mut self.packed);
+        }
     }
 }
 

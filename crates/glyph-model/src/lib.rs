@@ -19,10 +19,12 @@ pub mod layers;
 pub mod model;
 pub mod preprocess;
 pub mod prompt;
+pub mod quantize;
 pub mod text;
 pub mod vision;
 pub mod weights;
 
+pub use attention::SCORES_AT_ONCE;
 pub use checkpoint::Checkpoint;
 pub use error::{ModelError, Result};
 pub use model::Glm4v;

@@ -40,6 +40,30 @@ impl Glm4v {
         }
     }
 
+    /// The linear layers that can be quantised, each with the name of its weight.
+    pub fn quantizable(&mut self) -> impl Iterator<Item = (String, &mut Linear)> {
+        let layers = self.model.language_model.layers.iter_mut().enumerate();
+        let of_layers = layers.flat_map(|(n, layer)| {
+            let (attn, mlp) = (&mut layer.self_attn, &mut layer.mlp);
+            [
+                ("self_attn.q_proj", &mut attn.q_proj),
+                ("self_attn.k_proj", &mut attn.k_proj),
+                ("self_attn.v_proj", &mut attn.v_proj),
+                ("self_attn.o_proj", &mut attn.o_proj),
+                ("mlp.gate_up_proj", &mut mlp.gate_up_proj),
+                ("mlp.down_proj", &mut mlp.down_proj),
+            ]
+            .map(|(name, linear)| {
+                (
+                    format!("model.language_model.layers.{n}.{name}.weight"),
+                    linear,
+                )
+            })
+        });
+        let head = self.lm_head.iter_mut();
+        of_layers.chain(head.map(|linear| ("lm_head.weight".to_owned(), linear)))
+    }
+
     /// Token embeddings with the image features in the places that `feature_index` names.
     ///
     /// `feature_index[i]` is, for flat position `i` of `ids`, the row of `features` that replaces the token's
@@ -55,7 +79,9 @@ impl Glm4v {
         feature_index: &[Option<usize>],
     ) -> Tensor<3> {
         let table = &self.model.language_model.embed_tokens;
-        let embedded = table.forward(ids, [batch, seq]);
+        // The table of a quantised model may be of fewer bits than what is computed with.
+        let norm = &self.model.language_model.norm.weight;
+        let embedded = table.forward(ids, [batch, seq]).cast(norm.val().dtype());
         let Some(features) = features else {
             return embedded;
         };
@@ -89,7 +115,7 @@ impl Glm4v {
 
     /// Has the weights that are loaded lie as this machine's cores read them best, which is where the model then runs.
     /// On other devices nothing changes.
-    pub(crate) fn pack(&mut self) {
+    pub fn pack(&mut self) {
         self.model.visual.pack();
         self.model.language_model.pack();
         self.lm_head.iter_mut().for_each(Linear::pack);

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use glyph_render::Renderer;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::remote::RemoteImageLimits;
 
@@ -32,6 +34,23 @@ const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a client may take nothing of its answer.
 const DEFAULT_WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// Where a model runs.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct DeviceInfo {
+    /// Name as `--device` takes it.
+    #[schema(example = "cuda:0")]
+    pub name: String,
+    /// The part, as its driver names it.
+    #[schema(example = "NVIDIA GeForce RTX 4090")]
+    pub description: String,
+    /// Driver and version; null on a CPU.
+    #[schema(example = "570.86.15 (CUDA 12.8)")]
+    pub driver: Option<String>,
+    /// Type of weights and activations.
+    #[schema(example = "bf16")]
+    pub dtype: &'static str,
+}
+
 /// What the person who starts a server chooses.
 #[derive(Clone)]
 pub struct ServerConfig {
@@ -59,6 +78,8 @@ pub struct ServerConfig {
     pub drain_timeout: Duration,
     /// Pages of one request, at most.
     pub max_pages: usize,
+    /// Where the model runs, for those who ask how the server stands.
+    pub device: Option<DeviceInfo>,
     /// Draws documents that bring no style, where the model has a style of its own.
     pub model_renderer: Option<Renderer>,
     /// Built files of the web page.
@@ -81,6 +102,7 @@ impl ServerConfig {
             body_timeout: DEFAULT_BODY_TIMEOUT,
             drain_timeout: DEFAULT_DRAIN_TIMEOUT,
             max_pages: DEFAULT_MAX_PAGES,
+            device: None,
             model_renderer: None,
             web_directory: None,
         }

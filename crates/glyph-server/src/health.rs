@@ -8,6 +8,7 @@ use glyph_engine::EngineState;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::config::DeviceInfo;
 use crate::error::{ApiError, ApiErrors};
 use crate::state::AppState;
 
@@ -25,6 +26,9 @@ pub struct Health {
     reason: Option<String>,
     /// The model's name.
     model: String,
+    /// Where the model runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device: Option<DeviceInfo>,
     /// Version of the server.
     version: &'static str,
 }
@@ -47,6 +51,7 @@ impl Health {
                 .first()
                 .cloned()
                 .unwrap_or_default(),
+            device: state.config().device.clone(),
             version: env!("CARGO_PKG_VERSION"),
         }
     }

@@ -41,7 +41,7 @@ pub use chat::{ChatCompletionRequest, ChatContent, ChatMessage, ChatPart, ChatRo
 pub use completions::{CompletionRequest, Prompt};
 pub use config::{
     DEFAULT_BODY_LIMIT_BYTES, DEFAULT_DRAIN_TIMEOUT, DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_PAGES,
-    ServerConfig,
+    DeviceInfo, ServerConfig,
 };
 pub use generation::{GenerationFields, Stop, StreamOptions};
 pub use metrics::{Metrics, MetricsError};

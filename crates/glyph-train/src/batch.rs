@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use anyhow::{Context, Result, anyhow, ensure};
+use burn::tensor::{Device, Tensor, TensorData};
 use glyph_model::config::{ModelConfig, PreprocessorConfig};
 use glyph_model::preprocess::{PatchGrid, RgbImage, image_patches};
 use glyph_model::prompt::{ChatTemplate, Message, PromptEncoder, TextTokenizer};
@@ -66,6 +67,21 @@ pub struct Batch {
     pub channels: [[f32; 2]; 3],
     /// `[n_images, tokens, CELLS_PER_TOKEN]`, class of each cell.
     pub cells: Vec<u32>,
+}
+
+impl Batch {
+    /// All channels of the patches, as the tower takes them.
+    ///
+    /// # Shapes
+    /// → `[n_images, patches, channels · patch_pixels]`.
+    pub fn pixels(&self, device: &Device) -> Tensor<3> {
+        let shape = [self.n_images, self.grid.n_patches(), self.patch_pixels];
+        let grey = Tensor::<3>::from_data(TensorData::new(self.patches.clone(), shape), device);
+        let channels = self
+            .channels
+            .map(|[factor, summand]| grey.clone() * factor + summand);
+        Tensor::cat(channels.to_vec(), 2)
+    }
 }
 
 /// A token to predict.

@@ -16,6 +16,7 @@ use glyph_render::{FontLibrary, RenderStyle, Renderer};
 use indicatif::ProgressBar;
 use serde::Serialize;
 
+use crate::batch::PageShape;
 use crate::data::{
     Family, Generator, PageGrid, Reading, Sample, Split, Task, canonical_answer_matches,
     character_error_rate,
@@ -255,6 +256,12 @@ fn score(exam: &Exam, samples: &[Sample], answers: &[String]) -> Score {
 
 /// Columns and lines of a page by a checkpoint's `render.json`.
 pub fn page_grid(style_path: &Path) -> Result<PageGrid> {
+    let PageShape { columns, lines, .. } = page_shape(style_path)?;
+    Ok(PageGrid::new(columns, lines))
+}
+
+/// Geometry of a page by a checkpoint's `render.json`.
+pub fn page_shape(style_path: &Path) -> Result<PageShape> {
     let json: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(style_path)?)?;
     let size = json["page-size"]
         .as_str()
@@ -265,7 +272,10 @@ pub fn page_grid(style_path: &Path) -> Result<PageGrid> {
     let line_px = json["line-height"]
         .as_u64()
         .context("render.json has no line-height")?;
-    let columns = width.trim().parse::<usize>()? / crate::mini::COLUMN_PX;
-    let lines = height.trim().parse::<usize>()? / (line_px as usize).max(1);
-    Ok(PageGrid::new(columns, lines))
+    let line_px = (line_px as usize).max(1);
+    Ok(PageShape {
+        columns: width.trim().parse::<usize>()? / crate::mini::COLUMN_PX,
+        lines: height.trim().parse::<usize>()? / line_px,
+        line_px,
+    })
 }

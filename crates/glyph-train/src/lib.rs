@@ -12,6 +12,7 @@ pub mod log;
 pub mod mini;
 pub mod optimise;
 pub mod plot;
+pub mod quantization;
 mod row;
 pub mod run;
 pub mod samples;

@@ -7,7 +7,7 @@ use anyhow::Result;
 use burn::tensor::Device;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
-use glyph_device as device;
+use glyph_device::DeviceChoice;
 use glyph_model::config::ModelConfig;
 use glyph_train::bench::{BenchOptions, compare, default_script, print_comparison};
 use glyph_train::checkpoint::{RunDir, export};
@@ -15,6 +15,7 @@ use glyph_train::evaluate::{Score, evaluate, page_grid};
 use glyph_train::log::read_log;
 use glyph_train::mini;
 use glyph_train::plot::svg;
+use glyph_train::quantization::{self, QuantizedScore};
 use glyph_train::run::{RunOptions, train};
 use glyph_train::samples::save_samples;
 
@@ -65,6 +66,23 @@ enum Command {
         #[arg(long, default_value_t = 2)]
         threads: usize,
         /// Write the scores here as JSON too.
+        #[arg(long)]
+        json: Option<PathBuf>,
+        #[command(flatten)]
+        device: DeviceArgs,
+    },
+    /// Compare a checkpoint with its quantised copies on held-out pages.
+    Quantization {
+        /// Checkpoint directory.
+        #[arg(long, default_value = "models/glyph-mini")]
+        model: PathBuf,
+        /// Seed of the held-out samples.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Samples of each kind.
+        #[arg(long, default_value_t = 50)]
+        samples: usize,
+        /// Write the figures here as JSON too.
         #[arg(long)]
         json: Option<PathBuf>,
         #[command(flatten)]
@@ -168,14 +186,18 @@ fn line_px() -> impl TypedValueParser<Value = u64> {
 
 #[derive(Args)]
 struct DeviceArgs {
-    /// Device: cpu, or auto for the best there is.
+    /// Device: cpu, cuda:N, wgpu:N, or auto for the best there is.
     #[arg(long, default_value = "auto")]
-    device: String,
+    device: DeviceChoice,
 }
 
 impl DeviceArgs {
     fn open(&self) -> Result<Device> {
-        Ok(device::open(&self.device)?)
+        let opened = glyph_device::open(self.device)?;
+        if let Some(reason) = opened.reason {
+            eprintln!("{reason}");
+        }
+        Ok(opened.device)
     }
 }
 
@@ -250,6 +272,17 @@ fn main() -> Result<()> {
             let scores = evaluate(&model, seed, samples, threads, &device, print_score)?;
             write_json(json, &scores)
         }
+        Command::Quantization {
+            model,
+            seed,
+            samples,
+            json,
+            device,
+        } => {
+            let scores = quantization::compare(&model, seed, samples, &device.open()?)?;
+            print_quantized(&scores);
+            write_json(json, &scores)
+        }
         Command::Samples { model, seed, out } => {
             let grid = page_grid(&model.join("render.json"))?;
             save_samples(&model, grid, seed, &out)
@@ -291,6 +324,30 @@ fn write_json<T: serde::Serialize>(path: Option<PathBuf>, value: &T) -> Result<(
             serde_json::to_string_pretty(value)? + "\n",
         )?),
         None => Ok(()),
+    }
+}
+
+fn print_quantized(scores: &[QuantizedScore]) {
+    println!(
+        "{:<8}{:>14}{:>8}{:>10}{:>10}{:>11}{:>9}{:>9}",
+        "weights", "bytes", "tokens", "cosine", "least", "agreement", "loss", "right"
+    );
+    for score in scores {
+        let loss = score
+            .loss
+            .map_or(String::new(), |loss| format!("{loss:.4}"));
+        let share = |share: f64| format!("{:.2} %", 100.0 * share);
+        println!(
+            "{:<8}{:>14}{:>8}{:>10.5}{:>10.5}{:>11}{:>9}{:>9}",
+            score.weights,
+            score.weight_bytes,
+            score.n_tokens,
+            score.mean_cosine,
+            score.least_cosine,
+            share(score.agreement),
+            loss,
+            score.right.map_or(String::new(), share),
+        );
     }
 }
 

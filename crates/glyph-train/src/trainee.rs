@@ -184,13 +184,11 @@ impl Trainee {
 
     /// Runs a batch through the parts that `parts` names.
     pub fn losses(&self, batch: &Batch, parts: Parts, device: &Device) -> Losses {
-        let shape = [batch.n_images, batch.grid.n_patches(), batch.patch_pixels];
-        let grey = Tensor::<3>::from_data(TensorData::new(batch.patches.clone(), shape), device);
-        let channels = batch
-            .channels
-            .map(|[factor, summand]| grey.clone() * factor + summand);
-        let patches = Tensor::cat(channels.to_vec(), 2);
-        let features = self.glm.model.visual.forward(patches, batch.grid);
+        let features = self
+            .glm
+            .model
+            .visual
+            .forward(batch.pixels(device), batch.grid);
         let [images, tokens, d] = features.dims();
         let features = features.reshape([images * tokens, d]);
 

@@ -10,7 +10,8 @@ use crate::run::{
 fn wrong_arguments_are_2() {
     run(&["ask"]).fails(2, &["QUESTION"]);
     run(&["ask", " "]).fails(2, &["question is empty"]);
-    run(&["ask", "q", "--device", "cuda"]).fails(2, &["cuda", "cpu, auto"]);
+    run(&["ask", "q", "--device", "abacus"]).fails(2, &["abacus", "cuda:N"]);
+    run(&["ask", "q", "--dtype", "int8"]).fails(2, &["int8", "bf16"]);
     for value in ["0", "-1", "many", "1.5"] {
         for command in [&["ask", "q"][..], &["read"]] {
             let args = [command, &["--max-tokens", value]].concat();

@@ -19,7 +19,10 @@ fn every_help_has_examples_and_the_main_one_the_exit_codes() {
         "render",
         "info",
         "plan",
+        "devices",
+        "bench",
         "fetch",
+        "quantize",
         "serve",
         "completions",
     ] {

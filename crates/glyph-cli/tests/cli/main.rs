@@ -2,12 +2,15 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod ask;
+mod bench;
+mod devices;
 mod errors;
 mod fetch;
 mod help;
 mod info;
 mod pipes;
 mod plan;
+mod quantize;
 mod read;
 mod readme;
 mod render;

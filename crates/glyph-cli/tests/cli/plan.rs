@@ -73,6 +73,53 @@ fn what_is_left_free_depends_on_the_kind_of_device() {
 }
 
 #[test]
+fn quantised_weights_are_planned_for() {
+    let model = fixture("shapes/9b");
+    let args = [
+        "plan",
+        "--model",
+        text(&model),
+        "--device-memory",
+        "24GiB",
+        "--dtype",
+        "bf16",
+        "--page",
+        "595x842",
+        "--batch",
+        "1",
+    ];
+    let weights = |quantize: &[&str]| {
+        let plan = run_json(&[&args[..], quantize, &["--json"]].concat());
+        let needs = &plan["model_needs"];
+        let largest = plan["rows"][0]["largest_context_tokens"].as_u64().unwrap();
+        (
+            bytes(needs, "weight_bytes"),
+            needs["quantization"].clone(),
+            largest,
+        )
+    };
+    let (plain, none, least) = weights(&[]);
+    assert_eq!(none, Value::Null);
+    assert!(least < 32_768, "{least}");
+    for (scheme, share, reached) in [("q8", 0.61, 120_000), ("q4", 0.41, 131_072)] {
+        let (quantized, name, largest) = weights(&["--quantize", scheme]);
+        assert_eq!(name, scheme);
+        assert!(
+            (quantized as f64) < share * plain as f64,
+            "{scheme}: {quantized} of {plain}"
+        );
+        assert!(largest >= reached, "{scheme}: {largest}");
+    }
+    let table = run(&[&args[..], &["--quantize", "q4"]].concat());
+    assert!(
+        table.stdout.contains("the decoder's as q4"),
+        "{}",
+        table.stdout
+    );
+    run(&[&args[..], &["--quantize", "q3"]].concat()).fails(2, &["q8 or q4"]);
+}
+
+#[test]
 fn the_configuration_is_enough() {
     let folder = tempfile::tempdir().unwrap();
     let model = config_alone("base", folder.path());

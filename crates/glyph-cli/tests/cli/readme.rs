@@ -122,7 +122,7 @@ fn the_figures_and_exit_codes_of_the_readme_are_there() {
         Some((code, cells.next()?.to_owned()))
     });
     let rows: Vec<(u8, String)> = rows.collect();
-    assert_eq!(rows.len(), 7, "{rows:?}");
+    assert_eq!(rows.len(), 8, "{rows:?}");
     for (code, meaning) in rows {
         assert!(
             help.contains(&format!("  {code:<5}{meaning}\n")),

@@ -15,13 +15,16 @@ pub struct Outcome {
     pub stderr: String,
 }
 
-/// The binary, without what the caller's environment may add.
+/// The binary on the CPU, without what the caller's environment may add.
 pub fn glyph(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_glyph"));
     command
         .args(args)
         .env_remove("GLYPH_MODEL")
-        .env_remove("GLYPH_DEVICE")
+        .env("GLYPH_DEVICE", "cpu")
+        .env_remove("GLYPH_DTYPE")
+        .env_remove("GLYPH_QUANTIZE")
+        .env_remove("GLYPH_KV_CACHE")
         .stdin(Stdio::null());
     command
 }

@@ -6,12 +6,12 @@
 //! does not, the copy is counted.
 //!
 //! The scores of attention are not counted as a matrix `[heads, n, n]`, because it is never made: burn's CPU backend
-//! computes them tile by tile ([`score_values`]), and its GPU backends (with `autotune`, which their builds need) take
-//! kernels that keep a tile on the chip when there are more queries than channels of a head.
+//! computes them tile by tile, and elsewhere they are made for some queries at a time ([`Scores`]).
 //!
 //! Not counted is what an allocator keeps beyond what it was asked for, and what driver and kernels take (a megabyte
 //! for each thread of the CPU backend's matrix products). The headroom is for that.
 
+use glyph_model::SCORES_AT_ONCE;
 use glyph_model::config::{TextConfig, VisionConfig};
 
 use super::PREFILL_CHUNK;
@@ -24,10 +24,31 @@ const SCORE_TILE: u64 = 64 + 2;
 /// Up to so many scores of a head the CPU backend holds them all.
 const MOST_WHOLE_SCORES: u64 = 256 * 1024;
 
-/// Scores of one head that are alive together, of `n_queries` over `n_keys`.
-fn score_values(n_queries: u64, n_keys: u64) -> u64 {
-    let whole = n_queries.saturating_mul(n_keys).min(MOST_WHOLE_SCORES);
-    whole.max(n_queries * SCORE_TILE)
+/// How attention is computed, which decides how many of its scores are alive together.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Scores {
+    /// By the CPU's kernel: tile by tile for each head.
+    Tiled,
+    /// By products of some queries with all keys: the product, its copy in f32, the weights and theirs in its own type.
+    InParts,
+}
+
+impl Scores {
+    /// Of `n_queries` over `n_keys` in each of `n_heads`.
+    fn bytes(self, n_heads: u64, n_queries: u64, n_keys: u64, value: ValueBytes) -> u64 {
+        match self {
+            Self::Tiled => {
+                let whole = n_queries.saturating_mul(n_keys).min(MOST_WHOLE_SCORES);
+                n_heads * whole.max(n_queries * SCORE_TILE) * F32_BYTES
+            }
+            Self::InParts => {
+                let of_a_query = n_heads.saturating_mul(n_keys);
+                let all = of_a_query.saturating_mul(n_queries);
+                let values = all.min(of_a_query.max(SCORES_AT_ONCE as u64));
+                values.saturating_mul(2 * F32_BYTES + 2 * value.own_copy)
+            }
+        }
+    }
 }
 
 /// A value's bytes in the model's type, and what it costs to have it in another type as well.
@@ -82,13 +103,14 @@ impl TowerShape {
     }
 
     /// Of one page of `n_patches`, its pixels included.
-    pub fn bytes(&self, n_patches: usize, value_bytes: u64) -> u64 {
+    pub fn bytes(&self, n_patches: usize, value_bytes: u64, scores: Scores) -> u64 {
         let n = n_patches as u64;
+        let value = ValueBytes::new(value_bytes);
         let ValueBytes {
             own,
             f32_copy,
             own_copy,
-        } = ValueBytes::new(value_bytes);
+        } = value;
         let d = self.width;
         // Pixels as they are uploaded and as the tower reads them, rotary angles, the first vectors.
         let embed =
@@ -109,7 +131,7 @@ impl TowerShape {
             .into_iter()
             .fold(0, u64::max);
         let rotary_tables = 2 * self.head_width * F32_BYTES;
-        let scores = self.n_heads * score_values(n, n) * F32_BYTES;
+        let scores = scores.bytes(self.n_heads, n, n, value);
         // The patch kernel with its frames summed, and the position table in f32.
         let of_any_page = d * self.patch_values * own + self.position_cells * d * f32_copy;
         n.saturating_mul(widest + rotary_tables)
@@ -146,8 +168,16 @@ impl DecoderShape {
     }
 
     /// Of a chunk of a prompt whose last position sees `context_tokens`, and of one token for each of `batch` answers:
-    /// a CPU computes both at once.
-    pub fn bytes(&self, batch: usize, context_tokens: usize, value_bytes: u64) -> u64 {
+    /// a CPU computes both at once. `is_unpacked` says that keys and values are kept in 8 bits, and what is seen of a
+    /// layer is unpacked.
+    pub fn bytes(
+        &self,
+        (batch, context_tokens): (usize, usize),
+        value_bytes: u64,
+        scores: Scores,
+        is_unpacked: bool,
+    ) -> u64 {
+        let value = ValueBytes::new(value_bytes);
         let (rows, context) = (
             batch.saturating_add(PREFILL_CHUNK) as u64,
             context_tokens as u64,
@@ -156,7 +186,7 @@ impl DecoderShape {
             own,
             f32_copy,
             own_copy,
-        } = ValueBytes::new(value_bytes);
+        } = value;
         let (d, q, kv) = (self.width, self.query_width, self.kv_width);
         // Residual stream, normed copy, queries; their f32 copy, their pairs, and the two products that are added.
         let turn = 2 * d * own + q * (own + f32_copy + 3 * F32_BYTES);
@@ -171,8 +201,14 @@ impl DecoderShape {
         } else {
             q
         };
-        let span = context.saturating_mul(2 * (kv + repeated) * own);
-        let scores = self.n_heads * score_values(rows, context) * F32_BYTES;
+        // Keys and values unpacked; of one of the two also its parts of words, and the whole without its scales.
+        let unpacked = if is_unpacked {
+            2 * kv * own + 2 * kv * own
+        } else {
+            0
+        };
+        let span = context.saturating_mul(2 * (kv + repeated) * own + unpacked);
+        let scores = scores.bytes(self.n_heads, rows, context, value);
         let attention = (rows * turn.max(attend))
             .saturating_add(span)
             .saturating_add(scores);

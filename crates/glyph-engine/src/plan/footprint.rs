@@ -3,19 +3,24 @@
 use burn::tensor::Device;
 use glyph_model::Glm4v;
 use glyph_model::config::ModelConfig;
-use glyph_model::text::KvCache;
+use glyph_model::quantize::{Quantization, model_bytes};
+use glyph_model::text::{KvCache, KvPrecision};
 use glyph_model::weights::tensor_specs;
 use serde::Serialize;
 
-use super::activations::{DecoderShape, TowerShape};
+use super::activations::{DecoderShape, Scores, TowerShape};
 
 /// Bytes that a model takes for each of the things that it does.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Footprint {
     /// Parameters.
     pub n_parameters: u64,
-    /// Bytes of one weight, activation, key or value.
+    /// Bytes of one activation, key or value, and of a weight that is not quantised.
     pub bytes_per_value: u64,
+    /// How linear layers are quantised.
+    pub quantization: Option<Quantization>,
+    /// In how many bits keys and values are kept.
+    pub kv_precision: KvPrecision,
     /// Bytes of all weights.
     pub weight_bytes: u64,
     /// Keys and values of one token.
@@ -27,13 +32,15 @@ pub struct Footprint {
     #[serde(skip)]
     merge_area: usize,
     #[serde(skip)]
+    scores: Scores,
+    #[serde(skip)]
     tower: TowerShape,
     #[serde(skip)]
     decoder: DecoderShape,
 }
 
 impl Footprint {
-    /// Of a model whose values take `bytes_per_value`.
+    /// Of a model on a CPU whose values take `bytes_per_value`.
     pub fn new(config: &ModelConfig, bytes_per_value: u64) -> Self {
         let n_parameters = tensor_specs(&Glm4v::new(config, &Device::flex()))
             .iter()
@@ -43,21 +50,53 @@ impl Footprint {
         Self {
             n_parameters,
             bytes_per_value,
+            quantization: None,
+            kv_precision: KvPrecision::Full,
             weight_bytes: n_parameters.saturating_mul(bytes_per_value),
             kv_bytes_per_token: KvCache::bytes_per_token(text, 1) as u64 * bytes_per_value,
             feature_bytes_per_token: vision.out_hidden_size as u64 * bytes_per_value,
             context_tokens: text.max_position_embeddings,
             merge_area: vision.merge_area().max(1),
+            scores: Scores::Tiled,
             tower: TowerShape::new(vision),
             decoder: DecoderShape::new(text),
         }
+    }
+
+    /// The same on another device than a CPU, or still on a CPU, as `is_cpu` says.
+    pub fn on(self, is_cpu: bool) -> Self {
+        let scores = if is_cpu {
+            Scores::Tiled
+        } else {
+            Scores::InParts
+        };
+        Self { scores, ..self }
+    }
+
+    /// The same with the linear layers of `config` quantised. What a product unpacks on its way is not counted: on a
+    /// CPU 4 MiB at a time, on a GPU by the tile; the headroom is for that.
+    pub fn quantized(mut self, config: &ModelConfig, quantization: Option<Quantization>) -> Self {
+        self.quantization = quantization;
+        let specs = tensor_specs(&Glm4v::new(config, &Device::flex()));
+        self.weight_bytes = model_bytes(&specs, quantization, self.bytes_per_value);
+        self
+    }
+
+    /// The same with keys and values of `config` kept in another precision.
+    pub fn with_kv_precision(mut self, config: &ModelConfig, precision: KvPrecision) -> Self {
+        self.kv_precision = precision;
+        let bytes_per_value = usize::try_from(self.bytes_per_value).unwrap_or(usize::MAX);
+        self.kv_bytes_per_token =
+            precision.bytes_per_token(&config.text_config, bytes_per_value) as u64;
+        self
     }
 
     /// Activations of the vision tower over a page of `n_patches`, its pixels included: the tensors that are alive
     /// together at its widest stage, with the copies that backends make. Attention holds tiles of its scores, not
     /// their matrix.
     pub fn vision_bytes(&self, n_patches: usize) -> u64 {
-        self.tower.bytes(n_patches, self.bytes_per_value)
+        self.tower
+            .bytes(n_patches, self.bytes_per_value, self.scores)
     }
 
     /// Tokens that the tower makes of a page of `n_patches`.
@@ -69,8 +108,13 @@ impl Footprint {
     /// answers: the tensors of its widest layer, one layer's keys and values repeated for each query head, and the
     /// scores of the vocabulary.
     pub fn decoder_bytes(&self, batch: usize, context_tokens: usize) -> u64 {
-        self.decoder
-            .bytes(batch, context_tokens, self.bytes_per_value)
+        let is_unpacked = self.kv_precision != KvPrecision::Full;
+        self.decoder.bytes(
+            (batch, context_tokens),
+            self.bytes_per_value,
+            self.scores,
+            is_unpacked,
+        )
     }
 
     /// Features of pages of `n_tokens`, as the cache and the running requests keep them.

@@ -1,6 +1,9 @@
 use bytesize::ByteSize;
+use glyph_model::SCORES_AT_ONCE;
 use glyph_model::config::{ModelConfig, PreprocessorConfig};
 use glyph_model::preprocess::smart_resize;
+use glyph_model::quantize::Quantization;
+use glyph_model::text::KvPrecision;
 
 use super::{
     DEFAULT_HEADROOM_BYTES, Footprint, Limits, MemoryPlan, ModelDoesNotFit, PlanRow, Shortfall,
@@ -93,6 +96,20 @@ fn activations_grow_with_page_and_context() {
     let grown = decoder[2] - decoder[1];
     assert!(grown >= (65_536 - 8192) * 2 * 4096 * BF16_BYTES, "{grown}");
     assert!(footprint.decoder_bytes(64, 8192) > decoder[1]);
+}
+
+#[test]
+fn off_the_cpu_scores_are_held_up_to_a_bound() {
+    let (cpu, gpu) = (footprint_9b(), footprint_9b().on(false));
+    assert_eq!(cpu.clone().on(true), cpu);
+    // Two values in f32 and two in bf16 for each of the scores that are alive together.
+    let bound = SCORES_AT_ONCE as u64 * (2 * 4 + 2 * BF16_BYTES);
+    let more = |n| gpu.vision_bytes(n) - cpu.vision_bytes(n).min(gpu.vision_bytes(n));
+    assert!(more(2520) <= bound);
+    // All scores of a large page would be many times as much.
+    assert!(gpu.vision_bytes(21_316) < cpu.vision_bytes(21_316) + bound);
+    assert!(gpu.decoder_bytes(1, 65_536) < cpu.decoder_bytes(1, 65_536) + bound);
+    assert!(gpu.decoder_bytes(1, 65_536) > cpu.decoder_bytes(1, 65_536));
 }
 
 #[test]
@@ -271,4 +288,51 @@ fn figures_without_bound_do_not_overflow() {
         ..limits(u64::MAX)
     };
     assert!(MemoryPlan::new(footprint, limits).is_err());
+}
+
+#[test]
+fn quantised_weights_make_the_9b_model_fit_24_gib() {
+    let config = CONFIG_9B.replace(": 65536", ": 131072");
+    let config = ModelConfig::from_json(&config).unwrap();
+    let footprint =
+        |quantization| Footprint::new(&config, BF16_BYTES).quantized(&config, quantization);
+    let plain = footprint(None);
+    assert_eq!(plain, Footprint::new(&config, BF16_BYTES));
+    let [q8, q4] = Quantization::ALL.map(|quantization| footprint(Some(quantization)));
+    // 8.16 billion weights of the decoder's layers at 8.5 or 4.5 bits, 0.62 of the head at 8.5, and in bf16 as many of
+    // the table and 0.89 of the tower.
+    assert_eq!(q8.weight_bytes / 10_000_000, 1235);
+    assert_eq!(q4.weight_bytes / 10_000_000, 827);
+    let memory = (24 * GIB, DEFAULT_HEADROOM_BYTES);
+    let fits = |footprint: &Footprint, context_tokens| {
+        PlanRow::new(footprint, 2520, (1, context_tokens), memory).fits
+    };
+    let contexts = [8192, 32_768, 65_536, 131_072];
+    let rows = [&plain, &q8, &q4].map(|footprint| contexts.map(|context| fits(footprint, context)));
+    assert_eq!(
+        rows,
+        [
+            [true, false, false, false],
+            [true, true, true, true],
+            [true, true, true, true]
+        ]
+    );
+    // Activations, keys and values are none of the weights.
+    assert_eq!(q4.kv_bytes_per_token, plain.kv_bytes_per_token);
+    assert_eq!(q4.vision_bytes(2520), plain.vision_bytes(2520));
+    assert_eq!(q4.n_parameters, plain.n_parameters);
+}
+
+#[test]
+fn keys_and_values_of_8_bits_take_half_of_bf16() {
+    let config = ModelConfig::from_json(CONFIG_9B).unwrap();
+    let plain = footprint_9b();
+    let eight = plain.clone().with_kv_precision(&config, KvPrecision::Q8);
+    // 128 bytes and a scale for each head of each layer, twice.
+    assert_eq!(eight.kv_bytes_per_token, 40 * 2 * 2 * (128 + BF16_BYTES));
+    assert_eq!(eight.weight_bytes, plain.weight_bytes);
+    // What attention sees of a layer is unpacked.
+    assert!(eight.decoder_bytes(1, 65_536) > plain.decoder_bytes(1, 65_536));
+    let back = eight.with_kv_precision(&config, KvPrecision::Full);
+    assert_eq!(back, plain);
 }

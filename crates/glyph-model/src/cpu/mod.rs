@@ -93,7 +93,7 @@ fn n_threads() -> usize {
 
 /// Calls `work` on chunks of `chunk_len` values, each with its number; on several threads where there are some and
 /// `is_shared` says that it is worth waking them.
-fn for_each_chunk(
+pub(crate) fn for_each_chunk(
     values: &mut [f32],
     chunk_len: usize,
     is_shared: bool,

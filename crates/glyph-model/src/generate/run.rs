@@ -140,7 +140,7 @@ pub async fn generate(
     let watch = Stopwatch::start();
     let n_prompt = prompt.ids.len();
     let n_total = n_prompt + options.max_new_tokens;
-    let mut cache = KvCache::new(text_config, n_total, checkpoint.dtype, device);
+    let mut cache = KvCache::of(checkpoint, n_total);
     let features = (!features.is_empty()).then(|| Tensor::cat(features, 0));
     let x = glm.embed(&prompt.ids, [1, n_prompt], features, &prompt.feature_index);
     let prefilled = prefill(

@@ -8,7 +8,6 @@ use super::kv_cache::{KvCache, KvRows, KvShape};
 use super::layer::DecoderLayer;
 use super::rotary::MultimodalRotary;
 use crate::config::TextConfig;
-use crate::cpu;
 use crate::error::{ModelError, Result};
 use crate::layers::{Embedding, Linear, RmsNorm};
 
@@ -115,12 +114,16 @@ impl TextDecoder {
                 reason: "must be one for each row, and at least one",
             });
         }
-        let is_on_host = cpu::has_values(&x);
+        let is_on_host = caches.iter().all(|cache| cache.is_on_host());
         let shape = self.kv_shape();
-        if let Some(other) = caches.iter().find(|cache| !cache.is_for(shape, is_on_host)) {
+        let is_own = |cache: &&mut KvCache| {
+            let is_alike = cache.is_on_host() == is_on_host && cache.shape() == shape;
+            is_alike && cache.takes(&x)
+        };
+        if !caches.iter().all(is_own) {
             return Err(ModelError::Parameter {
                 name: "caches",
-                value: format!("one of {} positions", other.capacity()),
+                value: "of another model, device or type of values".to_owned(),
                 reason: "must be made for this model, its type of values and its device",
             });
         }

@@ -1,13 +1,61 @@
 //! Keys and values of the positions already seen, preallocated and written in place.
 
+use std::str::FromStr;
 use std::sync::Arc;
 
-use burn::tensor::{DType, Device};
+use burn::tensor::{DType, Device, Tensor};
+use serde::{Deserialize, Serialize};
 
 use super::kv_tensors::{KvTensors, KvTensorsPrefix};
+use crate::checkpoint::Checkpoint;
 use crate::config::TextConfig;
 use crate::cpu::{self, HostKv};
 use crate::error::{ModelError, Result};
+
+/// In how many bits keys and values are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KvPrecision {
+    /// In those that are computed with.
+    #[default]
+    Full,
+    /// In 8, with a scale for each position of each head. What attention sees of a layer is unpacked for it, so that
+    /// this saves memory and costs time.
+    Q8,
+}
+
+impl KvPrecision {
+    /// Name as it is typed.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Q8 => "q8",
+        }
+    }
+
+    /// Bytes of keys and values per position, over all layers; `bytes_per_value` are those of what is computed with.
+    pub fn bytes_per_token(self, config: &TextConfig, bytes_per_value: usize) -> usize {
+        let head_dim = config.head_dim();
+        match self {
+            Self::Full => KvCache::bytes_per_token(config, bytes_per_value),
+            // A byte for each value, and a scale.
+            Self::Q8 => {
+                let per_head = head_dim + bytes_per_value;
+                KvCache::bytes_per_token(config, per_head) / head_dim.max(1)
+            }
+        }
+    }
+}
+
+impl FromStr for KvPrecision {
+    type Err = &'static str;
+
+    fn from_str(value: &str) -> std::result::Result<Self, Self::Err> {
+        let mut all = [Self::Full, Self::Q8].into_iter();
+        all.find(|precision| precision.name() == value)
+            .ok_or("it must be full or q8")
+    }
+}
 
 /// One sequence. Sequences that decode together keep a cache each, so that one can join and leave at any token, takes
 /// no more than its own length, and is computed as it would be alone.
@@ -57,12 +105,30 @@ impl KvPrefix {
 impl KvCache {
     /// Room for a sequence of `capacity` positions.
     pub fn new(config: &TextConfig, capacity: usize, dtype: DType, device: &Device) -> Self {
+        Self::with_precision(config, capacity, KvPrecision::Full, (device, dtype))
+    }
+
+    /// Room for a sequence of `capacity` positions of a checkpoint's model, in its precision.
+    pub fn of(checkpoint: &Checkpoint, capacity: usize) -> Self {
+        let config = &checkpoint.settings.config.text_config;
+        let place = (&checkpoint.device, checkpoint.dtype);
+        Self::with_precision(config, capacity, checkpoint.kv_precision, place)
+    }
+
+    /// Room for a sequence of `capacity` positions.
+    pub fn with_precision(
+        config: &TextConfig,
+        capacity: usize,
+        precision: KvPrecision,
+        (device, dtype): (&Device, DType),
+    ) -> Self {
         let (n_heads, head_dim) = (config.num_key_value_heads(), config.head_dim());
         let shape = [config.num_hidden_layers, n_heads, head_dim];
-        let store = if cpu::is_here(device) && dtype == DType::F32 {
+        let is_plain = dtype == DType::F32 && precision == KvPrecision::Full;
+        let store = if cpu::is_here(device) && is_plain {
             Store::Host(HostKv::new(shape, capacity))
         } else {
-            Store::Device(KvTensors::new(shape, capacity, dtype, device))
+            Store::Device(KvTensors::new(shape, capacity, precision, (device, dtype)))
         };
         Self {
             store,
@@ -172,9 +238,21 @@ impl KvCache {
         self.len += n_new;
     }
 
-    /// Whether it can be read by a model of that shape, whose values [`cpu`]'s kernels work on, or not.
-    pub(super) fn is_for(&self, shape: KvShape, is_on_host: bool) -> bool {
-        self.shape == shape && matches!(self.store, Store::Host(_)) == is_on_host
+    pub(super) fn shape(&self) -> KvShape {
+        self.shape
+    }
+
+    /// Whether keys and values of such a residual stream can be written to it.
+    pub(super) fn takes(&self, x: &Tensor<3>) -> bool {
+        match &self.store {
+            Store::Host(_) => cpu::has_values(x),
+            Store::Device(tensors) => tensors.takes(x),
+        }
+    }
+
+    /// Whether [`cpu`]'s kernels read it.
+    pub(super) fn is_on_host(&self) -> bool {
+        matches!(self.store, Store::Host(_))
     }
 }
 

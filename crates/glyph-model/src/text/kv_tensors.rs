@@ -1,15 +1,16 @@
 //! Keys and values in tensors, for devices that attention runs on.
 
-use std::ops::Range;
-
 use burn::tensor::{DType, Device, Tensor};
 
-use super::kv_cache::KvShape;
+use super::kv_buffer::KvBuffer;
+use super::kv_cache::{KvPrecision, KvShape};
 
 /// A pair of buffers per layer.
 #[derive(Debug)]
 pub(super) struct KvTensors {
     layers: Vec<LayerCache>,
+    device: Device,
+    dtype: DType,
 }
 
 /// Keys and values of one layer. `None` only while a write has them out, so that the write owns the buffer and
@@ -17,31 +18,43 @@ pub(super) struct KvTensors {
 #[derive(Debug)]
 struct LayerCache {
     /// `[1, kv_heads, head_dim, capacity]`: positions lie side by side, as the product with a query reads them.
-    keys: Option<Tensor<4>>,
+    keys: Option<KvBuffer>,
     /// `[1, kv_heads, capacity, head_dim]`.
-    values: Option<Tensor<4>>,
+    values: Option<KvBuffer>,
 }
 
 /// Keys and values of each layer.
-pub(super) type KvTensorsPrefix = Vec<(Tensor<4>, Tensor<4>)>;
+pub(super) type KvTensorsPrefix = Vec<(KvBuffer, KvBuffer)>;
 
 impl KvTensors {
     /// Room for `capacity` positions.
     pub fn new(
         [n_layers, heads, head_dim]: KvShape,
         capacity: usize,
-        dtype: DType,
-        device: &Device,
+        precision: KvPrecision,
+        (device, dtype): (&Device, DType),
     ) -> Self {
         let key_capacity = capacity.next_multiple_of(KEY_ALIGNMENT);
-        let buffer = |shape: [usize; 4]| Some(Tensor::zeros(shape, (device, dtype)));
+        let buffer = |shape: [usize; 4], channels: usize| {
+            let packed = (precision == KvPrecision::Q8).then_some(channels);
+            Some(KvBuffer::zeros(shape, packed, (device, dtype)))
+        };
         let layers = (0..n_layers)
             .map(|_| LayerCache {
-                keys: buffer([1, heads, head_dim, key_capacity]),
-                values: buffer([1, heads, capacity, head_dim]),
+                keys: buffer([1, heads, head_dim, key_capacity], KEY_CHANNELS),
+                values: buffer([1, heads, capacity, head_dim], VALUE_CHANNELS),
             })
             .collect();
-        Self { layers }
+        Self {
+            layers,
+            device: device.clone(),
+            dtype,
+        }
+    }
+
+    /// Whether keys and values of such a residual stream can be written to it.
+    pub fn takes(&self, x: &Tensor<3>) -> bool {
+        x.device() == self.device && x.dtype() == self.dtype
     }
 
     /// Whether every layer has its buffers: not so behind a step that was broken off.
@@ -52,11 +65,8 @@ impl KvTensors {
 
     /// A copy of the first `len` positions.
     pub fn prefix(&self, len: usize) -> KvTensorsPrefix {
-        // Multiplying makes a tensor of its own: a slice would keep the whole buffer alive, and the next write to
-        // it would have to copy.
-        let copy = |buffer: &Option<Tensor<4>>, axis: usize| {
-            let shown = buffer.clone()?.narrow(axis, 0, len);
-            Some(shown.mul_scalar(1.0))
+        let copy = |buffer: &Option<KvBuffer>, axis: usize| {
+            Some(buffer.as_ref()?.narrowed(axis, len).copied())
         };
         let layers = self.layers.iter();
         layers
@@ -67,7 +77,8 @@ impl KvTensors {
             .collect()
     }
 
-    /// Writes the first `len` positions of a prefix in place of its own; false where it has other layers.
+    /// Writes the first `len` positions of a prefix in place of its own; false where it has other layers, or layers of
+    /// another precision.
     pub fn restore(&mut self, prefix: &KvTensorsPrefix, len: usize) -> bool {
         if prefix.len() != self.layers.len() {
             return false;
@@ -77,9 +88,11 @@ impl KvTensors {
                 (&mut layer.keys, keys, KEY_POSITIONS),
                 (&mut layer.values, values, VALUE_POSITIONS),
             ] {
-                let saved = saved.clone().narrow(axis, 0, len);
-                let ranges = ranges(saved.dims(), axis, 0);
-                *buffer = buffer.take().map(|all| all.slice_assign(ranges, saved));
+                let restored = buffer.take().and_then(|all| all.restored(axis, saved, len));
+                if restored.is_none() {
+                    return false;
+                }
+                *buffer = restored;
             }
         }
         true
@@ -110,30 +123,27 @@ impl KvTensors {
 const KEY_POSITIONS: usize = 3;
 const VALUE_POSITIONS: usize = 2;
 
+/// Axis of the channels.
+const KEY_CHANNELS: usize = 2;
+const VALUE_CHANNELS: usize = 3;
+
 /// Positions of keys are shown in multiples of this. A product whose rows are no whole vectors of the processor would
 /// copy all keys into such vectors for every token.
 const KEY_ALIGNMENT: usize = 16;
 
 fn extend_buffer(
-    buffer: &mut Option<Tensor<4>>,
+    buffer: &mut Option<KvBuffer>,
     (axis, alignment): (usize, usize),
     start: usize,
     new: Tensor<4>,
 ) -> Tensor<4> {
-    let dims = new.dims();
+    let n_new = new.dims()[axis];
     let Some(all) = buffer.take() else {
         return new;
     };
-    let all = all.slice_assign(ranges(dims, axis, start), new);
-    let n_shown = (start + dims[axis]).next_multiple_of(alignment);
-    let visible = all.clone().narrow(axis, 0, n_shown);
+    let all = all.written(axis, start, new);
+    let n_shown = (start + n_new).next_multiple_of(alignment);
+    let shown = all.narrowed(axis, n_shown);
     *buffer = Some(all);
-    visible
-}
-
-/// All of `dims`, moved by `start` along an axis.
-fn ranges(dims: [usize; 4], axis: usize, start: usize) -> [Range<usize>; 4] {
-    let mut ranges = dims.map(|n| 0..n);
-    ranges[axis] = start..start + dims[axis];
-    ranges
+    shown.values()
 }

@@ -2,6 +2,7 @@
 
 mod attention;
 mod decoder;
+mod kv_buffer;
 mod kv_cache;
 mod kv_tensors;
 mod layer;
@@ -10,7 +11,7 @@ mod rotary;
 
 pub use attention::SelfAttention;
 pub use decoder::{Positions, TextDecoder};
-pub use kv_cache::{KvCache, KvPrefix};
+pub use kv_cache::{KvCache, KvPrecision, KvPrefix};
 pub use layer::DecoderLayer;
 pub use mlp::Mlp;
 pub use rotary::MultimodalRotary;

@@ -11,9 +11,9 @@ use crate::config::parse_json;
 use crate::error::{ModelError, Result};
 
 /// Name of the single weights file.
-const SINGLE: &str = "model.safetensors";
+pub(super) const SINGLE: &str = "model.safetensors";
 /// Name of the index of a sharded checkpoint.
-const INDEX: &str = "model.safetensors.index.json";
+pub(super) const INDEX: &str = "model.safetensors.index.json";
 
 #[derive(Deserialize)]
 struct Index {
@@ -48,10 +48,7 @@ impl WeightFiles {
         let problems: Vec<String> = index
             .weight_map
             .iter()
-            .filter(|(name, _)| {
-                let name = canonical(name);
-                weights.info(&name).is_none() && weights.unreadable(&name).is_none()
-            })
+            .filter(|(name, _)| !weights.holds(&canonical(name)))
             .map(|(name, shard)| format!("{name} is not in {shard}, where {INDEX} says it is"))
             .collect();
         match problems.is_empty() {

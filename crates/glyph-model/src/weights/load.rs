@@ -1,12 +1,15 @@
 //! Streaming the weights of a checkpoint into a module tree whose paths are the tensor names.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
-use burn::tensor::{DType, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 
+use super::cast::cast;
 use super::source::WeightFiles;
 use crate::error::{ModelError, Result};
+use crate::model::Glm4v;
+use crate::quantize::{Bits, PackedMatrix, Quantization, QuantizedWeight, TOKEN_TABLE};
 
 /// What loading found besides the tensors that it used.
 #[derive(Debug, Clone, Default)]
@@ -15,12 +18,125 @@ pub struct LoadReport {
     pub unexpected: Vec<String>,
 }
 
+/// What weights are in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LoadAs {
+    /// Type of all that is not quantised, and of activations.
+    pub dtype: DType,
+    /// How linear layers are quantised while they are loaded; `None` leaves them as the files have them.
+    pub quantization: Option<Quantization>,
+}
+
+impl From<DType> for LoadAs {
+    fn from(dtype: DType) -> Self {
+        Self {
+            dtype,
+            quantization: None,
+        }
+    }
+}
+
+/// Loads a model, linear layers quantised where the files have them so or `load_as` asks for it: tensor by tensor, each
+/// dropped before the next. `device` is the model's.
+///
+/// # Errors
+/// Those of [`load_weights`], with a line for every matrix that is quantised in another way than is asked for.
+pub fn load_model(
+    model: Glm4v,
+    files: &WeightFiles,
+    device: &Device,
+    load_as: impl Into<LoadAs>,
+    is_wanted: impl Fn(&str) -> bool,
+    mut on_bytes: impl FnMut(usize),
+) -> Result<(Glm4v, LoadReport)> {
+    let LoadAs {
+        dtype,
+        quantization,
+    } = load_as.into();
+    let mut problems = Vec::new();
+    let mut bits_of = |name: &str, shape: &[usize]| {
+        let asked = quantization.and_then(|q| q.bits_of(name, shape));
+        let stored = files.info(name)?.bits;
+        if let (Some(asked), Some(stored)) = (asked, stored)
+            && asked != stored
+        {
+            problems.push(format!(
+                "{name} is quantised to {} bits already and cannot be made {}",
+                stored.count(),
+                asked.count()
+            ));
+        }
+        stored.or(asked)
+    };
+    let mut model = model;
+    let packed: HashMap<String, Bits> = model
+        .quantizable()
+        .filter_map(|(name, linear)| {
+            let bits = bits_of(&name, &linear.shape())?;
+            Some((name, bits))
+        })
+        .collect();
+    if !problems.is_empty() {
+        return Err(ModelError::Weights { problems });
+    }
+    let mut n_bytes = 0;
+    // A tied table is multiplied with as well, in the type of the activations.
+    let has_narrow_table = !packed.is_empty() && model.lm_head.is_some();
+    let dtype_of = |name: &str| match files.info(name) {
+        Some(info) if has_narrow_table && name == TOKEN_TABLE => narrow(info.dtype, dtype, device),
+        _ => dtype,
+    };
+    let (mut model, report) = load_each(
+        model,
+        files,
+        dtype_of,
+        |name| is_wanted(name) && !packed.contains_key(name),
+        |so_far| {
+            n_bytes = so_far;
+            on_bytes(n_bytes);
+        },
+    )?;
+    let mut in_flight = InFlight::default();
+    for (name, linear) in model.quantizable() {
+        let (Some(bits), Some(info)) = (packed.get(&name), files.info(&name)) else {
+            continue;
+        };
+        if !is_wanted(&name) {
+            continue;
+        }
+        let matrix = match files.packed(info) {
+            Some(matrix) => Some(matrix),
+            None => PackedMatrix::quantize(files.stored(info), info.dtype, linear.shape(), *bits),
+        };
+        // Shape and type were checked above.
+        let Some(matrix) = matrix else { continue };
+        files.release(info);
+        let [d_out, d_in] = linear.shape();
+        let matrix_bytes = bits.matrix_bytes((d_out * d_in) as u64) as usize;
+        n_bytes += matrix_bytes;
+        on_bytes(n_bytes);
+        linear.set_quantized(QuantizedWeight::new(matrix, device));
+        in_flight.add(matrix_bytes, device);
+    }
+    in_flight.finish()?;
+    Ok((model, report))
+}
+
+/// The stored type of a table that is looked up as `dtype`, where it is smaller and the device has it.
+fn narrow(stored: DType, dtype: DType, device: &Device) -> DType {
+    match stored.size() < dtype.size() && device.supports_dtype(stored) {
+        true => stored,
+        false => dtype,
+    }
+}
+
 /// Loads every parameter of `module` from `files`, tensor by tensor, as `dtype`.
 ///
 /// `on_tensor` is called with the bytes read so far, for progress.
 ///
 /// # Errors
-/// [`ModelError::Weights`] listing every tensor that is missing, or there in a shape or type that cannot be used.
+/// [`ModelError::Weights`] listing every tensor that is missing, or there in a shape or type that cannot be used;
+/// [`ModelError::Overflow`] for the first with a value that `dtype` does not reach.
 pub fn load_weights<M: Module>(
     module: M,
     files: &WeightFiles,
@@ -42,9 +158,50 @@ pub fn load_some_weights<M: Module>(
     is_wanted: impl Fn(&str) -> bool,
     on_tensor: impl FnMut(usize),
 ) -> Result<(M, LoadReport)> {
+    load_each(module, files, |_| dtype, is_wanted, on_tensor)
+}
+
+/// [`load_some_weights`], each as the type that `dtype_of` gives for its name.
+fn load_each<M: Module>(
+    module: M,
+    files: &WeightFiles,
+    dtype_of: impl Fn(&str) -> DType,
+    is_wanted: impl Fn(&str) -> bool,
+    on_tensor: impl FnMut(usize),
+) -> Result<(M, LoadReport)> {
     // All problems are found before the first byte is read.
     let specs = tensor_specs(&module);
-    let problems: Vec<String> = specs
+    let problems = problems(files, &specs);
+    if !problems.is_empty() {
+        return Err(ModelError::Weights { problems });
+    }
+    let expected: HashSet<String> = specs.into_iter().map(|(name, _)| name).collect();
+    let mut loader = Loader {
+        files,
+        dtype_of,
+        is_wanted,
+        path: Vec::new(),
+        n_bytes: 0,
+        on_tensor,
+        in_flight: InFlight::default(),
+        error: None,
+    };
+    let module = module.map(&mut loader);
+    if let Some(error) = loader.error {
+        return Err(error);
+    }
+    loader.in_flight.finish()?;
+    Ok((
+        module,
+        LoadReport {
+            unexpected: files.others(&expected),
+        },
+    ))
+}
+
+/// A line for every tensor that is missing, or there in a shape or type that cannot be used.
+pub(super) fn problems(files: &WeightFiles, specs: &[(String, Vec<usize>)]) -> Vec<String> {
+    specs
         .iter()
         .filter_map(|(name, shape)| match files.info(name) {
             None => Some(match files.unreadable(name) {
@@ -57,26 +214,19 @@ pub fn load_some_weights<M: Module>(
             )),
             Some(_) => None,
         })
-        .collect();
-    if !problems.is_empty() {
-        return Err(ModelError::Weights { problems });
-    }
-    let expected: HashSet<String> = specs.into_iter().map(|(name, _)| name).collect();
-    let mut loader = Loader {
-        files,
-        dtype,
-        is_wanted,
-        path: Vec::new(),
-        n_bytes: 0,
-        on_tensor,
-    };
-    let module = module.map(&mut loader);
-    Ok((
-        module,
-        LoadReport {
-            unexpected: files.others(&expected),
-        },
-    ))
+        .collect()
+}
+
+/// Waits until the device has what was sent; what it says where that failed.
+#[cfg(not(target_family = "wasm"))]
+fn wait_for(device: &Device) -> Option<String> {
+    device.sync().err().map(|error| error.to_string())
+}
+
+/// A browser cannot wait; its models are small.
+#[cfg(target_family = "wasm")]
+fn wait_for(_device: &Device) -> Option<String> {
+    None
 }
 
 /// Name and shape of every parameter of a module, in its order.
@@ -109,16 +259,52 @@ impl ModuleVisitor for Specs {
     }
 }
 
-struct Loader<'a, F, W> {
+struct Loader<'a, F, W, T> {
     files: &'a WeightFiles,
-    dtype: DType,
+    dtype_of: T,
     is_wanted: W,
     path: Vec<String>,
     n_bytes: usize,
     on_tensor: F,
+    in_flight: InFlight,
+    /// The first value that the type does not hold; nothing is read any more behind it.
+    error: Option<ModelError>,
 }
 
-impl<F: FnMut(usize), W: Fn(&str) -> bool> ModuleMapper for Loader<'_, F, W> {
+/// Bytes that go to a GPU before it is waited for: what is on its way is in the host's memory.
+const MOST_IN_FLIGHT: usize = 512 << 20;
+
+/// What is on its way to the device.
+#[derive(Debug, Default)]
+struct InFlight {
+    n_bytes: usize,
+    failure: Option<String>,
+}
+
+impl InFlight {
+    /// Waits for the device where much is on its way.
+    fn add(&mut self, n_bytes: usize, device: &Device) {
+        self.n_bytes += n_bytes;
+        if self.n_bytes >= MOST_IN_FLIGHT {
+            self.n_bytes = 0;
+            self.failure = self.failure.take().or(wait_for(device));
+        }
+    }
+
+    fn finish(self) -> Result<()> {
+        match self.failure {
+            None => Ok(()),
+            Some(reason) => Err(ModelError::Read { reason }),
+        }
+    }
+}
+
+impl<F, W, T> ModuleMapper for Loader<'_, F, W, T>
+where
+    F: FnMut(usize),
+    W: Fn(&str) -> bool,
+    T: Fn(&str) -> DType,
+{
     fn enter_module(&mut self, name: &str, _container_type: &str) {
         self.path.push(name.to_owned());
     }
@@ -129,17 +315,27 @@ impl<F: FnMut(usize), W: Fn(&str) -> bool> ModuleMapper for Loader<'_, F, W> {
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let name = self.path.join(".");
-        if !(self.is_wanted)(&name) {
+        if self.error.is_some() || !(self.is_wanted)(&name) {
             return param;
         }
         let Some(info) = self.files.info(&name) else {
             return param;
         };
-        let data = self.files.data(info).convert_dtype(self.dtype);
-        self.n_bytes += data.as_bytes().len();
+        let dtype = (self.dtype_of)(&name);
+        let data = match cast(self.files.data(info), dtype, &name) {
+            Ok(data) => data,
+            Err(error) => {
+                self.error = Some(error);
+                return param;
+            }
+        };
+        self.files.release(info);
+        let n_bytes = data.as_bytes().len();
+        self.n_bytes += n_bytes;
         (self.on_tensor)(self.n_bytes);
         let device = param.lazy_device();
-        let tensor: Tensor<D> = Tensor::from_data(data, (&device, self.dtype));
+        self.in_flight.add(n_bytes, &device);
+        let tensor: Tensor<D> = Tensor::from_data(data, (&device, dtype));
         let id = param.id;
         param.transform_for_load(tensor, id)
     }

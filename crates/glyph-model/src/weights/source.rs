@@ -1,12 +1,14 @@
 //! The weight files of a checkpoint: what tensors they hold and where.
 
 use std::collections::{BTreeMap, HashSet};
+use std::ops::Range;
 
 use burn::tensor::{DType, TensorData};
 use safetensors::{Dtype, SafeTensors};
 
 use super::names::canonical;
 use crate::error::{ModelError, Result};
+use crate::quantize::{BLOCK, Bits, PackedMatrix, Quantization};
 
 /// All weight files of one checkpoint, their headers read, their data not.
 #[derive(Debug)]
@@ -20,12 +22,30 @@ pub struct WeightFiles {
 /// One tensor as its file describes it.
 #[derive(Debug, Clone)]
 pub struct TensorInfo {
-    /// Extent of each axis.
+    /// Extent of each axis; of a quantised matrix in values, however many share a byte.
     pub shape: Vec<usize>,
     /// Stored type.
     pub dtype: DType,
+    /// Bits of a quantised value; `None` for a tensor that is not quantised.
+    pub bits: Option<Bits>,
+    place: Place,
+    /// Where the scales of a quantised matrix are.
+    scales: Option<Place>,
+}
+
+impl TensorInfo {
+    /// Bytes that it takes in its file, scales among them.
+    pub fn stored_bytes(&self) -> usize {
+        let places = [Some(&self.place), self.scales.as_ref()];
+        places.into_iter().flatten().map(|p| p.range.len()).sum()
+    }
+}
+
+/// Where in which file.
+#[derive(Debug, Clone)]
+struct Place {
     file: usize,
-    range: std::ops::Range<usize>,
+    range: Range<usize>,
 }
 
 /// Content of one file.
@@ -44,7 +64,37 @@ impl FileBytes {
             Self::Owned(bytes) => bytes,
         }
     }
+
+    /// Gives the pages of a range back to the system, which reads them from the file again should they be wanted.
+    #[cfg_attr(
+        not(unix),
+        expect(unused_variables, reason = "only Unix takes them back")
+    )]
+    fn release(&self, range: &Range<usize>) {
+        match self {
+            #[cfg(unix)]
+            Self::Mapped(map) => {
+                // SAFETY: the map is of a file and read-only, so nothing that is written can be lost.
+                #[allow(unsafe_code)]
+                let released = unsafe {
+                    map.unchecked_advise_range(
+                        memmap2::UncheckedAdvice::DontNeed,
+                        range.start,
+                        range.len(),
+                    )
+                };
+                // Advice alone: whoever does not take it keeps the pages a little longer.
+                released.unwrap_or_default();
+            }
+            #[cfg(all(not(unix), not(target_family = "wasm")))]
+            Self::Mapped(_) => {}
+            Self::Owned(_) => {}
+        }
+    }
 }
+
+/// What the name of a quantised matrix's scales ends with, behind the matrix's own.
+pub(super) const SCALE: &str = "_scale";
 
 impl WeightFiles {
     /// Takes weight files from memory, each with its name.
@@ -85,6 +135,8 @@ impl WeightFiles {
                     Dtype::F32 => DType::F32,
                     Dtype::F16 => DType::F16,
                     Dtype::BF16 => DType::BF16,
+                    Dtype::I8 => DType::I8,
+                    Dtype::U8 => DType::U8,
                     other => {
                         unreadable.insert(canonical(&name), other);
                         continue;
@@ -94,8 +146,12 @@ impl WeightFiles {
                 let info = TensorInfo {
                     shape: info.shape.clone(),
                     dtype,
-                    file: files.len(),
-                    range: data_start + start..data_start + end,
+                    bits: None,
+                    place: Place {
+                        file: files.len(),
+                        range: data_start + start..data_start + end,
+                    },
+                    scales: None,
                 };
                 if tensors.insert(canonical(&name), info).is_some() {
                     return Err(broken(format!("{name} stands in the checkpoint twice")));
@@ -103,6 +159,7 @@ impl WeightFiles {
             }
             files.push(bytes);
         }
+        join_scales(&mut tensors, &mut unreadable);
         Ok(Self {
             files,
             tensors,
@@ -127,6 +184,15 @@ impl WeightFiles {
         self.tensors.get(name)
     }
 
+    /// Whether they hold a tensor of this name, be it one that cannot be read, or the scales of a quantised matrix.
+    pub(super) fn holds(&self, name: &str) -> bool {
+        let is_scale = name.strip_suffix(SCALE).is_some_and(|matrix| {
+            let info = self.info(matrix);
+            info.is_some_and(|info| info.scales.is_some())
+        });
+        is_scale || self.info(name).is_some() || self.unreadable(name).is_some()
+    }
+
     /// The stored type of a tensor that is there and cannot be read.
     pub(super) fn unreadable(&self, name: &str) -> Option<Dtype> {
         self.unreadable.get(name).copied()
@@ -141,15 +207,103 @@ impl WeightFiles {
             .collect()
     }
 
-    /// A copy of one tensor's values in their stored type.
+    /// How the matrices are quantised that are; `None` where none is.
+    pub fn quantization(&self) -> Option<Quantization> {
+        let bits = self.tensors.values().filter_map(|info| info.bits);
+        bits.min().map(|least| match least {
+            Bits::Four => Quantization::Q4,
+            Bits::Eight => Quantization::Q8,
+        })
+    }
+
+    fn bytes(&self, place: &Place) -> &[u8] {
+        &self.files[place.file].bytes()[place.range.clone()]
+    }
+
+    /// One tensor's bytes as they are stored.
+    pub(super) fn stored(&self, info: &TensorInfo) -> &[u8] {
+        self.bytes(&info.place)
+    }
+
+    /// Gives the pages of a tensor that has been read back to the system.
+    pub(super) fn release(&self, info: &TensorInfo) {
+        for place in [Some(&info.place), info.scales.as_ref()]
+            .into_iter()
+            .flatten()
+        {
+            self.files[place.file].release(&place.range);
+        }
+    }
+
+    /// A copy of one tensor's values, in their stored type or, where they are quantised, dequantised.
     pub(super) fn data(&self, info: &TensorInfo) -> TensorData {
-        let bytes = self.files[info.file].bytes()[info.range.clone()].to_vec();
+        if let Some(matrix) = self.packed(info) {
+            let dense = matrix.dequantize(0..matrix.shape()[0]);
+            return TensorData::new(dense, info.shape.clone());
+        }
+        let bytes = self.bytes(&info.place).to_vec();
         TensorData::from_bytes_vec(bytes, info.shape.clone(), info.dtype)
+    }
+
+    /// A copy of a quantised matrix; `None` for a tensor that is not quantised.
+    pub(super) fn packed(&self, info: &TensorInfo) -> Option<PackedMatrix> {
+        let [d_out, d_in] = *info.shape.as_slice() else {
+            return None;
+        };
+        let values = self.bytes(&info.place).to_vec();
+        let scales = self.bytes(info.scales.as_ref()?);
+        PackedMatrix::from_parts(info.bits?, [d_out, d_in], values, scales)
     }
 
     /// Bytes of all tensors as stored.
     pub fn stored_bytes(&self) -> usize {
-        self.tensors.values().map(|info| info.range.len()).sum()
+        self.tensors.values().map(TensorInfo::stored_bytes).sum()
+    }
+}
+
+/// Makes one tensor of every quantised matrix and its scales. Whole numbers without scales are of no use.
+fn join_scales(
+    tensors: &mut BTreeMap<String, TensorInfo>,
+    unreadable: &mut BTreeMap<String, Dtype>,
+) {
+    let whole: Vec<(String, Bits)> = tensors
+        .iter()
+        .filter_map(|(name, info)| match info.dtype {
+            DType::I8 => Some((name.clone(), Bits::Eight)),
+            DType::U8 => Some((name.clone(), Bits::Four)),
+            _ => None,
+        })
+        .collect();
+    for (name, bits) in whole {
+        let scale_name = format!("{name}{SCALE}");
+        let shape = tensors.get(&name).and_then(|info| match *info.shape {
+            [d_out, d_stored] => Some([d_out, d_stored * 8 / bits.count()]),
+            _ => None,
+        });
+        let fitting = shape.filter(|[d_out, d_in]| {
+            tensors.get(&scale_name).is_some_and(|scales| {
+                scales.dtype == DType::F16
+                    && d_in.is_multiple_of(BLOCK)
+                    && scales.shape == [*d_out, d_in / BLOCK]
+            })
+        });
+        if let Some(shape) = fitting
+            && let Some(scales) = tensors.remove(&scale_name)
+            && let Some(info) = tensors.get_mut(&name)
+        {
+            info.shape = shape.to_vec();
+            info.bits = Some(bits);
+            info.scales = Some(scales.place);
+        } else {
+            tensors.remove(&name);
+            unreadable.insert(
+                name,
+                match bits {
+                    Bits::Four => Dtype::U8,
+                    Bits::Eight => Dtype::I8,
+                },
+            );
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Weights that are not what they should be.
 
+use burn::tensor::DType;
 use glyph_model::ModelError;
 use glyph_model::weights::WeightFiles;
 use safetensors::Dtype;
@@ -7,7 +8,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{assert_refused, refused, with_file};
-use crate::common::{Stored, copy_of, fixture, read_weights, write_weights};
+use crate::common::{Stored, copy_of, fixture, open_dir, read_weights, write_weights};
 
 const SINGLE: &str = "model.safetensors";
 
@@ -150,6 +151,31 @@ fn a_tensor_that_is_missing_or_does_not_fit() {
     }
     let n_more = problems.len() - 8;
     assert!(error.to_string().ends_with(&format!("and {n_more} more")));
+}
+
+#[test]
+fn a_weight_that_f16_does_not_reach() {
+    for (config, dtype, value) in [
+        ("gqa-tied-bf16", Dtype::BF16, &[0x80, 0x47][..]),
+        ("base", Dtype::F32, &65_536_f32.to_le_bytes()),
+    ] {
+        let copy = copy_of(config);
+        let path = copy.path().join(SINGLE);
+        let mut tensors = read_weights(&path);
+        let tensor = &mut tensors[5];
+        assert_eq!(tensor.dtype, dtype);
+        tensor.data[..value.len()].copy_from_slice(value);
+        let name = tensor.name.clone();
+        write_weights(&path, &tensors);
+        assert_refused!(
+            open_dir(copy.path(), DType::F16).map(|_| ()).unwrap_err(),
+            ModelError::Overflow { .. },
+            &name,
+            "65536",
+            "--dtype f32"
+        );
+        open_dir(copy.path(), DType::F32).unwrap();
+    }
 }
 
 #[test]

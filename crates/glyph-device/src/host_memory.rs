@@ -1,4 +1,4 @@
-//! How much memory this process can still get.
+//! How much memory this machine has, and how much of it this process can still get.
 
 use std::path::Path;
 
@@ -14,16 +14,22 @@ pub fn free_bytes() -> Option<u64> {
     system.into_iter().chain(container).min()
 }
 
+/// All memory of the machine; `None` where nothing says.
+pub fn total_bytes() -> Option<u64> {
+    field(&std::fs::read_to_string("/proc/meminfo").ok()?, "MemTotal")
+}
+
 /// Available memory and free swap.
 fn system_free(meminfo: &str) -> Option<u64> {
-    let field = |name: &str| -> Option<u64> {
-        let line = meminfo
-            .lines()
-            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
-        let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-        kib.checked_mul(1024)
-    };
-    Some(field("MemAvailable")? + field("SwapFree").unwrap_or(0))
+    Some(field(meminfo, "MemAvailable")? + field(meminfo, "SwapFree").unwrap_or(0))
+}
+
+fn field(meminfo: &str, name: &str) -> Option<u64> {
+    let line = meminfo
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kib.checked_mul(1024)
 }
 
 /// What the control groups (version 2) of the process leave it: the least of its own group and those above.
@@ -45,12 +51,13 @@ fn container_free(root: &Path, groups: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{container_free, system_free};
+    use super::{container_free, field, system_free};
 
     #[test]
     fn free_memory_and_free_swap_are_added() {
         let meminfo = "MemTotal:       100 kB\nMemAvailable:    40 kB\nSwapFree:         2 kB\n";
         assert_eq!(system_free(meminfo), Some(42 * 1024));
+        assert_eq!(field(meminfo, "MemTotal"), Some(100 * 1024));
         assert_eq!(system_free("MemAvailable: 1 kB\n"), Some(1024));
         assert_eq!(system_free("MemTotal: 1 kB\n"), None);
         assert_eq!(system_free("MemAvailable: many\n"), None);

@@ -1,0 +1,212 @@
+//! `glyph quantize`: a model with smaller weights, saved.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use bytesize::ByteSize;
+use glyph_model::checkpoint::CheckpointFiles;
+use glyph_model::quantize::{BLOCK, Quantization};
+use glyph_model::weights::{QuantizedFiles, write_quantized};
+use glyph_model::{ModelError, config::ModelConfig};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::args::QuantizeArgs;
+use crate::error::CliError;
+use crate::model::{self, ModelFiles};
+use crate::{output, progress};
+
+/// The file that says how the weights are quantised.
+const CONFIG: &str = "config.json";
+
+/// Weights that are larger are written as several files.
+const MOST_FILE_BYTES: usize = 4 << 30;
+
+/// The object that `glyph quantize --json` prints.
+#[derive(Debug, Serialize)]
+struct QuantizeReport {
+    model: String,
+    out: PathBuf,
+    quantization: Quantization,
+    /// Matrices that were quantised.
+    quantized_tensors: usize,
+    /// Linear layers that stay as they are.
+    left_tensors: Vec<String>,
+    /// Tensors that the model has no use for.
+    unused_tensors: Vec<String>,
+    bytes_before: usize,
+    bytes_after: usize,
+    files: Vec<String>,
+}
+
+/// Runs the command.
+pub fn run(args: &QuantizeArgs) -> Result<(), CliError> {
+    let files = ModelFiles::find(Some(&args.model))?;
+    let is_there = args.out.exists();
+    if is_there
+        && args
+            .out
+            .read_dir()
+            .is_ok_and(|mut dir| dir.next().is_some())
+        || args.out.is_file()
+    {
+        return Err(CliError::Usage(format!(
+            "{} is there already. Name a directory that is not, or an empty one",
+            args.out.display()
+        )));
+    }
+    // What is half written when it is broken off is not taken for a model.
+    let partial = partial_path(&args.out);
+    let written = write(args, &files, &partial);
+    progress::clear();
+    let report = match written {
+        Ok(report) => report,
+        Err(error) => {
+            // The first error is the one to be told.
+            fs::remove_dir_all(&partial).unwrap_or_default();
+            return Err(error);
+        }
+    };
+    if is_there {
+        fs::remove_dir(&args.out).map_err(|source| write_error(&args.out, source))?;
+    }
+    fs::rename(&partial, &args.out).map_err(|source| write_error(&args.out, source))?;
+    if args.json {
+        return output::json(&report);
+    }
+    for (tensors, why) in [
+        (
+            &report.left_tensors,
+            "rows are no whole blocks of 32 values; left as they were",
+        ),
+        (
+            &report.unused_tensors,
+            "the model has no use for them; left out",
+        ),
+    ] {
+        if !tensors.is_empty() {
+            output::note(&format!("{} tensors: {why}", tensors.len()));
+        }
+    }
+    output::line(&format!(
+        "{}: {} tensors as {}, {} of weights where there were {}",
+        report.out.display(),
+        report.quantized_tensors,
+        report.quantization,
+        ByteSize(report.bytes_after as u64),
+        ByteSize(report.bytes_before as u64),
+    ))
+}
+
+/// A directory beside `out`, on the same disk.
+fn partial_path(out: &Path) -> PathBuf {
+    let mut name = out.file_name().unwrap_or_default().to_owned();
+    name.push(".partial");
+    out.with_file_name(name)
+}
+
+fn write_error(path: &Path, source: std::io::Error) -> CliError {
+    CliError::Write {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+fn write(args: &QuantizeArgs, files: &ModelFiles, dir: &Path) -> Result<QuantizeReport, CliError> {
+    let model_error = |error| files.error(error);
+    let json = files.read(CONFIG).map_err(model_error)?;
+    let json = json.ok_or_else(|| {
+        files.error(ModelError::MissingFile {
+            file: CONFIG.to_owned(),
+        })
+    })?;
+    let json = String::from_utf8_lossy(&json);
+    let config = ModelConfig::from_json(&json).map_err(model_error)?;
+    let weights = files.weights().map_err(model_error)?;
+    let specs = model::specs(&model::config_for(config, &weights));
+
+    if dir.exists() {
+        fs::remove_dir_all(dir).map_err(|source| write_error(dir, source))?;
+    }
+    fs::create_dir_all(dir).map_err(|source| write_error(dir, source))?;
+    let mut copied = copy_small_files(&args.model, dir)?;
+    let path = dir.join(CONFIG);
+    fs::write(&path, with_quantization(&json, args.quantize, files)?)
+        .map_err(|source| write_error(&path, source))?;
+
+    let n_bytes = weights.stored_bytes();
+    let bar = progress::bytes_bar(n_bytes, format!("quantising {}", files.name()));
+    let on_bytes = |n_bytes: usize| bar.set_position(n_bytes as u64);
+    let place = (dir, MOST_FILE_BYTES);
+    let written = write_quantized(&weights, &specs, args.quantize, place, on_bytes);
+    let written = written.map_err(|error| match error {
+        ModelError::Write { path, reason } => write_error(&path, std::io::Error::other(reason)),
+        other => model_error(other),
+    });
+    let QuantizedFiles {
+        files: written,
+        n_bytes: bytes_after,
+        n_quantized,
+        left,
+        report,
+    } = written?;
+    copied.extend(written);
+    copied.push(CONFIG.to_owned());
+    copied.sort();
+    Ok(QuantizeReport {
+        model: files.name(),
+        out: args.out.clone(),
+        quantization: args.quantize,
+        quantized_tensors: n_quantized,
+        left_tensors: left,
+        unused_tensors: report.unexpected,
+        bytes_before: n_bytes,
+        bytes_after,
+        files: copied,
+    })
+}
+
+/// Copies all regular files but the weights and the configuration.
+fn copy_small_files(from: &Path, to: &Path) -> Result<Vec<String>, CliError> {
+    let read_error = |source| CliError::InputFile {
+        what: "model directory",
+        name: from.display().to_string(),
+        source,
+    };
+    let mut copied = Vec::new();
+    for entry in from.read_dir().map_err(read_error)? {
+        let entry = entry.map_err(read_error)?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let is_weights = model::is_weight_file(&name) || name.ends_with(".bin");
+        if is_weights || name == CONFIG || !entry.path().is_file() {
+            continue;
+        }
+        let path = to.join(&name);
+        fs::copy(entry.path(), &path).map_err(|source| write_error(&path, source))?;
+        copied.push(name);
+    }
+    Ok(copied)
+}
+
+/// The configuration with the key that says how the weights are quantised.
+fn with_quantization(
+    json: &str,
+    quantization: Quantization,
+    files: &ModelFiles,
+) -> Result<String, CliError> {
+    let broken = |reason: String| {
+        files.error(ModelError::Json {
+            file: CONFIG.to_owned(),
+            reason,
+        })
+    };
+    let mut config: Value = serde_json::from_str(json).map_err(|e| broken(e.to_string()))?;
+    let object = config
+        .as_object_mut()
+        .ok_or_else(|| broken("it is no object".to_owned()))?;
+    object.insert(
+        "quantization_config".to_owned(),
+        json!({ "quant_method": "glyph", "scheme": quantization, "block_size": BLOCK }),
+    );
+    Ok(format!("{config:#}\n"))
+}

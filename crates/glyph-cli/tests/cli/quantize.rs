@@ -1,0 +1,160 @@
+use std::fs;
+
+use serde_json::Value;
+
+use crate::run::{copy_directory, copy_model, fixture, run, run_json, sample_text, text};
+
+fn mini() -> std::path::PathBuf {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/glyph-mini")
+}
+
+#[test]
+fn a_quantised_model_answers_without_the_original_and_without_a_flag() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = copy_directory(&mini(), folder.path());
+    let sample = sample_text();
+    for scheme in ["q8", "q4"] {
+        let out = folder.path().join(scheme);
+        let report = run_json(&[
+            "quantize",
+            text(&model),
+            text(&out),
+            "--quantize",
+            scheme,
+            "--json",
+        ]);
+        assert_eq!(report["quantization"], scheme);
+        let count = |key: &str| report[key].as_u64().unwrap();
+        assert_eq!(count("quantized_tensors"), 6 * 6);
+        assert_eq!(report["left_tensors"], Value::Array(Vec::new()));
+        assert!(count("bytes_after") < count("bytes_before"), "{report}");
+        let config: Value =
+            serde_json::from_slice(&fs::read(out.join("config.json")).unwrap()).unwrap();
+        assert_eq!(config["quantization_config"]["scheme"], scheme);
+
+        let info = run_json(&["info", "--model", text(&out), "--json"]);
+        assert_eq!(info["is_complete"], true, "{info}");
+        assert_eq!(info["stored"]["bytes"], report["bytes_after"]);
+        let bits = format!("{} bits", &scheme[1..]);
+        assert_eq!(info["stored"]["dtypes"][&bits]["tensors"], 36, "{info}");
+
+        let ask = |model: &str, flag: &[&str]| {
+            let args = [
+                "ask",
+                "What is the delivery date?",
+                "--text",
+                text(&sample),
+                "--temperature",
+                "0",
+                "--model",
+                model,
+                "--json",
+            ];
+            run_json(&[&args[..], flag].concat())
+        };
+        let saved = ask(text(&out), &[]);
+        assert_eq!(saved["quantization"], scheme);
+        let while_loading = ask(text(&model), &["--quantize", scheme]);
+        assert_eq!(saved["answer"], while_loading["answer"]);
+        // glyph-mini says what stands on the page, whatever its weights.
+        assert_eq!(
+            saved["answer"],
+            ask(text(&model), &[])["answer"],
+            "{scheme}"
+        );
+
+        let twice = run(&["quantize", text(&out), text(&folder.path().join("twice"))]);
+        twice.fails(4, &["quantised already"]);
+        let other = if scheme == "q8" { "q4" } else { "q8" };
+        let asked = run(&[
+            "read",
+            "--text",
+            text(&sample),
+            "--model",
+            text(&out),
+            "--quantize",
+            other,
+        ]);
+        asked.fails(4, &["already", "cannot be made"]);
+    }
+}
+
+#[test]
+fn keys_and_values_of_8_bits_give_the_same_answer() {
+    let sample = sample_text();
+    let ask = |flag: &[&str]| {
+        let args = [
+            "ask",
+            "What is the delivery date?",
+            "--text",
+            text(&sample),
+            "--temperature",
+            "0",
+            "--json",
+        ];
+        run_json(&[&args[..], flag].concat())["answer"].clone()
+    };
+    assert_eq!(ask(&["--kv-cache", "q8"]), ask(&[]));
+    let outcome = run(&["ask", "?", "--text", text(&sample), "--kv-cache", "q4"]);
+    outcome.fails(2, &["full or q8"]);
+}
+
+#[test]
+fn layers_of_no_whole_blocks_are_left_and_named() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["base", "mha-sharded", "full-rotary"] {
+        let out = folder.path().join(name);
+        let model = fixture("model").join(name);
+        let report = run_json(&["quantize", text(&model), text(&out), "--json"]);
+        let left = report["left_tensors"].as_array().unwrap();
+        let info = run_json(&["info", "--model", text(&out), "--json"]);
+        assert_eq!(info["is_complete"], true, "{info}");
+        let config: Value =
+            serde_json::from_slice(&fs::read(model.join("config.json")).unwrap()).unwrap();
+        let width = config["text_config"]["hidden_size"].as_u64().unwrap();
+        let is_left = left
+            .iter()
+            .any(|name| name.as_str().unwrap().contains("q_proj"));
+        assert_eq!(is_left, width % 32 != 0, "{name}: {left:?}");
+    }
+}
+
+#[test]
+fn nothing_is_written_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = copy_model("base", folder.path());
+    let out = folder.path().join("out");
+    fs::create_dir(&out).unwrap();
+    fs::write(out.join("notes.txt"), "mine").unwrap();
+    let outcome = run(&["quantize", text(&model), text(&out)]);
+    outcome.fails(2, &["is there already", "out"]);
+    outcome_is_clean(folder.path());
+    assert_eq!(fs::read_to_string(out.join("notes.txt")).unwrap(), "mine");
+    // An empty one is taken.
+    fs::remove_file(out.join("notes.txt")).unwrap();
+    assert_eq!(run(&["quantize", text(&model), text(&out)]).code, 0);
+    assert!(out.join("model.safetensors").exists());
+    outcome_is_clean(folder.path());
+}
+
+#[test]
+fn a_broken_model_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = copy_model("base", folder.path());
+    crate::run::change_decoder(&model, "num_hidden_layers", 9);
+    let out = folder.path().join("out");
+    run(&["quantize", text(&model), text(&out)]).fails(4, &["is missing"]);
+    assert!(!out.exists());
+    outcome_is_clean(folder.path());
+    run(&["quantize", text(&folder.path().join("none")), text(&out)])
+        .fails(4, &["not a directory"]);
+    run(&["quantize", text(&model), text(&out), "--quantize", "q5"]).fails(2, &["q8 or q4"]);
+}
+
+fn outcome_is_clean(folder: &std::path::Path) {
+    let names = fs::read_dir(folder).unwrap();
+    for entry in names {
+        let name = entry.unwrap().file_name();
+        assert!(!name.to_string_lossy().contains("partial"), "{name:?}");
+    }
+}

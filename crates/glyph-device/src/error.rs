@@ -1,0 +1,193 @@
+//! Why a device cannot be used, and what to do about it.
+
+/// Oldest driver that is used, as NVIDIA numbers its releases.
+pub const OLDEST_DRIVER: &str = "535.129";
+
+/// Why a device cannot be used: what was found, and the remedy.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeviceError {
+    /// Not the name of a device.
+    #[error(
+        "{0:?} is no device; choose auto, cpu, cuda, cuda:N, wgpu or wgpu:N, as `glyph devices` lists them"
+    )]
+    Unknown(String),
+    /// Not the name of a number type.
+    #[error("{0:?} is no number type; choose auto, f32, f16 or bf16")]
+    UnknownDtype(String),
+    /// The build lacks CUDA.
+    #[error(
+        "this build has no CUDA. Build one with `cargo build --release -p glyph-cli --features cuda`, or choose \
+         wgpu or cpu"
+    )]
+    CudaNotBuilt,
+    /// The driver's library is not there.
+    #[error(
+        "no NVIDIA driver is installed: its library libcuda (nvcuda on Windows) cannot be loaded. Install NVIDIA's \
+         driver, {} or newer; in a container, start it with the GPUs (docker run --gpus all)",
+        OLDEST_DRIVER
+    )]
+    CudaNoDriver,
+    /// The driver is older than what the kernels are compiled for.
+    #[error(
+        "the NVIDIA driver is too old: {found} is installed and {} (CUDA 12.2) or newer is needed. Install a \
+         newer driver, or choose wgpu or cpu",
+        OLDEST_DRIVER
+    )]
+    CudaDriverTooOld {
+        /// Release, CUDA version, or both.
+        found: String,
+    },
+    /// The driver does not start.
+    #[error(
+        "the NVIDIA driver does not start: {reason}. Check it with nvidia-smi; after an update of the driver, restart \
+         the machine"
+    )]
+    CudaInit {
+        /// The driver's name for the error.
+        reason: String,
+    },
+    /// The driver sees no GPU.
+    #[error(
+        "the NVIDIA driver finds no GPU. Check it with nvidia-smi, that CUDA_VISIBLE_DEVICES does not hide the GPU, \
+         and in a container that it was started with the GPUs (docker run --gpus all)"
+    )]
+    CudaNoGpu,
+    /// A number beyond the last GPU.
+    #[error(
+        "there is no cuda:{index}: CUDA sees {n_gpus} GPU(s), numbered from 0. `glyph devices` lists them"
+    )]
+    CudaIndex {
+        /// The number that was asked for.
+        index: usize,
+        /// GPUs that there are.
+        n_gpus: usize,
+    },
+    /// The GPU refuses a context.
+    #[error(
+        "cuda:{index} ({name}) cannot be opened: {reason}. Check with nvidia-smi whether another program has it"
+    )]
+    CudaOpen {
+        /// Its number.
+        index: usize,
+        /// Its name.
+        name: String,
+        /// The driver's name for the error.
+        reason: String,
+    },
+    /// The compiler of kernels is not there.
+    #[error(
+        "NVRTC, which compiles the kernels, cannot be loaded: {library} is not on the library path. Install the CUDA \
+         toolkit 12, or its packages cuda-nvrtc and cuda-cudart-dev, or take a -devel image; then set LD_LIBRARY_PATH \
+         (PATH on Windows) where it is not found by itself"
+    )]
+    NvrtcMissing {
+        /// File name of the library.
+        library: &'static str,
+    },
+    /// The compiler of kernels does not answer, or is older than the GPU or newer than the driver.
+    #[error("NVRTC {version}, which compiles the kernels, cannot be used: {reason}")]
+    NvrtcUnusable {
+        /// Its version.
+        version: String,
+        /// Why not, and what to do.
+        reason: String,
+    },
+    /// The headers that kernels include are not there.
+    #[error(
+        "the CUDA headers are not there: {missing} is missing from {searched}. Install the CUDA toolkit, or its \
+         packages cuda-cudart-dev, cuda-nvcc and cuda-cccl, or take a -devel image, and set CUDA_PATH to its directory"
+    )]
+    CudaHeaders {
+        /// The first header that is missing.
+        missing: String,
+        /// Where it was looked for.
+        searched: String,
+    },
+    /// No adapter at all.
+    #[error(
+        "wgpu finds no adapter of Vulkan, Metal, DX12 or OpenGL. Install the GPU's Vulkan driver (on Debian \
+         mesa-vulkan-drivers, with which a CPU serves too), or choose cpu"
+    )]
+    WgpuNoAdapter,
+    /// A number beyond the last adapter.
+    #[error(
+        "there is no wgpu:{index}: wgpu finds {n_adapters} adapter(s), numbered from 0. `glyph devices` lists them"
+    )]
+    WgpuIndex {
+        /// The number that was asked for.
+        index: usize,
+        /// Adapters that there are.
+        n_adapters: usize,
+    },
+    /// An adapter that cannot compute.
+    #[error("wgpu:{index} ({name}) cannot run compute shaders. Choose another adapter, or cpu")]
+    WgpuNoCompute {
+        /// Its number.
+        index: usize,
+        /// Its name.
+        name: String,
+    },
+    /// An adapter that gives no device.
+    #[error(
+        "wgpu:{index} ({name}) cannot be opened: {reason}. Update its driver, or choose another device"
+    )]
+    WgpuOpen {
+        /// Its number.
+        index: usize,
+        /// Its name.
+        name: String,
+        /// wgpu's answer.
+        reason: String,
+    },
+    /// A number type that the device does not compute in.
+    #[error("{device} ({description}) does not compute in {dtype}: it has {}. Choose one of them, or auto", .supported.join(", "))]
+    Dtype {
+        /// Name of the device.
+        device: String,
+        /// Which one it is.
+        description: String,
+        /// The type that was asked for.
+        dtype: &'static str,
+        /// The types that it has.
+        supported: Vec<&'static str>,
+    },
+    /// A tensor that the device has no buffer for.
+    #[error(
+        "{tensor} takes {n_bytes} bytes and a buffer of {device} ({description}) holds {most_bytes}. Choose a smaller \
+         --dtype, --quantize, or another device"
+    )]
+    TensorTooLarge {
+        /// Name of the device.
+        device: String,
+        /// Which one it is.
+        description: String,
+        /// The tensor.
+        tensor: String,
+        /// What it takes.
+        n_bytes: u64,
+        /// The most that a buffer holds.
+        most_bytes: u64,
+    },
+}
+
+impl DeviceError {
+    /// What is the matter, in a few words, for the line that says why another device was chosen.
+    pub fn in_short(&self) -> String {
+        match self {
+            Self::CudaNotBuilt => "this build has no CUDA".to_owned(),
+            Self::CudaNoDriver => "there is no NVIDIA driver".to_owned(),
+            Self::CudaDriverTooOld { found } => format!("the NVIDIA driver {found} is too old"),
+            Self::CudaInit { reason } => format!("the NVIDIA driver does not start ({reason})"),
+            Self::CudaNoGpu => "the NVIDIA driver finds no GPU".to_owned(),
+            Self::CudaOpen { reason, .. } => format!("cuda:0 cannot be opened ({reason})"),
+            Self::NvrtcMissing { .. } => "CUDA lacks NVRTC".to_owned(),
+            Self::NvrtcUnusable { version, .. } => format!("NVRTC {version} cannot be used"),
+            Self::CudaHeaders { .. } => "CUDA lacks its headers".to_owned(),
+            Self::WgpuNoAdapter => "wgpu finds no adapter".to_owned(),
+            Self::WgpuNoCompute { name, .. } => format!("{name} cannot compute by wgpu"),
+            Self::WgpuOpen { name, .. } => format!("{name} cannot be opened by wgpu"),
+            other => other.to_string(),
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! Adapters of Vulkan, Metal, DX12 and OpenGL by wgpu.
+
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use burn::tensor::wgpu::wgpu;
+use burn::tensor::{Device, DeviceKind};
+use futures_lite::future::block_on;
+
+use crate::dtype::Dtypes;
+use crate::error::DeviceError;
+use crate::open::{DeviceMemory, OpenDevice};
+use crate::report::{Backend, DeviceReport};
+use crate::{cache, cpu, nvml};
+
+/// The interfaces in the order in which burn asks them. The first that has a GPU is taken, else the first with any
+/// adapter, and all adapters are then of it.
+const INTERFACES: &[wgpu::Backend] = if cfg!(target_os = "macos") {
+    &[wgpu::Backend::Metal]
+} else {
+    &[
+        wgpu::Backend::Vulkan,
+        wgpu::Backend::Dx12,
+        wgpu::Backend::Gl,
+    ]
+};
+
+/// NVIDIA's and AMD's numbers on the bus.
+const NVIDIA: u32 = 0x10DE;
+const AMD: u32 = 0x1002;
+
+/// An adapter, and the name that burn has for it.
+#[derive(Debug, Clone)]
+struct Adapter {
+    index: usize,
+    kind: DeviceKind,
+    info: wgpu::AdapterInfo,
+    dtypes: Dtypes,
+    most_buffer_bytes: u64,
+    can_compute: bool,
+}
+
+impl Adapter {
+    fn is_software(&self) -> bool {
+        self.kind == DeviceKind::Cpu
+    }
+
+    /// The better, the smaller.
+    fn rank(&self) -> u8 {
+        match self.kind {
+            DeviceKind::DiscreteGpu(_) => 0,
+            DeviceKind::IntegratedGpu(_) => 1,
+            DeviceKind::VirtualGpu(_) => 2,
+            DeviceKind::Cpu => 4,
+            _ => 3,
+        }
+    }
+
+    fn driver(&self) -> String {
+        let parts = [&self.info.driver, &self.info.driver_info];
+        let said: Vec<&str> = parts
+            .into_iter()
+            .map(|part| part.trim())
+            .filter(|part| !part.is_empty())
+            .collect();
+        let interface = match self.info.backend {
+            wgpu::Backend::Vulkan => "Vulkan",
+            wgpu::Backend::Metal => "Metal",
+            wgpu::Backend::Dx12 => "DX12",
+            wgpu::Backend::Gl => "OpenGL",
+            _ => "WebGPU",
+        };
+        match said.is_empty() {
+            true => interface.to_owned(),
+            false => format!("{} ({interface})", said.join(" ")),
+        }
+    }
+
+    /// Its memory where somebody says: wgpu does not.
+    fn memory(&self) -> Option<DeviceMemory> {
+        match (&self.kind, self.info.vendor) {
+            // They share the machine's.
+            (DeviceKind::Cpu | DeviceKind::IntegratedGpu(_), _) => cpu::memory(),
+            (_, NVIDIA) => nvidia_memory(&self.info.device_pci_bus_id),
+            (_, AMD) => amd_memory(&self.info.device_pci_bus_id),
+            _ => None,
+        }
+    }
+
+    fn check(&self) -> Result<(), DeviceError> {
+        if self.can_compute {
+            return Ok(());
+        }
+        Err(DeviceError::WgpuNoCompute {
+            index: self.index,
+            name: self.info.name.clone(),
+        })
+    }
+
+    fn report(&self) -> DeviceReport {
+        let memory = self.memory();
+        DeviceReport {
+            name: format!("wgpu:{}", self.index),
+            backend: Backend::Wgpu,
+            description: self.info.name.clone(),
+            is_software: self.is_software(),
+            total_bytes: memory.map(|memory| memory.total_bytes),
+            free_bytes: memory.map(|memory| memory.free_bytes),
+            driver: Some(self.driver()),
+            dtypes: self.dtypes.names(),
+            problem: self.check().err().map(|error| error.to_string()),
+        }
+    }
+
+    fn open(&self) -> Result<OpenDevice, DeviceError> {
+        self.check()?;
+        Ok(OpenDevice {
+            name: format!("wgpu:{}", self.index),
+            backend: Backend::Wgpu,
+            description: self.info.name.clone(),
+            driver: Some(self.driver()),
+            reason: None,
+            device: self.device()?,
+            dtypes: self.dtypes,
+            memory: self.memory(),
+            most_buffer_bytes: Some(self.most_buffer_bytes),
+        })
+    }
+
+    /// burn's device; started when it is asked for the first time, so that what goes wrong then is no panic later.
+    fn device(&self) -> Result<Device, DeviceError> {
+        static STARTED: Mutex<Vec<usize>> = Mutex::new(Vec::new());
+        let mut started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = format!("wgpu {} {}", self.info.name, self.info.driver_info);
+        cache::configure(&key, self.is_software());
+        if !started.contains(&self.index) {
+            let options = Device::wgpu_options().device_kind(self.kind.clone());
+            options.init().map_err(|error| DeviceError::WgpuOpen {
+                index: self.index,
+                name: self.info.name.clone(),
+                reason: error.to_string(),
+            })?;
+            started.push(self.index);
+        }
+        Ok(Device::wgpu(self.kind.clone()))
+    }
+}
+
+/// By the driver's management library, which writes the place on the bus with more zeros.
+fn nvidia_memory(bus_id: &str) -> Option<DeviceMemory> {
+    let bus_id = bus_id.to_lowercase();
+    let gpus = nvml::gpus();
+    let of_bus = |gpu: &&nvml::Gpu| !bus_id.is_empty() && gpu.bus_id.ends_with(&bus_id);
+    let gpu = match gpus.as_slice() {
+        [gpu] => Some(gpu),
+        gpus => gpus.iter().find(of_bus),
+    };
+    let (total_bytes, free_bytes) = gpu?.memory_bytes?;
+    Some(DeviceMemory {
+        total_bytes,
+        free_bytes,
+    })
+}
+
+/// By the kernel's driver, on Linux.
+fn amd_memory(bus_id: &str) -> Option<DeviceMemory> {
+    let directory = std::path::Path::new("/sys/bus/pci/devices").join(bus_id);
+    let read = |file: &str| -> Option<u64> {
+        let text = std::fs::read_to_string(directory.join(file)).ok()?;
+        text.trim().parse().ok()
+    };
+    let total_bytes = read("mem_info_vram_total")?;
+    Some(DeviceMemory {
+        total_bytes,
+        free_bytes: total_bytes.saturating_sub(read("mem_info_vram_used")?),
+    })
+}
+
+/// All adapters, asked for once: the loader of Vulkan does not like to be asked by many threads at once.
+fn adapters() -> &'static [Adapter] {
+    static FOUND: OnceLock<Vec<Adapter>> = OnceLock::new();
+    FOUND.get_or_init(|| {
+        let mut of_software = Vec::new();
+        for interface in INTERFACES {
+            let adapters = adapters_of(*interface);
+            if adapters.iter().any(|adapter| !adapter.is_software()) {
+                return adapters;
+            }
+            if of_software.is_empty() {
+                of_software = adapters;
+            }
+        }
+        of_software
+    })
+}
+
+fn adapters_of(interface: wgpu::Backend) -> Vec<Adapter> {
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
+        backends: interface.into(),
+        ..wgpu::InstanceDescriptor::new_without_display_handle()
+    });
+    let found = block_on(instance.enumerate_adapters(interface.into()));
+    let mut adapters: Vec<Adapter> = Vec::with_capacity(found.len());
+    for adapter in found {
+        let (info, limits) = (adapter.get_info(), adapter.limits());
+        // burn numbers the adapters of each kind apart.
+        let n_alike = adapters
+            .iter()
+            .filter(|other| other.info.device_type == info.device_type)
+            .count();
+        let kind = match info.device_type {
+            wgpu::DeviceType::DiscreteGpu => DeviceKind::DiscreteGpu(n_alike),
+            wgpu::DeviceType::IntegratedGpu => DeviceKind::IntegratedGpu(n_alike),
+            wgpu::DeviceType::VirtualGpu => DeviceKind::VirtualGpu(n_alike),
+            // Of these it knows one.
+            wgpu::DeviceType::Cpu if n_alike > 0 => continue,
+            wgpu::DeviceType::Cpu => DeviceKind::Cpu,
+            wgpu::DeviceType::Other => DeviceKind::Other(n_alike),
+        };
+        adapters.push(Adapter {
+            index: adapters.len(),
+            kind,
+            dtypes: Dtypes {
+                f16: adapter.features().contains(wgpu::Features::SHADER_F16),
+                // WGSL has no such type.
+                bf16: false,
+            },
+            most_buffer_bytes: limits
+                .max_storage_buffer_binding_size
+                .min(limits.max_buffer_size),
+            can_compute: limits.max_compute_invocations_per_workgroup > 0
+                && limits.max_storage_buffers_per_shader_stage >= 2,
+            info,
+        });
+    }
+    adapters
+}
+
+/// Opens an adapter by its number, or the best one, be it of software.
+pub fn open(index: Option<usize>) -> Result<OpenDevice, DeviceError> {
+    let adapters = adapters();
+    let adapter = match index {
+        None => adapters.iter().min_by_key(|adapter| adapter.rank()),
+        Some(index) => adapters.get(index),
+    };
+    match (adapter, index) {
+        (Some(adapter), _) => adapter.open(),
+        (None, Some(index)) if !adapters.is_empty() => Err(DeviceError::WgpuIndex {
+            index,
+            n_adapters: adapters.len(),
+        }),
+        (None, _) => Err(DeviceError::WgpuNoAdapter),
+    }
+}
+
+/// Opens the best GPU.
+///
+/// # Errors
+/// Why there is none, in a few words.
+pub fn open_gpu() -> Result<OpenDevice, String> {
+    let mut gpus: Vec<&Adapter> = adapters()
+        .iter()
+        .filter(|adapter| !adapter.is_software())
+        .collect();
+    gpus.sort_by_key(|adapter| adapter.rank());
+    let mut reason = match adapters().first() {
+        Some(software) if gpus.is_empty() => format!(
+            "wgpu finds no GPU but the software adapter {}",
+            software.info.name
+        ),
+        _ => DeviceError::WgpuNoAdapter.in_short(),
+    };
+    for gpu in gpus {
+        match gpu.open() {
+            Ok(device) => return Ok(device),
+            Err(error) => reason = error.in_short(),
+        }
+    }
+    Err(reason)
+}
+
+/// All adapters, or why there is none.
+pub fn list() -> Vec<DeviceReport> {
+    let adapters = adapters();
+    if adapters.is_empty() {
+        let problem = DeviceError::WgpuNoAdapter.to_string();
+        return vec![DeviceReport::unusable("wgpu", Backend::Wgpu, problem)];
+    }
+    adapters.iter().map(Adapter::report).collect()
+}

@@ -1,0 +1,200 @@
+//! A quantised weight where it is used.
+
+use std::sync::Arc;
+
+use burn::tensor::quantization::{QuantScheme, QuantStore, QuantValue, ScaleDtype};
+use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData, module};
+
+use super::product::product;
+use super::{BLOCK, Bits, PackedMatrix};
+use crate::cpu;
+
+/// From so many rows on the CPU makes the weight f32 again and multiplies by that: its products of many rows are
+/// faster than those of packed rows by more than that costs.
+const DENSE_FROM_ROWS: usize = 64;
+
+/// Values of a weight that are f32 at a time on the CPU: 4 MiB, which stay in its cache.
+const DENSE_VALUES: usize = 1 << 20;
+
+/// Rows of this many words are read by the widest of the GPU's products of one row and a matrix; others are not read by
+/// them at all.
+const WORDS_PER_STEP: usize = 32;
+
+/// Rows are lengthened to whole steps where that makes them no longer than by one part in this many.
+const LEAST_PARTS: usize = 50;
+
+/// A matrix `[d_out, d_in]` of quantised values.
+#[derive(Debug, Clone)]
+pub struct QuantizedWeight {
+    bits: Bits,
+    shape: [usize; 2],
+    place: Place,
+}
+
+#[derive(Debug, Clone)]
+enum Place {
+    Host(Arc<PackedMatrix>),
+    /// burn's, `[d_in, d_out]` by strides, the values of one output side by side; `d_in` may be longer than the
+    /// weight's.
+    Device(Tensor<2>),
+}
+
+impl QuantizedWeight {
+    /// Puts a matrix where `device` computes.
+    pub fn new(matrix: PackedMatrix, device: &Device) -> Self {
+        let (bits, shape) = (matrix.bits(), matrix.shape());
+        let place = if cpu::is_here(device) {
+            Place::Host(Arc::new(matrix))
+        } else {
+            Place::Device(on_device(matrix, device))
+        };
+        Self { bits, shape, place }
+    }
+
+    /// Bits of a value.
+    pub fn bits(&self) -> Bits {
+        self.bits
+    }
+
+    /// `[d_out, d_in]`.
+    pub fn shape(&self) -> [usize; 2] {
+        self.shape
+    }
+
+    /// The packed matrix where it is in the host's memory.
+    pub fn packed(&self) -> Option<&PackedMatrix> {
+        match &self.place {
+            Place::Host(matrix) => Some(matrix),
+            Place::Device(_) => None,
+        }
+    }
+
+    /// `x · Wᵀ`.
+    ///
+    /// # Shapes
+    /// `[n, d_in]` → `[n, d_out]`.
+    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        match &self.place {
+            Place::Host(matrix) => {
+                let dtype = x.dtype();
+                let x = x.cast(FloatDType::F32);
+                let y = if x.dims()[0] < DENSE_FROM_ROWS {
+                    times_packed(x, matrix)
+                } else {
+                    times_dense(x, matrix)
+                };
+                y.cast(dtype)
+            }
+            Place::Device(weight) => {
+                let ([n, d_in], [padded, _]) = (x.dims(), weight.dims());
+                let x = if padded > d_in {
+                    let zeros = Tensor::zeros([n, padded - d_in], (&x.device(), x.dtype()));
+                    Tensor::cat(vec![x, zeros], 1)
+                } else {
+                    x
+                };
+                module::linear(x, weight.clone(), None)
+            }
+        }
+    }
+
+    /// `x · Wᵀ` for a few rows in this machine's memory; `None` where the weight is elsewhere, or the rows are many.
+    ///
+    /// # Shapes
+    /// flat `[n, d_in]` → flat `[n, d_out]`.
+    pub(crate) fn forward_here(&self, x: &[f32]) -> Option<Vec<f32>> {
+        let Place::Host(matrix) = &self.place else {
+            return None;
+        };
+        let [d_out, d_in] = self.shape;
+        let n = x.len() / d_in;
+        if n >= DENSE_FROM_ROWS {
+            return None;
+        }
+        let turned = product(matrix, x, n);
+        if n == 1 {
+            return Some(turned);
+        }
+        let mut y = vec![0.0; turned.len()];
+        for (row, y) in y.chunks_exact_mut(d_out).enumerate() {
+            let column = turned[row..].iter().step_by(n);
+            y.iter_mut().zip(column).for_each(|(to, from)| *to = *from);
+        }
+        Some(y)
+    }
+
+    /// The values that it stands for, f32, where it lies.
+    ///
+    /// # Shapes
+    /// → `[d_out, d_in]`.
+    pub fn dequantize(&self) -> Tensor<2> {
+        let [d_out, d_in] = self.shape;
+        match &self.place {
+            Place::Host(matrix) => cpu::tensor(matrix.dequantize(0..d_out), self.shape),
+            Place::Device(weight) => {
+                let weight = weight.clone().transpose().dequantize();
+                weight.narrow(1, 0, d_in)
+            }
+        }
+    }
+}
+
+fn times_packed(x: Tensor<2>, matrix: &PackedMatrix) -> Tensor<2> {
+    let [n, _] = x.dims();
+    let [d_out, _] = matrix.shape();
+    let y = product(matrix, &cpu::values(x), n);
+    if n == 1 {
+        return cpu::tensor(y, [1, d_out]);
+    }
+    cpu::tensor(y, [d_out, n]).transpose()
+}
+
+fn times_dense(x: Tensor<2>, matrix: &PackedMatrix) -> Tensor<2> {
+    let [d_out, d_in] = matrix.shape();
+    let rows = (DENSE_VALUES / d_in).max(1);
+    let panels = (0..d_out).step_by(rows).map(|first| {
+        let last = (first + rows).min(d_out);
+        let dense: Tensor<2> = cpu::tensor(matrix.dequantize(first..last), [last - first, d_in]);
+        module::linear(x.clone(), dense.transpose(), None)
+    });
+    let mut panels: Vec<Tensor<2>> = panels.collect();
+    match panels.len() {
+        1 => panels.remove(0),
+        _ => Tensor::cat(panels, 1),
+    }
+}
+
+fn on_device(matrix: PackedMatrix, device: &Device) -> Tensor<2> {
+    let bits = matrix.bits();
+    let d_in = matrix.shape()[1];
+    let step = WORDS_PER_STEP * 32 / bits.count();
+    let padded = d_in.next_multiple_of(step);
+    let matrix = if padded > d_in && (padded - d_in) * LEAST_PARTS <= d_in {
+        matrix.padded(padded)
+    } else {
+        matrix
+    };
+    let scheme = |scale: ScaleDtype| {
+        let value = match bits {
+            Bits::Four => QuantValue::Q4F,
+            Bits::Eight => QuantValue::Q8S,
+        };
+        QuantScheme::default()
+            .with_value(value)
+            .with_store(QuantStore::PackedU32(0))
+            .per_block([BLOCK as u8], scale)
+    };
+    let half = DType::QFloat(scheme(ScaleDtype::F16));
+    let (dtype, scales) = if device.supports_dtype(half) {
+        (half, matrix.scale_bytes())
+    } else {
+        let scales = matrix.scales().iter();
+        let scales = scales.flat_map(|scale| scale.to_f32().to_ne_bytes());
+        (DType::QFloat(scheme(ScaleDtype::F32)), scales.collect())
+    };
+    let mut bytes = Vec::with_capacity(matrix.value_bytes().len() + scales.len());
+    bytes.extend_from_slice(matrix.value_bytes());
+    bytes.extend_from_slice(&scales);
+    let data = TensorData::from_bytes_vec(bytes, matrix.shape(), dtype);
+    Tensor::<2>::from_data(data, device).transpose()
+}

@@ -1,0 +1,38 @@
+#!/bin/sh
+# The 9B shape in bf16, q8 and q4 on a GPU, transformers beside it on the same card.
+#
+#   tests/reference/bench_9b.sh GLYPH PYTHON OUT
+#
+# GLYPH is the binary built with --features cuda; PYTHON has torch and transformers; OUT gets a JSON and a log of each
+# part and table.md. SHAPE, DEVICE, PROMPT and SECONDS_EACH change what is measured and how long a part may take (the
+# first, with transformers, twice as long): SHAPE=mini DEVICE=cpu tries the script on any machine. A part that fails
+# does not stop the others.
+set -u
+glyph=${1:?the binary} python=${2:?a Python} out=${3:?a directory}
+shape=${SHAPE:-9b} device=${DEVICE:-cuda} prompt=${PROMPT:-2048} seconds=${SECONDS_EACH:-58}
+mkdir -p "$out"
+began=$(date +%s)
+say() { echo "[$(($(date +%s) - began)) s] $*" >&2; }
+
+# Name, time limit, then options of glyph.
+part() {
+    name=$1 limit=$2
+    shift 2
+    say "$name: $*"
+    timeout -k 5 "$limit" "$glyph" bench model --shape "$shape" --device "$device" --prompt-tokens "$prompt" --json "$@" \
+        2>"$out/$name.log" >"$out/$name.json"
+    code=$?
+    sed "s/^/    /" "$out/$name.log" >&2
+    say "$name ended with $code"
+}
+
+{ command -v nvidia-smi && nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv; } >"$out/card.txt" 2>&1
+"$glyph" --version >>"$out/card.txt"
+cat "$out/card.txt" >&2
+half=bf16
+[ "$device" = cpu ] && half=f32
+part "$half" "$((2 * seconds))" --dtype "$half" --python "$python"
+part q8 "$seconds" --dtype "$half" --quantize q8
+part q4 "$seconds" --dtype "$half" --quantize q4
+"$python" "$(dirname "$0")/bench_table.py" "$out" | tee "$out/table.md"
+say "done; see $out"

@@ -1,0 +1,26 @@
+//! The model's parity tests on Vulkan, by wgpu: on a machine without a GPU on Mesa's, which computes on the CPU.
+
+use std::process::Command;
+
+use crate::command::{Result, cargo_in_root};
+use crate::counts::{Counts, Summary, count_all};
+use crate::install;
+use crate::tests_run::in_summary;
+
+/// Runs the parity tests; reports how many passed.
+pub fn run() -> Result<Option<Counts>> {
+    install::software_vulkan()?;
+    let args = ["test", "--workspace", "--release", "--test", "parity"];
+    let mut tests = cargo_in_root(&args);
+    tests.env("GLYPH_TEST_DEVICE", "wgpu");
+    with_runtime_directory(&mut tests);
+    count_all(&mut [(tests, in_summary as Summary)]).map(Some)
+}
+
+/// Vulkan's drivers want a directory for what they share with a session, which a bare machine does not have.
+fn with_runtime_directory(command: &mut Command) {
+    const VARIABLE: &str = "XDG_RUNTIME_DIR";
+    if std::env::var_os(VARIABLE).is_none() {
+        command.env(VARIABLE, std::env::temp_dir());
+    }
+}
