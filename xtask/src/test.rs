@@ -217,7 +217,7 @@ mod tests {
         );
         assert_eq!(
             selected(&["--skip", "wasm", "--skip", "fmt"]),
-            both("clippy, tests, clients, doc", "fmt, wasm")
+            both("clippy, tests, wgpu, clients, doc", "fmt, wasm")
         );
     }
 
@@ -230,8 +230,8 @@ mod tests {
             &["--skip", "lint"],
             &["--skip", "clippy", "tests"],
             &[
-                "--skip", "fmt", "--skip", "clippy", "--skip", "tests", "--skip", "clients",
-                "--skip", "doc", "--skip", "wasm",
+                "--skip", "fmt", "--skip", "clippy", "--skip", "tests", "--skip", "wgpu", "--skip",
+                "clients", "--skip", "doc", "--skip", "wasm",
             ],
         ] {
             let message = selected(args).unwrap_err();

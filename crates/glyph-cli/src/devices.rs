@@ -134,8 +134,8 @@ mod tests {
         };
         let shown = text(&report(vec![device.clone(), software, missing]));
         for part in [
-            "cuda:0  yes          ?  140.0 GiB  f32 f16 bf16  570.86.15 (CUDA 12.8)  NVIDIA H200",
-            "wgpu:0  if named",
+            "cuda:0   yes           ?   140.0 GiB   f32 f16 bf16   570.86.15 (CUDA 12.8)   NVIDIA H200",
+            "wgpu:0   if named",
             "\ncuda: there is none. Buy one\n",
             "\nkernels are kept in cache\n",
         ] {

@@ -55,7 +55,10 @@ pub fn run(args: &ServeArgs) -> Result<(), CliError> {
         device: Some(loading.device_info()),
         ..config
     };
+    // Connections take little time, and the model wants the cores: with few threads one waking serves many answers.
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(cores.div_ceil(4))
         .enable_all()
         .build();
     let runtime = runtime.map_err(CliError::Serve)?;

@@ -10,6 +10,7 @@ pub struct Gpu {
     /// Its name.
     pub name: String,
     /// As CUDA has it too, however it numbers its GPUs.
+    #[cfg(feature = "cuda")]
     pub uuid: String,
     /// Place on the bus, such as `00000000:01:00.0`, in lower case.
     pub bus_id: String,
@@ -40,6 +41,7 @@ pub fn gpus() -> Vec<Gpu> {
             let bus = gpu.pci_info().ok();
             Some(Gpu {
                 name: gpu.name().unwrap_or_default(),
+                #[cfg(feature = "cuda")]
                 uuid: gpu.uuid().unwrap_or_default(),
                 bus_id: bus.map_or_else(String::new, |bus| bus.bus_id.to_lowercase()),
                 memory_bytes: memory.map(|memory| (memory.total, memory.free)),

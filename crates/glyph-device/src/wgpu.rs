@@ -211,10 +211,10 @@ fn adapters_of(interface: wgpu::Backend) -> Vec<Adapter> {
             wgpu::DeviceType::DiscreteGpu => DeviceKind::DiscreteGpu(n_alike),
             wgpu::DeviceType::IntegratedGpu => DeviceKind::IntegratedGpu(n_alike),
             wgpu::DeviceType::VirtualGpu => DeviceKind::VirtualGpu(n_alike),
-            // Of these it knows one.
+            // Of the first it knows one, and of the second it has no name.
             wgpu::DeviceType::Cpu if n_alike > 0 => continue,
             wgpu::DeviceType::Cpu => DeviceKind::Cpu,
-            wgpu::DeviceType::Other => DeviceKind::Other(n_alike),
+            wgpu::DeviceType::Other => continue,
         };
         adapters.push(Adapter {
             index: adapters.len(),

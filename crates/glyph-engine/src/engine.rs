@@ -439,6 +439,12 @@ fn serve(
         shared.state.send_replace(state);
     };
     set(EngineState::Loading { done: 0.0 });
+    // This thread takes a part of every step itself: to hand all parts out and wait for them would cost a change of
+    // threads more. A system that gives no threads leaves the ones in common.
+    let _cores = rayon::ThreadPoolBuilder::new()
+        .use_current_thread()
+        .thread_name(|index| format!("glyph-engine-{index}"))
+        .build();
     let mut on_share = |done: f64| set(EngineState::Loading { done });
     let opened = load(&mut on_share)
         .map_err(|error| error.to_string())

@@ -174,9 +174,8 @@ async fn run_caller(
     (answers, failures)
 }
 
-/// Lines of words that no other caller's document has in this order.
-/// Words with numbers, so that hardly anything stands there twice: the built-in model loses its place in a text that
-/// repeats itself, and what is looked for here are answers that belong to others.
+/// Lines of words with numbers that no other caller's document has. Hardly anything stands there twice: the built-in
+/// model loses its place in a text that repeats itself, and what is looked for here are answers that belong to others.
 fn document(rng: &mut ChaCha8Rng, lines: usize) -> String {
     let mut line = || {
         let words: Vec<String> = (0..3)

@@ -118,13 +118,13 @@ pub fn train(options: &RunOptions) -> Result<()> {
         "{wide_bar} {pos}/{len} {eta} {msg}",
     )?);
 
-    // The stage can change where the model is measured, and what batches hold with it.
     let started = Instant::now();
     let is_time = || {
         options
             .time_limit
             .is_some_and(|limit| started.elapsed() >= limit)
     };
+    // The stage can change where the model is measured, and what batches hold with it.
     while progress.step < options.n_steps && !is_time() {
         let stage = progress.stage;
         let last = options

@@ -116,7 +116,7 @@ fn every_command_with_a_model_takes_a_device() {
     for command in ["run", "export", "evaluate", "bench"] {
         fails(
             &[command, "--device", "abacus"],
-            &["--device is abacus", "cpu, auto"],
+            &["\"abacus\" is no device", "auto, cpu"],
         );
     }
 }

@@ -16,7 +16,7 @@ const VALUES_AT_ONCE: usize = 4096;
 /// # Errors
 /// [`ModelError::Overflow`] when f16 does not reach a finite value: the answers would be wrong without a word.
 pub(super) fn cast(data: TensorData, dtype: DType, tensor: &str) -> Result<TensorData> {
-    let too_large = match (dtype, data.dtype) {
+    let too_large = match (dtype, data.dtype()) {
         (DType::F16, DType::BF16) => first_above(data.as_bytes(), |bytes: [u8; 2]| {
             bf16::from_le_bytes(bytes).to_f32()
         }),
