@@ -115,7 +115,7 @@ fn layers_of_no_whole_blocks_are_left_and_named() {
         let is_left = left
             .iter()
             .any(|name| name.as_str().unwrap().contains("q_proj"));
-        assert_eq!(is_left, width % 32 != 0, "{name}: {left:?}");
+        assert_eq!(is_left, !width.is_multiple_of(32), "{name}: {left:?}");
     }
 }
 

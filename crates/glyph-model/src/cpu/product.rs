@@ -183,6 +183,10 @@ impl Product<'_> {
     }
 
     /// `ROWS` rows from `first_row` with `N` strips from `first_strip`.
+    #[allow(
+        clippy::needless_range_loop,
+        reason = "several rows and strips are walked at once"
+    )]
     #[inline(always)]
     fn tile<S: Simd, const VECTORS: usize, const ROWS: usize, const N: usize>(
         &mut self,
@@ -261,6 +265,10 @@ impl<const N: usize> WithSimd for OwnProducts<'_, N> {
 }
 
 impl<const N: usize> OwnProducts<'_, N> {
+    #[allow(
+        clippy::needless_range_loop,
+        reason = "several rows and strips are walked at once"
+    )]
     #[inline(always)]
     fn run<S: Simd, const VECTORS: usize>(mut self, simd: S) {
         let n_inner = self.strips[0].n_inner;

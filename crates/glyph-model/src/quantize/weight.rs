@@ -32,6 +32,10 @@ pub struct QuantizedWeight {
 }
 
 #[derive(Debug, Clone)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "one for each weight or layer, which are not moved about"
+)]
 enum Place {
     Host(Arc<PackedMatrix>),
     /// burn's, `[d_in, d_out]` by strides, the values of one output side by side; `d_in` may be longer than the

@@ -15,6 +15,10 @@ const LEAST_STEP: f64 = 1e-6;
 
 /// Room for a number of positions, written in place.
 #[derive(Debug, Clone)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "one for each weight or layer, which are not moved about"
+)]
 pub(super) enum KvBuffer {
     /// As they are.
     Plain(Tensor<4>),
