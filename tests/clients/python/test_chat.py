@@ -154,8 +154,9 @@ def test_the_request_id_is_echoed(client, model):
 
 
 def test_the_stream_helper_of_the_client_reads_it(client, model):
-    messages = [{"role": "user", "content": "Hello"}]
-    settings = {"model": model, "messages": messages, "max_tokens": 24, "temperature": 0}
+    messages = [{"role": "user", "content": "Say hello."}]
+    # It does not take an answer that was cut short.
+    settings = {"model": model, "messages": messages, "max_tokens": 128, "temperature": 0}
     with client.chat.completions.stream(**settings) as stream:
         final = stream.get_final_completion()
     whole = client.chat.completions.create(**settings)

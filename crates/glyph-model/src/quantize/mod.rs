@@ -7,7 +7,7 @@
 //!
 //! On a GPU a quantised weight is a tensor of burn's, unpacked inside the product's kernel. On the CPU burn would make
 //! all of it f32 again for every token; there the packed values are kept as they are and multiplied by
-//! [kernels of our own](self::product).
+//! kernels of our own, `product`.
 
 mod block;
 // It waits for the device, which a browser cannot.

@@ -185,6 +185,7 @@ impl WeightFiles {
     }
 
     /// Whether they hold a tensor of this name, be it one that cannot be read, or the scales of a quantised matrix.
+    #[cfg(not(target_family = "wasm"))]
     pub(super) fn holds(&self, name: &str) -> bool {
         let is_scale = name.strip_suffix(SCALE).is_some_and(|matrix| {
             let info = self.info(matrix);
