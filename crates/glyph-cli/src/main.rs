@@ -45,8 +45,8 @@ use crate::error::CliError;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    #[cfg(target_os = "linux")]
-    set_runtime_directory();
+    // SAFETY: no other thread runs yet.
+    unsafe { glyph_device::set_runtime_directory() };
     let cli = match args::parse() {
         Ok(cli) => cli,
         Err(message) => return show(&message),
@@ -68,17 +68,6 @@ fn main() -> ExitCode {
         Command::Serve(args) => serve::run(args),
         Command::Completions { shell } => completions(*shell),
     })
-}
-
-/// A layer of Mesa's Vulkan asks the desktop which GPU it is shown by, and complains on standard error where the variable
-/// that leads to one is not set, as in containers.
-#[cfg(target_os = "linux")]
-fn set_runtime_directory() {
-    const VARIABLE: &str = "XDG_RUNTIME_DIR";
-    if std::env::var_os(VARIABLE).is_none() {
-        // SAFETY: no other thread runs yet that could read the environment.
-        unsafe { std::env::set_var(VARIABLE, std::env::temp_dir()) };
-    }
 }
 
 /// Says what went wrong, if anything did.

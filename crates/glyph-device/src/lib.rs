@@ -23,3 +23,4 @@ pub use error::{DeviceError, OLDEST_DRIVER};
 pub use host_memory::free_bytes as free_host_bytes;
 pub use open::{DeviceMemory, OpenDevice, list, open};
 pub use report::{Backend, DeviceReport};
+pub use wgpu::set_runtime_directory;

@@ -175,6 +175,19 @@ fn amd_memory(bus_id: &str) -> Option<DeviceMemory> {
     })
 }
 
+/// Sets the variable that leads to the desktop where it is not set, as in containers: a layer of Mesa's Vulkan asks the
+/// desktop which GPU it is shown by, and complains on standard error where it cannot. Elsewhere than on Linux nothing.
+///
+/// # Safety
+/// As for [`std::env::set_var`]: no other thread may use the environment meanwhile.
+pub unsafe fn set_runtime_directory() {
+    const VARIABLE: &str = "XDG_RUNTIME_DIR";
+    if cfg!(target_os = "linux") && std::env::var_os(VARIABLE).is_none() {
+        // SAFETY: the caller's promise is the same.
+        unsafe { std::env::set_var(VARIABLE, std::env::temp_dir()) };
+    }
+}
+
 /// All adapters, asked for once: the loader of Vulkan does not like to be asked by many threads at once.
 fn adapters() -> &'static [Adapter] {
     static FOUND: OnceLock<Vec<Adapter>> = OnceLock::new();

@@ -224,6 +224,8 @@ fn use_threads(n_threads: usize) {
 }
 
 fn main() -> Result<()> {
+    // SAFETY: no other thread runs yet.
+    unsafe { glyph_device::set_runtime_directory() };
     keep_freed_memory();
     match Cli::parse().command {
         Command::Run(args) => train(&RunOptions {

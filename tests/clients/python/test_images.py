@@ -82,7 +82,8 @@ def test_pages_come_in_order(client, model, server, drawn):
     def scores(order):
         answer = ask(client, model, order, max_tokens=8, logprobs=True, top_logprobs=5)
         entries = answer.choices[0].logprobs.content
-        return [[(top.token, round(top.logprob, 4)) for top in entry.top_logprobs] for entry in entries]
+        best = [entry.top_logprobs for entry in entries]
+        return [[(top.token, round(top.logprob, 4)) for top in tops] for tops in best]
 
     assert scores(parts) == scores(parts)
     assert scores(parts) != scores(parts[::-1])
