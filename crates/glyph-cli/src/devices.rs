@@ -3,17 +3,15 @@
 use std::path::PathBuf;
 
 use bytesize::ByteSize;
-use comfy_table::{CellAlignment, Table, TableComponent, presets};
+use comfy_table::CellAlignment;
 use glyph_device::DeviceReport;
 use serde::Serialize;
 
 use crate::args::DevicesArgs;
 use crate::error::CliError;
+use crate::figures_table::{GAP, empty};
 use crate::info_table::on_one_line;
 use crate::output;
-
-/// Space between two columns.
-const GAP: u16 = 2;
 
 /// The object that `glyph devices --json` prints.
 #[derive(Debug, Serialize)]
@@ -39,14 +37,9 @@ pub fn run(args: &DevicesArgs) -> Result<(), CliError> {
 
 /// A row for each device, and a line for each problem.
 fn text(report: &DevicesReport) -> String {
-    let mut table = Table::new();
-    table
-        .load_preset(presets::NOTHING)
-        .set_style(TableComponent::HeaderLines, '-')
-        .set_style(TableComponent::MiddleHeaderIntersections, '-')
-        .set_header([
-            "device", "usable", "free", "memory", "types", "driver", "part",
-        ]);
+    let mut table = empty([
+        "device", "usable", "free", "memory", "types", "driver", "part",
+    ]);
     for device in &report.devices {
         table.add_row(row(device));
     }

@@ -12,6 +12,7 @@ mod devices;
 mod document;
 mod error;
 mod fetch;
+mod figures_table;
 mod generation;
 mod hub;
 mod info;

@@ -1,14 +1,12 @@
 //! `glyph plan` for people.
 
 use bytesize::ByteSize;
-use comfy_table::{CellAlignment, Table, TableComponent, presets};
+use comfy_table::Table;
 use glyph_engine::{PREFILL_CHUNK, Shortfall};
 
+use crate::figures_table::{aligned, empty};
 use crate::info_table::{count, on_one_line};
 use crate::plan::{PageRow, PlanReport};
-
-/// Space between two columns.
-const GAP: u16 = 2;
 
 /// The report: the model, the tower by page, what requests need.
 pub fn table(report: &PlanReport) -> String {
@@ -55,7 +53,7 @@ pub fn table(report: &PlanReport) -> String {
 }
 
 fn pages(report: &PlanReport) -> Table {
-    let mut table = empty(&["page", "seen as", "patches", "tokens", "activations"]);
+    let mut table = empty(["page", "seen as", "patches", "tokens", "activations"]);
     for page in &report.pages {
         table.add_row([
             page.page_px.to_string(),
@@ -69,7 +67,7 @@ fn pages(report: &PlanReport) -> Table {
 }
 
 fn requests(report: &PlanReport) -> Table {
-    let mut table = empty(&[
+    let mut table = empty([
         "page", "batch", "context", "decoder", "KV", "features", "total", "fits", "largest",
     ]);
     for PageRow { page_px, row } in &report.rows {
@@ -121,27 +119,4 @@ fn notes(report: &PlanReport) -> String {
         notes.push_str("no: page      a page alone has more tokens than the context\n");
     }
     notes
-}
-
-fn empty(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table
-        .load_preset(presets::NOTHING)
-        .set_style(TableComponent::HeaderLines, '-')
-        .set_style(TableComponent::MiddleHeaderIntersections, '-')
-        .set_header(header);
-    table
-}
-
-/// Figures to the right, but for the page, which names the row.
-fn aligned(mut table: Table) -> Table {
-    let last = table.column_count().saturating_sub(1);
-    for column in table.column_iter_mut() {
-        let gap = if column.index == last { 0 } else { GAP };
-        column.set_padding((0, gap));
-        if column.index > 0 {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    table
 }

@@ -565,9 +565,13 @@ mod tests {
                 };
                 let feature = batch.feature_index[place].unwrap();
                 let shown = batch.cells[feature * CELLS_PER_TOKEN + cell];
-                // Labels name the place of something else.
-                n_labels += usize::from(shown + 32 != target.id);
                 n_shown += 1;
+                if shown + 32 != target.id {
+                    // A label names the place of something else.
+                    let byte = u8::try_from(target.id).unwrap();
+                    assert!(b"0123456789. ".contains(&byte), "{task:?}: {byte}");
+                    n_labels += 1;
+                }
             }
             let is_copied = matches!(task.family(), Family::Lookup | Family::Echo);
             assert_eq!(n_copied > 0, is_copied, "{task:?}");

@@ -1,14 +1,12 @@
 //! `glyph bench` for people.
 
 use bytesize::ByteSize;
-use comfy_table::{CellAlignment, Table, TableComponent, presets};
+use comfy_table::Table;
 
 use super::report::{Comparison, Report};
 use super::timing::Seconds;
+use crate::figures_table::{aligned, empty};
 use crate::info_table::{count, on_one_line};
-
-/// Space between two columns.
-const GAP: u16 = 2;
 
 /// Stands where nothing was measured.
 const NOTHING: &str = "–";
@@ -151,31 +149,8 @@ const ROWS: [Row; 16] = [
     ),
 ];
 
-fn empty() -> Table {
-    let mut table = Table::new();
-    table
-        .load_preset(presets::NOTHING)
-        .set_style(TableComponent::HeaderLines, '-')
-        .set_style(TableComponent::MiddleHeaderIntersections, '-');
-    table
-}
-
-/// Figures to the right, but for the first column, which names the row.
-fn aligned(mut table: Table) -> Table {
-    let last = table.column_count().saturating_sub(1);
-    for column in table.column_iter_mut() {
-        let gap = if column.index == last { 0 } else { GAP };
-        column.set_padding((0, gap));
-        if column.index > 0 {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    table
-}
-
 fn products(report: &Report) -> Table {
-    let mut table = empty();
-    table.set_header(["", "rows", "d_in", "d_out", "time", "of copy", "of matmul"]);
+    let mut table = empty(["", "rows", "d_in", "d_out", "time", "of copy", "of matmul"]);
     for product in &report.products {
         let share = |share: Option<f64>| {
             share.map_or_else(
@@ -197,13 +172,12 @@ fn products(report: &Report) -> Table {
 }
 
 fn rows(comparison: &Comparison) -> Table {
-    let mut table = empty();
     let (ours, theirs) = (&comparison.glyph, comparison.transformers.as_ref());
     let mut header = vec![what(ours), ours.engine.clone()];
     if let Some(theirs) = theirs {
         header.extend([theirs.engine.clone(), "ratio".to_owned()]);
     }
-    table.set_header(header);
+    let mut table = empty(header);
     for (label, value, better) in ROWS {
         let show = |report| value(report).unwrap_or_else(|| NOTHING.to_owned());
         let mut row = vec![label.to_owned(), show(ours)];

@@ -39,18 +39,7 @@ fn a_quantised_model_answers_without_the_original_and_without_a_flag() {
         assert_eq!(info["stored"]["dtypes"][&bits]["tensors"], 36, "{info}");
 
         let ask = |model: &str, flag: &[&str]| {
-            let args = [
-                "ask",
-                "What is the delivery date?",
-                "--text",
-                text(&sample),
-                "--temperature",
-                "0",
-                "--model",
-                model,
-                "--json",
-            ];
-            run_json(&[&args[..], flag].concat())
+            ask(text(&sample), &[&["--model", model][..], flag].concat())
         };
         let saved = ask(text(&out), &[]);
         assert_eq!(saved["quantization"], scheme);
@@ -82,18 +71,7 @@ fn a_quantised_model_answers_without_the_original_and_without_a_flag() {
 #[test]
 fn keys_and_values_of_8_bits_give_the_same_answer() {
     let sample = sample_text();
-    let ask = |flag: &[&str]| {
-        let args = [
-            "ask",
-            "What is the delivery date?",
-            "--text",
-            text(&sample),
-            "--temperature",
-            "0",
-            "--json",
-        ];
-        run_json(&[&args[..], flag].concat())["answer"].clone()
-    };
+    let ask = |flag: &[&str]| ask(text(&sample), flag)["answer"].clone();
     assert_eq!(ask(&["--kv-cache", "q8"]), ask(&[]));
     let outcome = run(&["ask", "?", "--text", text(&sample), "--kv-cache", "q4"]);
     outcome.fails(2, &["full or q8"]);
@@ -157,4 +135,10 @@ fn outcome_is_clean(folder: &std::path::Path) {
         let name = entry.unwrap().file_name();
         assert!(!name.to_string_lossy().contains("partial"), "{name:?}");
     }
+}
+
+/// The report of a question about a text.
+fn ask(source: &str, flags: &[&str]) -> Value {
+    let question = ["ask", "What is the delivery date?", "--text", source];
+    run_json(&[&question[..], &["--temperature", "0", "--json"], flags].concat())
 }
