@@ -16,6 +16,7 @@ test("on WebGPU it answers as the native CPU does", async ({ app, page }) => {
   await app.ask(QUESTION, FEW_TOKENS);
   const answer = await app.answered(1_200_000);
   const native = await nativeAnswer(TEXT, QUESTION, FEW_TOKENS);
+  expect(answer).not.toBe("");
   expect(answer).toBe(native.answer);
   await expect(page.getByTestId("tab-ready")).toContainText("WebGPU");
   await expect(page.getByTestId("answer-figures").first()).toContainText("WebGPU");

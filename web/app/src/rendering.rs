@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use wasm_bindgen::prelude::Closure;
 use wasm_bindgen::{JsCast, JsValue};
-use web_sys::{AbortController, Blob};
+use web_sys::{AbortController, AbortSignal, Blob};
 
 use crate::api::{self, RenderOptions};
 use crate::browser::{self, JsError};
@@ -60,10 +60,14 @@ pub fn follow(state: State) {
             is_fetching_font,
             share,
         });
+        // From now on the person can cancel, before anything is drawn too.
+        let controller = AbortController::new().ok();
+        let signal = controller.as_ref().map(AbortController::signal);
+        state.drawing_abort.set_value(controller);
         spawn_local(async move {
             TimeoutFuture::new(PATIENCE_MS).await;
             if state.drawing_id.get_untracked() == id {
-                draw(state, id, inputs).await;
+                draw(state, id, inputs, signal).await;
             }
         });
     });
@@ -83,7 +87,7 @@ struct Progress {
     share: f64,
 }
 
-async fn draw(state: State, id: u32, inputs: Inputs) {
+async fn draw(state: State, id: u32, inputs: Inputs, signal: Option<AbortSignal>) {
     let is_current = move || state.drawing_id.get_untracked() == id;
     let options: RenderOptions = api::options();
     match &inputs.style {
@@ -117,9 +121,8 @@ async fn draw(state: State, id: u32, inputs: Inputs) {
     });
     options.set_on_pages(on_pages.as_ref().unchecked_ref());
     options.set_on_progress(on_progress.as_ref().unchecked_ref());
-    if let Ok(controller) = AbortController::new() {
-        options.set_signal(&controller.signal());
-        state.drawing_abort.set_value(Some(controller));
+    if let Some(signal) = signal {
+        options.set_signal(&signal);
     }
     let summary = api::render_pages(&inputs.text.source(), &options);
     let summary = browser::awaited::<RenderSummary>(summary).await;
