@@ -37,6 +37,18 @@ test("all pages are read one by one", async ({ app, page }) => {
   }
 });
 
+test("who asks while pages are being drawn asks about all of them", async ({ app, page }) => {
+  await app.write(ORDER);
+  const sent = page.waitForRequest((request) => request.url().endsWith("/v1/chat/completions"));
+  await app.text.fill(longText(4000));
+  await app.ask(QUESTION, 4);
+  const { messages } = (await sent).postDataJSON();
+  const images = messages[0].content.filter((part) => part.type === "image_url");
+  await app.answered();
+  await expect(app.figure("pages")).toHaveText(String(images.length));
+  expect(images.length).toBeGreaterThan(4);
+});
+
 test("an answer can be stopped", async ({ app, page }) => {
   await app.write(longText(8000));
   await page.getByRole("button", { name: "Read all pages" }).click();

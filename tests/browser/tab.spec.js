@@ -97,9 +97,12 @@ test("files alone are enough, and are kept until they are deleted", async ({ pag
 test("a checkpoint at an address and one in a folder answer too", async ({ app, page }) => {
   await app.write(TEXT);
   await app.useTab("cpu");
+  const size = await app.tiles.first().textContent();
   const { model } = await (await page.request.get(new URL("assets.json", page.url()).href)).json();
   await page.getByLabel("Address of a checkpoint").fill(model.base);
   await page.getByLabel("Address of a checkpoint").press("Tab");
+  // Its style is not known yet: these are pages of the official one.
+  await expect(app.tiles.first()).not.toHaveText(size);
   await app.ask(QUESTION, 16);
   const answer = await app.answered();
   expect(answer).toBe((await nativeAnswer(TEXT, QUESTION, 16)).answer);

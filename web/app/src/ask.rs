@@ -1,24 +1,30 @@
 //! From a question to an answer: by the server or by the model in this tab.
 
-use glyph_web_core::messages::AnswerSummary;
+use std::sync::Arc;
+
+use gloo_timers::future::TimeoutFuture;
+use glyph_web_core::messages::{AnswerSummary, LoadedModel};
 use glyph_web_core::settings::Runner;
 use js_sys::Function;
 use leptos::prelude::*;
-use leptos::task::spawn_local;
+use leptos::task::{spawn_local, tick};
 use serde::Deserialize;
 use wasm_bindgen::prelude::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{AbortSignal, Blob};
 
-use crate::api::{self, AskOptions};
+use crate::api::{self, AskOptions, Model};
 use crate::browser::{self, JsError};
 use crate::exchange::{Exchange, Progress};
 use crate::model::{self, TabModel};
 use crate::server::{self, ChatRequest};
-use crate::state::State;
+use crate::state::{Drawing, State, Tile};
 
 /// The question that a model is asked about each page when all of them are to be read.
 pub const READ_QUESTION: &str = "Read the page.";
+
+/// Between two looks at a drawing that is waited for.
+const LOOK_MS: u32 = 50;
 
 /// What is asked.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,9 +37,6 @@ pub enum Question {
 
 /// Starts an answer; the newest stands first.
 pub fn ask(state: State, question: Question) {
-    let pages: Vec<Blob> = state
-        .tiles
-        .with_untracked(|tiles| tiles.iter().map(|tile| tile.blob.clone()).collect());
     let words = state.words();
     let shown = match &question {
         Question::ReadAll => words.preset_read.to_owned(),
@@ -41,13 +44,13 @@ pub fn ask(state: State, question: Question) {
     };
     let id = state.exchanges.with_untracked(Vec::len);
     let name = state.model_name();
-    let exchange = Exchange::new(id, &shown, name, pages.len(), words.waiting_start);
+    let exchange = Exchange::new(id, &shown, name, words.waiting_start);
     state
         .exchanges
         .update(|exchanges| exchanges.insert(0, exchange));
     spawn_local(async move {
         let start_ms = browser::now_ms();
-        let outcome = run(state, exchange, &question, pages, start_ms).await;
+        let outcome = run(state, exchange, &question, start_ms).await;
         exchange.figures.update(|figures| {
             figures.total_s = (browser::now_ms() - start_ms) / 1000.0;
         });
@@ -64,9 +67,15 @@ async fn run(
     state: State,
     exchange: Exchange,
     question: &Question,
-    pages: Vec<Blob>,
     start_ms: f64,
 ) -> Result<String, JsError> {
+    let first = Answer::new(exchange, start_ms);
+    if state.runner() == Runner::Tab {
+        // Pages are drawn in the style of the model, which is known when it is there.
+        loaded(state, first).await?;
+    }
+    let pages = drawn_pages(state, first).await?;
+    exchange.pages.set(pages.len());
     let prompts: Vec<(&str, &[Blob])> = match question {
         Question::About(question) => vec![(question, &pages)],
         Question::ReadAll => pages.chunks(1).map(|page| (READ_QUESTION, page)).collect(),
@@ -83,6 +92,30 @@ async fn run(
         };
     }
     Ok(reason)
+}
+
+/// The text's pages, all of them, in the style of who answers.
+async fn drawn_pages(state: State, answer: Answer) -> Result<Vec<Blob>, JsError> {
+    let words = state.words();
+    loop {
+        // What has just changed is drawn from the next tick on.
+        tick().await;
+        if answer.signal().is_some_and(|signal| signal.aborted()) {
+            return Err(JsError::Aborted);
+        }
+        let is_running = |drawing: &Drawing| matches!(drawing, Drawing::Running { .. });
+        if !state.drawing.with_untracked(is_running) {
+            break;
+        }
+        answer.waiting(words.drawing.to_owned());
+        TimeoutFuture::new(LOOK_MS).await;
+    }
+    let pages = |tiles: &Vec<Tile>| tiles.iter().map(|tile| tile.blob.clone()).collect();
+    let pages: Vec<Blob> = state.tiles.with_untracked(pages);
+    if pages.is_empty() {
+        return Err(JsError::Failed(words.no_pages_to_ask.to_owned()));
+    }
+    Ok(pages)
 }
 
 /// The answer to one prompt, and where it goes: an exchange may hold several. Cheap to copy.
@@ -207,12 +240,8 @@ struct AskProgress {
     of: usize,
 }
 
-async fn ask_tab(
-    state: State,
-    answer: Answer,
-    question: &str,
-    pages: &[Blob],
-) -> Result<String, JsError> {
+/// The model in this tab, loaded where it is not there.
+async fn loaded(state: State, answer: Answer) -> Result<(Model, Arc<LoadedModel>), JsError> {
     let words = state.words();
     answer.waiting(words.waiting_model.to_owned());
     // Who stops an answer does not wait for the model either.
@@ -226,10 +255,21 @@ async fn ask_tab(
     on_abort(Some(stop.as_ref().unchecked_ref()));
     let loaded = model::ready(state).await;
     on_abort(None);
-    let (model, info) = loaded.map_err(|error| {
+    loaded.map_err(|error| {
         let reason = format!("{}{error}", words.model_failed);
         error.or(reason)
-    })?;
+    })
+}
+
+async fn ask_tab(
+    state: State,
+    answer: Answer,
+    question: &str,
+    pages: &[Blob],
+) -> Result<String, JsError> {
+    let words = state.words();
+    let signal = answer.signal();
+    let (model, info) = loaded(state, answer).await?;
     let device = match info.adapter.as_deref() {
         Some(adapter) => format!("WebGPU ({adapter})"),
         None => words.on_cpu.to_owned(),

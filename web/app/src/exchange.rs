@@ -46,8 +46,8 @@ pub struct Exchange {
     pub model: StoredValue<String>,
     /// Where: a server's address or a device.
     pub place: RwSignal<String>,
-    /// Pages that were asked about.
-    pub pages: usize,
+    /// Pages that are asked about, once they are drawn.
+    pub pages: RwSignal<usize>,
     /// The answer as it came.
     pub raw: RwSignal<String>,
     /// What the server told apart as thinking.
@@ -62,13 +62,13 @@ pub struct Exchange {
 
 impl Exchange {
     /// A new one.
-    pub fn new(id: usize, question: &str, model: String, pages: usize, waiting: &str) -> Self {
+    pub fn new(id: usize, question: &str, model: String, waiting: &str) -> Self {
         Self {
             id,
             question: StoredValue::new(question.to_owned()),
             model: StoredValue::new(model),
             place: RwSignal::new(String::new()),
-            pages,
+            pages: RwSignal::new(0),
             raw: RwSignal::new(String::new()),
             reasoning: RwSignal::new(String::new()),
             progress: RwSignal::new(Progress::Waiting(waiting.to_owned())),
@@ -108,7 +108,7 @@ impl Exchange {
             question: self.question.get_value(),
             model: self.model.get_value(),
             place: self.place.get(),
-            pages: self.pages,
+            pages: self.pages.get(),
             answer,
             thinking,
             outcome: match self.progress.get() {
