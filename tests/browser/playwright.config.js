@@ -9,6 +9,8 @@ export default defineConfig({
   // at all the time, so a test that passes is as quick as the machine.
   timeout: 600_000,
   expect: { timeout: 120_000 },
+  // A browser that the system has stopped for too long is tried again, and reported as flaky.
+  retries: 1,
   reporter: [["list"]],
   outputDir: process.env.PLAYWRIGHT_OUTPUT ?? "./node_modules/.results",
   use: {

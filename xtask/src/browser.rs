@@ -43,7 +43,8 @@ fn in_playwright(line: &str) -> Option<Counts> {
     };
     let mut counts = Counts::default();
     match word {
-        "passed" => counts.passed = number,
+        // A flaky one has passed when it was tried again.
+        "passed" | "flaky" => counts.passed = number,
         "failed" | "interrupted" => counts.failed = number,
         _ => return None,
     }
@@ -61,6 +62,7 @@ mod tests {
         for (line, expected) in [
             ("  12 passed (1.2m)", counts(12, 0)),
             ("  1 failed", counts(0, 1)),
+            ("  1 flaky", counts(1, 0)),
             ("  2 skipped", None),
             ("  ✓  3 render.spec.js:12:1 › pages appear (2.1s)", None),
             ("Running 12 tests using 1 worker", None),

@@ -53,14 +53,24 @@ impl Steps {
 
     /// One token of each of some answers; returns which of them have ended.
     pub fn decode(&self, rows: &mut [&mut Sequence]) -> Vec<bool> {
-        // Each core takes a part of the rows through all layers: the steps of a small model are too small to be
-        // worth sharing out one by one.
-        let part_len = rows.len().div_ceil(self.n_cores()).max(1);
-        if part_len >= rows.len() {
+        let n_parts = self.n_cores().min(rows.len());
+        if n_parts <= 1 {
             return self.decode_part(rows);
         }
-        let parts = rows.par_chunks_mut(part_len);
-        parts.flat_map_iter(|part| self.decode_part(part)).collect()
+        // Each core takes a part of the rows through all layers: the steps of a small model are too small to be
+        // worth sharing out one by one.
+        let mut ended = vec![false; rows.len()];
+        let mut parts = parts_of_like_length(rows, n_parts);
+        let ended_of_parts: Vec<Vec<bool>> = parts
+            .par_iter_mut()
+            .map(|part| self.decode_part(&mut part.rows))
+            .collect();
+        for (part, of_part) in parts.iter().zip(ended_of_parts) {
+            for (place, has_ended) in part.places.iter().zip(of_part) {
+                ended[*place] = has_ended;
+            }
+        }
+        ended
     }
 
     fn decode_part(&self, rows: &mut [&mut Sequence]) -> Vec<bool> {
@@ -225,6 +235,32 @@ impl Steps {
             has_ended,
         })
     }
+}
+
+/// Some rows of a step, and their places among all.
+#[derive(Default)]
+struct Part<'a> {
+    places: Vec<usize>,
+    rows: Vec<&'a mut Sequence>,
+}
+
+/// Rows dealt out to cores by what their caches hold, to and fro from the shortest to the longest: a row takes the
+/// longer the more it looks back on, those that came first have the longest, and a step ends with its slowest part.
+fn parts_of_like_length<'a>(rows: &'a mut [&mut Sequence], n_parts: usize) -> Vec<Part<'a>> {
+    let mut rows: Vec<(usize, &mut Sequence)> =
+        rows.iter_mut().map(|row| &mut **row).enumerate().collect();
+    rows.sort_by_key(|(_, row)| row.cache.len());
+    let mut parts: Vec<Part> = (0..n_parts).map(|_| Part::default()).collect();
+    for (n, (place, row)) in rows.into_iter().enumerate() {
+        let (round, step) = (n / n_parts, n % n_parts);
+        let part = match round % 2 {
+            0 => step,
+            _ => n_parts - 1 - step,
+        };
+        parts[part].places.push(place);
+        parts[part].rows.push(row);
+    }
+    parts
 }
 
 pub(crate) fn device_error(error: ModelError) -> EngineError {
