@@ -1,4 +1,5 @@
-//! The model's parity tests on Vulkan, by wgpu: on a machine without a GPU on Mesa's, which computes on the CPU.
+//! The model's tests of parity and of quantised weights on Vulkan, by wgpu: on a machine without a GPU on Mesa's, which
+//! computes on the CPU.
 
 use std::process::Command;
 
@@ -7,11 +8,11 @@ use crate::counts::{Counts, Summary, count_all};
 use crate::install;
 use crate::tests_run::in_summary;
 
-/// Runs the parity tests; reports how many passed.
+/// Runs the tests; reports how many passed.
 pub fn run() -> Result<Option<Counts>> {
     install::software_vulkan()?;
-    let args = ["test", "--workspace", "--release", "--test", "parity"];
-    let mut tests = cargo_in_root(&args);
+    let mut tests = cargo_in_root(&["test", "--workspace", "--release"]);
+    tests.args(["--test", "parity", "--test", "quantized"]);
     tests.env("GLYPH_TEST_DEVICE", "wgpu");
     with_runtime_directory(&mut tests);
     count_all(&mut [(tests, in_summary as Summary)]).map(Some)

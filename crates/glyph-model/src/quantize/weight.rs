@@ -97,7 +97,8 @@ impl QuantizedWeight {
                 } else {
                     x
                 };
-                module::linear(x, weight.clone(), None)
+                // Not by the module's `linear`, which gives packed weights axes that they cannot have.
+                x.matmul(weight.clone())
             }
         }
     }
