@@ -25,6 +25,11 @@ const MOST_SHOWN_CHARS: usize = 200;
 const IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
 
+/// By this header the page knows that it comes from a server with the API, not from a host of plain files;
+/// its value is the version.
+const RUNTIME: HeaderName = HeaderName::from_static("x-glyph-runtime");
+const VERSION: HeaderValue = HeaderValue::from_static(env!("CARGO_PKG_VERSION"));
+
 /// What workers that share memory need.
 const ISOLATION: [(&str, &str); 3] = [
     ("cross-origin-opener-policy", "same-origin"),
@@ -111,6 +116,7 @@ async fn is_inside(directory: &Path, path: &str) -> bool {
 fn set_headers(path: &str, headers: &mut HeaderMap) {
     let caching = if is_hashed(path) { IMMUTABLE } else { NO_CACHE };
     headers.insert(header::CACHE_CONTROL, caching);
+    headers.insert(RUNTIME, VERSION);
     headers.insert(
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),

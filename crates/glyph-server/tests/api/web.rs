@@ -43,6 +43,17 @@ async fn files_come_with_their_types_caching_and_compression() {
         assert_eq!(header("cross-origin-opener-policy"), "same-origin");
         assert_eq!(header("cross-origin-embedder-policy"), "require-corp");
         assert_eq!(header("x-content-type-options"), "nosniff");
+        // The page asks with HEAD who serves it.
+        let request = server.http.head(server.url(path));
+        let head = request.send().await.unwrap();
+        for headers in [response.headers(), head.headers()] {
+            assert_eq!(
+                headers["x-glyph-runtime"],
+                env!("CARGO_PKG_VERSION"),
+                "{path}"
+            );
+            assert!(headers.contains_key("last-modified"), "{path}");
+        }
     }
     for encoding in ["br", "gzip"] {
         let request = server.http.get(server.url("/app-3f2a91bc.js"));
