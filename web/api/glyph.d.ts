@@ -48,6 +48,8 @@ export interface RenderSummary {
   borrowed: { font: string; count: number }[];
   /** Fonts that stand in for those that the style names. */
   substitutions: { requested: string; used: string }[];
+  /** Whether the text has scripts that are written from right to left or joined; they are drawn one character after the other. */
+  hasComplexScripts: boolean;
   /** The style as it was used. */
   style: StyleKeys;
   seconds: number;
@@ -69,12 +71,19 @@ export interface DecodedText {
   whole: Blob | null;
 }
 
+export interface DecodeOptions {
+  /** Most characters that `text` has; of a longer text `whole` has the rest too. Default: all. */
+  most?: number;
+  /** How the file is written, where that is known. Default: found out from its bytes. */
+  encoding?: "UTF-8" | "UTF-16LE" | "UTF-16BE" | "GB18030";
+}
+
 /**
- * The text of a file in UTF-8, UTF-16 or GB18030, decoded in the worker; of one with more than `most`
- * characters the beginning and a blob.
- * Rejected with the message "empty" or "binary" where there is no text.
+ * The text of a file in UTF-8, UTF-16 or GB18030, decoded in the worker.
+ * Rejected with the message "empty" or "binary" where there is no text. A file with zero bytes is taken
+ * for no text unless it is UTF-16, or `encoding` says what it is.
  */
-export function decodeText(file: Blob, options?: { most?: number }): Promise<DecodedText>;
+export function decodeText(file: Blob, options?: DecodeOptions): Promise<DecodedText>;
 
 /** A zip archive of named blobs. */
 export function zip(entries: [string, Blob][]): Promise<Blob>;
@@ -88,6 +97,25 @@ export interface LoadProgress {
   /** All its bytes; 0 where the host does not say. */
   total: number;
   fromCache: boolean;
+}
+
+/** What promises of this module are rejected with, unless a signal ended the work (AbortError). */
+export interface GlyphError extends Error {
+  /**
+   * What kind of error it is, where it is a common one: a file of the checkpoint is missing or is not what
+   * its name says, an address answers with a web page or not at all, a file is too large for a tab,
+   * there is no WebGPU, prompt and answer do not fit the model's context.
+   */
+  code?:
+    | "missing-file"
+    | "not-a-checkpoint"
+    | "web-page"
+    | "network"
+    | "too-large"
+    | "no-webgpu"
+    | "context";
+  /** With a code: the file, the address or the figure that it is about. */
+  detail?: string;
 }
 
 export interface LoadOptions {
@@ -153,7 +181,7 @@ export interface Model {
   close(): void;
 }
 
-/** Loads a model into a worker of its own. */
+/** Loads a model into a worker of its own. A checkpoint at a `url` is kept too; the host is asked each time whether it has changed. */
 export function loadModel(options?: LoadOptions): Promise<Model>;
 
 /** Asks a model about pages. A cancelled answer resolves with what there is. */

@@ -22,6 +22,10 @@ export function assets() {
   return listing;
 }
 
+/** An error of a worker: its words, and for common ones what it is about. */
+const failed = ({ message, code, detail }) =>
+  Object.assign(new Error(message), code ? { code, detail } : {});
+
 const aborted = () => new DOMException("The work was cancelled.", "AbortError");
 
 /** A worker that is started when it is first needed, and again after it has crashed. */
@@ -84,7 +88,7 @@ class Channel {
       request.resolve(body);
     } else if (type === "error") {
       this.#pending.delete(id);
-      request.reject(new Error(body));
+      request.reject(failed(body));
     } else if (type === "cancelled") {
       this.#pending.delete(id);
       request.reject(aborted());
@@ -123,8 +127,8 @@ class Channel {
 const renderer = new Channel("render-worker_loader.js");
 
 /** The text of a file: UTF-8, UTF-16 or GB18030. */
-export function decodeText(file, { most } = {}) {
-  return renderer.request({ type: "decode", file, most });
+export function decodeText(file, { most, encoding } = {}) {
+  return renderer.request({ type: "decode", file, most, encoding });
 }
 
 /** Draws a text, a string or a blob of UTF-8. Resolves to the figures when the last page has been handed to `onPages`. */
@@ -183,7 +187,8 @@ class Model {
   }
 
   close() {
-    this.#channel.stop();
+    // Who closes it knows: an answer under way ends as one that was stopped.
+    this.#channel.stop(aborted());
   }
 }
 

@@ -4,12 +4,13 @@ use glyph_model::generate::{FinishReason, Generation, GenerationEvent, generate}
 use glyph_model::preprocess::RgbImage;
 use glyph_model::prompt::Message;
 use glyph_web_core::messages::AnswerSummary;
-use glyph_worker::{Reply, field, now_ms, read_blob};
+use glyph_worker::{Reply, WorkerError, field, now_ms, read_blob};
 use js_sys::Array;
 use serde::Serialize;
 use wasm_bindgen::JsValue;
 
 use crate::State;
+use crate::error::described;
 
 /// Longest answer unless the request says otherwise.
 const DEFAULT_ANSWER_TOKENS: usize = 1024;
@@ -50,8 +51,7 @@ pub async fn pages(message: &JsValue) -> Result<Vec<Vec<u8>>, String> {
 }
 
 impl Job {
-    pub async fn run(self, state: &State) -> Result<AnswerSummary, String> {
-        let described = |error: glyph_model::ModelError| error.to_string();
+    pub async fn run(self, state: &State) -> Result<AnswerSummary, WorkerError> {
         let start_ms = now_ms();
         let checkpoint = state.model()?;
         let settings = &checkpoint.settings;

@@ -3,7 +3,7 @@
 use burn::tensor::{Device, Tensor};
 use glyph_model::generate::read_values;
 use glyph_web_core::messages::DeviceChoice;
-use glyph_worker::{js_message, scope};
+use glyph_worker::{ErrorCode, WorkerError, js_message, scope};
 use js_sys::{Function, Promise, Reflect};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
@@ -37,14 +37,17 @@ impl OpenDevice {
 }
 
 /// Opens what was chosen.
-pub async fn open(choice: DeviceChoice) -> Result<OpenDevice, String> {
+pub async fn open(choice: DeviceChoice) -> Result<OpenDevice, WorkerError> {
     if choice == DeviceChoice::Cpu {
         return Ok(OpenDevice::cpu(None));
     }
     match webgpu().await {
         Ok(device) => Ok(device),
         Err(reason) if choice == DeviceChoice::Auto => Ok(OpenDevice::cpu(Some(reason))),
-        Err(reason) => Err(format!("{reason}; choose the CPU instead")),
+        Err(reason) => {
+            let message = format!("{reason}; choose the CPU instead");
+            Err(WorkerError::new(ErrorCode::NoWebgpu, reason, message))
+        }
     }
 }
 

@@ -6,12 +6,13 @@ use glyph_model::checkpoint::{CheckpointFiles, CheckpointSettings};
 use glyph_model::text::KvCache;
 use glyph_model::weights::WeightFiles;
 use glyph_web_core::messages::{DeviceChoice, LoadedModel, SizeRules};
-use glyph_worker::Reply;
+use glyph_worker::{ErrorCode, Reply, WorkerError};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::device;
-use crate::files::{Files, Source};
+use crate::error::described;
+use crate::files::{Files, Reader, Source};
 
 /// Type of weights and activations: the CPU's, so that answers are the same everywhere.
 const DTYPE: DType = DType::F32;
@@ -30,9 +31,37 @@ pub async fn load(
     name: String,
     choice: DeviceChoice,
     reply: Reply,
-) -> Result<(Checkpoint, LoadedModel), String> {
-    let mut files = Files::read_all(&source, reply).await?;
-    let described = |error: glyph_model::ModelError| error.to_string();
+) -> Result<(Checkpoint, LoadedModel), WorkerError> {
+    let mut reader = Reader::new(&source, reply).await;
+    let loaded = read_and_load(&mut reader, name, choice, reply).await;
+    match &loaded {
+        Ok(_) => reader.forget_earlier().await,
+        // Kept files that are no checkpoint would fail again and again, also when the host has been mended.
+        Err(error) if may_blame_files(error) => reader.forget(|_| true).await,
+        Err(_) => {}
+    }
+    loaded
+}
+
+/// Whether a failure can come from what the files hold.
+fn may_blame_files(error: &WorkerError) -> bool {
+    match error.code {
+        Some(
+            ErrorCode::Network | ErrorCode::WebPage | ErrorCode::NoWebgpu | ErrorCode::TooLarge,
+        ) => false,
+        Some(ErrorCode::MissingFile | ErrorCode::NotACheckpoint | ErrorCode::Context) | None => {
+            true
+        }
+    }
+}
+
+async fn read_and_load(
+    reader: &mut Reader<'_>,
+    name: String,
+    choice: DeviceChoice,
+    reply: Reply,
+) -> Result<(Checkpoint, LoadedModel), WorkerError> {
+    let mut files = Files::read_all(reader).await?;
     // What is wrong with the small files is said before the device is opened.
     let settings = CheckpointSettings::read(&files).map_err(described)?;
     let weights = WeightFiles::from_bytes(std::mem::take(&mut files.weights)).map_err(described)?;
@@ -81,17 +110,16 @@ pub async fn load(
 }
 
 /// The checkpoint's `render.json`.
-fn style(files: &Files) -> Result<Option<Map<String, Value>>, String> {
-    let Some(json) = files
-        .read("render.json")
-        .map_err(|error| error.to_string())?
-    else {
+fn style(files: &Files) -> Result<Option<Map<String, Value>>, WorkerError> {
+    const NAME: &str = "render.json";
+    let Some(json) = files.read(NAME).map_err(described)? else {
         return Ok(None);
     };
     let style = serde_json::from_slice(&json);
-    style
-        .map(Some)
-        .map_err(|error| format!("render.json is not valid: {error}"))
+    style.map(Some).map_err(|error| {
+        let message = format!("{NAME} is not valid: {error}");
+        WorkerError::new(ErrorCode::NotACheckpoint, NAME, message)
+    })
 }
 
 /// Whether a token of text is one byte.

@@ -2,6 +2,7 @@
 
 mod answer;
 mod device;
+mod error;
 mod files;
 mod load;
 
@@ -10,7 +11,7 @@ use std::rc::Rc;
 
 use glyph_model::Checkpoint;
 use glyph_web_core::messages::ModelRequest;
-use glyph_worker::{Request, serve, text};
+use glyph_worker::{Request, WorkerError, serve, text};
 
 /// What requests share.
 #[derive(Default)]
@@ -29,7 +30,7 @@ fn main() {
     serve(State::default(), handle);
 }
 
-async fn handle(state: &State, request: Request<ModelRequest>) -> Result<(), String> {
+async fn handle(state: &State, request: Request<ModelRequest>) -> Result<(), WorkerError> {
     let Request {
         body,
         message,
@@ -70,7 +71,7 @@ async fn handle(state: &State, request: Request<ModelRequest>) -> Result<(), Str
             let model = state.model()?;
             let text = text(&message).await?;
             let tokens = model.settings.encoder.tokenizer.encode(&text);
-            let tokens = tokens.map_err(|error| error.to_string())?;
+            let tokens = tokens.map_err(error::described)?;
             reply.send("done", &tokens.len());
             Ok(())
         }

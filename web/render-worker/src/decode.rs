@@ -1,4 +1,5 @@
-//! Text of a file, whatever its encoding: told by its mark, else tried from the strictest on.
+//! Text of a file, whatever its encoding: named by the request, told by its mark, or tried from the
+//! strictest on.
 
 use glyph_worker::{Reply, described, field, js_message, read_blob};
 use js_sys::{Array, Reflect, Uint8Array};
@@ -25,14 +26,22 @@ const MARKS: [(&[u8], &str); 3] = [
     (b"\xFE\xFF", "UTF-16BE"),
 ];
 
+/// What a request may name.
+const ENCODINGS: [&str; 4] = ["UTF-8", "UTF-16LE", "UTF-16BE", "GB18030"];
+
 /// Bytes that are looked at for zeros.
 const SAMPLE_BYTES: usize = 1 << 16;
 
 /// Reads `file` of a message. Of a text with more than `most` characters the page gets the beginning
 /// alone, and all of it as a blob, which does not pass through the page's thread.
-pub async fn decode(message: &JsValue, most: Option<usize>, reply: Reply) -> Result<(), String> {
+pub async fn decode(
+    message: &JsValue,
+    most: Option<usize>,
+    encoding: Option<&str>,
+    reply: Reply,
+) -> Result<(), String> {
     let bytes = read_blob(field(message, "file")).await?;
-    let (text, encoding) = decoded(&bytes)?;
+    let (text, encoding) = decoded(&bytes, encoding)?;
     let end = most.and_then(|most| text.char_indices().nth(most));
     let body = described(&Decoded {
         text: end.map_or(text.as_str(), |(end, _)| &text[..end]),
@@ -54,10 +63,15 @@ pub async fn decode(message: &JsValue, most: Option<usize>, reply: Reply) -> Res
     Ok(())
 }
 
-/// The text of bytes, and how they are written.
-fn decoded(bytes: &[u8]) -> Result<(String, &'static str), String> {
+/// The text of bytes, and how they are written, which the request may know.
+fn decoded(bytes: &[u8], known: Option<&str>) -> Result<(String, &'static str), String> {
     if bytes.is_empty() {
         return Err("empty".to_owned());
+    }
+    if let Some(known) = known {
+        let encoding = ENCODINGS.into_iter().find(|encoding| *encoding == known);
+        let encoding = encoding.ok_or_else(|| format!("there is no encoding named {known:?}"))?;
+        return read(bytes, encoding).ok_or_else(|| "binary".to_owned());
     }
     let mark = MARKS.iter().find(|(mark, _)| bytes.starts_with(mark));
     let told = mark.map(|(_, encoding)| *encoding);

@@ -45,7 +45,9 @@ async fn handle(state: &State, request: Request<RenderRequest>) -> Result<(), St
             };
             job.run(state).await
         }
-        RenderRequest::Decode { most } => decode::decode(&message, most, reply).await,
+        RenderRequest::Decode { most, encoding } => {
+            decode::decode(&message, most, encoding.as_deref(), reply).await
+        }
         RenderRequest::Zip => archive::zip(&message, reply).await,
     }
 }

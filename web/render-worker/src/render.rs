@@ -6,6 +6,7 @@ use glyph_web_core::messages::SizeRules as Rules;
 use glyph_web_core::messages::{
     BorrowedFont, FontFile, MissingCharacter, PageFigures, RenderSummary, Style, Substitution,
 };
+use glyph_web_core::scripts::has_complex_scripts;
 use glyph_worker::{Reply, described, now_ms, pause};
 use js_sys::{Array, Reflect, Uint8Array};
 use serde::Serialize;
@@ -82,6 +83,7 @@ impl Job {
         let report = pages.report();
         drop(pages);
         report_into(&mut summary, report);
+        summary.has_complex_scripts = has_complex_scripts(&self.text);
         summary.style = renderer.style().clone().into();
         summary.seconds = (now_ms() - start_ms) / 1000.0;
         self.reply.send("done", &summary);

@@ -1,11 +1,13 @@
 //! What both workers of the page have in common: messages, time, pauses.
 
+mod error;
 mod fetch;
 mod message;
 mod reply;
 mod serve;
 
-pub use fetch::{fetch, fetch_bytes};
+pub use error::{ErrorCode, WorkerError};
+pub use fetch::{fetch_bytes, fetch_fresh};
 pub use message::{field, read_blob, text};
 pub use reply::{Reply, described};
 pub use serve::{Request, serve};

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_wasm_bindgen::Serializer;
 use wasm_bindgen::JsValue;
 
-use crate::{scope, serve};
+use crate::{WorkerError, scope, serve};
 
 /// Where the answers to one request go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,8 +50,8 @@ impl Reply {
     }
 
     /// The request failed.
-    pub fn error(self, message: &str) {
-        self.send("error", &message);
+    pub fn error(self, error: &WorkerError) {
+        self.send("error", error);
     }
 
     /// The request was cancelled.

@@ -10,7 +10,7 @@ use wasm_bindgen::prelude::{Closure, JsValue};
 use wasm_bindgen_futures::spawn_local;
 use web_sys::MessageEvent;
 
-use crate::{Reply, field, scope};
+use crate::{Reply, WorkerError, field, scope};
 
 /// A message from the page.
 #[derive(Debug)]
@@ -36,11 +36,12 @@ pub(crate) fn is_cancelled(request: u32) -> bool {
 /// Handles every request of the page from now on, several at a time where they wait, and tells the
 /// page that the worker listens. An error, and a message that cannot be read, are answered with their
 /// words; a panic is told to the page, which starts another worker.
-pub fn serve<S, T, H>(state: S, handle: H)
+pub fn serve<S, T, E, H>(state: S, handle: H)
 where
     S: 'static,
     T: DeserializeOwned + 'static,
-    H: AsyncFn(&S, Request<T>) -> Result<(), String> + 'static,
+    E: Into<WorkerError> + 'static,
+    H: AsyncFn(&S, Request<T>) -> Result<(), E> + 'static,
 {
     std::panic::set_hook(Box::new(|panic| Reply::crashed(&panic.to_string())));
     let shared = Rc::new((state, handle));
@@ -59,7 +60,7 @@ where
         let body = match serde_wasm_bindgen::from_value(message.clone()) {
             Ok(body) => body,
             Err(error) => {
-                reply.error(&format!("the message cannot be read: {error}"));
+                reply.error(&format!("the message cannot be read: {error}").into());
                 return;
             }
         };
@@ -72,8 +73,8 @@ where
         let shared = Rc::clone(&shared);
         spawn_local(async move {
             let (state, handle) = &*shared;
-            if let Err(message) = handle(state, request).await {
-                reply.error(&message);
+            if let Err(error) = handle(state, request).await {
+                reply.error(&error.into());
             }
             OPEN.with_borrow_mut(|open| open.remove(&reply.id()));
         });
