@@ -53,6 +53,8 @@ extern "C" {
     pub type DecodeOptions;
     #[wasm_bindgen(method, setter)]
     pub fn set_most(this: &DecodeOptions, most: f64);
+    #[wasm_bindgen(method, setter)]
+    pub fn set_encoding(this: &DecodeOptions, encoding: &str);
 
     /// Options of `renderPages`.
     #[wasm_bindgen(extends = js_sys::Object)]

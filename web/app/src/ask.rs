@@ -11,11 +11,13 @@ use leptos::task::{spawn_local, tick};
 use serde::Deserialize;
 use wasm_bindgen::prelude::Closure;
 use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
 use web_sys::{AbortSignal, Blob};
 
 use crate::api::{self, AskOptions, Model};
 use crate::browser::{self, JsError};
 use crate::exchange::{Exchange, Progress};
+use crate::limits::limit;
 use crate::model::{self, TabModel};
 use crate::server::{self, ChatRequest};
 use crate::state::{Drawing, State, Tile};
@@ -62,6 +64,19 @@ pub fn ask(state: State, question: Question) {
     });
 }
 
+/// Who answers all prompts of a question, whatever the person chooses meanwhile.
+enum Answerer {
+    Server {
+        /// Its address.
+        route: String,
+        model: String,
+    },
+    Tab {
+        model: Model,
+        info: Arc<LoadedModel>,
+    },
+}
+
 /// Runs one prompt or one for each page; says why the last answer ended.
 async fn run(
     state: State,
@@ -69,29 +84,63 @@ async fn run(
     question: &Question,
     start_ms: f64,
 ) -> Result<String, JsError> {
+    let settings = state.settings.get_untracked();
     let first = Answer::new(exchange, start_ms);
-    if state.runner() == Runner::Tab {
-        // Pages are drawn in the style of the model, which is known when it is there.
-        loaded(state, first).await?;
-    }
+    // The model first: pages are drawn in its style, which is known when it is there.
+    let answerer = match untrack(|| state.runner()) {
+        Runner::Server => {
+            let chosen = settings.server_model.as_deref();
+            let model = state.server.with_untracked(|server| server.model(chosen));
+            let not_ready = || JsError::Failed(state.words().server_not_ready.to_owned());
+            Answerer::Server {
+                route: settings.server_route(""),
+                model: model.ok_or_else(not_ready)?,
+            }
+        }
+        Runner::Tab => {
+            let (model, info) = loaded(state, first).await?;
+            Answerer::Tab { model, info }
+        }
+    };
     let pages = drawn_pages(state, first).await?;
-    exchange.pages.set(pages.len());
+    exchange.asked_about(state, pages.len());
     let prompts: Vec<(&str, &[Blob])> = match question {
-        Question::About(question) => vec![(question, &pages)],
+        Question::About(question) => {
+            if let Some(limit) = untrack(|| limit(state)) {
+                return Err(JsError::Failed(limit));
+            }
+            vec![(question, &pages)]
+        }
         Question::ReadAll => pages.chunks(1).map(|page| (READ_QUESTION, page)).collect(),
     };
+    let max_tokens = settings.max_tokens;
     let mut reason = String::new();
     for (index, (question, pages)) in prompts.into_iter().enumerate() {
         if index > 0 {
             exchange.raw.update(|text| text.push('\n'));
         }
         let answer = Answer::new(exchange, start_ms);
-        reason = match state.runner() {
-            Runner::Server => ask_server(state, answer, question, pages).await?,
-            Runner::Tab => ask_tab(state, answer, question, pages).await?,
+        let prompt = Prompt {
+            question,
+            pages,
+            max_tokens,
+        };
+        reason = match &answerer {
+            Answerer::Server { route, model } => {
+                ask_server(state, answer, (route, model), prompt).await?
+            }
+            Answerer::Tab { model, info } => ask_tab(state, answer, (model, info), prompt).await?,
         };
     }
     Ok(reason)
+}
+
+/// One question about some pages.
+#[derive(Clone, Copy)]
+struct Prompt<'a> {
+    question: &'a str,
+    pages: &'a [Blob],
+    max_tokens: usize,
 }
 
 /// The text's pages, all of them, in the style of who answers.
@@ -109,6 +158,12 @@ async fn drawn_pages(state: State, answer: Answer) -> Result<Vec<Blob>, JsError>
         }
         answer.waiting(words.drawing.to_owned());
         TimeoutFuture::new(LOOK_MS).await;
+    }
+    if state
+        .drawing
+        .with_untracked(|drawing| *drawing == Drawing::Cancelled)
+    {
+        return Err(JsError::Failed(words.drawing_incomplete.to_owned()));
     }
     let pages = |tiles: &Vec<Tile>| tiles.iter().map(|tile| tile.blob.clone()).collect();
     let pages: Vec<Blob> = state.tiles.with_untracked(pages);
@@ -174,13 +229,14 @@ impl Answer {
     }
 
     /// Tokens of the prompt, once they are known, and of the answer so far.
-    fn count(self, prompt_tokens: Option<usize>, answer_tokens: usize) {
+    fn count(self, prompt_tokens: Option<usize>, answer_tokens: usize, is_estimate: bool) {
         let now_s = self.seconds();
         self.exchange.figures.update(|figures| {
             if let Some(prompt_tokens) = prompt_tokens {
                 figures.prompt_tokens = Some(self.prompt_tokens_before + prompt_tokens);
             }
             figures.answer_tokens = self.answer_tokens_before + answer_tokens;
+            figures.is_estimate = is_estimate;
             figures.tokens_per_s = rate(figures.answer_tokens, figures.first_token_s, now_s);
         });
     }
@@ -195,32 +251,32 @@ fn rate(tokens: usize, first_s: Option<f64>, end_s: f64) -> Option<f64> {
 async fn ask_server(
     state: State,
     answer: Answer,
-    question: &str,
-    pages: &[Blob],
+    (route, model): (&str, &str),
+    prompt: Prompt<'_>,
 ) -> Result<String, JsError> {
     let words = state.words();
-    let settings = state.settings.get_untracked();
-    let model = state
-        .server
-        .with_untracked(|server| server.model(settings.server_model.as_deref()));
-    let model = model.ok_or_else(|| JsError::Failed(words.server_not_ready.to_owned()))?;
     answer.exchange.place.set(words.on_server.to_owned());
     answer.waiting(words.waiting_server.to_owned());
     let request = ChatRequest {
-        model: &model,
-        pages,
-        question,
-        max_tokens: settings.max_tokens,
+        server: route,
+        model,
+        pages: prompt.pages,
+        question: prompt.question,
+        max_tokens: prompt.max_tokens,
         signal: answer.signal(),
     };
     let mut reason = "stop".to_owned();
+    let mut n_pieces = 0;
     server::chat(state, request, |piece| {
         answer.add(&piece.content, &piece.reasoning);
+        // A piece is a token, or nearly so; the server's own count comes last.
+        n_pieces += piece.n_pieces;
+        answer.count(None, n_pieces, true);
         if let Some(finish_reason) = piece.finish_reason {
             reason = finish_reason;
         }
         if let Some(usage) = piece.usage {
-            answer.count(Some(usage.prompt_tokens), usage.completion_tokens);
+            answer.count(Some(usage.prompt_tokens), usage.completion_tokens, false);
         }
     })
     .await?;
@@ -264,12 +320,11 @@ async fn loaded(state: State, answer: Answer) -> Result<(Model, Arc<LoadedModel>
 async fn ask_tab(
     state: State,
     answer: Answer,
-    question: &str,
-    pages: &[Blob],
+    (model, info): (&Model, &LoadedModel),
+    prompt: Prompt<'_>,
 ) -> Result<String, JsError> {
     let words = state.words();
     let signal = answer.signal();
-    let (model, info) = loaded(state, answer).await?;
     let device = match info.adapter.as_deref() {
         Some(adapter) => format!("WebGPU ({adapter})"),
         None => words.on_cpu.to_owned(),
@@ -277,19 +332,16 @@ async fn ask_tab(
     answer.exchange.place.set(device);
     answer.waiting(words.waiting_pages.to_owned());
     let options: AskOptions = api::options();
-    options.set_pages(&pages.iter().collect());
-    options.set_question(question);
-    let max_tokens = state
-        .settings
-        .with_untracked(|settings| settings.max_tokens);
-    options.set_max_tokens(max_tokens as f64);
+    options.set_pages(&prompt.pages.iter().collect());
+    options.set_question(prompt.question);
+    options.set_max_tokens(prompt.max_tokens as f64);
     if let Some(signal) = &signal {
         options.set_signal(signal);
     }
     let on_token = Closure::<dyn FnMut(JsValue)>::new(move |piece: JsValue| {
         if let Ok(TokenPiece { text, tokens }) = serde_wasm_bindgen::from_value(piece) {
             answer.add(&text, "");
-            answer.count(None, tokens);
+            answer.count(None, tokens, false);
         }
     });
     let on_progress = Closure::<dyn FnMut(JsValue)>::new(move |progress: JsValue| {
@@ -301,7 +353,13 @@ async fn ask_tab(
     });
     options.set_on_token(on_token.as_ref().unchecked_ref());
     options.set_on_progress(on_progress.as_ref().unchecked_ref());
-    let summary = browser::awaited::<AnswerSummary>(model.ask(&options)).await;
+    let summary = JsFuture::from(model.ask(&options)).await;
+    let summary = summary
+        .map_err(|error| JsError::told(error, words))
+        .and_then(|summary| {
+            let summary = serde_wasm_bindgen::from_value::<AnswerSummary>(summary);
+            summary.map_err(|error| JsError::Failed(error.to_string()))
+        });
     let summary = summary.map_err(|error| {
         // The next question loads it anew.
         if model.is_closed() && error != JsError::Aborted {
@@ -311,7 +369,7 @@ async fn ask_tab(
         }
         error
     })?;
-    answer.count(Some(summary.prompt_tokens), summary.answer_tokens);
+    answer.count(Some(summary.prompt_tokens), summary.answer_tokens, false);
     if summary.finish_reason == "cancelled" {
         return Err(JsError::Aborted);
     }

@@ -1,10 +1,16 @@
 //! Small things that browsers do.
 
 use js_sys::{Promise, Reflect};
+use leptos::task::spawn_local;
 use serde::de::DeserializeOwned;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{Blob, DomException, HtmlAnchorElement, Storage, Url};
+use web_sys::{
+    Blob, Clipboard, DomException, HtmlAnchorElement, HtmlDocument, HtmlElement,
+    HtmlTextAreaElement, Storage, Url,
+};
+
+use crate::i18n::Strings;
 
 /// What was kept under a name. Private windows and full disks may refuse.
 pub fn stored(storage: Option<Storage>, key: &str) -> Option<String> {
@@ -50,6 +56,21 @@ pub enum JsError {
 }
 
 impl JsError {
+    /// As [`new`](Self::new), in the words of the page where glyph.js gives the error a code.
+    pub fn told(error: JsValue, words: &Strings) -> Self {
+        let get = |key: &str| {
+            let value = Reflect::get(&error, &key.into()).ok();
+            value
+                .and_then(|value| value.as_string())
+                .unwrap_or_default()
+        };
+        let (code, detail) = (get("code"), get("detail"));
+        match Self::new(error) {
+            Self::Aborted => Self::Aborted,
+            Self::Failed(text) => Self::Failed(words.worker_error(&code, &detail, &text)),
+        }
+    }
+
     /// The same with other words, unless the person ended the work.
     pub fn or(self, words: String) -> Self {
         match self {
@@ -95,6 +116,59 @@ pub fn download(blob: &Blob, name: &str) {
     }
     // The download has its own hold on the blob.
     let _ = Url::revoke_object_url(&url);
+}
+
+/// Gives an element the keyboard.
+pub fn focus_on(element: &HtmlElement) {
+    // Refused by none that is in the document.
+    let _ = element.focus();
+}
+
+/// Whether the keyboard is in an element that a selector names.
+pub fn has_focus(selector: &str) -> bool {
+    let active = leptos::prelude::document().active_element();
+    active.is_some_and(|active| active.matches(selector).unwrap_or_default())
+}
+
+/// Copies a text, and says then whether that was possible. Pages of plain http have no clipboard, and a
+/// browser may refuse it to others; a selection can be copied there too.
+pub fn copy(text: String, done: impl FnOnce(bool) + 'static) {
+    let navigator = leptos::prelude::window().navigator();
+    let clipboard = Reflect::get(&navigator, &"clipboard".into()).ok();
+    match clipboard.filter(JsValue::is_object) {
+        Some(clipboard) => {
+            let clipboard: Clipboard = clipboard.unchecked_into();
+            let promise = clipboard.write_text(&text);
+            spawn_local(async move {
+                let is_copied = JsFuture::from(promise).await.is_ok();
+                done(is_copied || copy_selected(&text).is_some());
+            });
+        }
+        // At once: a browser allows it only in the press of a button.
+        None => done(copy_selected(&text).is_some()),
+    }
+}
+
+/// Copies a text as if it had been selected; `None` where the browser refuses.
+fn copy_selected(text: &str) -> Option<()> {
+    let document = leptos::prelude::document();
+    let body = document.body()?;
+    let active = document.active_element();
+    let field = document.create_element("textarea").ok()?;
+    let field: HtmlTextAreaElement = field.dyn_into().ok()?;
+    field.set_class_name("copied");
+    field.set_read_only(true);
+    field.set_value(text);
+    body.append_child(&field).ok()?;
+    field.select();
+    let document: HtmlDocument = document.unchecked_into();
+    let is_copied = document.exec_command("copy").unwrap_or_default();
+    field.remove();
+    // Selecting has taken the keyboard.
+    if let Some(active) = active.and_then(|active| active.dyn_into::<HtmlElement>().ok()) {
+        focus_on(&active);
+    }
+    is_copied.then_some(())
 }
 
 /// A value as JavaScript writes it.

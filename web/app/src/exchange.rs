@@ -3,7 +3,10 @@
 use glyph_web_core::thinking::split_thinking;
 use leptos::prelude::*;
 use serde::Serialize;
+use serde_json::{Value, json};
 use web_sys::AbortController;
+
+use crate::state::{Drawing, State};
 
 /// How far an answer is.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,6 +30,8 @@ pub struct Figures {
     pub prompt_tokens: Option<usize>,
     /// Tokens of the answer.
     pub answer_tokens: usize,
+    /// They are pieces of a stream, whose end with the exact number has not come.
+    pub is_estimate: bool,
     /// Seconds to the first token.
     pub first_token_s: Option<f64>,
     /// Tokens per second after the first.
@@ -46,8 +51,8 @@ pub struct Exchange {
     pub model: StoredValue<String>,
     /// Where: a server's address or a device.
     pub place: RwSignal<String>,
-    /// Pages that are asked about, once they are drawn.
-    pub pages: RwSignal<usize>,
+    /// What it is about, once that is drawn.
+    pub about: StoredValue<About>,
     /// The answer as it came.
     pub raw: RwSignal<String>,
     /// What the server told apart as thinking.
@@ -68,13 +73,28 @@ impl Exchange {
             question: StoredValue::new(question.to_owned()),
             model: StoredValue::new(model),
             place: RwSignal::new(String::new()),
-            pages: RwSignal::new(0),
+            about: StoredValue::new(About::default()),
             raw: RwSignal::new(String::new()),
             reasoning: RwSignal::new(String::new()),
             progress: RwSignal::new(Progress::Waiting(waiting.to_owned())),
             figures: RwSignal::new(Figures::default()),
             abort: StoredValue::new_local(AbortController::new().ok()),
         }
+    }
+
+    /// Notes what it is about: the text may be another one when the answer is kept.
+    pub fn asked_about(self, state: State, pages: usize) {
+        let style = match &*state.drawing.read_untracked() {
+            Drawing::Done(summary) => json!(summary.style),
+            _ => Value::Null,
+        };
+        let text = state.text.read_untracked();
+        self.about.set_value(About {
+            characters: text.characters,
+            file: text.file.as_ref().map(|file| file.name.clone()),
+            pages,
+            style,
+        });
     }
 
     /// Whether the answer may still grow.
@@ -108,7 +128,7 @@ impl Exchange {
             question: self.question.get_value(),
             model: self.model.get_value(),
             place: self.place.get(),
-            pages: self.pages.get(),
+            about: self.about.get_value(),
             answer,
             thinking,
             outcome: match self.progress.get() {
@@ -122,13 +142,27 @@ impl Exchange {
     }
 }
 
+/// The text and the pages of a question.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct About {
+    /// Characters of the text.
+    pub characters: usize,
+    /// The file that it was read from.
+    pub file: Option<String>,
+    /// Pages.
+    pub pages: usize,
+    /// All keys of their style.
+    pub style: Value,
+}
+
 /// A question and its answer in a file.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Record {
     question: String,
     model: String,
     place: String,
-    pages: usize,
+    #[serde(flatten)]
+    about: About,
     answer: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     thinking: String,

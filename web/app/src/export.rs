@@ -12,12 +12,14 @@ use crate::api;
 use crate::browser::{self, JsError};
 use crate::state::{Drawing, State};
 
-/// All pages, named as `glyph render` names them, with their style.
+/// All pages with their style. They are named as `glyph render` names them, and with more digits where
+/// they would not be in order by their names.
 pub fn pages(state: State) {
     let entries = Array::new();
     state.tiles.with_untracked(|tiles| {
+        let digits = tiles.len().to_string().len().max(4);
         for tile in tiles {
-            let name = format!("page_{:04}.png", tile.figures.index + 1);
+            let name = format!("page_{:0digits$}.png", tile.figures.index + 1);
             entries.push(&Array::of2(&name.into(), &tile.blob));
         }
     });
@@ -38,25 +40,15 @@ pub fn pages(state: State) {
     });
 }
 
-/// Questions and answers, oldest first, with the style of the pages.
+/// Questions and answers, oldest first, each with the text and the style of its pages.
 pub fn conversation(state: State) {
     let exchanges = state.exchanges.get_untracked();
-    let style = match state.drawing.get_untracked() {
-        Drawing::Done(summary) => json!(summary.style),
-        _ => json!(null),
-    };
     let records: Vec<_> = exchanges
         .iter()
         .rev()
         .map(|exchange| exchange.record())
         .collect();
-    let file = state.text.with_untracked(|text| text.file.clone());
-    let conversation = json!({
-        "characters": state.text.with_untracked(|text| text.characters),
-        "file": file.map(|file| file.name),
-        "style": style,
-        "exchanges": records,
-    });
+    let conversation = json!({ "exchanges": records });
     if let Some(blob) = json_blob(&conversation) {
         browser::download(&blob, "conversation.json");
     }

@@ -8,6 +8,7 @@ mod examples;
 mod exchange;
 mod export;
 mod i18n;
+mod limits;
 mod model;
 mod rendering;
 mod server;

@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use gloo_timers::future::TimeoutFuture;
 use glyph_web_core::accounting::{kv_bytes_per_token, size_rules};
+use glyph_web_core::address;
 use glyph_web_core::messages::LoadedModel;
 use glyph_web_core::settings::Runner;
+use js_sys::Reflect;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use serde::Deserialize;
@@ -72,14 +74,12 @@ pub struct LoadProgress {
     pub from_cache: bool,
 }
 
-/// Where a model comes from, beside the settings.
-#[derive(Clone, Default)]
-pub enum Source {
-    /// The address in the settings, or the built-in model.
-    #[default]
-    Settings,
-    /// Files of a folder.
-    Folder(FileList),
+/// A folder with a checkpoint, which goes before the address in the settings.
+#[derive(Clone)]
+pub struct Folder {
+    files: FileList,
+    /// Its name.
+    pub name: String,
 }
 
 #[derive(Deserialize)]
@@ -146,20 +146,46 @@ pub async fn ready(state: State) -> Result<(Model, Arc<LoadedModel>), JsError> {
     {
         return Ok((model, info));
     }
-    load(state, Source::Settings).await
+    load(state).await
 }
 
-/// Loads a model in place of the one that is there.
-pub async fn load(state: State, source: Source) -> Result<(Model, Arc<LoadedModel>), JsError> {
+/// Loads the model of a folder, then and whenever it is loaded again.
+pub async fn open_folder(state: State, files: FileList) {
+    let path = files.get(0).map(|file| {
+        let path = Reflect::get(&file, &"webkitRelativePath".into()).unwrap_or_default();
+        path.as_string().unwrap_or_default()
+    });
+    let path = path.unwrap_or_default();
+    let name = path.split('/').next().unwrap_or_default().to_owned();
+    state.folder.set(Some(Folder { files, name }));
+    // What went wrong is shown by the model's state.
+    let _ = load(state).await;
+}
+
+/// Frees the model, and the next one comes from where the settings say.
+pub fn forget(state: State) {
+    state.folder.set(None);
+    unload(state);
+}
+
+/// Loads a model in place of the one that is there: that of the folder, of the address, or the built-in one.
+pub async fn load(state: State) -> Result<(Model, Arc<LoadedModel>), JsError> {
     unload(state);
     let options: LoadOptions = api::options();
     let (url, device) = state
         .settings
         .with_untracked(|settings| (settings.model_url.clone(), settings.device));
-    match source {
-        Source::Folder(files) => options.set_files(&files),
-        Source::Settings if !url.trim().is_empty() => options.set_url(url.trim()),
-        Source::Settings => {}
+    let folder = state.folder.get_untracked();
+    let address = address::checkpoint(&url);
+    match (folder, address) {
+        (Some(folder), _) => options.set_files(&folder.files),
+        (None, Some(url)) if !url.is_empty() => options.set_url(&url),
+        (None, Some(_)) => {}
+        (None, None) => {
+            let reason = untrack(|| state.words()).checkpoint_refused(url.trim());
+            state.model.set(TabModel::Failed(reason.clone()));
+            return Err(JsError::Failed(reason));
+        }
     }
     options.set_device(&browser::described(&device));
     let on_progress = Closure::<dyn FnMut(JsValue)>::new(move |progress: JsValue| {
@@ -174,7 +200,8 @@ pub async fn load(state: State, source: Source) -> Result<(Model, Arc<LoadedMode
     state.load_progress.set(LoadProgress::default());
     state.model.set(TabModel::Loading { abort });
     let loaded = JsFuture::from(api::load_model(&options)).await;
-    let loaded = loaded.map_err(JsError::new).and_then(|model| {
+    let loaded = loaded.map_err(|error| JsError::told(error, state.words()));
+    let loaded = loaded.and_then(|model| {
         let info = serde_wasm_bindgen::from_value::<LoadedModel>(model.clone());
         let info = info.map_err(|error| JsError::Failed(error.to_string()))?;
         Ok((model.unchecked_into::<Model>(), Arc::new(info)))

@@ -129,7 +129,13 @@ async fn draw(state: State, id: u32, inputs: Inputs, signal: Option<AbortSignal>
     if is_current() {
         state.drawing.set(match summary {
             Ok(summary) => Drawing::Done(Arc::new(summary)),
-            Err(JsError::Aborted) => Drawing::Cancelled,
+            Err(JsError::Aborted) => {
+                // Those of the text before were only to bridge the time.
+                state
+                    .tiles
+                    .update(|tiles| tiles.retain(|tile| tile.drawing_id == id));
+                Drawing::Cancelled
+            }
             Err(JsError::Failed(reason)) => {
                 state.tiles.set(Vec::new());
                 Drawing::Failed(reason)

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use glyph_web_core::accounting::Accounting;
 use glyph_web_core::accounting::KV_BYTES_OF_9B;
+use glyph_web_core::keys::ApiKeys;
 use glyph_web_core::messages::{PageFigures, RenderSummary, SizeRules};
 use glyph_web_core::settings::{Language, Runner, Settings};
 use glyph_web_core::style::StyleBase;
@@ -14,12 +15,12 @@ use web_sys::{AbortController, Blob};
 use crate::browser;
 use crate::exchange::Exchange;
 use crate::i18n::{Strings, strings};
-use crate::model::{LoadProgress, TabModel};
+use crate::model::{Folder, LoadProgress, TabModel};
 use crate::server::ServerState;
 use crate::text::Text;
 
 const SETTINGS_KEY: &str = "glyph-settings";
-const API_KEY: &str = "glyph-api-key";
+const API_KEYS: &str = "glyph-api-keys";
 
 /// A drawn page.
 #[derive(Debug, Clone)]
@@ -94,8 +95,8 @@ pub struct BuiltIn {
 pub struct State {
     /// What the person has chosen.
     pub settings: RwSignal<Settings>,
-    /// The server's key, kept for this tab alone.
-    pub api_key: RwSignal<String>,
+    /// The servers' keys, kept for this tab alone.
+    pub api_keys: RwSignal<ApiKeys>,
     /// The text.
     pub text: RwSignal<Text>,
     /// Its pages.
@@ -116,6 +117,8 @@ pub struct State {
     pub server: RwSignal<ServerState>,
     /// The model in this tab.
     pub model: RwSignal<TabModel, LocalStorage>,
+    /// The folder that it comes from, if it does.
+    pub folder: RwSignal<Option<Folder>, LocalStorage>,
     /// How far its loading is.
     pub load_progress: RwSignal<LoadProgress>,
     /// Questions and answers, the last one first.
@@ -128,10 +131,10 @@ impl State {
     /// With what was kept.
     pub fn new() -> Self {
         let kept = browser::stored(browser::local_storage(), SETTINGS_KEY).unwrap_or_default();
-        let key = browser::stored(browser::session_storage(), API_KEY).unwrap_or_default();
+        let keys = browser::stored(browser::session_storage(), API_KEYS).unwrap_or_default();
         Self {
             settings: RwSignal::new(Settings::from_json(&kept)),
-            api_key: RwSignal::new(key),
+            api_keys: RwSignal::new(ApiKeys::from_json(&keys)),
             text: RwSignal::new(Text::default()),
             tiles: RwSignal::new_local(Vec::new()),
             drawing_id: RwSignal::new(0),
@@ -142,20 +145,22 @@ impl State {
             built_in: RwSignal::new(None),
             server: RwSignal::new(ServerState::default()),
             model: RwSignal::new_local(TabModel::default()),
+            folder: RwSignal::new_local(None),
             load_progress: RwSignal::new(LoadProgress::default()),
             exchanges: RwSignal::new_local(Vec::new()),
             notice: RwSignal::new(None),
         }
     }
 
-    /// Keeps settings and key whenever they change.
+    /// Keeps settings and keys whenever they change.
     pub fn keep(self) {
         Effect::new(move || {
             let json = self.settings.with(Settings::to_json);
             browser::store(browser::local_storage(), SETTINGS_KEY, &json);
         });
         Effect::new(move || {
-            browser::store(browser::session_storage(), API_KEY, &self.api_key.read());
+            let json = self.api_keys.with(ApiKeys::to_json);
+            browser::store(browser::session_storage(), API_KEYS, &json);
         });
     }
 
@@ -198,6 +203,12 @@ impl State {
 
     /// Name of the model that this tab would load.
     pub fn tab_model_name(self) -> String {
+        if let Some(name) = self
+            .folder
+            .with(|folder| Some(folder.as_ref()?.name.clone()))
+        {
+            return name;
+        }
         let url = self.settings.with(|settings| settings.model_url.clone());
         let name = url
             .trim_end_matches('/')
@@ -213,9 +224,18 @@ impl State {
 
     /// The built-in model, where it is the one that would answer, or where nobody else is known yet.
     pub fn answering_built_in(self) -> Option<Arc<BuiltIn>> {
+        let is_of_settings = self.folder.with(Option::is_none)
+            && self
+                .settings
+                .with(|settings| settings.model_url.trim().is_empty());
+        let runner = self.runner();
         let name = self.model_name();
-        let built_in = self.built_in.get();
-        built_in.filter(|built_in| name.is_empty() || built_in.name == name)
+        // In the tab any other model may have its name.
+        let is_it = |built_in: &Arc<BuiltIn>| match runner {
+            Runner::Tab => is_of_settings,
+            Runner::Server => name.is_empty() || built_in.name == name,
+        };
+        self.built_in.get().filter(is_it)
     }
 
     /// The style that changes are made to; `None` is the official one.

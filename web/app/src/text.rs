@@ -9,7 +9,7 @@ use leptos::task::spawn_local;
 use serde::Deserialize;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{Blob, File};
+use web_sys::{Blob, DataTransfer, File};
 
 use crate::api;
 use crate::browser::JsError;
@@ -18,6 +18,10 @@ use crate::state::State;
 /// Longest text in a field that can be edited, in characters: a browser lays out all of it at once,
 /// and would stand still over a long one.
 pub const MOST_EDITED: usize = 40_000;
+
+/// Longest text that the person may have in the field all the same, in bytes: laying out takes about a
+/// quarter of a second for so much, and many seconds for megabytes.
+const MOST_EDITED_WHOLE: usize = 200_000;
 
 /// Largest file that is read.
 const MOST_FILE_BYTES: f64 = 64e6;
@@ -63,6 +67,11 @@ impl Text {
         self.whole.is_none() && self.content.trim().is_empty()
     }
 
+    /// Whether all of it may be edited in the page.
+    pub fn can_be_edited(&self) -> bool {
+        self.bytes <= MOST_EDITED_WHOLE
+    }
+
     /// What workers read: a string or a blob.
     pub fn source(&self) -> JsValue {
         match &self.whole {
@@ -105,13 +114,44 @@ pub fn take(state: State, content: String) {
     }
     let parts = Array::of1(&JsValue::from(content));
     match Blob::new_with_str_sequence(&parts) {
-        Ok(blob) => read(state, blob, None, Some(MOST_EDITED)),
+        Ok(blob) => read(state, blob, Origin::Page(None), Some(MOST_EDITED), None),
         Err(error) => refuse(state, None, JsError::new(error)),
     }
 }
 
 /// Takes the text of a file.
 pub fn open_file(state: State, file: File) {
+    open_file_saying(state, file, None);
+}
+
+/// Takes the first file that was dropped. Folders are no texts, though a browser hands them out as files.
+pub fn drop_files(state: State, data: &DataTransfer) {
+    let items = data.items();
+    let items = (0..items.length()).filter_map(|index| items.get(index));
+    let mut n_folders = 0;
+    let mut files = Vec::new();
+    for item in items.filter(|item| item.kind() == "file") {
+        let entry = item.webkit_get_as_entry().ok().flatten();
+        if entry.is_some_and(|entry| entry.is_directory()) {
+            n_folders += 1;
+        } else {
+            files.extend(item.get_as_file().ok().flatten());
+        }
+    }
+    let n_files = files.len();
+    let words = state.words();
+    match files.into_iter().next() {
+        Some(file) if n_files > 1 => {
+            let notice = words.first_file_read(&file.name(), n_files);
+            open_file_saying(state, file, Some(notice));
+        }
+        Some(file) => open_file(state, file),
+        None if n_folders > 0 => state.notice.set(Some(words.folder_dropped.to_owned())),
+        None => {}
+    }
+}
+
+fn open_file_saying(state: State, file: File, notice: Option<String>) {
     let name = file.name();
     if file.size() > MOST_FILE_BYTES {
         let size = glyph_web_core::accounting::bytes_shown(file.size());
@@ -119,44 +159,73 @@ pub fn open_file(state: State, file: File) {
         state.notice.set(Some(notice));
         return;
     }
-    read(state, file.into(), Some(name), Some(MOST_EDITED));
+    let origin = Origin::File(name);
+    read(state, file.into(), origin, Some(MOST_EDITED), notice);
 }
 
 /// Takes all of a long text into the page, to be edited.
 pub fn edit_whole(state: State) {
     let text = state.text.get_untracked();
     if let Some(whole) = text.whole {
-        read(state, whole, text.file.map(|file| file.name), None);
+        read(state, whole, Origin::Page(text.file), None, None);
     }
 }
 
-/// Has the worker read a blob, up to so many characters for the page.
-fn read(state: State, blob: Blob, name: Option<String>, most: Option<usize>) {
+/// Where a blob comes from.
+enum Origin {
+    /// A file of this name. How it is written is found out.
+    File(String),
+    /// The page, which writes UTF-8; its text may have been a file's.
+    Page(Option<FileNote>),
+}
+
+/// Has the worker read a blob, up to so many characters for the page; then the notice is shown.
+fn read(state: State, blob: Blob, origin: Origin, most: Option<usize>, notice: Option<String>) {
     let id = next_text();
     spawn_local(async move {
-        let decoded = decode(&blob, most).await;
+        let encoding = match &origin {
+            Origin::File(_) => None,
+            Origin::Page(_) => Some("UTF-8"),
+        };
+        let decoded = decode(&blob, most, encoding).await;
         if TEXTS.get() != id {
             return;
         }
         match decoded {
             Ok((decoded, whole)) => {
-                state.notice.set(None);
+                state.notice.set(notice);
                 let encoding = decoded.encoding;
                 state.text.set(Text {
                     content: decoded.text.into(),
                     whole,
                     characters: decoded.characters,
                     bytes: decoded.bytes,
-                    file: name.map(|name| FileNote { name, encoding }),
+                    file: match origin {
+                        Origin::File(name) => Some(FileNote { name, encoding }),
+                        Origin::Page(file) => file,
+                    },
                 });
             }
-            Err(error) => refuse(state, name, error),
+            Err(error) => {
+                let name = match origin {
+                    Origin::File(name) => Some(name),
+                    Origin::Page(file) => file.map(|file| file.name),
+                };
+                refuse(state, name, error);
+            }
         }
     });
 }
 
-async fn decode(blob: &Blob, most: Option<usize>) -> Result<(Decoded, Option<Blob>), JsError> {
+async fn decode(
+    blob: &Blob,
+    most: Option<usize>,
+    encoding: Option<&str>,
+) -> Result<(Decoded, Option<Blob>), JsError> {
     let options: api::DecodeOptions = api::options();
+    if let Some(encoding) = encoding {
+        options.set_encoding(encoding);
+    }
     if let Some(most) = most {
         options.set_most(most as f64);
     }

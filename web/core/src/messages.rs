@@ -66,6 +66,9 @@ pub enum RenderRequest {
         /// Most characters that are handed out; all where missing.
         #[serde(default)]
         most: Option<usize>,
+        /// How its characters are written, where that is known; else it is found out.
+        #[serde(default)]
+        encoding: Option<String>,
     },
     /// An archive; `entries` holds names and blobs.
     Zip,
@@ -140,6 +143,8 @@ pub struct RenderSummary {
     pub borrowed: Vec<BorrowedFont>,
     /// Fonts that stand in.
     pub substitutions: Vec<Substitution>,
+    /// Whether the text has scripts that a reader expects reordered or joined.
+    pub has_complex_scripts: bool,
     /// The style as it was used, every key.
     pub style: Map<String, Value>,
     /// Seconds from request to last page.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::address::Address;
 use crate::messages::DeviceChoice;
 use crate::style::StyleChanges;
 
@@ -101,6 +102,16 @@ impl Default for Settings {
 /// Most tokens of an answer that can be asked for.
 pub const MOST_TOKENS: usize = 131_072;
 
+/// The longest answer as it was entered: within its limits, the default where it is no number.
+pub fn max_tokens(entered: &str) -> usize {
+    let tokens = entered.trim().parse::<f64>().ok();
+    let tokens = tokens.filter(|tokens| !tokens.is_nan());
+    tokens.map_or_else(
+        || Settings::default().max_tokens,
+        |tokens| tokens.clamp(1.0, MOST_TOKENS as f64) as usize,
+    )
+}
+
 impl Settings {
     /// Reads what was kept; the defaults where it cannot be read.
     pub fn from_json(json: &str) -> Self {
@@ -115,9 +126,13 @@ impl Settings {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// Address of a route of the server.
+    /// Address of a route of the server. What was entered stays as it is where it is no address.
     pub fn server_route(&self, route: &str) -> String {
-        let server = self.server.trim().trim_end_matches('/');
+        let entered = self.server.trim();
+        let Some(server) = Address::parse(entered).map(|address| address.url()) else {
+            return format!("{entered}{route}");
+        };
+        let server = server.trim_end_matches('/');
         let server = server.strip_suffix("/v1").unwrap_or(server);
         format!("{server}{route}")
     }
@@ -125,7 +140,7 @@ impl Settings {
 
 #[cfg(test)]
 mod tests {
-    use super::{Language, Settings};
+    use super::{Language, MOST_TOKENS, Settings, max_tokens};
 
     #[test]
     fn settings_survive_being_written() {
@@ -155,9 +170,31 @@ mod tests {
             "http://h:1/",
             "http://h:1/v1",
             " http://h:1/v1/ ",
+            "HTTP://H:1/v1",
         ] {
             settings.server = server.to_owned();
             assert_eq!(settings.server_route("/v1/models"), "http://h:1/v1/models");
+        }
+        settings.server = "localhost:9999/".to_owned();
+        assert_eq!(settings.server_route("/v1"), "http://localhost:9999/v1");
+        settings.server = "http://".to_owned();
+        assert_eq!(settings.server_route(""), "http://");
+    }
+
+    #[test]
+    fn the_longest_answer_is_kept_within_its_limits() {
+        for (entered, tokens) in [
+            ("200", 200),
+            (" 7 ", 7),
+            ("-5", 1),
+            ("0", 1),
+            ("0.5", 1),
+            ("1e9", MOST_TOKENS),
+            ("", 1024),
+            ("many", 1024),
+            ("nan", 1024),
+        ] {
+            assert_eq!(max_tokens(entered), tokens, "{entered}");
         }
     }
 }

@@ -63,6 +63,8 @@ pub struct Piece {
     pub content: String,
     /// Of what the model thinks.
     pub reasoning: String,
+    /// Events with such text: where a server sends token by token, their number.
+    pub n_pieces: usize,
     /// Why the answer ended, in its last piece.
     pub finish_reason: Option<String>,
     /// Tokens, where the event carries them.
@@ -99,9 +101,11 @@ impl ChatEvent {
         };
         let finish = choice.and_then(|choice| choice.get("finish_reason"));
         let usage = value.get("usage").filter(|usage| !usage.is_null());
+        let (content, reasoning) = (text("/delta/content"), text("/delta/reasoning_content"));
         Ok(Self::Piece(Piece {
-            content: text("/delta/content"),
-            reasoning: text("/delta/reasoning_content"),
+            n_pieces: usize::from(!content.is_empty() || !reasoning.is_empty()),
+            content,
+            reasoning,
             finish_reason: finish.and_then(Value::as_str).map(str::to_owned),
             usage: usage.and_then(|usage| Usage::deserialize(usage).ok()),
         }))
@@ -145,6 +149,7 @@ mod tests {
             piece(r#"{"choices":[{"delta":{"content":"a"},"finish_reason":"stop"}],"usage":null}"#),
             ChatEvent::Piece(Piece {
                 content: "a".to_owned(),
+                n_pieces: 1,
                 finish_reason: Some("stop".to_owned()),
                 ..Piece::default()
             })

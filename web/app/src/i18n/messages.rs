@@ -16,8 +16,22 @@ impl Strings {
     pub fn file_too_large(&self, name: &str, size: &str) -> String {
         self.pick(
             format!("{name} has {size}; files of up to 64 MB are read. Cut it into parts."),
-            format!("{name} 有 {size};最多读取 64 MB 的文件。请把它分成几部分。"),
+            format!("{name} 有 {size}；最多读取 64 MB 的文件。请把它分成几部分。"),
         )
+    }
+
+    /// Several files were dropped.
+    pub fn first_file_read(&self, name: &str, files: usize) -> String {
+        self.pick(
+            format!("{files} files were dropped; only the first is read: {name}."),
+            format!("拖入了 {files} 个文件，只读取第一个：{name}。"),
+        )
+    }
+
+    /// The pages' KV cache, and whose it is.
+    pub fn kv_of_pages(&self, whose: &str) -> String {
+        let what = self.kv_pages;
+        self.pick(format!("{what} ({whose})"), format!("{what}（{whose}）"))
     }
 
     /// A file is no text.
@@ -32,11 +46,11 @@ impl Strings {
                     "{name} is not a text: it is neither UTF-8 nor UTF-16 nor GB18030. \
                      Save it as plain text first."
                 ),
-                format!("{name} 不是文本文件:它不是 UTF-8、UTF-16 或 GB18030。请先另存为纯文本。"),
+                format!("{name} 不是文本文件：它不是 UTF-8、UTF-16 或 GB18030。请先另存为纯文本。"),
             ),
             _ => self.pick(
                 format!("{name} cannot be read: {reason}"),
-                format!("无法读取 {name}:{reason}"),
+                format!("无法读取 {name}：{reason}"),
             ),
         }
     }
@@ -45,7 +59,7 @@ impl Strings {
     pub fn page_incomplete(&self, reason: &str) -> String {
         self.pick(
             format!("Files of this page are missing: {reason}. Reload, or build the page again."),
-            format!("页面缺少文件:{reason}。请刷新,或重新构建页面。"),
+            format!("页面缺少文件：{reason}。请刷新，或重新构建页面。"),
         )
     }
 
@@ -57,9 +71,93 @@ impl Strings {
                  start it with --cors-origin and this page's address. Or run the model in this browser."
             ),
             format!(
-                "{server} 没有应答。请用 cargo xtask serve 启动;如果它在别处运行,请加上 --cors-origin \
+                "{server} 没有应答。请用 cargo xtask serve 启动；如果它在别处运行，请加上 --cors-origin \
                  和本页的地址。也可以在本浏览器中运行模型。"
             ),
+        )
+    }
+
+    /// What was entered is no address of a server.
+    pub fn address_refused(&self, entered: &str) -> String {
+        self.pick(
+            format!(
+                "“{entered}” is not the address of a server. Enter one such as \
+                 http://localhost:8080, or nothing: the server that this page comes from."
+            ),
+            format!(
+                "“{entered}”不是服务器的地址。请填写类似 http://localhost:8080 的地址，\
+                 或留空以使用本页所在的服务器。"
+            ),
+        )
+    }
+
+    /// What was entered is no address of a checkpoint.
+    pub fn checkpoint_refused(&self, entered: &str) -> String {
+        self.pick(
+            format!(
+                "“{entered}” is not the address of a checkpoint. Enter that of a directory, such as \
+                 https://example.org/models/glyph/, or nothing: the built-in model."
+            ),
+            format!(
+                "“{entered}”不是检查点的地址。请填写目录的地址，例如 \
+                 https://example.org/models/glyph/，或留空以使用内置模型。"
+            ),
+        )
+    }
+
+    /// A key has a character that cannot be sent.
+    pub fn key_refused(&self, character: char) -> String {
+        let code = format!("U+{:04X}", u32::from(character));
+        // Many of those that slip in are invisible.
+        let character = match character.is_alphanumeric() {
+            true => format!("“{character}” ({code})"),
+            false => code,
+        };
+        self.pick(
+            format!(
+                "The key has a character that cannot be sent: {character}. Keys are made of ASCII \
+                 letters, digits and punctuation; enter it again."
+            ),
+            format!(
+                "密钥中有无法发送的字符：{character}。密钥由 ASCII 字母、数字和标点组成，请重新填写。"
+            ),
+        )
+    }
+
+    /// A server answers something else than a stream.
+    pub fn server_no_stream(&self, server: &str, content_type: &str) -> String {
+        let content_type = match (content_type, self.language_of) {
+            ("", Language::En) => "something without a content type",
+            ("", Language::Zh) => "没有内容类型的数据",
+            _ => content_type,
+        };
+        self.pick(
+            format!(
+                "{server} answered, but not with a stream of events (text/event-stream): it sent \
+                 {content_type}. Check its address and that it can stream, or run the model in this \
+                 browser."
+            ),
+            format!(
+                "{server} 有应答，但不是事件流（text/event-stream），而是 {content_type}。\
+                 请检查地址以及它是否支持流式输出，或在本浏览器中运行模型。"
+            ),
+        )
+    }
+
+    /// WebGPU is not there, and nothing else was allowed.
+    pub fn webgpu_required(&self, problem: &str) -> String {
+        let (en, zh) = match problem {
+            "insecure" => (
+                "Browsers offer WebGPU on https and localhost only",
+                "浏览器只在 https 和 localhost 上提供 WebGPU",
+            ),
+            "unsupported" => ("This browser has no WebGPU", "本浏览器没有 WebGPU"),
+            _ => ("WebGPU finds no graphics adapter", "WebGPU 找不到显卡"),
+        };
+        let (only, auto) = (self.device_webgpu, self.device_auto);
+        self.pick(
+            format!("{en}: with “{only}” the model cannot be loaded. Choose “{auto}”."),
+            format!("{zh}：选择“{only}”时无法加载模型。请选择“{auto}”。"),
         )
     }
 
@@ -70,7 +168,7 @@ impl Strings {
                 "{server} has no /v1/models: it is not a server with the API of OpenAI. \
                  Enter another address, or run the model in this browser."
             ),
-            format!("{server} 没有 /v1/models:它不是 OpenAI 接口的服务器。请填写别的地址,或在本浏览器中运行模型。"),
+            format!("{server} 没有 /v1/models：它不是 OpenAI 接口的服务器。请填写别的地址，或在本浏览器中运行模型。"),
         )
     }
 
@@ -78,7 +176,7 @@ impl Strings {
     pub fn server_refused(&self, server: &str, reason: &str) -> String {
         self.pick(
             format!("{server} refuses: {reason}"),
-            format!("{server} 拒绝了请求:{reason}"),
+            format!("{server} 拒绝了请求：{reason}"),
         )
     }
 
@@ -90,7 +188,7 @@ impl Strings {
                  printed, or run the model in this browser."
             ),
             format!(
-                "{server} 返回 HTTP {status},没有说明原因。请查看它的输出,或在本浏览器中运行模型。"
+                "{server} 返回 HTTP {status}，没有说明原因。请查看它的输出，或在本浏览器中运行模型。"
             ),
         )
     }
@@ -103,7 +201,7 @@ impl Strings {
                  ask again, or run the model in this browser."
             ),
             format!(
-                "服务器在回答结束之前放弃了:{reason}。已收到的内容在这里;请再问一次,或在本浏览器中运行模型。"
+                "服务器在回答结束之前放弃了：{reason}。已收到的内容在这里；请再问一次，或在本浏览器中运行模型。"
             ),
         )
     }
@@ -112,8 +210,32 @@ impl Strings {
     pub fn tokens_uncounted(&self, reason: &str) -> String {
         self.pick(
             format!("The text's tokens are not counted: {reason}."),
-            format!("没有计算文本的 token:{reason}。"),
+            format!("没有计算文本的 token：{reason}。"),
         )
+    }
+
+    /// What a worker says of its error; `code` and `detail` are those of glyph.js, empty where the error
+    /// has none.
+    pub fn worker_error(&self, code: &str, detail: &str, text: &str) -> String {
+        let zh = match code {
+            "missing-file" => format!("缺少 {detail}。请选择包含完整检查点的目录"),
+            "not-a-checkpoint" => format!("{detail} 不是有效的检查点文件。请从原始检查点恢复它"),
+            "web-page" => {
+                format!("{detail} 是网页，而不是检查点的文件。请填写 config.json 所在目录的地址")
+            }
+            "network" => format!("无法完整获取 {detail}。请检查地址和网络"),
+            "too-large" => {
+                format!("标签页的内存放不下 {detail}。请选择更小的检查点，或使用服务器")
+            }
+            "no-webgpu" => format!("无法使用 WebGPU（{detail}）。请改选 CPU"),
+            "context" => {
+                format!(
+                    "页面、问题和回答超出了模型的上下文：{detail} 个 token。请减少页面，或缩短最长回答"
+                )
+            }
+            _ => text.to_owned(),
+        };
+        self.pick(text.to_owned(), zh)
     }
 
     /// The worker with the model has ended.
@@ -124,7 +246,7 @@ impl Strings {
                  If that does not help, choose the CPU, a shorter text, or a server."
             ),
             format!(
-                "本浏览器中的模型出错了:{reason}。请再问一次,模型会重新加载;如果仍然失败,请选择 CPU、\
+                "本浏览器中的模型出错了：{reason}。请再问一次，模型会重新加载；如果仍然失败，请选择 CPU、\
                  更短的文本或服务器。"
             ),
         )
@@ -135,12 +257,12 @@ impl Strings {
         if is_seeing {
             return self.pick(
                 format!("Looking at the pages: {done} of {of}"),
-                format!("正在看页面:{done} / {of}"),
+                format!("正在看页面：{done} / {of}"),
             );
         }
         self.pick(
             format!("Reading: {done} of {of} tokens"),
-            format!("正在阅读:{done} / {of} 个 token"),
+            format!("正在阅读：{done} / {of} 个 token"),
         )
     }
 
@@ -148,7 +270,7 @@ impl Strings {
     pub fn page_of(&self, page: usize, pages: usize) -> String {
         self.pick(
             format!("Page {page} of {pages}"),
-            format!("第 {page} 页,共 {pages} 页"),
+            format!("第 {page} 页，共 {pages} 页"),
         )
     }
 
@@ -156,7 +278,7 @@ impl Strings {
     pub fn drawing_failed(&self, reason: &str) -> String {
         self.pick(
             format!("The pages cannot be drawn: {reason}."),
-            format!("无法渲染页面:{reason}。"),
+            format!("无法渲染页面：{reason}。"),
         )
     }
 
@@ -168,21 +290,23 @@ impl Strings {
                  pages one by one, choose a denser style, or start it with --max-pages {pages}."
             ),
             format!(
-                "服务器一次最多接受 {most} 页,文本有 {pages} 页。请逐页阅读、选择更密的样式,\
+                "服务器一次最多接受 {most} 页，文本有 {pages} 页。请逐页阅读、选择更密的样式，\
                  或用 --max-pages {pages} 启动服务器。"
             ),
         )
     }
 
-    /// The pages do not fit the model.
-    pub fn context_exceeded(&self, tokens: usize, context: usize) -> String {
+    /// Pages and answer do not fit the model.
+    pub fn context_exceeded(&self, tokens: usize, answer: usize, context: usize) -> String {
         self.pick(
             format!(
-                "The pages take {tokens} tokens; the model has room for {context}. Read the pages \
-                 one by one, shorten the text, or choose a denser style."
+                "The pages take {tokens} tokens and the answer may take {answer}; the model has room for \
+                 {context}. Read the pages one by one, shorten the text, choose a denser style, or \
+                 allow a shorter answer."
             ),
             format!(
-                "页面需要 {tokens} 个 token,模型只能容纳 {context} 个。请逐页阅读、缩短文本,或选择更密的样式。"
+                "页面需要 {tokens} 个 token，回答最多 {answer} 个，模型只能容纳 {context} 个。\
+                 请逐页阅读、缩短文本、选择更密的样式，或缩短回答。"
             ),
         )
     }

@@ -52,7 +52,7 @@ pub fn Figures() -> impl IntoView {
         } else {
             words().kv_of_9b
         };
-        format!("{} ({whose})", words().kv_pages)
+        words().kv_of_pages(whose)
     };
     let count = move |of: fn(&Accounting) -> usize| move || count_shown(figures.with(of));
     view! {

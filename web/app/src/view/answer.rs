@@ -1,9 +1,9 @@
 //! One answer: its words as they come, its thinking folded away, its figures.
 
+use leptos::html::H3;
 use leptos::prelude::*;
-use leptos::task::spawn_local;
-use wasm_bindgen_futures::JsFuture;
 
+use crate::browser::{copy, focus_on, has_focus};
 use crate::exchange::{Exchange, Progress};
 use crate::state::state;
 
@@ -21,6 +21,20 @@ pub fn Answer(exchange: Exchange) -> impl IntoView {
         Progress::Stopped => words().stopped.to_owned(),
         Progress::Failed(_) => words().failed.to_owned(),
     };
+    // What assistive technology says: neither every word of the answer nor every step before it.
+    let announced = Memo::new(move |_| match exchange.progress.get() {
+        Progress::Waiting(what) => what
+            .split([':', '：'])
+            .next()
+            .unwrap_or_default()
+            .to_owned(),
+        Progress::Streaming => words().answer_comes.to_owned(),
+        Progress::Done(_) => words().answer_complete.to_owned(),
+        Progress::Stopped => words().stopped.to_owned(),
+        Progress::Failed(_) => words().failed.to_owned(),
+    });
+    let heading = NodeRef::<H3>::new();
+    let heading_id = || format!("answer-{}", exchange.id);
     let failure = move || match exchange.progress.get() {
         Progress::Failed(reason) => {
             Some(view! { <p class="notice error" role="alert">{reason}</p> })
@@ -33,8 +47,16 @@ pub fn Answer(exchange: Exchange) -> impl IntoView {
         _ => None,
     };
     view! {
-        <article class="answer" data-testid="answer" aria-busy=move || is_running().to_string()>
-            <p class="asked">{exchange.question.get_value()}</p>
+        // Not aria-busy: assistive technology would hold back what is said in it until the end.
+        <article
+            class="answer"
+            data-testid="answer"
+            data-busy=move || is_running().to_string()
+            aria-labelledby=heading_id()
+        >
+            <h3 class="asked" id=heading_id() tabindex="-1" node_ref=heading>
+                {exchange.question.get_value()}
+            </h3>
             <Show when=has_thinking>
                 <details class="thinking">
                     <summary>{move || words().thinking}</summary>
@@ -45,13 +67,13 @@ pub fn Answer(exchange: Exchange) -> impl IntoView {
                 class="answer-text"
                 class:streaming=is_running
                 data-testid="answer-text"
-                aria-live="polite"
                 aria-label=move || words().answer_label
-                role="log"
+                role="group"
             >
                 {move || parts.with(|(_, answer)| answer.clone())}
             </div>
-            <p class="hint" role="status" data-testid="answer-status">{status}</p>
+            <p class="hint" data-testid="answer-status">{status}</p>
+            <p class="hidden-label" role="status" data-testid="answer-announced">{announced}</p>
             {failure}
             <p class="hint">{hint}</p>
             <div class="answer-foot">
@@ -59,9 +81,7 @@ pub fn Answer(exchange: Exchange) -> impl IntoView {
                     when=is_running
                     fallback=move || view! { <CopyButton parts/> }
                 >
-                    <button data-testid="stop" on:click=move |_| exchange.stop()>
-                        {move || words().stop}
-                    </button>
+                    <StopButton exchange heading/>
                 </Show>
                 <span class="hint" data-testid="answer-figures">{move || figures(exchange)}</span>
             </div>
@@ -74,7 +94,8 @@ fn figures(exchange: Exchange) -> String {
     let figures = exchange.figures.get();
     let mut shown = vec![exchange.model.get_value(), exchange.place.get()];
     if figures.answer_tokens > 0 {
-        shown.push(format!("{} {}", figures.answer_tokens, words.tokens));
+        let about = if figures.is_estimate { "≈ " } else { "" };
+        shown.push(format!("{about}{} {}", figures.answer_tokens, words.tokens));
     }
     if let Some(seconds) = figures.first_token_s {
         shown.push(format!("{} {seconds:.2} s", words.first_token));
@@ -87,19 +108,44 @@ fn figures(exchange: Exchange) -> String {
 }
 
 #[component]
+fn StopButton(exchange: Exchange, heading: NodeRef<H3>) -> impl IntoView {
+    let state = state();
+    // It goes when the answer ends; the keyboard would be nowhere then.
+    on_cleanup(move || {
+        if has_focus("[data-testid=stop]")
+            && let Some(heading) = heading.get_untracked()
+        {
+            focus_on(&heading);
+        }
+    });
+    view! {
+        <button data-testid="stop" on:click=move |_| exchange.stop()>
+            {move || state.words().stop}
+        </button>
+    }
+}
+
+#[component]
 fn CopyButton(parts: Memo<(String, String)>) -> impl IntoView {
     let state = state();
-    let is_copied = RwSignal::new(false);
-    let copy = move |_| {
-        let answer = parts.with(|(_, answer)| answer.clone());
-        let promise = window().navigator().clipboard().write_text(&answer);
-        spawn_local(async move {
-            is_copied.set(JsFuture::from(promise).await.is_ok());
-        });
+    let is_copied = RwSignal::new(None::<bool>);
+    let on_click = move |_| {
+        let answer = parts.with_untracked(|(_, answer)| answer.clone());
+        copy(answer, move |done| is_copied.set(Some(done)));
+    };
+    let label = move || match is_copied.get() {
+        Some(true) => state.words().copied,
+        _ => state.words().copy,
+    };
+    let refusal = move || {
+        let is_refused = is_copied.get() == Some(false);
+        let reason = state.words().copy_refused;
+        is_refused.then(|| view! { <span class="hint" role="alert">{reason}</span> })
     };
     view! {
-        <button class="quiet" on:click=copy>
-            {move || if is_copied.get() { state.words().copied } else { state.words().copy }}
+        <button class="quiet" data-testid="copy" on:click=on_click>
+            {label}
         </button>
+        {refusal}
     }
 }

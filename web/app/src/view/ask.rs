@@ -1,13 +1,14 @@
 //! Asking: question, presets, and the answers.
 
-use glyph_web_core::settings::{MOST_TOKENS, Runner};
+use glyph_web_core::settings::{MOST_TOKENS, max_tokens};
 use leptos::{ev, prelude::*};
 
 use super::answer::Answer;
-use super::runner::RunnerFields;
+use super::runner::{ReadingNote, RunnerFields};
 use crate::ask::{Question, ask};
 use crate::export;
-use crate::state::{State, state};
+use crate::limits::limit;
+use crate::state::state;
 
 /// The question as it is typed; examples fill it.
 #[derive(Clone, Copy)]
@@ -76,6 +77,7 @@ pub fn AskPanel() -> impl IntoView {
                 {move || (!has_pages()).then(|| words().no_pages_to_ask)}
             </p>
             <Limits/>
+            <ReadingNote question/>
             <div class="answers" data-testid="answers">
                 <For
                     each=move || state.exchanges.get()
@@ -126,8 +128,7 @@ fn Presets(question: RwSignal<String>, is_possible: Signal<bool>) -> impl IntoVi
                     data-testid="max-tokens"
                     prop:value=move || state.settings.with(|settings| settings.max_tokens.to_string())
                     on:change=move |event| {
-                        let tokens = event_target_value(&event).parse::<usize>();
-                        let tokens = tokens.unwrap_or(1024).clamp(1, MOST_TOKENS);
+                        let tokens = max_tokens(&event_target_value(&event));
                         state.settings.update(|settings| settings.max_tokens = tokens);
                     }
                 />
@@ -145,34 +146,4 @@ fn Limits() -> impl IntoView {
             limit(state).map(|limit| view! { <p class="notice warning" data-testid="limit">{limit}</p> })
         }}
     }
-}
-
-fn limit(state: State) -> Option<String> {
-    let (pages, tokens) = state.tiles.with(|tiles| {
-        let tokens: usize = tiles.iter().map(|tile| tile.figures.vision_tokens).sum();
-        (tiles.len(), tokens)
-    });
-    let words = state.words();
-    let (context, most_pages) = match state.runner() {
-        Runner::Server => {
-            let chosen = state
-                .settings
-                .with(|settings| settings.server_model.clone());
-            state.server.with(|server| {
-                let model = server.find(chosen.as_deref())?;
-                Some((model.context_tokens, model.max_pages))
-            })?
-        }
-        Runner::Tab => {
-            let context = state
-                .model
-                .with(|model| model.info().map(|info| info.context_tokens));
-            (context, None)
-        }
-    };
-    if let Some(most) = most_pages.filter(|most| pages > *most) {
-        return Some(words.too_many_pages(pages, most));
-    }
-    let context = context.filter(|context| tokens > *context)?;
-    Some(words.context_exceeded(tokens, context))
 }

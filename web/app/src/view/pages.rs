@@ -153,7 +153,11 @@ fn notes(state: State, summary: &RenderSummary) -> impl IntoView + use<> {
     let fonts = (!fonts.is_empty()).then(|| {
         view! { <p class="hint" data-testid="fonts">{fonts.join(" · ")}</p> }
     });
-    view! { {missing} {fonts} }
+    let scripts = summary.has_complex_scripts.then(|| {
+        let reason = words.complex_scripts;
+        view! { <p class="notice warning" data-testid="scripts">{reason}</p> }
+    });
+    view! { {missing} {scripts} {fonts} }
 }
 
 #[component]

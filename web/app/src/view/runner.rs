@@ -1,7 +1,9 @@
 //! Where answers come from: a server, or a model in this tab.
 
 use glyph_web_core::accounting::bytes_shown;
+use glyph_web_core::address::{Address, checkpoint};
 use glyph_web_core::messages::DeviceChoice;
+use glyph_web_core::mini;
 use glyph_web_core::settings::Runner;
 use leptos::html::Input;
 use leptos::prelude::*;
@@ -10,7 +12,7 @@ use wasm_bindgen_futures::JsFuture;
 use web_sys::HtmlInputElement;
 
 use super::fields::Choice;
-use crate::model::{self, LoadProgress, Source, TabModel};
+use crate::model::{self, LoadProgress, TabModel};
 use crate::server::{self, ServerState};
 use crate::state::{State, state};
 use crate::{api, browser};
@@ -58,12 +60,7 @@ fn ServerFields() -> impl IntoView {
         }
         ServerState::Ready(_) => None,
         ServerState::Failed(reason) => {
-            let retry = move |_| {
-                let server = state
-                    .settings
-                    .with_untracked(|settings| settings.server_route(""));
-                spawn_local(server::connect(state, server));
-            };
+            let retry = move |_| server::connect(state);
             Some(
                 view! {
                     <p class="notice error">
@@ -107,7 +104,10 @@ fn ServerFields() -> impl IntoView {
                         placeholder=move || words().server_address_hint
                         prop:value=move || state.settings.with(|settings| settings.server.clone())
                         on:change=move |event| {
-                            let server = event_target_value(&event);
+                            let entered = event_target_value(&event);
+                            let server = Address::parse(&entered).map(|address| address.url());
+                            // What is no address stays, to be mended.
+                            let server = server.unwrap_or_else(|| entered.trim().to_owned());
                             state.settings.update(|settings| {
                                 settings.server = server;
                                 settings.runner = Some(Runner::Server);
@@ -115,16 +115,23 @@ fn ServerFields() -> impl IntoView {
                         }
                     />
                 </label>
-                <label class="field">
-                    <span>{move || words().server_key}</span>
-                    <input
-                        type="password"
-                        autocomplete="off"
-                        placeholder=move || words().server_key_hint
-                        prop:value=state.api_key
-                        on:change=move |event| state.api_key.set(event_target_value(&event))
-                    />
-                </label>
+                // The hint stands below, where it has room to wrap.
+                <div class="field wide">
+                    <label class="field">
+                        <span>{move || words().server_key}</span>
+                        <input
+                            type="password"
+                            autocomplete="off"
+                            aria-describedby="server-key-hint"
+                            disabled=move || server::chosen_origin(state).is_none()
+                            prop:value=move || server::chosen_key(state)
+                            on:change=move |event| {
+                                server::put_key(state, &event_target_value(&event));
+                            }
+                        />
+                    </label>
+                    <p class="hint" id="server-key-hint">{move || words().server_key_hint}</p>
+                </div>
                 <label class="field">
                     <span>{move || words().server_model}</span>
                     <select on:change=move |event| {
@@ -144,15 +151,12 @@ fn TabFields() -> impl IntoView {
     let load = move |_| {
         spawn_local(async move {
             // What went wrong is shown by the model's state.
-            let _ = model::load(state, Source::Settings).await;
+            let _ = model::load(state).await;
         });
     };
     let status = move || match state.model.get() {
         TabModel::None => {
-            let size = state
-                .built_in
-                .get()
-                .filter(|built_in| built_in.name == state.model_name());
+            let size = state.answering_built_in();
             let size = size.map(|built_in| format!(" ({})", bytes_shown(built_in.bytes as f64)));
             view! {
                 <button on:click=load data-testid="load">
@@ -185,7 +189,7 @@ fn TabFields() -> impl IntoView {
                     <span>
                         {format!("{} {device} · {} · {size} {cached}", words().ready_tab, info.name)}
                     </span>
-                    <button class="quiet" on:click=move |_| model::unload(state)>
+                    <button class="quiet" on:click=move |_| model::forget(state)>
                         {words().unload_model}
                     </button>
                 </p>
@@ -198,6 +202,11 @@ fn TabFields() -> impl IntoView {
             <p class="notice error" data-testid="tab-failed">
                 <span>{words().model_failed} {reason}</span>
                 <button class="quiet" on:click=load>{words().server_retry}</button>
+                <Show when=move || state.folder.with(Option::is_some)>
+                    <button class="quiet" on:click=move |_| model::forget(state)>
+                        {words().forget_folder}
+                    </button>
+                </Show>
             </p>
         }
         .into_any(),
@@ -270,7 +279,29 @@ fn loading_words(state: State, progress: &LoadProgress) -> String {
     format!("{what} {file} {bytes} {cached}")
 }
 
-/// Says why the model will run on the CPU, before it is loaded.
+/// Says why the answer will make no sense, where the built-in model was not trained on such characters.
+#[component]
+pub fn ReadingNote(question: RwSignal<String>) -> impl IntoView {
+    let state = state();
+    let is_known_text = Memo::new(move |_| {
+        state.text.with(|text| {
+            // Of a long text only the beginning is here; its bytes tell of the rest.
+            text.characters == text.bytes && mini::can_read(&text.content)
+        })
+    });
+    let is_known_question = Memo::new(move |_| question.with(|text| mini::can_read(text)));
+    let is_known = move || is_known_text.get() && is_known_question.get();
+    // Where there is no name yet, nobody would answer.
+    let is_built_in =
+        move || !state.model_name().is_empty() && state.answering_built_in().is_some();
+    view! {
+        <Show when=move || !is_known() && is_built_in()>
+            <p class="notice warning" data-testid="unread">{move || state.words().mini_unread}</p>
+        </Show>
+    }
+}
+
+/// Says why the model will run on the CPU, or not at all, before it is loaded.
 #[component]
 fn WebGpuNote() -> impl IntoView {
     let state = state();
@@ -281,14 +312,14 @@ fn WebGpuNote() -> impl IntoView {
     });
     let note = move || {
         let words = state.words();
-        let is_cpu = state
-            .settings
-            .with(|settings| settings.device == DeviceChoice::Cpu);
-        let note = match problem.get()?.as_str() {
-            _ if is_cpu => return None,
-            "insecure" => words.webgpu_insecure,
-            "unsupported" => words.webgpu_unsupported,
-            _ => words.webgpu_no_adapter,
+        let device = state.settings.with(|settings| settings.device);
+        let problem = problem.get()?;
+        let note = match (device, problem.as_str()) {
+            (DeviceChoice::Cpu, _) => return None,
+            (DeviceChoice::Webgpu, problem) => words.webgpu_required(problem),
+            (DeviceChoice::Auto, "insecure") => words.webgpu_insecure.to_owned(),
+            (DeviceChoice::Auto, "unsupported") => words.webgpu_unsupported.to_owned(),
+            (DeviceChoice::Auto, _) => words.webgpu_no_adapter.to_owned(),
         };
         Some(view! { <p class="notice warning" data-testid="no-webgpu">{note}</p> })
     };
@@ -314,10 +345,7 @@ fn TabOptions() -> impl IntoView {
     let on_folder = move |event| {
         let input: HtmlInputElement = event_target(&event);
         if let Some(files) = input.files().filter(|files| files.length() > 0) {
-            spawn_local(async move {
-                // What went wrong is shown by the model's state.
-                let _ = model::load(state, Source::Folder(files)).await;
-            });
+            spawn_local(model::open_folder(state, files));
         }
     };
     let choose_device = move |event| {
@@ -355,9 +383,15 @@ fn TabOptions() -> impl IntoView {
                     placeholder=move || words().model_url_hint
                     prop:value=move || state.settings.with(|settings| settings.model_url.clone())
                     on:change=move |event| {
-                        let url = event_target_value(&event).trim().to_owned();
+                        let entered = event_target_value(&event).trim().to_owned();
+                        let url = checkpoint(&entered);
+                        let refusal = url.is_none().then(|| words().checkpoint_refused(&entered));
+                        let url = url.unwrap_or(entered);
                         state.settings.update(|settings| settings.model_url = url);
-                        model::unload(state);
+                        model::forget(state);
+                        if let Some(refusal) = refusal {
+                            state.model.set(TabModel::Failed(refusal));
+                        }
                     }
                 />
             </label>

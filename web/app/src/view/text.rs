@@ -3,13 +3,15 @@
 use glyph_web_core::accounting::{bytes_shown, count_shown};
 use js_sys::JsString;
 use leptos::ev;
-use leptos::html::{Input, Textarea};
+use leptos::html::{Div, Input, Textarea};
 use leptos::prelude::*;
-use web_sys::HtmlInputElement;
+use wasm_bindgen::JsCast;
+use web_sys::{HtmlElement, HtmlInputElement};
 
+use crate::browser::{focus_on, has_focus};
 use crate::examples::examples;
 use crate::state::{State, state};
-use crate::text::{MOST_EDITED, Text, edit_whole, open_file, put, take};
+use crate::text::{MOST_EDITED, Text, drop_files, edit_whole, open_file, put, take};
 
 /// How much of a long text is shown.
 const EXCERPT_CHARS: usize = 3000;
@@ -19,19 +21,18 @@ const EXCERPT_CHARS: usize = 3000;
 pub fn TextPanel() -> impl IntoView {
     let state = state();
     let words = move || state.words();
-    let is_dragging = RwSignal::new(false);
+    let is_dragging = files_are_dragged(state);
     let is_long = Memo::new(move |_| state.text.with(|text| text.whole.is_some()));
-    let on_drop = move |event: ev::DragEvent| {
-        event.prevent_default();
-        is_dragging.set(false);
-        let files = event.data_transfer().and_then(|data| data.files());
-        if let Some(file) = files.and_then(|files| files.get(0)) {
-            open_file(state, file);
+    let field = NodeRef::<Textarea>::new();
+    let focus = HadFocus(StoredValue::new(false));
+    let clear = move |_| {
+        // The button that was pressed is disabled then.
+        let was_long = is_long.get_untracked();
+        put(state, Text::default());
+        match field.get_untracked() {
+            Some(field) if !was_long => focus_on(&field),
+            _ => focus.0.set_value(true),
         }
-    };
-    let on_drag = move |event: ev::DragEvent| {
-        event.prevent_default();
-        is_dragging.set(true);
     };
     view! {
         <section
@@ -39,9 +40,6 @@ pub fn TextPanel() -> impl IntoView {
             id="text"
             aria-labelledby="text-heading"
             class:dragging=move || is_dragging.get()
-            on:drop=on_drop
-            on:dragover=on_drag
-            on:dragleave=move |_| is_dragging.set(false)
         >
             <div class="panel-head">
                 <h2 id="text-heading">{move || words().text_heading}</h2>
@@ -49,18 +47,82 @@ pub fn TextPanel() -> impl IntoView {
                 <button
                     class="quiet"
                     disabled=move || state.text.with(|text| text.content.is_empty())
-                    on:click=move |_| put(state, Text::default())
+                    on:click=clear
                 >
                     {move || words().clear}
                 </button>
             </div>
-            <Show when=move || is_long.get() fallback=move || view! { <Editor/> }>
-                <LongText/>
+            <Show when=move || is_long.get() fallback=move || view! { <Editor field focus/> }>
+                <LongText focus/>
             </Show>
             <p class="drop-hint" aria-hidden="true">{move || words().drop_here}</p>
             <FileNote/>
             <Examples/>
         </section>
+    }
+}
+
+/// Takes files that are dropped anywhere on the page: where nobody does, a browser opens them in its
+/// place. Words that are dragged are the browser's own matter.
+fn files_are_dragged(state: State) -> RwSignal<bool> {
+    let is_dragging = RwSignal::new(false);
+    let files = |event: &ev::DragEvent| {
+        let data = event.data_transfer()?;
+        let has_files = data.types().includes(&"Files".into(), 0);
+        has_files.then_some(data)
+    };
+    let over = window_event_listener(ev::dragover, move |event| {
+        if let Some(data) = files(&event) {
+            event.prevent_default();
+            data.set_drop_effect("copy");
+            is_dragging.set(true);
+        }
+    });
+    let leave = window_event_listener(ev::dragleave, move |event| {
+        // From one part of the page to another there is a part that is entered.
+        if event.related_target().is_none() {
+            is_dragging.set(false);
+        }
+    });
+    let drop = window_event_listener(ev::drop, move |event| {
+        is_dragging.set(false);
+        if let Some(data) = files(&event) {
+            event.prevent_default();
+            drop_files(state, &data);
+        }
+    });
+    on_cleanup(move || {
+        over.remove();
+        leave.remove();
+        drop.remove();
+    });
+    is_dragging
+}
+
+/// Whether the keyboard was in what the text's present view has replaced, which then has it.
+#[derive(Clone, Copy)]
+struct HadFocus(StoredValue<bool>);
+
+impl HadFocus {
+    /// Notes when a view goes with the keyboard in it, and gives the keyboard to one that comes.
+    fn follow<E>(self, element: NodeRef<E>, part: &'static str)
+    where
+        E: leptos::html::ElementType,
+        E::Output: JsCast + AsRef<HtmlElement> + Clone + 'static,
+    {
+        Effect::new(move || {
+            if let Some(element) = element.get()
+                && self.0.get_value()
+            {
+                self.0.set_value(false);
+                focus_on(element.as_ref());
+            }
+        });
+        on_cleanup(move || {
+            if has_focus(part) {
+                self.0.set_value(true);
+            }
+        });
     }
 }
 
@@ -95,9 +157,9 @@ fn FileButton() -> impl IntoView {
 }
 
 #[component]
-fn Editor() -> impl IntoView {
+fn Editor(field: NodeRef<Textarea>, focus: HadFocus) -> impl IntoView {
     let state = state();
-    let field = NodeRef::<Textarea>::new();
+    focus.follow(field, "#text textarea");
     // A long text never enters the field.
     let on_paste = move |event: ev::ClipboardEvent| {
         let pasted = event
@@ -131,8 +193,18 @@ fn Editor() -> impl IntoView {
 }
 
 #[component]
-fn LongText() -> impl IntoView {
+fn LongText(focus: HadFocus) -> impl IntoView {
     let state = state();
+    let excerpt_place = NodeRef::<Div>::new();
+    focus.follow(
+        excerpt_place,
+        "#text .excerpt, #text .excerpt ~ .hint button",
+    );
+    let can_be_edited = Memo::new(move |_| state.text.with(Text::can_be_edited));
+    let hint = move || match can_be_edited.get() {
+        true => state.words().large_text,
+        false => state.words().too_long_to_edit,
+    };
     let excerpt = move || {
         state.text.with(|text| {
             let end = text.content.char_indices().nth(EXCERPT_CHARS);
@@ -142,6 +214,7 @@ fn LongText() -> impl IntoView {
     };
     view! {
         <div
+            node_ref=excerpt_place
             class="excerpt"
             tabindex="0"
             role="region"
@@ -150,10 +223,12 @@ fn LongText() -> impl IntoView {
             {excerpt}
         </div>
         <p class="hint">
-            {move || state.words().large_text}
-            <button class="quiet" on:click=move |_| edit_whole(state)>
-                {move || state.words().edit_as_text}
-            </button>
+            {hint}
+            <Show when=move || can_be_edited.get()>
+                <button class="quiet" on:click=move |_| edit_whole(state)>
+                    {move || state.words().edit_as_text}
+                </button>
+            </Show>
         </p>
     }
 }

@@ -80,25 +80,33 @@ pub fn Zoom(zoomed: RwSignal<Option<usize>>) -> impl IntoView {
             on:keydown=on_key
         >
             <div class="zoom-bar">
-                <button
-                    aria-label=move || words().previous
-                    disabled=move || zoomed.get().is_none_or(|page| page == 0)
-                    on:click=move |_| turn(-1)
-                >
-                    "←"
-                </button>
-                <span aria-live="polite">{title}</span>
-                <button
-                    aria-label=move || words().next
-                    disabled=move || zoomed.get().is_none_or(|page| page + 1 >= n_pages.get())
-                    on:click=move |_| turn(1)
-                >
-                    "→"
-                </button>
+                <div class="zoom-group">
+                    <button
+                        aria-label=move || words().previous
+                        disabled=move || zoomed.get().is_none_or(|page| page == 0)
+                        on:click=move |_| turn(-1)
+                    >
+                        "←"
+                    </button>
+                    <span aria-live="polite">{title}</span>
+                    <button
+                        aria-label=move || words().next
+                        disabled=move || zoomed.get().is_none_or(|page| page + 1 >= n_pages.get())
+                        on:click=move |_| turn(1)
+                    >
+                        "→"
+                    </button>
+                </div>
                 <span class="spacer"></span>
-                <button aria-label=move || words().zoom_out on:click=move |_| step(-1)>"−"</button>
-                <button on:click=move |_| scale.set(None)>{move || words().zoom_fit}</button>
-                <button aria-label=move || words().zoom_in on:click=move |_| step(1)>"+"</button>
+                <div class="zoom-group">
+                    <button aria-label=move || words().zoom_out on:click=move |_| step(-1)>
+                        "−"
+                    </button>
+                    <button on:click=move |_| scale.set(None)>{move || words().zoom_fit}</button>
+                    <button aria-label=move || words().zoom_in on:click=move |_| step(1)>
+                        "+"
+                    </button>
+                </div>
                 <button class="primary" on:click=move |_| zoomed.set(None)>
                     {move || words().close}
                 </button>
