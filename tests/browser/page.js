@@ -40,9 +40,9 @@ export const test = base.extend({
   },
 });
 
-/** Waits until a part of the page does not change any more. */
-const idle = (locator, timeout) =>
-  expect(locator).not.toHaveAttribute("aria-busy", /^(true)?$/, { timeout });
+/** Waits until a part of the page does not change any more, which an attribute of it says. */
+const idle = (locator, attribute, timeout) =>
+  expect(locator).not.toHaveAttribute(attribute, /^(true)?$/, { timeout });
 
 /** The page by what a person sees of it. */
 export class App {
@@ -62,7 +62,7 @@ export class App {
 
   /** Waits until all pages of a text are there. */
   async drawn() {
-    await idle(this.page.locator("#pages"));
+    await idle(this.page.locator("#pages"), "aria-busy");
     await expect(this.figure("compression")).toContainText("×");
   }
 
@@ -91,7 +91,7 @@ export class App {
 
   /** Waits for the end of the newest answer and returns its text. */
   async answered(timeout = 300_000) {
-    await idle(this.answer, timeout);
+    await idle(this.answer, "data-busy", timeout);
     return this.answerText.textContent();
   }
 

@@ -1,8 +1,24 @@
 // Languages, colours, keyboard, phone, and what assistive technology finds.
 
 import AxeBuilder from "@axe-core/playwright";
-import { CHINESE, ORDER } from "./texts.js";
+import { CHINESE, longText, ORDER } from "./texts.js";
 import { App, expect, test } from "./page.js";
+
+/** What the built-in model answers to the examples that it can read. */
+const ANSWERS = {
+  "An order": "73-4815",
+  "A needle in noise": "7319248",
+  "A short story": "he had been waiting for",
+};
+const CHINESE_ANSWERS = { "订单（英文）": "73-4815", "大海捞针（英文）": "7319248" };
+
+async function answersExamples(app, answers) {
+  for (const [name, answer] of Object.entries(answers)) {
+    await app.page.getByRole("button", { name, exact: true }).click();
+    await app.page.getByTestId("ask").click();
+    expect(await app.answered()).toContain(answer);
+  }
+}
 
 async function noSeriousIssue(page) {
   const { violations } = await new AxeBuilder({ page })
@@ -33,6 +49,10 @@ for (const scheme of ["light", "dark"]) {
     await noSeriousIssue(page);
   });
 }
+
+test("examples ask what the built-in model answers rightly", async ({ app }) => {
+  await answersExamples(app, ANSWERS);
+});
 
 test("everything can be done by keyboard alone", async ({ app, page }) => {
   await page.keyboard.press("Tab");
@@ -72,6 +92,127 @@ test("a phone shows everything without scrolling sideways", async ({ app, page }
   expect(content).toBeLessThanOrEqual(screen);
 });
 
+test("axe finds no serious issue: a phone", async ({ app, page }) => {
+  await page.setViewportSize({ width: 360, height: 740 });
+  await noSeriousIssue(page);
+  await app.write(ORDER);
+  await app.ask("What is the order number?", 16);
+  await app.answered();
+  await unfold(page);
+  await noSeriousIssue(page);
+  await app.tiles.first().click();
+  await noSeriousIssue(page);
+  // What belongs together stands on one line.
+  const tops = ["Smaller", "Fit", "Larger"].map(async (name) => {
+    const box = await page.getByRole("dialog").getByRole("button", { name, exact: true }).boundingBox();
+    return Math.round(box.y);
+  });
+  expect(new Set(await Promise.all(tops)).size).toBe(1);
+});
+
+test("axe finds no serious issue: Chinese", async ({ app, page }) => {
+  await page.getByLabel("Language").selectOption("zh");
+  await expect(page.locator("html")).toHaveAttribute("lang", "zh-CN");
+  await noSeriousIssue(page);
+  await app.write(CHINESE);
+  await unfold(page);
+  await app.ask("What is the order number?", 16);
+  await app.answered();
+  await noSeriousIssue(page);
+  await app.tiles.first().click();
+  await noSeriousIssue(page);
+});
+
+/** Has the server answer with these pieces; a model that thinks is too large for a test. */
+async function answerWith(page, ...deltas) {
+  const pieces = [...deltas.map((delta) => ({ delta })), { delta: {}, finish_reason: "stop" }];
+  const events = pieces.map((choice) => `data: ${JSON.stringify({ choices: [choice] })}\n\n`);
+  await page.route("**/v1/chat/completions", (route) =>
+    route.fulfill({ contentType: "text/event-stream", body: `${events.join("")}data: [DONE]\n\n` }),
+  );
+}
+
+for (const [name, deltas] of [
+  ["in its text", [{ content: "<think>six times seven</think>" }, { content: "42" }]],
+  ["in a field of its own", [{ reasoning_content: "six times seven" }, { content: "42" }]],
+]) {
+  test(`thinking is folded away: ${name}`, async ({ app, page }) => {
+    await answerWith(page, ...deltas);
+    await app.write(ORDER);
+    await app.ask("How many?");
+    expect(await app.answered()).toBe("42");
+    const thinking = app.answer.locator("details");
+    await expect(thinking).not.toHaveAttribute("open");
+    await expect(thinking.getByText("six times seven")).toBeHidden();
+    await thinking.locator("summary").click();
+    await expect(thinking.getByText("six times seven")).toBeVisible();
+  });
+}
+
+test("the end of an answer is announced", async ({ app, page }) => {
+  await answerWith(page, { content: "42" });
+  await app.write(ORDER);
+  await app.ask("How many?");
+  await app.answered();
+  await expect(app.answer.getByRole("status")).toHaveText("Answer complete");
+});
+
+test("who stops an answer by keyboard is left at it", async ({ app, page }) => {
+  await app.write(longText(8000));
+  await page.getByRole("button", { name: "Read all pages" }).click();
+  await expect(app.answerText).not.toBeEmpty();
+  await page.getByTestId("stop").press("Enter");
+  await expect(page.getByTestId("answer-status").first()).toHaveText("Stopped");
+  await expect(app.answer.getByRole("heading")).toBeFocused();
+});
+
+test.describe("an answer is copied", () => {
+  async function copied(app) {
+    const { page } = app;
+    await answerWith(page, { content: "First line\nsecond line" });
+    await app.write(ORDER);
+    await app.ask("What does it say?");
+    await app.answered();
+    await page.getByTestId("copy").click();
+    return page.getByTestId("copy");
+  }
+
+  async function pasted(app) {
+    await app.question.fill("");
+    await app.question.press("ControlOrMeta+V");
+    await expect(app.question).toHaveValue("First line\nsecond line");
+  }
+
+  test("where the page has a clipboard", async ({ app, context }) => {
+    await context.grantPermissions(["clipboard-read", "clipboard-write"]);
+    await expect(await copied(app)).toHaveText("Copied");
+    await pasted(app);
+  });
+
+  test("where it has none, as on plain http", async ({ page, server }) => {
+    await page.addInitScript(() => delete Navigator.prototype.clipboard);
+    await page.goto(server.url);
+    await expect(page.locator("summary", { hasText: "glyph-mini" })).toBeVisible();
+    const app = new App(page);
+    const button = await copied(app);
+    await expect(button).toHaveText("Copied");
+    await expect(button).toBeFocused();
+    await pasted(app);
+  });
+
+  test("or the page says that it cannot be", async ({ page, server }) => {
+    await page.addInitScript(() => {
+      delete Navigator.prototype.clipboard;
+      document.execCommand = () => false;
+    });
+    await page.goto(server.url);
+    await expect(page.locator("summary", { hasText: "glyph-mini" })).toBeVisible();
+    const app = new App(page);
+    await expect(await copied(app)).toHaveText("Copy");
+    await expect(app.answer.getByRole("alert")).toContainText("refuses to copy");
+  });
+});
+
 test("settings survive a reload", async ({ app, page }) => {
   await page.getByLabel("Language").selectOption("zh");
   await page.getByLabel("配色").selectOption("dark");
@@ -100,5 +241,9 @@ test.describe("a Chinese browser", () => {
       await app.drawn();
       await expect(page.getByTestId("missing")).toHaveCount(0);
     }
+  });
+
+  test("finds first what the built-in model answers rightly", async ({ app }) => {
+    await answersExamples(app, CHINESE_ANSWERS);
   });
 });

@@ -61,6 +61,59 @@ test("a changed style is drawn anew and can be taken back", async ({ app }) => {
   }).toPass();
 });
 
+test("everything that can be chosen of a style changes the pages", async ({ app, page }) => {
+  await app.write(ORDER.repeat(2));
+  await page.locator(".style-details > summary").click();
+  const field = (label) => page.getByLabel(label, { exact: true });
+  const fill = (label, value) => async () => {
+    await field(label).fill(value);
+    await field(label).press("Tab");
+  };
+  const select = (label, value) => () => field(label).selectOption(value);
+  let before = Buffer.concat(await app.pngFiles());
+  for (const [name, change] of [
+    ["font size", fill("Font size, pt", "9")],
+    ["line height", fill("Line height, pt", "20")],
+    ["page size", select("Page size, pt", "420,595")],
+    ["newlines", select("Newlines", "marker")],
+    ["text colour", () => field("Text colour").fill("#0000ff")],
+    ["paper colour", () => field("Paper colour").fill("#ffff00")],
+  ]) {
+    await change();
+    await expect(async () => {
+      const files = await app.pngFiles();
+      expect(files.length, name).toBeGreaterThan(0);
+      expect(Buffer.concat(files).equals(before), `${name} changes nothing`).toBe(false);
+    }).toPass();
+    await app.drawn();
+    before = Buffer.concat(await app.pngFiles());
+  }
+});
+
+test("a bar shows how far a long text has come", async ({ app, page }) => {
+  // Too quick to be looked at from outside.
+  await page.evaluate(() => {
+    window.shares = [];
+    const place = document.querySelector("[data-testid=drawing]");
+    const note = () => window.shares.push(...[...place.querySelectorAll("progress")].map((bar) => bar.value));
+    new MutationObserver(note).observe(place, { attributes: true, childList: true, subtree: true });
+  });
+  await page.getByText("Official Glyph").click();
+  await app.openFile("long.txt", longText(1 << 20));
+  await expect(page.getByTestId("file-note")).toContainText("1.0 MB");
+  await app.drawn();
+  const shares = await page.evaluate(() => window.shares);
+  expect(shares.some((share) => share > 0 && share < 1)).toBe(true);
+  await expect(app.drawing.locator("progress")).toHaveCount(0);
+});
+
+test("scripts that the renderer does not join or reorder are named", async ({ app, page }) => {
+  await app.write("Peace is שלום in Hebrew.");
+  await expect(page.getByTestId("scripts")).toContainText("as the official renderer does");
+  await app.write(CHINESE);
+  await expect(page.getByTestId("scripts")).toHaveCount(0);
+});
+
 test("one page can be looked at closely", async ({ app }) => {
   await app.write(ORDER.repeat(4));
   await app.tiles.first().click();
@@ -148,9 +201,90 @@ test("a long text is shown by its beginning, and can be edited whole", async ({ 
   const before = await app.figure("pages").textContent();
   const excerpt = page.getByRole("region", { name: "The text to read" });
   await expect(excerpt).toContainText(text.slice(0, 100));
-  await page.getByRole("button", { name: "Edit all of it" }).click();
+  await page.getByRole("button", { name: "Edit all of it" }).press("Enter");
   await expect(page.locator("#text textarea")).toHaveValue(text);
+  await expect(page.locator("#text textarea")).toBeFocused();
   await expect(app.figure("pages")).toHaveText(before);
+});
+
+test("a text that a field could not hold is not offered to be edited", async ({ app, page }) => {
+  await page.getByText("Official Glyph").click();
+  await app.openFile("long.txt", longText(300_000));
+  await expect(page.locator("#text")).toContainText("too long to be edited here");
+  await expect(page.getByRole("button", { name: "Edit all of it" })).toHaveCount(0);
+});
+
+test("a long text can be pasted, whatever its characters", async ({ app, page }) => {
+  // No file with this would be taken for a text.
+  const text = `${longText(60_000)}\0`;
+  await app.text.focus();
+  await app.text.evaluate((field, pasted) => {
+    const clipboardData = new DataTransfer();
+    clipboardData.setData("text/plain", pasted);
+    const options = { clipboardData, bubbles: true, cancelable: true };
+    field.dispatchEvent(new ClipboardEvent("paste", options));
+  }, text);
+  await expect(app.figure("characters")).toHaveText(text.length.toLocaleString("en"));
+  await app.drawn();
+  const excerpt = page.getByRole("region", { name: "The text to read" });
+  await expect(excerpt).toContainText(text.slice(0, 100));
+  await expect(excerpt).toBeFocused();
+  await expect(page.getByTestId("file-note")).toBeEmpty();
+});
+
+test.describe("what is dragged", () => {
+  /** Drags over an element and drops there; says what the page took from the browser. */
+  const drop = (locator, { files = [], words }) =>
+    locator.evaluate(
+      (element, { files, words }) => {
+        const dataTransfer = new DataTransfer();
+        files.forEach(([name, text]) => dataTransfer.items.add(new File([text], name)));
+        if (words) {
+          dataTransfer.setData("text/plain", words);
+        }
+        const isTaken = (type) => {
+          const options = { dataTransfer, bubbles: true, cancelable: true };
+          return !element.dispatchEvent(new DragEvent(type, options));
+        };
+        return ["dragover", "drop"].map(isTaken);
+      },
+      { files, words },
+    );
+
+  for (const place of ["#pages", "#ask", "body", "#text textarea"]) {
+    test(`a file is read: ${place}`, async ({ app, page }) => {
+      expect(await drop(page.locator(place), { files: [["order.txt", ORDER]] })).toEqual([true, true]);
+      await expect(page.getByTestId("file-note")).toContainText("order.txt · UTF-8");
+      await expect(app.text).toHaveValue(ORDER);
+      await app.drawn();
+    });
+  }
+
+  test("of two files the first is read, and that is said", async ({ app, page }) => {
+    const files = [
+      ["first.txt", ORDER],
+      ["second.txt", "Another text."],
+    ];
+    await drop(page.locator("#pages"), { files });
+    await expect(page.getByRole("alert").first()).toContainText("only the first is read: first.txt");
+    await expect(app.text).toHaveValue(ORDER);
+  });
+
+  test("a folder is refused in words", async ({ app, page }) => {
+    // A page cannot make a folder that is dragged.
+    await page.evaluate(() => {
+      DataTransferItem.prototype.webkitGetAsEntry = () => ({ isDirectory: true });
+    });
+    await drop(page.locator("#pages"), { files: [["folder", ""]] });
+    await expect(page.getByRole("alert").first()).toContainText("A folder is no text");
+    await expect(app.text).toBeEmpty();
+  });
+
+  test("words are left to the browser", async ({ app, page }) => {
+    await app.write(ORDER);
+    expect(await drop(page.locator("#text textarea"), { words: "Order" })).toEqual([false, false]);
+    await expect(app.text).toHaveValue(ORDER);
+  });
 });
 
 test.describe("files", () => {
@@ -178,6 +312,16 @@ test.describe("files", () => {
       await expect(page.getByTestId("missing")).toHaveCount(0);
     });
   }
+
+  test("a file that is edited whole is still what it was", async ({ app, page }) => {
+    const long = Buffer.concat(Array.from({ length: 300 }, () => gb18030));
+    await app.openFile("chinese.txt", long);
+    const note = "chinese.txt · GB18030 · 90 KB · 54,000 characters";
+    await expect(page.getByTestId("file-note")).toContainText(note);
+    await page.getByRole("button", { name: "Edit all of it" }).click();
+    await expect(page.locator("#text textarea")).toBeVisible();
+    await expect(page.getByTestId("file-note")).toContainText(note);
+  });
 
   for (const [name, bytes, message] of [
     ["picture.png", Buffer.from([0x89, 0x50, 0x4e, 0x47, 0, 1, 2, 3, 0xff]), "is not a text"],

@@ -7,6 +7,12 @@ import { App, expect, test } from "./page.js";
 const directory = process.env.GLYPH_SCREENSHOTS;
 const shot = (page, name) => page.screenshot({ path: join(directory, `${name}.png`) });
 
+/** The newest answer stands below what was asked, and mostly below the window's edge. */
+async function answerShot(app, name) {
+  await app.answer.evaluate((answer) => answer.scrollIntoView({ block: "end" }));
+  await shot(app.page, name);
+}
+
 test.skip(!directory, "GLYPH_SCREENSHOTS is not set");
 
 test("first sight", async ({ app, page }) => {
@@ -18,7 +24,7 @@ test("pages and an answer", async ({ app, page }) => {
   await app.write(ORDER);
   await page.getByRole("button", { name: "Read all pages" }).click();
   await app.answered();
-  await shot(page, "web-answer");
+  await answerShot(app, "web-answer");
 });
 
 test("a long text in the official style, dark", async ({ app, page }) => {
@@ -35,7 +41,7 @@ test("the model in the tab", async ({ app, page }) => {
   await app.useTab("cpu");
   await app.ask("Read the page.", 64);
   await app.answered();
-  await shot(page, "web-tab");
+  await answerShot(app, "web-tab");
 });
 
 test("one page", async ({ app, page }) => {

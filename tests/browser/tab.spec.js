@@ -1,5 +1,7 @@
 // The model in the tab, where the browser has no WebGPU.
 
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { browserArguments } from "./browser.js";
 import { hostFiles, nativeAnswer } from "./glyph.js";
 import { ORDER } from "./texts.js";
@@ -110,6 +112,93 @@ test("a checkpoint at an address and one in a folder answer too", async ({ app, 
   await expect(page.getByTestId("tab-ready")).toContainText("glyph-mini");
   await app.ask(QUESTION, 16);
   expect(await app.answered()).toBe(answer);
+});
+
+/** A host of a checkpoint at an address of its own; it counts the weights that it hands out. */
+async function hostCheckpoint(page) {
+  const base = new URL("checkpoint/", page.url()).href;
+  const host = { base, weights: 0, mode: "checkpoint", etag: '"1"' };
+  await page.route(`${base}**`, async (route) => {
+    const name = new URL(route.request().url()).pathname.split("/").at(-1);
+    const method = route.request().method();
+    if (host.mode === "page") {
+      return route.fulfill({ contentType: "text/html", body: "<!doctype html><title>Home</title>" });
+    }
+    if (host.mode === "broken" && name === "config.json") {
+      return route.fulfill({ contentType: "application/json", body: "{" });
+    }
+    const file = join("../../models/glyph-mini", name);
+    const body = await readFile(file).catch(() => undefined);
+    if (!body) {
+      return route.fulfill({ status: 404 });
+    }
+    if (method === "GET" && name.endsWith(".safetensors")) {
+      host.weights += 1;
+    }
+    const headers = { "content-length": String(body.length), etag: host.etag };
+    const contentType = "application/octet-stream";
+    return route.fulfill({ contentType, headers, body: method === "HEAD" ? "" : body });
+  });
+  await page.getByLabel("Address of a checkpoint").fill(base);
+  await page.getByLabel("Address of a checkpoint").press("Tab");
+  return host;
+}
+
+test("an address that has a web page for every path is refused, and asked anew", async ({
+  app,
+  page,
+}) => {
+  await app.useTab("cpu");
+  const host = await hostCheckpoint(page);
+  const failed = page.getByTestId("tab-failed");
+  host.mode = "page";
+  await page.getByTestId("load").click();
+  await expect(failed).toContainText(`${host.base}config.json is a web page`);
+  host.mode = "broken";
+  await failed.getByRole("button", { name: "Try again" }).click();
+  await expect(failed).toContainText("config.json is not valid");
+  host.mode = "checkpoint";
+  await failed.getByRole("button", { name: "Try again" }).click();
+  await expect(page.getByTestId("tab-ready")).toContainText("checkpoint");
+  // Nothing of the broken checkpoint was kept.
+  expect(host.weights).toBe(2);
+});
+
+test("a kept checkpoint is fetched again when it has changed at its address", async ({
+  app,
+  page,
+}) => {
+  await app.useTab("cpu");
+  const host = await hostCheckpoint(page);
+  const load = async () => {
+    await page.getByTestId("load").click();
+    await expect(page.getByTestId("tab-ready")).toContainText("checkpoint");
+  };
+  const reload = async () => {
+    await page.reload();
+    await load();
+  };
+  await load();
+  expect(host.weights).toBe(1);
+  await reload();
+  await expect(page.getByTestId("tab-ready")).toContainText("from this browser's cache");
+  expect(host.weights).toBe(1);
+  host.etag = '"2"';
+  await reload();
+  await expect(page.getByTestId("tab-ready")).not.toContainText("from this browser's cache");
+  expect(host.weights).toBe(2);
+});
+
+test("errors of the JavaScript API have codes", async ({ page, server }) => {
+  await page.goto(server.url);
+  const failure = await page.evaluate(async () => {
+    const { loadModel } = await import(new URL("glyph.js", document.baseURI).href);
+    const files = [new File(["{}"], "other.json")];
+    const { message, code, detail } = await loadModel({ device: "cpu", files }).catch((error) => error);
+    return { message, code, detail };
+  });
+  expect(failure.message).toContain("model.safetensors is not there");
+  expect(failure).toMatchObject({ code: "missing-file", detail: "model.safetensors" });
 });
 
 test("a folder without a checkpoint is refused with what is missing", async ({ app, page }) => {

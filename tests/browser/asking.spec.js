@@ -1,0 +1,108 @@
+// What a question is about and who answers it, whatever the person does meanwhile.
+
+import { cp, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { longText, ORDER } from "./texts.js";
+import { expect, test } from "./page.js";
+
+const QUESTION = "Read the page.";
+const MODEL = new URL("../../models/glyph-mini", import.meta.url).pathname;
+
+/** Questions that reach a server. */
+function questions(page) {
+  const sent = [];
+  page.on("request", (request) => {
+    if (request.url().endsWith("/v1/chat/completions")) {
+      sent.push(request);
+    }
+  });
+  return sent;
+}
+
+/** A copy of the built-in model in a folder of that name, with changes to its style. */
+async function folder(name, changes = {}) {
+  const path = join(test.info().outputPath(), name);
+  await cp(MODEL, path, { recursive: true });
+  const style = JSON.parse(await readFile(join(path, "render.json"), "utf8"));
+  await writeFile(join(path, "render.json"), JSON.stringify({ ...style, ...changes }));
+  return path;
+}
+
+test("pages of a text before are not asked about", async ({ app, page }) => {
+  await app.write("FIRST TEXT");
+  await expect(app.tiles).toHaveCount(1);
+  await app.text.fill(longText(30_000));
+  await page.getByRole("button", { name: "Cancel" }).dispatchEvent("click");
+  await expect(app.drawing).toContainText("Cancelled");
+  const drawn = await app.tiles.count();
+  await app.question.fill(QUESTION);
+  if (drawn === 0) {
+    await expect(page.getByTestId("ask")).toBeDisabled();
+  } else {
+    await page.getByTestId("ask").click();
+    await expect(app.answer.getByRole("alert")).toContainText("Draw all");
+  }
+});
+
+test("what is too much is told before anything is sent", async ({ app, page }) => {
+  const sent = questions(page);
+  await app.write(longText(30_000));
+  await app.ask(QUESTION);
+  await expect(app.answer.getByRole("alert")).toContainText("The server takes 64 pages");
+  expect(sent).toHaveLength(0);
+});
+
+test("an answer that was stopped keeps its figures", async ({ app, page }) => {
+  await app.write(longText(300));
+  await app.ask(QUESTION, 1024);
+  await expect(app.answerText).not.toBeEmpty();
+  await page.getByTestId("stop").click();
+  await expect(page.getByTestId("answer-figures").first()).toContainText(/\d+ tokens · first token/);
+});
+
+test("all pages are read by whom the person asked", async ({ app, page }) => {
+  const sent = questions(page);
+  await app.write(ORDER);
+  await app.useTab("cpu");
+  await page.getByRole("button", { name: "Read all pages" }).click();
+  await expect(app.answerText).not.toBeEmpty();
+  await page.getByText("Server", { exact: true }).click();
+  await app.answered();
+  expect(sent).toHaveLength(0);
+  await expect(page.getByTestId("answer-figures").first()).toContainText("CPU");
+});
+
+test("unloading the model ends its answer as stopped", async ({ app, page }) => {
+  await app.write(ORDER);
+  await app.useTab("cpu");
+  await page.getByRole("button", { name: "Read all pages" }).click();
+  await expect(app.answerText).not.toBeEmpty();
+  await page.getByRole("button", { name: "Unload" }).click();
+  await expect(page.getByTestId("answer-status").first()).toHaveText("Stopped");
+  await expect(page.getByTestId("load")).toBeVisible();
+});
+
+test("a folder's model is loaded again after it has ended", async ({ app, page }) => {
+  await app.write(ORDER);
+  await app.useTab("cpu");
+  await page.getByTestId("folder").setInputFiles(await folder("mine"));
+  await expect(page.getByTestId("tab-ready")).toContainText("mine");
+  await page.getByRole("button", { name: "Read all pages" }).click();
+  await expect(app.answerText).not.toBeEmpty();
+  const worker = page.workers().find((one) => one.url().includes("model-worker"));
+  await worker.evaluate(() => setTimeout(() => { throw new Error("out of memory"); }));
+  await app.answered();
+  await app.ask(QUESTION, 8);
+  expect((await app.answered()).length).toBeGreaterThan(0);
+  await expect(page.getByTestId("tab-ready")).toContainText("mine");
+});
+
+test("a model of the built-in one's name has its own style", async ({ app, page }) => {
+  await app.write(ORDER);
+  await app.useTab("cpu");
+  const size = await app.tiles.first().textContent();
+  const path = await folder("glyph-mini", { "page-size": "560,448" });
+  await page.getByTestId("folder").setInputFiles(path);
+  await expect(page.getByTestId("tab-ready")).toContainText("glyph-mini");
+  await expect(app.tiles.first()).not.toHaveText(size);
+});
