@@ -17,6 +17,7 @@ pub fn run() -> Result<Option<Counts>> {
     let build = ["build", "--release", "--workspace", "--bin", "glyph"];
     run_command(&mut cargo_in_root(&build))?;
     let dist = web::build()?;
+    web::check_shell(&dist)?;
     let chromium = install::chromium()?;
     let tests = root().join("tests/browser");
     clients::node_modules(&tests)?;

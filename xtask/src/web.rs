@@ -187,6 +187,48 @@ fn hash(bytes: &[u8]) -> u64 {
     })
 }
 
+/// Most bytes of the page's program, compressed; fonts, renderer and model are fetched when they are needed.
+const MOST_SHELL_BYTES: usize = 1_500_000;
+
+/// Refuses a page whose own program is large, or has the model's library in it.
+///
+/// # Errors
+/// A sentence with the figures.
+pub fn check_shell(dist: &Path) -> Result<()> {
+    let is_shell = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with("glyph-app") && name.ends_with(".wasm")
+    };
+    let shell = sorted(dist)?.into_iter().find(is_shell);
+    let shell = shell.ok_or_else(|| format!("{} has no program of the page", dist.display()))?;
+    let bytes = gzipped_bytes(&shell)?;
+    if bytes > MOST_SHELL_BYTES {
+        let shell = shell.display();
+        return Err(format!(
+            "{shell} has {bytes} bytes when it is compressed, more than {MOST_SHELL_BYTES}"
+        ));
+    }
+    // Messages of panics name the file of the source.
+    let library = b"burn-";
+    if read(&shell)?
+        .windows(library.len())
+        .any(|part| part == library)
+    {
+        return Err(format!(
+            "{} has burn in it: only the model's worker may load that",
+            shell.display()
+        ));
+    }
+    Ok(())
+}
+
+fn gzipped_bytes(path: &Path) -> Result<usize> {
+    let mut gzip = Command::new("gzip");
+    let packed = gzip.args(["-9", "--stdout"]).arg(path).output();
+    let packed = packed.map_err(|error| format!("gzip cannot be started: {error}"))?;
+    Ok(packed.stdout.len())
+}
+
 /// `cargo xtask web-sizes`: what a browser fetches, as it is and compressed by gzip.
 pub fn sizes() -> Result<()> {
     let dist = root().join("dist");
@@ -197,11 +239,8 @@ pub fn sizes() -> Result<()> {
             .unwrap_or(&path)
             .display()
             .to_string();
-        let size = read(&path)?.len();
-        let mut gzip = Command::new("gzip");
-        let packed = gzip.args(["-9", "--stdout"]).arg(&path).output();
-        let packed = packed.map_err(|error| format!("gzip cannot be started: {error}"))?;
-        println!("{name:<44} {size:>12} {:>12}", packed.stdout.len());
+        let (size, packed) = (read(&path)?.len(), gzipped_bytes(&path)?);
+        println!("{name:<44} {size:>12} {packed:>12}");
     }
     Ok(())
 }
