@@ -31,7 +31,7 @@ async function folder(name, changes = {}) {
 test("pages of a text before are not asked about", async ({ app, page }) => {
   await app.write("FIRST TEXT");
   await expect(app.tiles).toHaveCount(1);
-  await app.text.fill(longText(30_000));
+  await app.openFile("long.txt", longText(4_000_000));
   await page.getByRole("button", { name: "Cancel" }).dispatchEvent("click");
   await expect(app.drawing).toContainText("Cancelled");
   const drawn = await app.tiles.count();
@@ -53,8 +53,8 @@ test("what is too much is told before anything is sent", async ({ app, page }) =
 });
 
 test("an answer that was stopped keeps its figures", async ({ app, page }) => {
-  await app.write(longText(300));
-  await app.ask(QUESTION, 1024);
+  await app.write(longText(8000));
+  await page.getByRole("button", { name: "Read all pages" }).click();
   await expect(app.answerText).not.toBeEmpty();
   await page.getByTestId("stop").click();
   await expect(page.getByTestId("answer-figures").first()).toContainText(/\d+ tokens · first token/);

@@ -69,7 +69,8 @@ test("everything that can be chosen of a style changes the pages", async ({ app,
     await field(label).fill(value);
     await field(label).press("Tab");
   };
-  const select = (label, value) => () => field(label).selectOption(value);
+  // The text of their options belongs to the text of such labels.
+  const select = (label, value) => () => page.getByLabel(label).selectOption(value);
   let before = Buffer.concat(await app.pngFiles());
   for (const [name, change] of [
     ["font size", fill("Font size, pt", "9")],

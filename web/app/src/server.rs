@@ -120,8 +120,8 @@ pub fn follow(state: State) {
     let key = Memo::new(move |_| chosen_key(state));
     let chosen = Memo::new(move |_| state.settings.with(|settings| settings.runner));
     Effect::new(move || {
-        route.track();
-        key.track();
+        // Read, not only tracked: a memo that nobody has read follows nothing yet.
+        let _ = (route.get(), key.get());
         // Also when the person chooses what was the default: then it must say why it does not answer.
         if chosen.get() != Some(Runner::Tab) {
             connect(state);
