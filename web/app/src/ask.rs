@@ -11,7 +11,6 @@ use leptos::task::{spawn_local, tick};
 use serde::Deserialize;
 use wasm_bindgen::prelude::Closure;
 use wasm_bindgen::{JsCast, JsValue};
-use wasm_bindgen_futures::JsFuture;
 use web_sys::{AbortSignal, Blob};
 
 use crate::api::{self, AskOptions, Model};
@@ -353,13 +352,7 @@ async fn ask_tab(
     });
     options.set_on_token(on_token.as_ref().unchecked_ref());
     options.set_on_progress(on_progress.as_ref().unchecked_ref());
-    let summary = JsFuture::from(model.ask(&options)).await;
-    let summary = summary
-        .map_err(|error| JsError::told(error, words))
-        .and_then(|summary| {
-            let summary = serde_wasm_bindgen::from_value::<AnswerSummary>(summary);
-            summary.map_err(|error| JsError::Failed(error.to_string()))
-        });
+    let summary = browser::awaited_of_worker::<AnswerSummary>(model.ask(&options), words).await;
     let summary = summary.map_err(|error| {
         // The next question loads it anew.
         if model.is_closed() && error != JsError::Aborted {

@@ -42,7 +42,22 @@ pub fn now_ms() -> f64 {
 
 /// Waits for a promise whose value is read as a type.
 pub async fn awaited<T: DeserializeOwned>(promise: Promise) -> Result<T, JsError> {
-    let value = JsFuture::from(promise).await.map_err(JsError::new)?;
+    awaited_or(promise, JsError::new).await
+}
+
+/// The same for a promise of a worker, whose errors are told in the words of the page.
+pub async fn awaited_of_worker<T: DeserializeOwned>(
+    promise: Promise,
+    words: &Strings,
+) -> Result<T, JsError> {
+    awaited_or(promise, |error| JsError::told(error, words)).await
+}
+
+async fn awaited_or<T: DeserializeOwned>(
+    promise: Promise,
+    rejected: impl FnOnce(JsValue) -> JsError,
+) -> Result<T, JsError> {
+    let value = JsFuture::from(promise).await.map_err(rejected)?;
     serde_wasm_bindgen::from_value(value).map_err(|error| JsError::Failed(error.to_string()))
 }
 

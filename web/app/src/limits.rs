@@ -7,10 +7,7 @@ use crate::state::State;
 
 /// Why pages and answer together are too much for who would answer, and what to do; `None` where they fit.
 pub fn limit(state: State) -> Option<String> {
-    let (pages, tokens) = state.tiles.with(|tiles| {
-        let tokens: usize = tiles.iter().map(|tile| tile.figures.vision_tokens).sum();
-        (tiles.len(), tokens)
-    });
+    let (pages, tokens) = state.pages_and_tokens();
     let words = state.words();
     let (context, most_pages) = match state.runner() {
         Runner::Server => {

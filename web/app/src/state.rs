@@ -278,12 +278,17 @@ impl State {
         }
     }
 
-    /// The figures of text and pages.
-    pub fn accounting(self) -> Accounting {
-        let (pages, vision_tokens) = self.tiles.with(|tiles| {
+    /// How many pages there are, and the vision tokens of all of them.
+    pub fn pages_and_tokens(self) -> (usize, usize) {
+        self.tiles.with(|tiles| {
             let tokens = tiles.iter().map(|tile| tile.figures.vision_tokens).sum();
             (tiles.len(), tokens)
-        });
+        })
+    }
+
+    /// The figures of text and pages.
+    pub fn accounting(self) -> Accounting {
+        let (pages, vision_tokens) = self.pages_and_tokens();
         Accounting {
             characters: self.text.with(|text| text.characters),
             text_tokens: self.text_tokens.with(TextTokens::count),
