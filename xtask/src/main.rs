@@ -25,12 +25,11 @@ Commands:
   glyph ARGS        build glyph and run it
   test [--skip STEP]…
                     every check, or all but some: fmt, clippy, tests, wgpu,
-                    clients, doc, wasm
+                    clients, doc, wasm, browser
   fmt               format all code
-  clippy, tests, wgpu, clients, doc, wasm-check
+  clippy, tests, wgpu, clients, doc, wasm-check, browser
                     one step of `test`
   cuda-check        compile and link glyph with CUDA; no GPU is needed
-  browser           tests of the page in a real browser
   web               build the page into dist/
   web-sizes         sizes of its files
   help              this text

@@ -18,7 +18,7 @@ struct Step {
 
 /// In this order: what fails fastest comes first. All native steps name the whole workspace: the
 /// features of the dependencies are then the same in each, and burn is compiled once.
-static STEPS: [Step; 7] = [
+static STEPS: [Step; 8] = [
     Step {
         name: "fmt",
         run: check_format,
@@ -47,13 +47,11 @@ static STEPS: [Step; 7] = [
         name: "wasm",
         run: wasm,
     },
+    Step {
+        name: "browser",
+        run: browser::run,
+    },
 ];
-
-/// Run by its own command alone: it builds the page as it ships, which takes longer than all the others together.
-static BROWSER: Step = Step {
-    name: "browser",
-    run: browser::run,
-};
 
 /// `cargo xtask test`.
 pub fn all(args: &[&str]) -> Result<()> {
@@ -117,8 +115,7 @@ fn names(steps: &[&Step]) -> String {
 
 /// One step by its name.
 pub fn one(name: &str) -> Result<()> {
-    let mut steps = STEPS.iter().chain([&BROWSER]);
-    let step = steps.find(|step| step.name == name);
+    let step = STEPS.iter().find(|step| step.name == name);
     let (_, counts) = timed(step.ok_or_else(|| format!("there is no step {name:?}"))?)?;
     counts.iter().for_each(|counts| println!("{counts}"));
     Ok(())
@@ -209,15 +206,15 @@ mod tests {
         let both = |chosen: &str, skipped: &str| Ok([chosen.to_owned(), skipped.to_owned()]);
         assert_eq!(
             selected(&[]),
-            both("fmt, clippy, tests, wgpu, clients, doc, wasm", "")
+            both("fmt, clippy, tests, wgpu, clients, doc, wasm, browser", "")
         );
         assert_eq!(
             selected(&["--skip", "clippy"]),
-            both("fmt, tests, wgpu, clients, doc, wasm", "clippy")
+            both("fmt, tests, wgpu, clients, doc, wasm, browser", "clippy")
         );
         assert_eq!(
             selected(&["--skip", "wasm", "--skip", "fmt"]),
-            both("clippy, tests, wgpu, clients, doc", "fmt, wasm")
+            both("clippy, tests, wgpu, clients, doc, browser", "fmt, wasm")
         );
     }
 
@@ -231,13 +228,13 @@ mod tests {
             &["--skip", "clippy", "tests"],
             &[
                 "--skip", "fmt", "--skip", "clippy", "--skip", "tests", "--skip", "wgpu", "--skip",
-                "clients", "--skip", "doc", "--skip", "wasm",
+                "clients", "--skip", "doc", "--skip", "wasm", "--skip", "browser",
             ],
         ] {
             let message = selected(args).unwrap_err();
             for part in [
                 "--skip STEP",
-                "fmt, clippy, tests, wgpu, clients, doc, wasm",
+                "fmt, clippy, tests, wgpu, clients, doc, wasm, browser",
             ] {
                 assert!(message.contains(part), "no {part:?} in {message}");
             }
