@@ -2,8 +2,9 @@
 
 import { cp, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { fakeServer } from "./fake.js";
 import { longText, ORDER } from "./texts.js";
-import { expect, test } from "./page.js";
+import { expect, holdBack, test } from "./page.js";
 
 const QUESTION = "Read the page.";
 const MODEL = new URL("../../models/glyph-mini", import.meta.url).pathname;
@@ -52,6 +53,70 @@ test("what is too much is told before anything is sent", async ({ app, page }) =
   expect(sent).toHaveLength(0);
 });
 
+test("pages that leave room for a question are asked about, however long its answer may be", async ({
+  app,
+  page,
+}) => {
+  await app.write(ORDER);
+  const tokens = Number((await app.figure("vision-tokens").textContent()).replaceAll(",", ""));
+  const servers = [];
+  const withContext = async (contextTokens) => {
+    const models = [{ id: "glyph-mini", max_model_len: contextTokens }];
+    servers.push(await fakeServer({ models }));
+    return servers.at(-1);
+  };
+  try {
+    const large = await withContext(tokens + 40);
+    await app.useServer(large.url, "glyph-mini");
+    await app.ask(QUESTION, 1024);
+    await expect.poll(() => large.questions.length).toBe(1);
+    const { stream } = large.questions[0];
+    stream.say("73-4815");
+    stream.finish();
+    expect(await app.answered()).toBe("73-4815");
+    const small = await withContext(tokens);
+    await app.enter("Address", small.url);
+    await expect(page.getByTestId("limit")).toContainText(`room for ${tokens},`);
+    await app.ask(QUESTION, 1);
+    await app.answered();
+    await expect(app.answer.getByRole("alert")).toContainText("room for");
+    expect(small.questions).toHaveLength(0);
+  } finally {
+    await Promise.all(servers.map((server) => server.stop()));
+  }
+});
+
+test("presets fill the question in", async ({ app, page }) => {
+  const preset = (name) => page.getByRole("button", { name, exact: true });
+  await app.write(ORDER);
+  await preset("Find a needle").click();
+  await expect(app.question).toHaveValue(/magic number for big-cat/);
+  await preset("Look up a value").click();
+  await expect(app.question).toHaveValue("What is the order number?");
+  await page.getByTestId("ask").click();
+  expect(await app.answered()).toContain("73-4815");
+  // The built-in model was not made to summarise.
+  await expect(preset("Summarise")).toHaveCount(0);
+  const server = await fakeServer({ models: ["larger"] });
+  try {
+    await app.useServer(server.url, "larger");
+    // Its tokens are other ones than those of the built-in model.
+    await expect.poll(() => server.asked("/v1/tokenize")).toBe(2);
+    await app.drawn();
+    await preset("Summarise").click();
+    await expect(app.question).toHaveValue("Summarise the text in three sentences.");
+    await page.getByTestId("ask").click();
+    await expect.poll(() => server.questions.length).toBe(1);
+    const { body, stream } = server.questions[0];
+    expect(body.messages[0].content.at(-1).text).toBe("Summarise the text in three sentences.");
+    stream.say("An order.");
+    stream.finish();
+    expect(await app.answered()).toBe("An order.");
+  } finally {
+    await server.stop();
+  }
+});
+
 test("an answer that was stopped keeps its figures", async ({ app, page }) => {
   await app.write(longText(8000));
   await page.getByRole("button", { name: "Read all pages" }).click();
@@ -70,6 +135,29 @@ test("all pages are read by whom the person asked", async ({ app, page }) => {
   await app.answered();
   expect(sent).toHaveLength(0);
   await expect(page.getByTestId("answer-figures").first()).toContainText("CPU");
+});
+
+test("pages of another model's style are not handed to the one that was asked", async ({
+  app,
+  page,
+}) => {
+  const sent = questions(page);
+  const worker = await holdBack(page, "**/model-worker_bg.wasm");
+  await app.write(ORDER);
+  await app.useTab("cpu");
+  const path = await folder("mine", { "page-size": "560,448" });
+  await page.getByTestId("folder").setInputFiles(path);
+  await app.ask(QUESTION, 8);
+  await expect(page.getByTestId("answer-status").first()).toContainText("Loading the model");
+  await page.getByText("Server", { exact: true }).click();
+  worker.letGo();
+  await app.answered();
+  await expect(app.answer.getByRole("alert")).toContainText("Another model was chosen before mine");
+  expect(sent).toHaveLength(0);
+  // Chosen again, it answers: its pages are drawn first.
+  await page.getByText("This browser", { exact: true }).click();
+  await app.ask(QUESTION, 8);
+  expect((await app.answered()).length).toBeGreaterThan(0);
 });
 
 test("unloading the model ends its answer as stopped", async ({ app, page }) => {

@@ -15,3 +15,6 @@ export function browserArguments({ webgpu }) {
   const gpu = webgpu ? ["--enable-unsafe-webgpu"] : ["--disable-features=WebGPU", "--disable-gpu"];
   return [...QUIET, ...gpu];
 }
+
+/** What a test says whose console has errors or warnings. */
+export const CONSOLE_IS_NOT_QUIET = "the console has errors or warnings";

@@ -9,9 +9,10 @@ export default defineConfig({
   // at all the time, so a test that passes is as quick as the machine.
   timeout: 600_000,
   expect: { timeout: 120_000 },
-  // A browser that the system has stopped for too long is tried again, and reported as flaky.
+  // A browser that the system has stopped for too long is tried again, and reported as flaky. What it said in its
+  // console is not forgiven.
   retries: 1,
-  reporter: [["list"]],
+  reporter: [["list"], ["./console-reporter.js"]],
   outputDir: process.env.PLAYWRIGHT_OUTPUT ?? "./node_modules/.results",
   use: {
     viewport: { width: 1360, height: 900 },

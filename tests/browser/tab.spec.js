@@ -5,10 +5,13 @@ import { join } from "node:path";
 import { browserArguments } from "./browser.js";
 import { hostFiles, nativeAnswer } from "./glyph.js";
 import { ORDER } from "./texts.js";
-import { App, expect, test } from "./page.js";
+import { App, expect, holdBack, test } from "./page.js";
 
 const QUESTION = "Read the page.";
 const TEXT = ORDER.split("\n").slice(0, 4).join("\n");
+
+const modelWorkers = (page) =>
+  page.workers().filter((worker) => worker.url().includes("model-worker"));
 
 test.use({
   launchOptions: async ({ launchOptions }, use) => {
@@ -52,6 +55,61 @@ test("who stops an answer does not wait for the model", async ({ app, page }) =>
   await page.getByTestId("stop").click();
   await expect(page.getByTestId("answer-status").first()).toHaveText("Stopped");
   await page.unroute("**/*.safetensors");
+  await app.ask(QUESTION, 8);
+  expect((await app.answered()).length).toBeGreaterThan(0);
+});
+
+test("who asks while the model is being loaded waits for it, and it is loaded once", async ({
+  app,
+  page,
+}) => {
+  const weights = await holdBack(page, "**/*.safetensors");
+  await app.write(TEXT);
+  await app.useTab("cpu");
+  await page.getByTestId("load").click();
+  await expect.poll(() => weights.requests).toHaveLength(1);
+  await app.ask(QUESTION, 8);
+  const status = page.getByTestId("answer-status").first();
+  await expect(status).toContainText("Loading the model");
+  // The load under way is the one that is shown, and can still be cancelled.
+  await expect(page.getByTestId("tab-status").getByRole("button", { name: "Cancel" })).toBeVisible();
+  weights.letGo();
+  expect((await app.answered()).length).toBeGreaterThan(0);
+  await expect(page.getByTestId("tab-ready")).toBeVisible();
+  expect(weights.requests).toHaveLength(1);
+  expect(modelWorkers(page)).toHaveLength(1);
+});
+
+test("who stops an answer while the model is being loaded ends the loading", async ({ app, page }) => {
+  await page.route("**/*.safetensors", () => {
+    // Never answered.
+  });
+  await app.write(TEXT);
+  await app.useTab("cpu");
+  await page.getByTestId("load").click();
+  await expect(page.getByTestId("tab-status").getByRole("button", { name: "Cancel" })).toBeVisible();
+  await app.ask(QUESTION, 8);
+  await expect(page.getByTestId("answer-status").first()).toContainText("Loading the model");
+  await page.getByTestId("stop").click();
+  await expect(page.getByTestId("answer-status").first()).toHaveText("Stopped");
+  await expect(page.getByTestId("load")).toBeVisible();
+  await expect.poll(() => modelWorkers(page)).toHaveLength(0);
+});
+
+test("a folder that is chosen while another model is being loaded takes its place", async ({
+  app,
+  page,
+}) => {
+  await page.route("**/*.safetensors", () => {
+    // Never answered: the folder's weights are not fetched.
+  });
+  await app.write(TEXT);
+  await app.useTab("cpu");
+  await page.getByTestId("load").click();
+  await expect(page.getByTestId("tab-status").getByRole("button", { name: "Cancel" })).toBeVisible();
+  await page.getByTestId("folder").setInputFiles("../../models/glyph-mini");
+  await expect(page.getByTestId("tab-ready")).toContainText("glyph-mini");
+  await expect.poll(() => modelWorkers(page)).toHaveLength(1);
   await app.ask(QUESTION, 8);
   expect((await app.answered()).length).toBeGreaterThan(0);
 });

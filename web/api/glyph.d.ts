@@ -58,11 +58,13 @@ export interface RenderSummary {
 /** Draws a text to pages. A blob of UTF-8 costs the calling thread nothing, however long it is. */
 export function renderPages(text: string | Blob, options?: RenderOptions): Promise<RenderSummary>;
 
+export type Encoding = "UTF-8" | "UTF-16LE" | "UTF-16BE" | "GB18030" | "windows-1252";
+
 export interface DecodedText {
   /** The text, or the beginning of one that is longer than was asked for. */
   text: string;
-  /** UTF-8, UTF-16LE, UTF-16BE or GB18030. */
-  encoding: string;
+  /** How the file is written. */
+  encoding: Encoding;
   /** Characters of the whole text. */
   characters: number;
   /** Bytes of the whole text in UTF-8. */
@@ -75,38 +77,66 @@ export interface DecodeOptions {
   /** Most characters that `text` has; of a longer text `whole` has the rest too. Default: all. */
   most?: number;
   /** How the file is written, where that is known. Default: found out from its bytes. */
-  encoding?: "UTF-8" | "UTF-16LE" | "UTF-16BE" | "GB18030";
+  encoding?: Encoding;
+  /** Ends the work; the promise is then rejected with an AbortError. */
+  signal?: AbortSignal;
 }
 
 /**
- * The text of a file in UTF-8, UTF-16 or GB18030, decoded in the worker.
- * Rejected with the message "empty" or "binary" where there is no text. A file with zero bytes is taken
- * for no text unless it is UTF-16, or `encoding` says what it is.
+ * The text of a file in UTF-8, UTF-16, GB18030 or windows-1252, decoded in the worker. A file with zero bytes
+ * is taken for no text unless it is UTF-16, or `encoding` says what it is. Letters such as those of "Größe"
+ * could be GB18030 too; where they stand among those of ASCII they are taken for windows-1252.
  */
 export function decodeText(file: Blob, options?: DecodeOptions): Promise<DecodedText>;
 
-/** A zip archive of named blobs. */
-export function zip(entries: [string, Blob][]): Promise<Blob>;
-
-export interface LoadProgress {
-  stage: "download" | "weights" | "warmUp";
-  /** The file that is fetched. */
-  file?: string;
-  /** Bytes of it so far. */
-  bytes: number;
-  /** All its bytes; 0 where the host does not say. */
-  total: number;
-  fromCache: boolean;
+export interface ZipOptions {
+  /** Gets how many of the files have been packed. */
+  onProgress?: (progress: { done: number; of: number }) => void;
+  /** Ends the work; the promise is then rejected with an AbortError. */
+  signal?: AbortSignal;
 }
 
-/** What promises of this module are rejected with, unless a signal ended the work (AbortError). */
+/** A zip archive of named blobs. */
+export function zip(entries: [string, Blob][], options?: ZipOptions): Promise<Blob>;
+
+/**
+ * Ends the worker that draws, reads texts and packs archives, and frees its memory with the fonts in it. What
+ * it is doing is rejected with an AbortError; the next work for it starts another.
+ */
+export function closeRenderer(): void;
+
+/** A file is fetched, the device is opened, or weights are brought to it. */
+export interface LoadProgress {
+  stage: "download" | "device" | "weights";
+  /** The file that is fetched; at the stage `download` alone. */
+  file?: string;
+  /** Bytes so far: of the file, or of the weights as the device has them. */
+  bytes: number;
+  /** All these bytes; 0 where the host of a file does not say. */
+  total: number;
+  /** Whether the file comes from the browser's cache; at the stage `download` alone. */
+  fromCache?: boolean;
+}
+
+/**
+ * What promises of this module are rejected with. Where a signal or `close` has ended the work it is a
+ * DOMException with the name AbortError instead, whatever the signal's reason. An error that one of your
+ * functions throws, such as `onPages`, ends the work and is what its promise is rejected with.
+ */
 export interface GlyphError extends Error {
   /**
-   * What kind of error it is, where it is a common one: a file of the checkpoint is missing or is not what
-   * its name says, an address answers with a web page or not at all, a file is too large for a tab,
-   * there is no WebGPU, prompt and answer do not fit the model's context.
+   * What kind of error it is, where it is a common one: an option is missing or is of another kind; a file
+   * cannot be read, is empty, or is no text; a style or a font cannot be used; a file of the checkpoint is
+   * missing or is not what its name says; an address answers with a web page or not at all; a file is too
+   * large for a tab; there is no WebGPU; prompt and answer do not fit the model's context.
    */
   code?:
+    | "argument"
+    | "unreadable"
+    | "empty"
+    | "binary"
+    | "style"
+    | "font"
     | "missing-file"
     | "not-a-checkpoint"
     | "web-page"
@@ -114,18 +144,19 @@ export interface GlyphError extends Error {
     | "too-large"
     | "no-webgpu"
     | "context";
-  /** With a code: the file, the address or the figure that it is about. */
+  /** With a code: the option, the file, the address or the figure that it is about. */
   detail?: string;
 }
 
 export interface LoadOptions {
   /** Directory of a checkpoint in the Hugging Face layout. Default: the built-in glyph-mini. */
   url?: string;
-  /** Files of such a directory, from <input webkitdirectory>. */
+  /** Files of such a directory, from <input webkitdirectory>. Those of folders in it are left out. */
   files?: Iterable<File>;
   /** "auto" takes WebGPU where it works, else the CPU. */
   device?: "auto" | "webgpu" | "cpu";
   onProgress?: (progress: LoadProgress) => void;
+  /** Ends the work and its worker; the promise is then rejected with an AbortError. */
   signal?: AbortSignal;
 }
 
@@ -140,6 +171,7 @@ export interface AskOptions {
   seed?: number;
   onToken?: (piece: { text: string; tokens: number }) => void;
   onProgress?: (progress: { stage: "encode" | "prefill"; done: number; of: number }) => void;
+  /** Ends the answer; the promise resolves to what there is of it. */
   signal?: AbortSignal;
 }
 
@@ -174,17 +206,17 @@ export interface Model {
   /** Whether a token of text is one byte. */
   readonly isByteLevel: boolean;
   ask(options: AskOptions): Promise<Answer>;
-  countTokens(text: string | Blob): Promise<number>;
+  countTokens(text: string | Blob, options?: { signal?: AbortSignal }): Promise<number>;
   /** Whether its worker has ended: closed, or crashed. Another model must then be loaded. */
   readonly isClosed: boolean;
-  /** Ends the worker and frees its memory. */
+  /** Ends the worker and frees its memory. What it is doing is rejected with an AbortError. */
   close(): void;
 }
 
 /** Loads a model into a worker of its own. A checkpoint at a `url` is kept too; the host is asked each time whether it has changed. */
 export function loadModel(options?: LoadOptions): Promise<Model>;
 
-/** Asks a model about pages. A cancelled answer resolves with what there is. */
+/** Asks a model about pages. */
 export function ask(model: Model, options: AskOptions): Promise<Answer>;
 
 /** Bytes of the models that the browser keeps. */

@@ -7,26 +7,47 @@ let listing;
 
 /** The files beside this module: fonts and the built-in model. */
 export function assets() {
-  listing ??= fetch(new URL("assets.json", home)).then(async (response) => {
-    if (!response.ok) {
-      throw new Error(`${response.url} cannot be fetched: the host answers ${response.status}`);
-    }
-    const { fonts, model } = await response.json();
-    const absolute = (path) => new URL(path, home).href;
-    return {
-      fonts: fonts.map((font) => ({ ...font, url: absolute(font.url) })),
-      model: { ...model, base: absolute(model.base) },
-    };
-  });
+  listing ??= readListing();
   listing.catch(() => (listing = undefined));
   return listing;
 }
 
-/** An error of a worker: its words, and for common ones what it is about. */
+async function readListing() {
+  const { href } = new URL("assets.json", home);
+  const unfetched = (detail, reason) =>
+    failed({ message: `${href} cannot be fetched: ${reason}`, code: "network", detail });
+  const response = await fetch(href).catch((error) => {
+    throw unfetched(href, error.message);
+  });
+  const { ok, status } = response;
+  if (!ok) {
+    throw unfetched(`${href}: HTTP ${status}`, `the host answers ${status}`);
+  }
+  const { fonts, model } = await response.json();
+  const absolute = (path) => new URL(path, home).href;
+  return {
+    fonts: fonts.map((font) => ({ ...font, url: absolute(font.url) })),
+    model: { ...model, base: absolute(model.base) },
+  };
+}
+
+/** An error in words, and for common ones what it is about. */
 const failed = ({ message, code, detail }) =>
   Object.assign(new Error(message), code ? { code, detail } : {});
 
 const aborted = () => new DOMException("The work was cancelled.", "AbortError");
+
+/** What a promise gives, unless the signal ends the wait for it. */
+function unlessAborted(promise, signal) {
+  return new Promise((resolve, reject) => {
+    const cancel = () => reject(aborted());
+    if (signal?.aborted) {
+      cancel();
+    }
+    signal?.addEventListener("abort", cancel, { once: true });
+    promise.then(resolve, reject).finally(() => signal?.removeEventListener("abort", cancel));
+  });
+}
 
 /** A worker that is started when it is first needed, and again after it has crashed. */
 class Channel {
@@ -42,7 +63,8 @@ class Channel {
   }
 
   #start() {
-    const worker = new Worker(new URL(this.#script, home), { type: "module" });
+    const { href } = new URL(this.#script, home);
+    const worker = new Worker(href, { type: "module" });
     this.#worker = worker;
     this.#ready = new Promise((resolve, reject) => {
       this.#giveUp = reject;
@@ -50,14 +72,15 @@ class Channel {
         if (data.type === "ready") {
           resolve();
         } else if (data.type === "crashed") {
-          this.#fail(new Error(`the worker has crashed: ${data.body}`));
+          this.stop(new Error(`the worker has crashed: ${data.body}`));
         } else {
           this.#receive(data);
         }
       };
       worker.onerror = (event) => {
         event.preventDefault();
-        this.#fail(new Error(event.message || `${this.#script} cannot be loaded`));
+        const message = event.message || `${href} cannot be loaded`;
+        this.stop(failed(event.message ? { message } : { message, code: "network", detail: href }));
       };
     });
     this.#ready.catch(() => {});
@@ -68,14 +91,14 @@ class Channel {
     return this.#worker !== undefined;
   }
 
-  #fail(error) {
+  /** Ends the worker; what waits for it is rejected. */
+  stop(error) {
     this.#worker?.terminate();
     this.#worker = undefined;
     this.#giveUp?.(error);
-    for (const { reject } of this.#pending.values()) {
-      reject(error);
+    for (const request of [...this.#pending.values()]) {
+      request.reject(error);
     }
-    this.#pending.clear();
   }
 
   #receive({ id, type, body }) {
@@ -84,57 +107,82 @@ class Channel {
       return;
     }
     if (type === "done") {
-      this.#pending.delete(id);
       request.resolve(body);
     } else if (type === "error") {
-      this.#pending.delete(id);
       request.reject(failed(body));
     } else if (type === "cancelled") {
-      this.#pending.delete(id);
       request.reject(aborted());
     } else {
-      request.on[type]?.(body);
+      try {
+        request.on[type]?.(body);
+      } catch (error) {
+        // Nobody would get the rest.
+        request.cancel();
+        request.reject(error);
+      }
     }
   }
 
-  /** Sends a request; `on` has a function for each kind of message before the last. */
-  async request(message, { on = {}, signal } = {}) {
-    signal?.throwIfAborted();
-    if (!this.#worker) {
-      this.#start();
-    }
-    await this.#ready;
-    signal?.throwIfAborted();
-    const id = ++this.#lastId;
-    const cancel = () => this.#worker?.postMessage({ id: 0, type: "cancel", request: id });
-    signal?.addEventListener("abort", cancel, { once: true });
-    try {
-      return await new Promise((resolve, reject) => {
-        this.#pending.set(id, { resolve, reject, on });
-        this.#worker.postMessage({ ...message, id });
-      });
-    } finally {
-      signal?.removeEventListener("abort", cancel);
-    }
-  }
-
-  /** Ends the worker; what waits for it is rejected. */
-  stop(error = new Error("the worker was stopped")) {
-    this.#fail(error);
+  /**
+   * Sends a request; `on` has a function for each kind of message before the last. A signal ends it at once,
+   * unless it has a partial result: what is under way then resolves to what there is.
+   */
+  request(message, { on = {}, signal, hasPartialResult = false } = {}) {
+    return new Promise((resolve, reject) => {
+      if (signal?.aborted) {
+        reject(aborted());
+        return;
+      }
+      if (!this.#worker) {
+        this.#start();
+      }
+      const worker = this.#worker;
+      const id = ++this.#lastId;
+      let isSent = false;
+      const cancel = () => {
+        if (isSent) {
+          worker.postMessage({ id: 0, type: "cancel", request: id });
+        }
+      };
+      const abort = () => {
+        cancel();
+        if (!isSent || !hasPartialResult) {
+          request.reject(aborted());
+        }
+      };
+      const ended = (settle) => (outcome) => {
+        this.#pending.delete(id);
+        signal?.removeEventListener("abort", abort);
+        settle(outcome);
+      };
+      const request = { resolve: ended(resolve), reject: ended(reject), cancel, on };
+      this.#pending.set(id, request);
+      signal?.addEventListener("abort", abort, { once: true });
+      const send = () => {
+        // It may have been ended meanwhile.
+        if (this.#pending.has(id)) {
+          // An option that is undefined is one that is missing.
+          const given = Object.entries(message).filter(([, value]) => value !== undefined);
+          worker.postMessage({ ...Object.fromEntries(given), id });
+          isSent = true;
+        }
+      };
+      this.#ready.then(send).catch(request.reject);
+    });
   }
 }
 
 const renderer = new Channel("render-worker_loader.js");
 
-/** The text of a file: UTF-8, UTF-16 or GB18030. */
-export function decodeText(file, { most, encoding } = {}) {
-  return renderer.request({ type: "decode", file, most, encoding });
+/** The text of a file: UTF-8, UTF-16, GB18030 or windows-1252. */
+export async function decodeText(file, { most, encoding, signal } = {}) {
+  return renderer.request({ type: "decode", file, most, encoding }, { signal });
 }
 
 /** Draws a text, a string or a blob of UTF-8. Resolves to the figures when the last page has been handed to `onPages`. */
 export async function renderPages(text, options = {}) {
   const { style = "official", overrides = {}, rules, onPages, onProgress, signal } = options;
-  const { fonts } = await assets();
+  const { fonts } = await unlessAborted(assets(), signal);
   const message = { type: "render", text, style, overrides, fonts };
   if (rules) {
     message.rules = rules;
@@ -150,9 +198,15 @@ export async function renderPages(text, options = {}) {
 }
 
 /** A zip archive of named blobs. */
-export async function zip(entries) {
-  const bytes = await renderer.request({ type: "zip", entries });
+export async function zip(entries, { onProgress, signal } = {}) {
+  const message = { type: "zip", entries };
+  const bytes = await renderer.request(message, { on: { progress: onProgress }, signal });
   return new Blob([bytes], { type: "application/zip" });
+}
+
+/** Ends the worker that draws, and frees its memory; the next work for it starts another. */
+export function closeRenderer() {
+  renderer.stop(aborted());
 }
 
 /** A model in a worker; `loadModel` makes it. */
@@ -176,14 +230,15 @@ class Model {
     return this.#channel.request(message, options);
   }
 
-  ask(options) {
+  async ask(options = {}) {
     const { pages, question, maxTokens, temperature, seed, onToken, onProgress, signal } = options;
     const message = { type: "ask", question, pages, maxTokens, temperature, seed };
-    return this.#request(message, { on: { token: onToken, progress: onProgress }, signal });
+    const on = { token: onToken, progress: onProgress };
+    return this.#request(message, { on, signal, hasPartialResult: true });
   }
 
-  countTokens(text) {
-    return this.#request({ type: "countTokens", text });
+  async countTokens(text, { signal } = {}) {
+    return this.#request({ type: "countTokens", text }, { signal });
   }
 
   close() {
@@ -192,40 +247,38 @@ class Model {
   }
 }
 
+/** Files of the folder itself: a browser hands out those of all folders in it too. */
+const isOutermost = ({ webkitRelativePath = "" }) => webkitRelativePath.split("/").length <= 2;
+
 /** Loads a model: the built-in one, one at a URL, or the files of a folder. */
 export async function loadModel(options = {}) {
   const { url, files, device = "auto", onProgress, signal } = options;
   const message = { type: "load", device };
   if (files) {
-    message.files = [...files];
-    message.name = message.files[0]?.webkitRelativePath.split("/")[0] || "folder";
+    message.files = [...files].filter(isOutermost);
+    message.name = message.files[0]?.webkitRelativePath?.split("/")[0] || "folder";
   } else if (url) {
     message.base = new URL(url.endsWith("/") ? url : `${url}/`, document.baseURI).href;
     message.name = message.base.split("/").at(-2);
   } else {
-    const { model } = await assets();
+    const { model } = await unlessAborted(assets(), signal);
     message.base = model.base;
     message.name = model.name;
-    message.listing = model.files.map((file) => file.name);
+    message.listing = model.files;
   }
   const channel = new Channel("model-worker_loader.js");
-  // Reading weights does not stop to look for messages: the worker ends instead.
-  const end = () => channel.stop(aborted());
-  signal?.addEventListener("abort", end, { once: true });
   try {
-    const info = await channel.request(message, { on: { progress: onProgress } });
-    signal?.throwIfAborted();
+    const info = await channel.request(message, { on: { progress: onProgress }, signal });
     return new Model(channel, info);
   } catch (error) {
-    channel.stop();
+    // Reading weights does not stop to look for messages: the worker ends instead.
+    channel.stop(error);
     throw error;
-  } finally {
-    signal?.removeEventListener("abort", end);
   }
 }
 
 /** Asks a model about pages. */
-export function ask(model, options) {
+export async function ask(model, options) {
   return model.ask(options);
 }
 

@@ -1,6 +1,9 @@
 //! Building and running `glyph`.
 
-use crate::command::{Result, cargo, root};
+use std::env;
+use std::path::PathBuf;
+
+use crate::command::{Result, cargo, cargo_in_root, root, run, target_directory};
 use crate::web;
 
 /// Builds page and `glyph`, and serves both. A page of the caller's own is not built over.
@@ -11,16 +14,26 @@ pub fn serve(args: &[&str]) -> Result<()> {
     {
         return glyph(&[&["serve"], args].concat());
     }
-    match web::build() {
-        Ok(page) => {
-            let page = page.display().to_string();
+    match web::tools() {
+        Ok(tools) => {
+            let page = web::build(&tools)?.display().to_string();
             glyph(&[&["serve", "--web", page.as_str()], args].concat())
         }
         Err(reason) => {
-            eprintln!("note: the page cannot be built: {reason}. The API is served without it");
+            eprintln!(
+                "note: the page's tools cannot be installed: {reason}. The API is served without the page"
+            );
             glyph(&[&["serve"], args].concat())
         }
     }
+}
+
+/// Builds `glyph` and returns where it is.
+pub fn build_glyph() -> Result<PathBuf> {
+    let build = ["build", "--release", "--workspace", "--bin", "glyph"];
+    run(&mut cargo_in_root(&build))?;
+    let name = format!("glyph{}", env::consts::EXE_SUFFIX);
+    Ok(target_directory()?.join("release").join(name))
 }
 
 /// Builds `glyph` and runs it in the caller's directory, so that relative paths mean what they say.

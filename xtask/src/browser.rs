@@ -1,38 +1,32 @@
 //! The tests of `tests/browser`: the built page in a real browser.
 
-use std::env;
 use std::process::Command;
 
-use crate::clients;
-use crate::command::{Result, cargo_in_root, root, run as run_command};
-use crate::counts::{Counts, Summary, count_all};
-use crate::{install, web};
+use crate::command::{Result, root};
+use crate::counts::{Counts, Outcome, Summary, count_all};
+use crate::{ask, install, node, web, web_files};
 
 /// Builds `glyph` and the page, installs what is missing, and runs the tests.
-pub fn run() -> Result<Option<Counts>> {
+pub fn run() -> Result<Outcome> {
     if !cfg!(target_os = "linux") {
-        println!("Skipped: these tests use the Chromium of Debian");
-        return Ok(None);
+        return Ok(Outcome::Skipped("these tests use the Chromium of Debian"));
     }
-    let build = ["build", "--release", "--workspace", "--bin", "glyph"];
-    run_command(&mut cargo_in_root(&build))?;
-    let dist = web::build()?;
-    web::check_shell(&dist)?;
+    let glyph = ask::build_glyph()?;
+    let dist = web::build(&web::tools()?)?;
+    web_files::check_programs(&dist)?;
     let chromium = install::chromium()?;
     let tests = root().join("tests/browser");
-    clients::node_modules(&tests)?;
-    let release = clients::release_directory()?;
-    let mut playwright = Command::new("npx");
+    let path = node::search_path()?;
+    node::modules(&tests, &path)?;
+    let mut playwright = Command::new("node");
     playwright
-        .args(["playwright", "test"])
+        .args(["node_modules/@playwright/test/cli.js", "test"])
         .current_dir(&tests)
+        .env("PATH", path)
         .env("CHROMIUM", chromium)
         .env("GLYPH_WEB", dist)
-        .env(
-            "GLYPH_BINARY",
-            release.join(format!("glyph{}", env::consts::EXE_SUFFIX)),
-        );
-    count_all(&mut [(playwright, in_playwright as Summary)]).map(Some)
+        .env("GLYPH_BINARY", glyph);
+    count_all(&mut [(playwright, in_playwright as Summary)]).map(Outcome::Tests)
 }
 
 /// From the last lines of Playwright's list reporter: `  12 passed (1.2m)`, `  1 failed`.

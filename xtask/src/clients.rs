@@ -1,60 +1,51 @@
 //! The tests of `tests/clients`: what others have written, against the built server.
 
 use std::env;
-use std::fs;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::command::{Result, cargo_in_root, root, run as run_command, succeeds};
-use crate::counts::{Counts, Summary, count_all};
+use crate::ask;
+use crate::command::{Result, root, run as run_command, succeeds, target_directory};
+use crate::counts::{Counts, Outcome, Summary, count_all};
 use crate::install;
+use crate::node::{self, copy, is_same};
 
 /// Builds `glyph`, installs the clients that are missing, and lets them talk to it.
-pub fn run() -> Result<Option<Counts>> {
+pub fn run() -> Result<Outcome> {
     if !cfg!(unix) {
-        println!("Skipped: these tests send signals and limits that only Unix has");
-        return Ok(None);
+        return Ok(Outcome::Skipped(
+            "these tests send signals and limits that only Unix has",
+        ));
     }
-    run_command(&mut cargo_in_root(&[
-        "build",
-        "--release",
-        "--workspace",
-        "--bin",
-        "glyph",
-    ]))?;
-    let release = release_directory()?;
-    let installed = release.with_file_name("clients");
+    let glyph = ask::build_glyph()?;
+    let installed = target_directory()?.join("clients");
     let tests = root().join("tests/clients");
     let python = python(&installed, &tests.join("python"))?;
     let javascript = tests.join("javascript");
-    node_modules(&javascript)?;
-    let path = with_prometheus(&installed)?;
+    let path = node::search_path()?;
+    node::modules(&javascript, &path)?;
+    let path = with_prometheus(path, &installed)?;
 
     let mut pytest = Command::new(python);
     pytest
         .args(["-m", "pytest"])
         .current_dir(tests.join("python"))
         .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("PATH", &path);
+    let mut node_tests = Command::new("node");
+    node_tests
+        .args(["--test", "--test-reporter=spec"])
+        .current_dir(javascript)
         .env("PATH", path);
-    let mut node = Command::new("node");
-    node.args(["--test", "--test-reporter=spec"])
-        .current_dir(javascript);
-    let glyph = release.join(format!("glyph{}", env::consts::EXE_SUFFIX));
-    for command in [&mut pytest, &mut node] {
+    for command in [&mut pytest, &mut node_tests] {
         command.env("GLYPH_BINARY", &glyph);
     }
     let mut commands = [
         (pytest, in_pytest as Summary),
-        (node, in_node_test as Summary),
+        (node_tests, in_node_test as Summary),
     ];
-    count_all(&mut commands).map(Some)
-}
-
-/// Where cargo has put this program, and `glyph` beside it.
-pub fn release_directory() -> Result<PathBuf> {
-    let program = env::current_exe().map_err(|error| format!("where is this program: {error}"))?;
-    let directory = program.parent().map(Path::to_owned);
-    directory.ok_or_else(|| format!("{} has no directory", program.display()))
+    count_all(&mut commands).map(Outcome::Tests)
 }
 
 /// The Python of a virtual environment that holds what `requirements.txt` names.
@@ -76,39 +67,14 @@ fn python(installed: &Path, tests: &Path) -> Result<PathBuf> {
     Ok(python)
 }
 
-/// What `package-lock.json` names, in `node_modules` beside it.
-pub fn node_modules(tests: &Path) -> Result<()> {
-    install::node()?;
-    let wanted = tests.join("package-lock.json");
-    let stamp = tests.join("node_modules/.installed.json");
-    if is_same(&wanted, &stamp) {
-        return Ok(());
-    }
-    let mut npm = Command::new("npm");
-    npm.args(["ci", "--no-audit", "--no-fund", "--prefer-offline"]);
-    run_command(npm.current_dir(tests))?;
-    copy(&wanted, &stamp)
-}
-
 /// The search path, with Prometheus on it where that can be had.
-fn with_prometheus(installed: &Path) -> Result<std::ffi::OsString> {
-    let path = env::var_os("PATH").unwrap_or_default();
+fn with_prometheus(path: OsString, installed: &Path) -> Result<OsString> {
     let Some(directory) = install::prometheus(&installed.join("prometheus")) else {
         return Ok(path);
     };
     let mut directories = vec![directory];
     directories.extend(env::split_paths(&path));
     env::join_paths(directories).map_err(|error| format!("the search path: {error}"))
-}
-
-fn is_same(a: &Path, b: &Path) -> bool {
-    matches!((fs::read(a), fs::read(b)), (Ok(a), Ok(b)) if a == b)
-}
-
-fn copy(from: &Path, to: &Path) -> Result<()> {
-    let copied = fs::copy(from, to);
-    copied.map_err(|error| format!("cannot write {}: {error}", to.display()))?;
-    Ok(())
 }
 
 /// From pytest's last line: `=== 1 failed, 2 passed, 1 skipped, 1 error in 3.21s ===`.

@@ -15,6 +15,13 @@ pub fn root() -> PathBuf {
     package.parent().map(Path::to_owned).unwrap_or(package)
 }
 
+/// Where cargo builds: beside the directory with this program.
+pub fn target_directory() -> Result<PathBuf> {
+    let program = env::current_exe().map_err(|error| format!("where is this program: {error}"))?;
+    let directory = program.parent().and_then(Path::parent).map(Path::to_owned);
+    directory.ok_or_else(|| format!("{} has no directory", program.display()))
+}
+
 /// The cargo that runs this, as if it had been typed: what cargo says to this program about its own
 /// package is not passed on. Build scripts look at it, and would run again, with all that is built
 /// on them, whenever `cargo xtask` follows a plain cargo command or the other way round.

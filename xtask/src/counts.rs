@@ -49,6 +49,17 @@ impl fmt::Display for Counts {
     }
 }
 
+/// What a check that did not fail comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing was found.
+    Passed,
+    /// So many tests passed.
+    Tests(Counts),
+    /// It cannot be made on this system, and why.
+    Skipped(&'static str),
+}
+
 /// Finds the counts in a line, where it is one that reports them.
 pub type Summary = fn(&str) -> Option<Counts>;
 

@@ -43,35 +43,6 @@ pub fn python_venv() -> Result<()> {
     apt_install(&["python3", "python3-venv"])
 }
 
-/// Node and npm.
-pub fn node() -> Result<()> {
-    let missing: Vec<&str> = [("node", "nodejs"), ("npm", "npm")]
-        .into_iter()
-        .filter(|(program, _)| !is_there(Path::new(program)))
-        .map(|(_, package)| package)
-        .collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    apt_install(&missing)
-}
-
-/// A package of npm, in a directory of its own.
-pub fn npm_install(directory: &Path, package: &str) -> Result<()> {
-    node()?;
-    let failed = |error: std::io::Error| format!("{}: {error}", directory.display());
-    fs::create_dir_all(directory).map_err(failed)?;
-    let mut npm = Command::new("npm");
-    npm.args([
-        "install",
-        "--no-audit",
-        "--no-fund",
-        "--no-save",
-        "--prefix",
-    ]);
-    run(npm.arg(directory).arg(package))
-}
-
 /// Mesa's Vulkan on the CPU.
 pub fn software_vulkan() -> Result<()> {
     let is_there = |directory: &str| {
@@ -119,7 +90,8 @@ pub fn prometheus(directory: &Path) -> Option<PathBuf> {
     Some(programs)
 }
 
-fn is_there(program: &Path) -> bool {
+/// Whether a program says its version.
+pub fn is_there(program: &Path) -> bool {
     succeeds(Command::new(program).arg("--version"))
 }
 
@@ -149,7 +121,8 @@ fn unpack(package: &str, directory: &Path) -> Result<()> {
     Ok(())
 }
 
-fn apt_install(packages: &[&str]) -> Result<()> {
+/// Debian's packages.
+pub fn apt_install(packages: &[&str]) -> Result<()> {
     let install = || {
         run(as_root("apt-get").args(["update", "--quiet"]))?;
         let options = ["install", "--yes", "--quiet", "--no-install-recommends"];

@@ -9,9 +9,11 @@ mod command;
 mod counts;
 mod cuda;
 mod install;
+mod node;
 mod test;
 mod tests_run;
 mod web;
+mod web_files;
 mod wgpu;
 
 use std::process::ExitCode;
@@ -25,7 +27,8 @@ Commands:
   glyph ARGS        build glyph and run it
   test [--skip STEP]…
                     every check, or all but some: fmt, clippy, tests, wgpu,
-                    clients, doc, wasm, browser
+                    clients, doc, wasm, browser; --browser-by MINUTES leaves
+                    the last out where it would begin later
   fmt               format all code
   clippy, tests, wgpu, clients, doc, wasm-check, browser
                     one step of `test`
@@ -51,9 +54,11 @@ fn main() -> ExitCode {
         ["fmt"] => test::format(),
         ["wasm-check"] => test::one("wasm"),
         ["cuda-check"] => cuda::check(),
-        ["web"] => web::build().map(|dist| println!("{} is built", dist.display())),
-        ["web-assets"] => web::assets(),
-        ["web-sizes"] => web::sizes(),
+        ["web"] => web::tools()
+            .and_then(|tools| web::build(&tools))
+            .map(|dist| println!("{} is built", dist.display())),
+        ["web-assets"] => web_files::assets(),
+        ["web-sizes"] => web_files::sizes(),
         [step @ ("clippy" | "tests" | "wgpu" | "clients" | "doc" | "browser")] => test::one(step),
         [other, ..] => Err(format!(
             "there is no command {other:?}. cargo xtask help lists them"

@@ -1,20 +1,23 @@
 //! The checks, step by step.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::browser;
 use crate::clients;
-use crate::command::{Result, cargo_in_root, root, run};
-use crate::counts::{Counts, Summary, count_all};
+use crate::command::{Result, cargo_in_root, root, run, target_directory};
+use crate::counts::{Counts, Outcome, Summary, count_all};
 use crate::install::{self, WASM_TARGET};
-use crate::{tests_run, web, wgpu};
+use crate::{tests_run, wgpu};
 
 /// One check: its name on the command line and what runs it. A step that runs tests
 /// reports how many passed.
 struct Step {
     name: &'static str,
-    run: fn() -> Result<Option<Counts>>,
+    run: fn() -> Result<Outcome>,
 }
+
+/// The page's tests, which take longer than all others together where the page is not built yet.
+const BROWSER: &str = "browser";
 
 /// In this order: what fails fastest comes first. All native steps name the whole workspace: the
 /// features of the dependencies are then the same in each, and burn is compiled once.
@@ -48,22 +51,36 @@ static STEPS: [Step; 8] = [
         run: wasm,
     },
     Step {
-        name: "browser",
+        name: BROWSER,
         run: browser::run,
     },
 ];
 
 /// `cargo xtask test`.
 pub fn all(args: &[&str]) -> Result<()> {
-    let (chosen, skipped) = selection(args)?;
+    let Selection {
+        chosen,
+        mut skipped,
+        browser_by,
+    } = selection(args)?;
+    let start = Instant::now();
     let (mut times, mut all_counts) = (Vec::new(), Counts::default());
     for step in chosen {
-        let (seconds, counts) = timed(step)?;
-        times.push(match counts {
-            None => format!("{} {seconds:.0} s", step.name),
-            Some(counts) => format!("{} {seconds:.0} s ({} tests)", step.name, counts.passed),
-        });
-        all_counts.add(counts.unwrap_or_default());
+        if step.name == BROWSER && browser_by.is_some_and(|by| start.elapsed() > by) {
+            println!("\n== {BROWSER} left out: it would begin later than --browser-by allows");
+            skipped.push(step);
+            continue;
+        }
+        let (seconds, outcome) = timed(step)?;
+        match outcome {
+            Outcome::Passed => times.push(format!("{} {seconds:.0} s", step.name)),
+            Outcome::Tests(counts) => {
+                let n_tests = counts.passed;
+                times.push(format!("{} {seconds:.0} s ({n_tests} tests)", step.name));
+                all_counts.add(counts);
+            }
+            Outcome::Skipped(_) => skipped.push(step),
+        }
     }
     let what = if skipped.is_empty() { "All" } else { "These" };
     println!("\n{what} checks passed: {}", times.join(", "));
@@ -77,26 +94,38 @@ pub fn all(args: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// The steps to run and those to skip, by the arguments of `test`.
-fn selection(args: &[&str]) -> Result<(Vec<&'static Step>, Vec<&'static Step>)> {
+/// What the arguments of `test` choose.
+struct Selection {
+    chosen: Vec<&'static Step>,
+    skipped: Vec<&'static Step>,
+    /// When the page's tests may begin at the latest, from the start.
+    browser_by: Option<Duration>,
+}
+
+fn selection(args: &[&str]) -> Result<Selection> {
     let all: Vec<&Step> = STEPS.iter().collect();
     let usage = |what: String| {
         let steps = names(&all);
         Err(format!(
-            "{what}. test takes --skip STEP, any number of times; the steps are {steps}. One step \
-             alone has a command of its own, such as cargo xtask clippy"
+            "{what}. test takes --skip STEP, any number of times; the steps are {steps}. It takes --browser-by \
+             MINUTES, to leave the page's tests out where they would begin later. One step alone has a command of \
+             its own, such as cargo xtask clippy"
         ))
     };
-    let mut to_skip = Vec::new();
+    let (mut to_skip, mut browser_by) = (Vec::new(), None);
     let mut args = args.iter().copied();
     while let Some(arg) = args.next() {
-        if arg != "--skip" {
-            return usage(format!("{arg:?} is no option of test"));
-        }
-        match args.next() {
-            None => return usage("--skip lacks its step".to_owned()),
-            Some(name) if all.iter().any(|step| step.name == name) => to_skip.push(name),
-            Some(name) => return usage(format!("{name:?} is no step")),
+        match (arg, args.next()) {
+            ("--skip" | "--browser-by", None) => return usage(format!("{arg} lacks its value")),
+            ("--skip", Some(name)) if all.iter().any(|step| step.name == name) => {
+                to_skip.push(name);
+            }
+            ("--skip", Some(name)) => return usage(format!("{name:?} is no step")),
+            ("--browser-by", Some(minutes)) => match minutes.parse::<u32>() {
+                Ok(minutes) => browser_by = Some(Duration::from_secs(60 * u64::from(minutes))),
+                Err(_) => return usage(format!("{minutes:?} is no number of minutes")),
+            },
+            _ => return usage(format!("{arg:?} is no option of test")),
         }
     }
     let (skipped, chosen) = STEPS
@@ -105,7 +134,11 @@ fn selection(args: &[&str]) -> Result<(Vec<&'static Step>, Vec<&'static Step>)> 
     if chosen.is_empty() {
         return usage("nothing is left to run".to_owned());
     }
-    Ok((chosen, skipped))
+    Ok(Selection {
+        chosen,
+        skipped,
+        browser_by,
+    })
 }
 
 fn names(steps: &[&Step]) -> String {
@@ -116,19 +149,25 @@ fn names(steps: &[&Step]) -> String {
 /// One step by its name.
 pub fn one(name: &str) -> Result<()> {
     let step = STEPS.iter().find(|step| step.name == name);
-    let (_, counts) = timed(step.ok_or_else(|| format!("there is no step {name:?}"))?)?;
-    counts.iter().for_each(|counts| println!("{counts}"));
+    let (_, outcome) = timed(step.ok_or_else(|| format!("there is no step {name:?}"))?)?;
+    if let Outcome::Tests(counts) = outcome {
+        println!("{counts}");
+    }
     Ok(())
 }
 
-fn timed(step: &Step) -> Result<(f64, Option<Counts>)> {
+fn timed(step: &Step) -> Result<(f64, Outcome)> {
     println!("\n== {}", step.name);
     let start = Instant::now();
     let outcome = (step.run)();
     let seconds = start.elapsed().as_secs_f64();
-    let word = if outcome.is_ok() { "passed" } else { "failed" };
-    println!("== {} {word} after {seconds:.1} s", step.name);
-    outcome.map(|counts| (seconds, counts))
+    let how = match &outcome {
+        Ok(Outcome::Skipped(reason)) => format!("skipped: {reason}"),
+        Ok(_) => format!("passed after {seconds:.1} s"),
+        Err(_) => format!("failed after {seconds:.1} s"),
+    };
+    println!("== {} {how}", step.name);
+    outcome.map(|outcome| (seconds, outcome))
 }
 
 /// `cargo xtask fmt`.
@@ -137,14 +176,14 @@ pub fn format() -> Result<()> {
     run(&mut cargo_in_root(&["fmt", "--all"]))
 }
 
-fn check_format() -> Result<Option<Counts>> {
+fn check_format() -> Result<Outcome> {
     install::component("rustfmt", "fmt")?;
     run(&mut cargo_in_root(&["fmt", "--all", "--check"]))
         .map_err(|error| format!("{error}. cargo xtask fmt formats all code"))?;
-    Ok(None)
+    Ok(Outcome::Passed)
 }
 
-fn clippy() -> Result<Option<Counts>> {
+fn clippy() -> Result<Outcome> {
     install::component("clippy", "clippy")?;
     let args = [
         "clippy",
@@ -156,22 +195,22 @@ fn clippy() -> Result<Option<Counts>> {
         "warnings",
     ];
     run(&mut cargo_in_root(&args))?;
-    Ok(None)
+    Ok(Outcome::Passed)
 }
 
-fn doc() -> Result<Option<Counts>> {
+fn doc() -> Result<Outcome> {
     let mut doc = cargo_in_root(&["doc", "--workspace", "--no-deps", "--release"]);
     run(doc.env("RUSTDOCFLAGS", "-D warnings"))?;
-    Ok(None)
+    Ok(Outcome::Passed)
 }
 
 /// What a browser loads, by rules of its own: `web/clippy.toml` names what would block there.
-fn wasm() -> Result<Option<Counts>> {
+fn wasm() -> Result<Outcome> {
     install::wasm_target()?;
     install::component("rustfmt", "fmt")?;
     install::component("clippy", "clippy")?;
     let web = root().join("web");
-    let target = web::target_directory()?.join("web");
+    let target = target_directory()?.join("web");
     let in_web = |args: &[&str]| {
         let mut command = cargo_in_root(args);
         command
@@ -184,13 +223,14 @@ fn wasm() -> Result<Option<Counts>> {
     // Clippy looks at members of a workspace alone, so both workspaces are asked.
     let args = ["clippy", "--release", "--target", WASM_TARGET, "--locked"];
     let rules = ["--", "-D", "warnings"];
-    let shared = ["--package", "glyph-render", "--package", "glyph-model"];
     let mut in_root = cargo_in_root(&args);
-    in_root.env("CLIPPY_CONF_DIR", &web).args(shared);
-    run(in_root.args(rules))?;
+    for package in ["glyph-render", "glyph-page-tokens", "glyph-model"] {
+        in_root.args(["--package", package]);
+    }
+    run(in_root.env("CLIPPY_CONF_DIR", &web).args(rules))?;
     run(in_web(&args).arg("--workspace").args(rules))?;
     let tests = ["test", "--release", "--package", "glyph-web-core"];
-    count_all(&mut [(in_web(&tests), tests_run::in_summary as Summary)]).map(Some)
+    count_all(&mut [(in_web(&tests), tests_run::in_summary as Summary)]).map(Outcome::Tests)
 }
 
 #[cfg(test)]
@@ -198,7 +238,7 @@ mod tests {
     use super::{names, selection};
 
     fn selected(args: &[&str]) -> Result<[String; 2], String> {
-        selection(args).map(|(chosen, skipped)| [names(&chosen), names(&skipped)])
+        selection(args).map(|selection| [names(&selection.chosen), names(&selection.skipped)])
     }
 
     #[test]
@@ -219,6 +259,14 @@ mod tests {
     }
 
     #[test]
+    fn the_pages_tests_have_a_latest_begin_where_one_is_named() {
+        let by = |args: &[&str]| selection(args).map(|selection| selection.browser_by);
+        assert_eq!(by(&[]), Ok(None));
+        let expected = Some(std::time::Duration::from_secs(45 * 60));
+        assert_eq!(by(&["--browser-by", "45"]), Ok(expected));
+    }
+
+    #[test]
     fn anything_else_is_refused_with_the_steps() {
         for args in [
             &["clippy"][..],
@@ -226,6 +274,8 @@ mod tests {
             &["--skip"],
             &["--skip", "lint"],
             &["--skip", "clippy", "tests"],
+            &["--browser-by"],
+            &["--browser-by", "soon"],
             &[
                 "--skip", "fmt", "--skip", "clippy", "--skip", "tests", "--skip", "wgpu", "--skip",
                 "clients", "--skip", "doc", "--skip", "wasm", "--skip", "browser",
@@ -272,12 +322,15 @@ mod tests {
         let folder = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&folder).unwrap();
         let (stdout, stderr) = ci_run(&folder, Some("/h"));
-        let expected = "/h/.cache/glyph-runtime/target|/h|xtask test\n";
+        let expected = "/h/.cache/glyph-runtime/target|/h|xtask test --browser-by 45\n";
         assert_eq!((stdout.as_str(), stderr.as_str()), (expected, ""));
         for home in [None, Some("")] {
             let (stdout, stderr) = ci_run(&folder, home);
             assert!(stdout.starts_with('/'), "{stdout}");
-            assert!(stdout.ends_with("|xtask test\n"), "{stdout}");
+            assert!(
+                stdout.ends_with("|xtask test --browser-by 45\n"),
+                "{stdout}"
+            );
             assert!(stderr.contains("note: HOME is not set"), "{stderr}");
         }
         std::fs::remove_dir_all(&folder).unwrap();

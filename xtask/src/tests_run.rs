@@ -3,11 +3,11 @@
 use std::process::Command;
 
 use crate::command::{Result, cargo, cargo_in_root, succeeds};
-use crate::counts::{Counts, Summary, count_all};
+use crate::counts::{Counts, Outcome, Summary, count_all};
 
 /// Runs every test: with nextest where it is installed, which leaves out the documentation's, else
 /// with cargo alone. Reports how many passed.
-pub fn run() -> Result<Option<Counts>> {
+pub fn run() -> Result<Outcome> {
     let with_nextest = succeeds(cargo().args(["nextest", "--version"]));
     let commands: &[&[&str]] = if with_nextest {
         &[
@@ -33,7 +33,7 @@ pub fn run() -> Result<Option<Counts>> {
         .iter()
         .map(|args| (cargo_in_root(args), in_summary as Summary))
         .collect();
-    count_all(&mut commands).map(Some)
+    count_all(&mut commands).map(Outcome::Tests)
 }
 
 /// From the last line of a test binary (`test result: ok. 3 passed; 0 failed; …`) or of nextest

@@ -1,21 +1,23 @@
-//! The model's tests of parity and of quantised weights on Vulkan, by wgpu: on a machine without a GPU on Mesa's, which
-//! computes on the CPU.
+//! The model's tests of parity and of quantised weights, and the engine's of a device, on Vulkan by wgpu: on a machine
+//! without a GPU on Mesa's, which computes on the CPU.
 
 use std::process::Command;
 
 use crate::command::{Result, cargo_in_root};
-use crate::counts::{Counts, Summary, count_all};
+use crate::counts::{Outcome, Summary, count_all};
 use crate::install;
 use crate::tests_run::in_summary;
 
 /// Runs the tests; reports how many passed.
-pub fn run() -> Result<Option<Counts>> {
+pub fn run() -> Result<Outcome> {
     install::software_vulkan()?;
     let mut tests = cargo_in_root(&["test", "--workspace", "--release"]);
-    tests.args(["--test", "parity", "--test", "quantized"]);
+    for name in ["parity", "quantized", "on_device"] {
+        tests.args(["--test", name]);
+    }
     tests.env("GLYPH_TEST_DEVICE", "wgpu");
     with_runtime_directory(&mut tests);
-    count_all(&mut [(tests, in_summary as Summary)]).map(Some)
+    count_all(&mut [(tests, in_summary as Summary)]).map(Outcome::Tests)
 }
 
 /// Vulkan's drivers want a directory for what they share with a session, which a bare machine does not have.

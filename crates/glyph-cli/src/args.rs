@@ -11,7 +11,7 @@ use glyph_model::quantize::Quantization;
 use glyph_model::text::KvPrecision;
 
 use crate::bench_args::BenchArgs;
-use crate::plan_values::{self, DeviceKind, PageSize, ValueType};
+use crate::plan_values::{self, DeviceKind, PageSize, ValueType, WeightsAs};
 use crate::serve_args::ServeArgs;
 
 /// Reads long text as page images with a vision-language model.
@@ -121,7 +121,7 @@ Exits with 4 when the checkpoint cannot run, after listing what is wrong with it
 const PLAN_HELP: &str = "\
 Examples:
   glyph plan --device-memory 2GiB --memory-headroom 1GiB
-  glyph plan --model ~/models/Glyph --device-memory 24GiB --dtype bf16 --quantize q4
+  glyph plan --model ~/models/Glyph --device-memory 24GiB --dtype bf16 --quantize full,q8,q4
   glyph plan --model ~/models/Glyph --device-memory 80GiB --page 595x842 --batch 1,16,64 --json
 
 The directory needs no more than config.json. Sizes have their unit: GiB and MiB count in 1024s,
@@ -392,10 +392,10 @@ pub struct PlanArgs {
     /// Type of weights, activations, keys and values
     #[arg(long, value_name = "TYPE", default_value = "f32")]
     pub dtype: ValueType,
-    /// Quantise the decoder's weights: q8 or q4 [default: as the model's files are]
+    /// The decoder's weights, one plan for each: full, q8, q4 [default: as the model's files are]
     #[arg(verbatim_doc_comment)]
-    #[arg(long, value_name = "BITS")]
-    pub quantize: Option<Quantization>,
+    #[arg(long, value_name = "BITS,…", value_delimiter = ',')]
+    pub quantize: Vec<WeightsAs>,
     /// Keys and values in 8 bits: q8, or full
     #[arg(long, value_name = "BITS", default_value = "full")]
     pub kv_cache: KvPrecision,

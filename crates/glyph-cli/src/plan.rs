@@ -4,12 +4,13 @@ use glyph_engine::{Footprint, PlanRow, default_headroom_bytes};
 use glyph_model::checkpoint::read_geometry;
 use glyph_model::config::PreprocessorConfig;
 use glyph_model::preprocess::smart_resize;
+use glyph_model::quantize::Quantization;
 use serde::Serialize;
 
 use crate::args::PlanArgs;
 use crate::error::CliError;
 use crate::model::{self, ModelFiles};
-use crate::plan_values::{DeviceKind, PageSize, ValueType};
+use crate::plan_values::{DeviceKind, PageSize, ValueType, WeightsAs};
 use crate::{output, plan_table};
 
 /// Contexts that are planned for unless told otherwise, as far as the model's own reaches.
@@ -26,10 +27,17 @@ pub struct PlanReport {
     pub device_bytes: u64,
     /// What is left untouched of it.
     pub headroom_bytes: u64,
-    /// What the model takes.
-    pub model_needs: Footprint,
     /// The vision tower by size of page.
     pub pages: Vec<PagePlan>,
+    /// By what the decoder's weights are kept as.
+    pub weights: Vec<WeightsPlan>,
+}
+
+/// The model with weights of one kind.
+#[derive(Debug, Serialize)]
+pub struct WeightsPlan {
+    /// What the model takes.
+    pub model_needs: Footprint,
     /// Page size × requests at once × tokens of each.
     pub rows: Vec<PageRow>,
 }
@@ -80,43 +88,60 @@ impl PlanReport {
             Err(_) => (config, None),
         };
         let is_cpu = args.device == DeviceKind::Cpu;
-        let footprint = Footprint::new(&config, args.dtype.bytes())
-            .on(is_cpu)
-            .quantized(&config, args.quantize.or(stored))
-            .with_kv_precision(&config, args.kv_cache);
+        let footprint = Footprint::new(&config, args.dtype.bytes()).on(is_cpu);
         let pages = args
             .page
             .iter()
             .map(|page| PagePlan::new(*page, &footprint, &preprocessor))
             .collect::<Result<Vec<_>, CliError>>()?;
-        let contexts = contexts(&args.context, footprint.context_tokens);
         let device_bytes = args.device_memory.0;
         let headroom_bytes = args.memory_headroom.map_or_else(
             || default_headroom_bytes(is_cpu, device_bytes),
             |size| size.0,
         );
         let memory = (device_bytes, headroom_bytes);
+        let weights = kinds_of_weights(&args.quantize, stored)?
+            .into_iter()
+            .map(|quantization| {
+                let footprint = footprint
+                    .clone()
+                    .quantized(&config, quantization)
+                    .with_kv_precision(&config, args.kv_cache);
+                WeightsPlan::new(args, footprint, &pages, memory)
+            })
+            .collect();
+        Ok(Self {
+            model: files.name(),
+            dtype: args.dtype,
+            device_bytes,
+            headroom_bytes,
+            pages,
+            weights,
+        })
+    }
+}
+
+impl WeightsPlan {
+    fn new(
+        args: &PlanArgs,
+        model_needs: Footprint,
+        pages: &[PagePlan],
+        memory: (u64, u64),
+    ) -> Self {
+        let contexts = contexts(&args.context, model_needs.context_tokens);
         let mut rows = Vec::with_capacity(pages.len() * args.batch.len() * contexts.len());
-        for page in &pages {
+        for page in pages {
             for batch in &args.batch {
                 for context_tokens in &contexts {
                     let requests = (*batch, *context_tokens);
                     rows.push(PageRow {
                         page_px: page.page_px,
-                        row: PlanRow::new(&footprint, page.patches, requests, memory),
+                        row: PlanRow::new(&model_needs, page.patches, requests, memory),
                     });
                 }
             }
         }
-        Ok(Self {
-            model: files.name(),
-            dtype: args.dtype,
-            device_bytes: memory.0,
-            headroom_bytes: memory.1,
-            model_needs: footprint,
-            pages,
-            rows,
-        })
+        Self { model_needs, rows }
     }
 }
 
@@ -145,6 +170,28 @@ impl PagePlan {
             vision_bytes: footprint.vision_bytes(patches),
         })
     }
+}
+
+/// What the decoder's weights are quantised to, as it was asked for; `stored` is what the model's files hold.
+fn kinds_of_weights(
+    asked: &[WeightsAs],
+    stored: Option<Quantization>,
+) -> Result<Vec<Option<Quantization>>, CliError> {
+    if asked.is_empty() {
+        return Ok(vec![stored]);
+    }
+    let kind = |asked: &WeightsAs| match (asked, stored) {
+        (WeightsAs::Quantized(quantization), _) => Ok(Some(*quantization)),
+        (WeightsAs::Full, None) => Ok(None),
+        (WeightsAs::Full, Some(stored)) => Err(CliError::Parameter {
+            option: "--quantize".to_owned(),
+            value: WeightsAs::FULL.to_owned(),
+            reason: format!(
+                "the model's files hold {stored}; take the directory that they were made from"
+            ),
+        }),
+    };
+    asked.iter().map(kind).collect()
 }
 
 /// The contexts that were asked for, or the usual ones below the model's, and that.

@@ -2,54 +2,65 @@
 
 use bytesize::ByteSize;
 use comfy_table::Table;
-use glyph_engine::{PREFILL_CHUNK, Shortfall};
+use glyph_engine::{Footprint, PREFILL_CHUNK, Shortfall};
 
 use crate::figures_table::{aligned, empty};
 use crate::info_table::{count, on_one_line};
-use crate::plan::{PageRow, PlanReport};
+use crate::plan::{PageRow, PlanReport, WeightsPlan};
 
 /// The report: the model, the tower by page, what requests need.
 pub fn table(report: &PlanReport) -> String {
-    let needs = &report.model_needs;
     let device = ByteSize(report.device_bytes);
     let headroom = ByteSize(report.headroom_bytes);
-    let parameters = count(usize::try_from(needs.n_parameters).unwrap_or(usize::MAX));
-    let (kv, features) = (needs.kv_bytes_per_token, needs.feature_bytes_per_token);
     let lines = [
-        ("model", on_one_line(&report.model)),
-        ("device", format!("{device}, {headroom} of it left free")),
-        (
-            "weights",
-            format!(
-                "{} of {parameters} parameters as {}{}",
-                ByteSize(needs.weight_bytes),
-                report.dtype.name(),
-                match needs.quantization {
-                    None => String::new(),
-                    Some(quantization) => format!(", the decoder's as {quantization}"),
-                }
-            ),
-        ),
-        (
-            "a token",
-            format!(
-                "{} of keys and values, and {} of features if it is of a page",
-                ByteSize(kv),
-                ByteSize(features)
-            ),
-        ),
-        ("context", format!("{} tokens", needs.context_tokens)),
+        line("model", &on_one_line(&report.model)),
+        line("device", &format!("{device}, {headroom} of it left free")),
     ];
-    let lines: String = lines
+    let plans: String = report
+        .weights
         .iter()
-        .map(|(label, value)| format!("{label:<18}{value}\n"))
+        .map(|plan| {
+            let model = model(report, &plan.model_needs);
+            format!("{model}\nRequests:\n\n{}\n\n", requests(plan).trim_fmt())
+        })
         .collect();
     format!(
-        "{lines}\nVision tower, a page at a time:\n\n{}\n\nRequests:\n\n{}\n\n{}",
+        "{}\nVision tower, a page at a time:\n\n{}\n\n{plans}{}",
+        lines.concat(),
         pages(report).trim_fmt(),
-        requests(report).trim_fmt(),
         notes(report)
     )
+}
+
+fn line(label: &str, value: &str) -> String {
+    format!("{label:<18}{value}\n")
+}
+
+/// What the model takes with weights of one kind.
+fn model(report: &PlanReport, needs: &Footprint) -> String {
+    let parameters = count(usize::try_from(needs.n_parameters).unwrap_or(usize::MAX));
+    let (kv, features) = (needs.kv_bytes_per_token, needs.feature_bytes_per_token);
+    let weights = format!(
+        "{} of {parameters} parameters as {}{}",
+        ByteSize(needs.weight_bytes),
+        report.dtype.name(),
+        match needs.quantization {
+            None => String::new(),
+            Some(quantization) => format!(", the decoder's as {quantization}"),
+        }
+    );
+    let token = format!(
+        "{} of keys and values, and {} of features if it is of a page",
+        ByteSize(kv),
+        ByteSize(features)
+    );
+    let context = format!("{} tokens", needs.context_tokens);
+    [
+        line("weights", &weights),
+        line("a token", &token),
+        line("context", &context),
+    ]
+    .concat()
 }
 
 fn pages(report: &PlanReport) -> Table {
@@ -66,11 +77,11 @@ fn pages(report: &PlanReport) -> Table {
     aligned(table)
 }
 
-fn requests(report: &PlanReport) -> Table {
+fn requests(plan: &WeightsPlan) -> Table {
     let mut table = empty([
         "page", "batch", "context", "decoder", "KV", "features", "total", "fits", "largest",
     ]);
-    for PageRow { page_px, row } in &report.rows {
+    for PageRow { page_px, row } in &plan.rows {
         let fits = match row.shortfall {
             None => "yes",
             Some(Shortfall::Memory) => "no",
@@ -106,14 +117,11 @@ fn notes(report: &PlanReport) -> String {
          largest   the most tokens that each request of such a batch may have\n"
     );
     let some = |shortfall| {
-        let mut rows = report.rows.iter();
+        let mut rows = report.weights.iter().flat_map(|plan| &plan.rows);
         rows.any(|row| row.row.shortfall == Some(shortfall))
     };
     if some(Shortfall::ModelContext) {
-        let tokens = report.model_needs.context_tokens;
-        notes.push_str(&format!(
-            "no: context   the model's positions reach {tokens} tokens\n"
-        ));
+        notes.push_str("no: context   the model's positions do not reach so far\n");
     }
     if some(Shortfall::Page) {
         notes.push_str("no: page      a page alone has more tokens than the context\n");

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use bytesize::ByteSize;
 use clap::ValueEnum;
+use glyph_model::quantize::Quantization;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// What a size may look like.
@@ -80,6 +81,34 @@ pub enum DeviceKind {
     Gpu,
     /// The machine's memory
     Cpu,
+}
+
+/// What the decoder's weights are kept as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WeightsAs {
+    /// Not quantised.
+    Full,
+    /// In 8 or 4 bits.
+    Quantized(Quantization),
+}
+
+impl WeightsAs {
+    /// How the first is typed.
+    pub const FULL: &str = "full";
+}
+
+impl FromStr for WeightsAs {
+    type Err = &'static str;
+
+    fn from_str(value: &str) -> Result<Self, Self::Err> {
+        match value {
+            Self::FULL => Ok(Self::Full),
+            _ => value
+                .parse()
+                .map(Self::Quantized)
+                .map_err(|_| "it must be full, q8 or q4"),
+        }
+    }
 }
 
 /// Type of weights, activations, keys and values.

@@ -233,12 +233,16 @@ impl Loading {
 
     /// What the server says of where the model runs.
     fn device_info(&self) -> DeviceInfo {
-        let device = &self.target.device;
+        let (device, needs) = (&self.target.device, &self.footprint);
         DeviceInfo {
             name: device.name.clone(),
             description: device.description.clone(),
             driver: device.driver.clone(),
             dtype: dtype_name(self.load_as.dtype),
+            quantization: needs
+                .quantization
+                .map(|quantization| quantization.to_string()),
+            kv_cache: needs.kv_precision.name(),
         }
     }
 

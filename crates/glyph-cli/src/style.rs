@@ -36,14 +36,9 @@ pub fn check(model: &ModelFiles) -> Result<(), CliError> {
     of_model(model).map(drop)
 }
 
-/// The official style for the text's language, chosen as the official code does.
+/// The official style for the text's language.
 fn official(text: &str) -> Result<Renderer, CliError> {
-    let is_chinese = text.chars().any(|c| ('\u{4E00}'..='\u{9FFF}').contains(&c));
-    let style = if is_chinese {
-        RenderStyle::official_zh()
-    } else {
-        RenderStyle::official_en()
-    };
+    let style = RenderStyle::official(text);
     Renderer::new(style, FontLibrary::bundled()).map_err(|source| CliError::Style {
         name: OFFICIAL.to_owned(),
         source,

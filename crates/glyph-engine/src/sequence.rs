@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use burn::tensor::Tensor;
-use glyph_model::generate::{Answer, FinishReason, ImageEncoding};
+use burn::tensor::{Device, Tensor};
+use glyph_model::ModelError;
+use glyph_model::generate::{Answer, AnswerStep, DeviceSampler, FinishReason, ImageEncoding};
 use glyph_model::prompt::Prompt;
 use glyph_model::text::KvCache;
 use tokio::sync::mpsc::UnboundedSender;
@@ -49,6 +50,15 @@ pub(crate) enum Phase {
     },
 }
 
+/// What a step brings for one sequence.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// Scores `[vocab]` of the next token.
+    Scores(Vec<f32>),
+    /// The next token, chosen on the device; `None` where no score was a number.
+    Chosen(Option<u32>),
+}
+
 /// A page between two blocks of the vision tower.
 #[derive(Debug)]
 pub(crate) struct Encoding {
@@ -72,6 +82,8 @@ pub(crate) struct Sequence {
     pub phase: Phase,
     /// The page that is next, if it has begun.
     pub encoding: Option<Encoding>,
+    /// What chooses its tokens, where only they come back from the device.
+    pub device_sampler: Option<DeviceSampler>,
     top_logprobs: Option<usize>,
     cached_tokens: usize,
     events: UnboundedSender<Event>,
@@ -88,6 +100,7 @@ impl Sequence {
         cache: KvCache,
         keys: Vec<PositionKey>,
         merge_size: usize,
+        device: &Device,
     ) -> Self {
         let Waiting {
             request,
@@ -107,6 +120,11 @@ impl Sequence {
             })
             .collect();
         let shared = cache.len();
+        // Log-probabilities need all scores, and whoever has them chooses by them.
+        let device_sampler = match request.top_logprobs {
+            None => answer.device_sampler(device),
+            Some(_) => None,
+        };
         let queue_s = since.elapsed().as_secs_f64();
         let mut sequence = Self {
             caller: request.caller,
@@ -119,6 +137,7 @@ impl Sequence {
             kv_bytes,
             phase: Phase::Encoding(0),
             encoding: None,
+            device_sampler,
             top_logprobs: request.top_logprobs,
             cached_tokens: shared,
             events,
@@ -237,21 +256,35 @@ impl Sequence {
         self.phase = Phase::Prefilling(positions);
     }
 
-    /// The scores behind the last position have come: chooses a token. Returns whether the answer has ended.
-    pub fn push(&mut self, logits: &mut [f32]) -> Result<bool, EngineError> {
-        let scores = self.top_logprobs.map(|_| logits.to_vec());
-        let step = self
-            .answer
-            .push(logits)
-            .map_err(|error| EngineError::Device {
-                reason: error.to_string(),
-            })?;
+    /// What is behind the last position has come: its scores, by which a token is chosen, or the token. Returns
+    /// whether the answer has ended.
+    pub fn push(&mut self, next: Next) -> Result<bool, EngineError> {
+        match next {
+            Next::Chosen(id) => {
+                let step = self.answer.push_chosen(id);
+                self.push_step(step, None)
+            }
+            Next::Scores(mut logits) => {
+                let scores = self.top_logprobs.map(|n_top| (logits.clone(), n_top));
+                let step = self.answer.push(&mut logits);
+                let logprobs = |id| scores.map(|(scores, n_top)| logprobs(&scores, id, n_top));
+                let of_step = step.as_ref().ok().and_then(|step| logprobs(step.id));
+                self.push_step(step, of_step)
+            }
+        }
+    }
+
+    fn push_step(
+        &mut self,
+        step: Result<AnswerStep, ModelError>,
+        logprobs: Option<TokenLogprobs>,
+    ) -> Result<bool, EngineError> {
+        let step = step.map_err(|error| EngineError::Device {
+            reason: error.to_string(),
+        })?;
         if self.answer.ids().len() == 1 {
             self.times.prefill_s = self.lap();
         }
-        let logprobs = scores
-            .zip(self.top_logprobs)
-            .map(|(scores, n_top)| logprobs(&scores, step.id, n_top));
         self.phase = Phase::Decoding {
             id: step.id,
             len: self.cache.len(),

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use burn::tensor::{Device, Tensor};
 use futures_lite::future::block_on;
-use glyph_model::generate::{ImageEncoding, read_values};
+use glyph_model::generate::{DeviceSampler, ImageEncoding, choose, read_values};
 use glyph_model::text::{KvCache, Positions};
 use glyph_model::{Checkpoint, ModelError};
 use rayon::prelude::*;
@@ -16,7 +16,7 @@ use rayon::prelude::*;
 use crate::error::EngineError;
 use crate::plan::{Footprint, PREFILL_CHUNK};
 use crate::prepare::{Page, PageSource};
-use crate::sequence::{Encoding, Phase, Sequence};
+use crate::sequence::{Encoding, Next, Phase, Sequence};
 use crate::stats::Observation;
 use crate::vision_cache::VisionCache;
 
@@ -74,12 +74,12 @@ impl Steps {
     }
 
     fn decode_part(&self, rows: &mut [&mut Sequence]) -> Vec<bool> {
-        match guarded(|| self.next_scores(rows)) {
-            Ok(scores) => rows
+        match guarded(|| self.step(rows)) {
+            Ok(next) => rows
                 .iter_mut()
-                .zip(scores)
-                .map(|(sequence, mut scores)| {
-                    guarded(|| sequence.push(&mut scores)).unwrap_or_else(|error| {
+                .zip(next)
+                .map(|(sequence, next)| {
+                    guarded(|| sequence.push(next)).unwrap_or_else(|error| {
                         sequence.fail(error);
                         true
                     })
@@ -97,8 +97,8 @@ impl Steps {
         }
     }
 
-    /// Scores behind the newest token of each row; where it fails the rows are as they were, or broken for good.
-    fn next_scores(&self, rows: &mut [&mut Sequence]) -> Result<Vec<Vec<f32>>, EngineError> {
+    /// What follows the newest token of each row; where it fails the rows are as they were, or broken for good.
+    fn step(&self, rows: &mut [&mut Sequence]) -> Result<Vec<Next>, EngineError> {
         let glm = &self.checkpoint.model;
         let mut ids = Vec::with_capacity(rows.len());
         let mut positions = Vec::with_capacity(rows.len());
@@ -126,12 +126,7 @@ impl Steps {
         let hidden = decoder
             .forward_cached(x, Positions(&positions), &mut caches)
             .map_err(device_error)?;
-        let scores = block_on(read_values(glm.logits(hidden))).map_err(device_error)?;
-        let vocab_size = scores.len() / ids.len();
-        Ok(scores
-            .chunks(vocab_size.max(1))
-            .map(<[f32]>::to_vec)
-            .collect())
+        next_of(glm.logits(hidden), rows)
     }
 
     /// One block of the tower over one page, or one chunk of a prompt.
@@ -217,24 +212,61 @@ impl Steps {
             .forward_cached(x, positions, &mut [&mut sequence.cache])
             .map_err(device_error)?;
         let last: Tensor<3> = hidden.slice([0..1, end - first - 1..end - first, 0..d]);
-        let is_last = end == n;
-        let read = if is_last {
-            block_on(read_values(glm.logits(last)))
+        let next = if end == n {
+            next_of(glm.logits(last), &mut [&mut *sequence])?.pop()
         } else {
-            block_on(read_values(last.slice([0..1, 0..1, 0..1])))
+            // Reading one value waits for the device: what is shown is done.
+            block_on(read_values(last.slice([0..1, 0..1, 0..1]))).map_err(device_error)?;
+            None
         };
-        let mut scores = read.map_err(device_error)?;
         sequence.prefilled(end);
         let observation = Some(Observation::Prefilled {
             positions: end - first,
             seconds: start.elapsed().as_secs_f64(),
         });
-        let has_ended = is_last && sequence.push(&mut scores)?;
+        let has_ended = match next {
+            Some(next) => sequence.push(next)?,
+            None => false,
+        };
         Ok(Advance {
             observation,
             has_ended,
         })
     }
+}
+
+/// What the scores `[rows, 1, vocab]` of a step come to: the ids of rows that are chosen on the device, all scores of
+/// the others.
+fn next_of(scores: Tensor<3>, rows: &mut [&mut Sequence]) -> Result<Vec<Next>, EngineError> {
+    let scores: Tensor<2> = scores.squeeze_dim(1);
+    let (on_device, on_host): (Vec<usize>, Vec<usize>) =
+        (0..rows.len()).partition(|row| rows[*row].device_sampler.is_some());
+    let of = |places: &[usize]| match places.len() == rows.len() {
+        true => scores.clone(),
+        false => {
+            let each = places.iter().map(|row| scores.clone().narrow(0, *row, 1));
+            Tensor::cat(each.collect(), 0)
+        }
+    };
+    let mut next = Vec::with_capacity(rows.len());
+    if !on_host.is_empty() {
+        let of_host = of(&on_host);
+        let vocab_size = of_host.dims()[1];
+        let values = block_on(read_values(of_host)).map_err(device_error)?;
+        let values = values.chunks(vocab_size.max(1)).map(<[f32]>::to_vec);
+        next.extend(on_host.into_iter().zip(values.map(Next::Scores)));
+    }
+    if !on_device.is_empty() {
+        let of_device = of(&on_device);
+        let mut samplers: Vec<&mut DeviceSampler> = rows
+            .iter_mut()
+            .filter_map(|row| row.device_sampler.as_mut())
+            .collect();
+        let ids = block_on(choose(of_device, &mut samplers)).map_err(device_error)?;
+        next.extend(on_device.into_iter().zip(ids.into_iter().map(Next::Chosen)));
+    }
+    next.sort_by_key(|(row, _)| *row);
+    Ok(next.into_iter().map(|(_, next)| next).collect())
 }
 
 /// Some rows of a step, and their places among all.

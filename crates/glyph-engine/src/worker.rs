@@ -225,7 +225,14 @@ impl<'a, O: Observer> Worker<'a, O> {
         if let Some((prefix, len)) = self.prefix_cache.longest(&keys) {
             cache.restore(&prefix, len)?;
         }
-        Ok(Sequence::new(waiting, answer, cache, keys, merge_size))
+        Ok(Sequence::new(
+            waiting,
+            answer,
+            cache,
+            keys,
+            merge_size,
+            &self.steps.checkpoint.device,
+        ))
     }
 
     /// The prompt whose turn it is. A page that has begun goes to its end before another begins: between two blocks it

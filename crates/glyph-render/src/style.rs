@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::markup::NewlineMarkup;
 use crate::measure::pdf_number;
+use crate::text::holds_cjk;
 
 /// Points per inch, the unit of every length in a style.
 pub(crate) const POINTS_PER_INCH: f64 = 72.0;
@@ -270,6 +271,16 @@ impl RenderStyle {
             auto_crop_width: false,
             auto_crop_last_page: false,
             newline_markup: NewlineMarkup::line_break(),
+        }
+    }
+
+    /// The official style for a text's language, chosen as the official code does: the Chinese one if the
+    /// text holds a character from U+4E00 to U+9FFF, else the English one.
+    pub fn official(text: &str) -> RenderStyle {
+        if holds_cjk(text) {
+            RenderStyle::official_zh()
+        } else {
+            RenderStyle::official_en()
         }
     }
 

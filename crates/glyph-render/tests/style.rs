@@ -149,3 +149,21 @@ fn the_shipped_configurations_are_built_in() {
         "SourceHanSansHWSC-VF.ttf"
     );
 }
+
+#[test]
+fn the_official_style_follows_the_language() {
+    for text in ["", "plain", "かな", "한글", "\u{4DFF}", "\u{A000}"] {
+        assert_eq!(
+            RenderStyle::official(text),
+            RenderStyle::official_en(),
+            "{text}"
+        );
+    }
+    for text in ["中文", "mostly English, 汉", "\u{4E00}", "\u{9FFF}"] {
+        assert_eq!(
+            RenderStyle::official(text),
+            RenderStyle::official_zh(),
+            "{text}"
+        );
+    }
+}

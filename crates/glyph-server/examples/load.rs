@@ -36,6 +36,9 @@ struct Args {
     /// Lines of a document; the built-in model reads 8 on a page.
     #[arg(long, default_value_t = 8)]
     lines: usize,
+    /// Times that each document is asked about before the caller takes another.
+    #[arg(long, default_value_t = 1)]
+    questions: usize,
     /// Process of the server, whose memory is then watched.
     #[arg(long)]
     pid: Option<u32>,
@@ -151,9 +154,13 @@ async fn run_caller(
 ) -> (Vec<Answer>, Vec<String>) {
     let mut rng = ChaCha8Rng::seed_from_u64(caller as u64);
     let (mut answers, mut failures) = (Vec::new(), Vec::new());
-    let mut previous = String::new();
+    let (mut previous, mut document) = (String::new(), String::new());
+    let mut n_asked = 0;
     while Instant::now() < until {
-        let document = document(&mut rng, args.lines);
+        if n_asked % args.questions.max(1) == 0 {
+            previous = std::mem::replace(&mut document, new_document(&mut rng, args.lines));
+        }
+        n_asked += 1;
         match ask(&args, &client, caller, &document).await {
             Ok((mut answer, text)) => {
                 let text = text.trim();
@@ -169,14 +176,13 @@ async fn run_caller(
             }
             Err(failure) => failures.push(format!("caller {caller}: {failure}")),
         }
-        previous = document;
     }
     (answers, failures)
 }
 
 /// Lines of words with numbers that no other caller's document has. Hardly anything stands there twice: the built-in
 /// model loses its place in a text that repeats itself, and what is looked for here are answers that belong to others.
-fn document(rng: &mut ChaCha8Rng, lines: usize) -> String {
+fn new_document(rng: &mut ChaCha8Rng, lines: usize) -> String {
     let mut line = || {
         let words: Vec<String> = (0..3)
             .map(|_| {

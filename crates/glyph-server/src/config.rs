@@ -49,6 +49,12 @@ pub struct DeviceInfo {
     /// Type of weights and activations.
     #[schema(example = "bf16")]
     pub dtype: &'static str,
+    /// Bits of the decoder's weights, `q8` or `q4`; null where they are of that type.
+    #[schema(example = "q4")]
+    pub quantization: Option<String>,
+    /// Bits of keys and values: `full`, those of that type, or `q8`.
+    #[schema(example = "full")]
+    pub kv_cache: &'static str,
 }
 
 /// What the person who starts a server chooses.

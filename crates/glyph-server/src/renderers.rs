@@ -43,7 +43,7 @@ impl Renderers {
         if keys.is_empty() {
             return match &self.model {
                 Some(renderer) => Ok(renderer.clone()),
-                None => self.of_style(official(text), path),
+                None => self.of_style(RenderStyle::official(text), path),
             };
         }
         let keys = if keys.contains_key("font-path") {
@@ -51,7 +51,7 @@ impl Renderers {
         } else {
             let default = match &self.model {
                 Some(renderer) => renderer.style().clone(),
-                None => official(text),
+                None => RenderStyle::official(text),
             };
             let mut all: Map<String, Value> = default.into();
             all.extend(keys);
@@ -84,15 +84,6 @@ impl Renderers {
             kept.remove(0);
         }
         Ok(renderer)
-    }
-}
-
-/// The official style for the text's language, chosen as the official code does.
-fn official(text: &str) -> RenderStyle {
-    if text.chars().any(|c| ('\u{4E00}'..='\u{9FFF}').contains(&c)) {
-        RenderStyle::official_zh()
-    } else {
-        RenderStyle::official_en()
     }
 }
 

@@ -8,6 +8,7 @@ use axum::response::{Html, IntoResponse, Response};
 use percent_encoding::percent_decode_str;
 use tower::ServiceExt;
 use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate};
 use tower_http::services::ServeDir;
 
 use crate::error::{ApiError, Code};
@@ -29,6 +30,10 @@ const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
 /// its value is the version.
 const RUNTIME: HeaderName = HeaderName::from_static("x-glyph-runtime");
 const VERSION: HeaderValue = HeaderValue::from_static(env!("CARGO_PKG_VERSION"));
+
+/// Weights have no ending that is known. They are dense: compressing them takes long, and a browser could not say
+/// how much of them has come.
+const DENSE: NotForContentType = NotForContentType::const_new("application/octet-stream");
 
 /// What workers that share memory need.
 const ISOLATION: [(&str, &str); 3] = [
@@ -59,7 +64,7 @@ pub async fn serve(State(state): State<AppState>, request: Request) -> Response 
         return not_found();
     }
     let files = tower::ServiceBuilder::new()
-        .layer(CompressionLayer::new())
+        .layer(CompressionLayer::new().compress_when(DefaultPredicate::new().and(DENSE)))
         .service(
             ServeDir::new(directory)
                 .precompressed_br()

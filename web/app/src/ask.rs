@@ -1,24 +1,22 @@
 //! From a question to an answer: by the server or by the model in this tab.
 
-use std::sync::Arc;
-
 use gloo_timers::future::TimeoutFuture;
 use glyph_web_core::messages::{AnswerSummary, LoadedModel};
-use glyph_web_core::settings::Runner;
-use js_sys::Function;
+use glyph_web_core::pace::Pace;
 use leptos::prelude::*;
 use leptos::task::{spawn_local, tick};
 use serde::Deserialize;
 use wasm_bindgen::prelude::Closure;
 use wasm_bindgen::{JsCast, JsValue};
-use web_sys::{AbortSignal, Blob};
+use web_sys::Blob;
 
+use crate::answerer::{Answerer, Place};
 use crate::api::{self, AskOptions, Model};
 use crate::browser::{self, JsError};
+use crate::chat::{self, ChatRequest};
 use crate::exchange::{Exchange, Progress};
-use crate::limits::limit;
-use crate::model::{self, TabModel};
-use crate::server::{self, ChatRequest};
+use crate::limits::refusal;
+use crate::model;
 use crate::state::{Drawing, State, Tile};
 
 /// The question that a model is asked about each page when all of them are to be read.
@@ -51,7 +49,7 @@ pub fn ask(state: State, question: Question) {
         .update(|exchanges| exchanges.insert(0, exchange));
     spawn_local(async move {
         let start_ms = browser::now_ms();
-        let outcome = run(state, exchange, &question, start_ms).await;
+        let outcome = run(state, exchange, &question).await;
         exchange.figures.update(|figures| {
             figures.total_s = (browser::now_ms() - start_ms) / 1000.0;
         });
@@ -63,72 +61,41 @@ pub fn ask(state: State, question: Question) {
     });
 }
 
-/// Who answers all prompts of a question, whatever the person chooses meanwhile.
-enum Answerer {
-    Server {
-        /// Its address.
-        route: String,
-        model: String,
-    },
-    Tab {
-        model: Model,
-        info: Arc<LoadedModel>,
-    },
-}
-
 /// Runs one prompt or one for each page; says why the last answer ended.
-async fn run(
-    state: State,
-    exchange: Exchange,
-    question: &Question,
-    start_ms: f64,
-) -> Result<String, JsError> {
-    let settings = state.settings.get_untracked();
-    let first = Answer::new(exchange, start_ms);
+async fn run(state: State, exchange: Exchange, question: &Question) -> Result<String, JsError> {
+    let max_tokens = state
+        .settings
+        .with_untracked(|settings| settings.max_tokens);
     // The model first: pages are drawn in its style, which is known when it is there.
-    let answerer = match untrack(|| state.runner()) {
-        Runner::Server => {
-            let chosen = settings.server_model.as_deref();
-            let model = state.server.with_untracked(|server| server.model(chosen));
-            let not_ready = || JsError::Failed(state.words().server_not_ready.to_owned());
-            Answerer::Server {
-                route: settings.server_route(""),
-                model: model.ok_or_else(not_ready)?,
-            }
-        }
-        Runner::Tab => {
-            let (model, info) = loaded(state, first).await?;
-            Answerer::Tab { model, info }
-        }
-    };
-    let pages = drawn_pages(state, first).await?;
+    let answerer = Answerer::find(state, exchange).await?;
+    let pages = drawn_pages(state, exchange).await?;
+    if !answerer.has_its_pages(state) {
+        let reason = state.words().drawn_for_another(&answerer.name);
+        return Err(JsError::Failed(reason));
+    }
     exchange.asked_about(state, pages.len());
     let prompts: Vec<(&str, &[Blob])> = match question {
         Question::About(question) => {
-            if let Some(limit) = untrack(|| limit(state)) {
-                return Err(JsError::Failed(limit));
+            if let Some(reason) = untrack(|| refusal(state, answerer.limits)) {
+                return Err(JsError::Failed(reason));
             }
             vec![(question, &pages)]
         }
         Question::ReadAll => pages.chunks(1).map(|page| (READ_QUESTION, page)).collect(),
     };
-    let max_tokens = settings.max_tokens;
     let mut reason = String::new();
-    for (index, (question, pages)) in prompts.into_iter().enumerate() {
-        if index > 0 {
-            exchange.raw.update(|text| text.push('\n'));
-        }
-        let answer = Answer::new(exchange, start_ms);
+    for (question, pages) in prompts {
+        let answer = Answer::begin(exchange);
         let prompt = Prompt {
             question,
             pages,
             max_tokens,
         };
-        reason = match &answerer {
-            Answerer::Server { route, model } => {
-                ask_server(state, answer, (route, model), prompt).await?
+        reason = match &answerer.place {
+            Place::Server { base } => {
+                ask_server(state, answer, (base, &answerer.name), prompt).await?
             }
-            Answerer::Tab { model, info } => ask_tab(state, answer, (model, info), prompt).await?,
+            Place::Tab { model, info } => ask_tab(state, answer, (model, info), prompt).await?,
         };
     }
     Ok(reason)
@@ -142,20 +109,20 @@ struct Prompt<'a> {
     max_tokens: usize,
 }
 
-/// The text's pages, all of them, in the style of who answers.
-async fn drawn_pages(state: State, answer: Answer) -> Result<Vec<Blob>, JsError> {
+/// The text's pages, all of them.
+async fn drawn_pages(state: State, exchange: Exchange) -> Result<Vec<Blob>, JsError> {
     let words = state.words();
     loop {
         // What has just changed is drawn from the next tick on.
         tick().await;
-        if answer.signal().is_some_and(|signal| signal.aborted()) {
+        if exchange.signal().is_some_and(|signal| signal.aborted()) {
             return Err(JsError::Aborted);
         }
         let is_running = |drawing: &Drawing| matches!(drawing, Drawing::Running { .. });
         if !state.drawing.with_untracked(is_running) {
             break;
         }
-        answer.waiting(words.drawing.to_owned());
+        exchange.waiting(words.drawing.to_owned());
         TimeoutFuture::new(LOOK_MS).await;
     }
     if state
@@ -176,6 +143,7 @@ async fn drawn_pages(state: State, answer: Answer) -> Result<Vec<Blob>, JsError>
 #[derive(Clone, Copy)]
 struct Answer {
     exchange: Exchange,
+    /// When the prompt was sent on its way.
     start_ms: f64,
     /// Tokens of the prompts and answers before this one.
     prompt_tokens_before: usize,
@@ -183,99 +151,89 @@ struct Answer {
 }
 
 impl Answer {
-    fn new(exchange: Exchange, start_ms: f64) -> Self {
+    fn begin(exchange: Exchange) -> Self {
+        exchange.begin_prompt();
         let before = exchange.figures.get_untracked();
         Self {
             exchange,
-            start_ms,
+            start_ms: browser::now_ms(),
             prompt_tokens_before: before.prompt_tokens.unwrap_or_default(),
             answer_tokens_before: before.answer_tokens,
         }
     }
 
-    fn seconds(self) -> f64 {
-        (browser::now_ms() - self.start_ms) / 1000.0
-    }
-
-    /// What ends it when the person wants that.
-    fn signal(self) -> Option<AbortSignal> {
-        let abort = self.exchange.abort;
-        abort.with_value(|abort| abort.as_ref().map(web_sys::AbortController::signal))
-    }
-
-    /// What is being done before the first word.
-    fn waiting(self, what: String) {
-        self.exchange.progress.update(|progress| {
-            if matches!(progress, Progress::Waiting(_)) {
-                *progress = Progress::Waiting(what);
-            }
-        });
-    }
-
-    /// New text of the answer, and of what the model thinks.
-    fn add(self, content: &str, reasoning: &str) {
-        if content.is_empty() && reasoning.is_empty() {
-            return;
+    /// New text of the answer, and of what the model thinks, which has so many tokens by now.
+    fn add(self, content: &str, reasoning: &str, tokens: usize, is_estimate: bool) {
+        let now_ms = browser::now_ms();
+        let Exchange {
+            pace,
+            figures,
+            progress,
+            ..
+        } = self.exchange;
+        pace.update_value(|pace| pace.note(now_ms, tokens));
+        let has_text = !content.is_empty() || !reasoning.is_empty();
+        if has_text && figures.with_untracked(|figures| figures.first_token_s.is_none()) {
+            let first_token_s = (now_ms - self.start_ms) / 1000.0;
+            figures.update(|figures| figures.first_token_s = Some(first_token_s));
+            progress.set(Progress::Streaming);
         }
-        let exchange = self.exchange;
-        let figures = exchange.figures;
-        if figures.with_untracked(|figures| figures.first_token_s.is_none()) {
-            figures.update(|figures| figures.first_token_s = Some(self.seconds()));
-            exchange.progress.set(Progress::Streaming);
-        }
-        exchange.reasoning.update(|text| text.push_str(reasoning));
-        exchange.raw.update(|text| text.push_str(content));
-    }
-
-    /// Tokens of the prompt, once they are known, and of the answer so far.
-    fn count(self, prompt_tokens: Option<usize>, answer_tokens: usize, is_estimate: bool) {
-        let now_s = self.seconds();
-        self.exchange.figures.update(|figures| {
-            if let Some(prompt_tokens) = prompt_tokens {
-                figures.prompt_tokens = Some(self.prompt_tokens_before + prompt_tokens);
-            }
-            figures.answer_tokens = self.answer_tokens_before + answer_tokens;
+        figures.update(|figures| {
+            figures.answer_tokens = self.answer_tokens_before + tokens;
             figures.is_estimate = is_estimate;
-            figures.tokens_per_s = rate(figures.answer_tokens, figures.first_token_s, now_s);
+            figures.tokens_per_s = pace.with_value(Pace::tokens_per_s);
+        });
+        if has_text {
+            self.exchange
+                .reasoning
+                .update(|text| text.push_str(reasoning));
+            self.exchange.raw.update(|text| text.push_str(content));
+        }
+    }
+
+    /// The exact numbers of tokens of prompt and answer, which come last.
+    fn counted(self, prompt_tokens: usize, answer_tokens: usize) {
+        let Exchange { pace, figures, .. } = self.exchange;
+        pace.update_value(|pace| pace.correct(answer_tokens));
+        figures.update(|figures| {
+            figures.prompt_tokens = Some(self.prompt_tokens_before + prompt_tokens);
+            figures.answer_tokens = self.answer_tokens_before + answer_tokens;
+            figures.is_estimate = false;
+            figures.tokens_per_s = pace.with_value(Pace::tokens_per_s);
         });
     }
-}
-
-/// Tokens per second after the first of them.
-fn rate(tokens: usize, first_s: Option<f64>, end_s: f64) -> Option<f64> {
-    let decode_s = end_s - first_s?;
-    (tokens > 1 && decode_s > 0.0).then(|| (tokens - 1) as f64 / decode_s)
 }
 
 async fn ask_server(
     state: State,
     answer: Answer,
-    (route, model): (&str, &str),
+    (base, model): (&str, &str),
     prompt: Prompt<'_>,
 ) -> Result<String, JsError> {
     let words = state.words();
     answer.exchange.place.set(words.on_server.to_owned());
-    answer.waiting(words.waiting_server.to_owned());
+    answer.exchange.waiting(words.waiting_server.to_owned());
     let request = ChatRequest {
-        server: route,
+        server: base,
         model,
         pages: prompt.pages,
         question: prompt.question,
         max_tokens: prompt.max_tokens,
-        signal: answer.signal(),
+        signal: answer.exchange.signal(),
     };
     let mut reason = "stop".to_owned();
     let mut n_pieces = 0;
-    server::chat(state, request, |piece| {
-        answer.add(&piece.content, &piece.reasoning);
+    chat::chat(state, request, |piece| {
         // A piece is a token, or nearly so; the server's own count comes last.
         n_pieces += piece.n_pieces;
-        answer.count(None, n_pieces, true);
+        if piece.n_pieces > 0 {
+            answer.add(&piece.content, &piece.reasoning, n_pieces, true);
+        }
         if let Some(finish_reason) = piece.finish_reason {
             reason = finish_reason;
         }
         if let Some(usage) = piece.usage {
-            answer.count(Some(usage.prompt_tokens), usage.completion_tokens, false);
+            answer.counted(usage.prompt_tokens, usage.completion_tokens);
         }
     })
     .await?;
@@ -288,32 +246,19 @@ struct TokenPiece {
     tokens: usize,
 }
 
-#[derive(Deserialize)]
-struct AskProgress {
-    stage: String,
-    done: usize,
-    of: usize,
+/// What a model in this tab does before the first word.
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Stage {
+    Encode,
+    Prefill,
 }
 
-/// The model in this tab, loaded where it is not there.
-async fn loaded(state: State, answer: Answer) -> Result<(Model, Arc<LoadedModel>), JsError> {
-    let words = state.words();
-    answer.waiting(words.waiting_model.to_owned());
-    // Who stops an answer does not wait for the model either.
-    let stop = Closure::<dyn FnMut()>::new(move || model::unload(state));
-    let signal = answer.signal();
-    let on_abort = |stop: Option<&Function>| {
-        if let Some(signal) = &signal {
-            signal.set_onabort(stop);
-        }
-    };
-    on_abort(Some(stop.as_ref().unchecked_ref()));
-    let loaded = model::ready(state).await;
-    on_abort(None);
-    loaded.map_err(|error| {
-        let reason = format!("{}{error}", words.model_failed);
-        error.or(reason)
-    })
+#[derive(Deserialize)]
+struct AskProgress {
+    stage: Stage,
+    done: usize,
+    of: usize,
 }
 
 async fn ask_tab(
@@ -323,13 +268,13 @@ async fn ask_tab(
     prompt: Prompt<'_>,
 ) -> Result<String, JsError> {
     let words = state.words();
-    let signal = answer.signal();
+    let signal = answer.exchange.signal();
     let device = match info.adapter.as_deref() {
         Some(adapter) => format!("WebGPU ({adapter})"),
         None => words.on_cpu.to_owned(),
     };
     answer.exchange.place.set(device);
-    answer.waiting(words.waiting_pages.to_owned());
+    answer.exchange.waiting(words.waiting_pages.to_owned());
     let options: AskOptions = api::options();
     options.set_pages(&prompt.pages.iter().collect());
     options.set_question(prompt.question);
@@ -339,15 +284,15 @@ async fn ask_tab(
     }
     let on_token = Closure::<dyn FnMut(JsValue)>::new(move |piece: JsValue| {
         if let Ok(TokenPiece { text, tokens }) = serde_wasm_bindgen::from_value(piece) {
-            answer.add(&text, "");
-            answer.count(None, tokens, false);
+            answer.add(&text, "", tokens, false);
         }
     });
     let on_progress = Closure::<dyn FnMut(JsValue)>::new(move |progress: JsValue| {
         let progress = serde_wasm_bindgen::from_value(progress);
         if let Ok(AskProgress { stage, done, of }) = progress {
             let words = state.words();
-            answer.waiting(words.reading(stage == "encode", done, of));
+            let what = words.reading(stage == Stage::Encode, done, of);
+            answer.exchange.waiting(what);
         }
     });
     options.set_on_token(on_token.as_ref().unchecked_ref());
@@ -356,13 +301,13 @@ async fn ask_tab(
     let summary = summary.map_err(|error| {
         // The next question loads it anew.
         if model.is_closed() && error != JsError::Aborted {
-            state.model.set(TabModel::Failed(error.to_string()));
+            model::note_crash(state, error.to_string());
             let reason = words.model_crashed(&error.to_string());
             return error.or(reason);
         }
         error
     })?;
-    answer.count(Some(summary.prompt_tokens), summary.answer_tokens, false);
+    answer.counted(summary.prompt_tokens, summary.answer_tokens);
     if summary.finish_reason == "cancelled" {
         return Err(JsError::Aborted);
     }

@@ -73,13 +73,7 @@ pub enum JsError {
 impl JsError {
     /// As [`new`](Self::new), in the words of the page where glyph.js gives the error a code.
     pub fn told(error: JsValue, words: &Strings) -> Self {
-        let get = |key: &str| {
-            let value = Reflect::get(&error, &key.into()).ok();
-            value
-                .and_then(|value| value.as_string())
-                .unwrap_or_default()
-        };
-        let (code, detail) = (get("code"), get("detail"));
+        let (code, detail) = (error_code(&error), words_of(&error, "detail"));
         match Self::new(error) {
             Self::Aborted => Self::Aborted,
             Self::Failed(text) => Self::Failed(words.worker_error(&code, &detail, &text)),
@@ -104,6 +98,17 @@ impl JsError {
         let message = message.and_then(|message| message.as_string());
         Self::Failed(message.unwrap_or_else(|| format!("{error:?}")))
     }
+}
+
+/// The code that glyph.js gives an error, empty where it has none.
+pub fn error_code(error: &JsValue) -> String {
+    words_of(error, "code")
+}
+
+fn words_of(error: &JsValue, key: &str) -> String {
+    let value = Reflect::get(error, &key.into()).ok();
+    let value = value.and_then(|value| value.as_string());
+    value.unwrap_or_default()
 }
 
 impl std::fmt::Display for JsError {
@@ -134,15 +139,37 @@ pub fn download(blob: &Blob, name: &str) {
 }
 
 /// Gives an element the keyboard.
-pub fn focus_on(element: &HtmlElement) {
+fn focus_on(element: &HtmlElement) {
     // Refused by none that is in the document.
     let _ = element.focus();
 }
 
 /// Whether the keyboard is in an element that a selector names.
-pub fn has_focus(selector: &str) -> bool {
+fn has_focus(selector: &str) -> bool {
     let active = leptos::prelude::document().active_element();
     active.is_some_and(|active| active.matches(selector).unwrap_or_default())
+}
+
+/// Gives the keyboard, in the next frame, to the first of these places that is there by then. Each is a
+/// selector.
+pub fn focus_soon(places: &[&str]) {
+    let places: Vec<String> = places.iter().map(|place| (*place).to_owned()).collect();
+    leptos::prelude::request_animation_frame(move || {
+        let document = leptos::prelude::document();
+        let find = |place: &String| document.query_selector(place).ok().flatten();
+        let found = places.iter().find_map(find);
+        if let Some(element) = found.and_then(|element| element.dyn_into::<HtmlElement>().ok()) {
+            focus_on(&element);
+        }
+    });
+}
+
+/// The same where the keyboard is in what a selector names. For the cleanup of a part of the page: with
+/// the part gone, the keyboard would be nowhere.
+pub fn pass_focus(from: &str, places: &[&str]) {
+    if has_focus(from) {
+        focus_soon(places);
+    }
 }
 
 /// Copies a text, and says then whether that was possible. Pages of plain http have no clipboard, and a

@@ -1,10 +1,11 @@
 //! A question and its answer.
 
-use glyph_web_core::thinking::split_thinking;
+use glyph_web_core::pace::Pace;
+use glyph_web_core::thinking::split_each;
 use leptos::prelude::*;
 use serde::Serialize;
 use serde_json::{Value, json};
-use web_sys::AbortController;
+use web_sys::{AbortController, AbortSignal};
 
 use crate::state::{Drawing, State};
 
@@ -32,11 +33,11 @@ pub struct Figures {
     pub answer_tokens: usize,
     /// They are pieces of a stream, whose end with the exact number has not come.
     pub is_estimate: bool,
-    /// Seconds to the first token.
+    /// Seconds from the first prompt, for which pages and model were there, to the first token.
     pub first_token_s: Option<f64>,
-    /// Tokens per second after the first.
+    /// Tokens per second after each prompt's first, where enough came apart to be measured.
     pub tokens_per_s: Option<f64>,
-    /// Seconds in all.
+    /// Seconds from the press of the button to the end.
     pub total_s: f64,
 }
 
@@ -53,8 +54,12 @@ pub struct Exchange {
     pub place: RwSignal<String>,
     /// What it is about, once that is drawn.
     pub about: StoredValue<About>,
-    /// The answer as it came.
+    /// The answers to all prompts as they came, one behind the other.
     pub raw: RwSignal<String>,
+    /// Where in it each prompt's answer begins.
+    starts: StoredValue<Vec<usize>>,
+    /// How fast they came.
+    pub pace: StoredValue<Pace>,
     /// What the server told apart as thinking.
     pub reasoning: RwSignal<String>,
     /// How far it is.
@@ -75,11 +80,42 @@ impl Exchange {
             place: RwSignal::new(String::new()),
             about: StoredValue::new(About::default()),
             raw: RwSignal::new(String::new()),
+            starts: StoredValue::new(Vec::new()),
+            pace: StoredValue::new(Pace::default()),
             reasoning: RwSignal::new(String::new()),
             progress: RwSignal::new(Progress::Waiting(waiting.to_owned())),
             figures: RwSignal::new(Figures::default()),
             abort: StoredValue::new_local(AbortController::new().ok()),
         }
+    }
+
+    /// The answer to the next prompt begins.
+    pub fn begin_prompt(self) {
+        let is_first = self.starts.with_value(Vec::is_empty);
+        if !is_first {
+            self.raw.update(|raw| raw.push('\n'));
+        }
+        if self.reasoning.with_untracked(|text| !text.is_empty()) {
+            self.reasoning.update(|text| text.push('\n'));
+        }
+        let start = self.raw.with_untracked(String::len);
+        self.starts.update_value(|starts| starts.push(start));
+        self.pace.update_value(Pace::begin_prompt);
+    }
+
+    /// What is being done before the first word.
+    pub fn waiting(self, what: String) {
+        self.progress.update(|progress| {
+            if matches!(progress, Progress::Waiting(_)) {
+                *progress = Progress::Waiting(what);
+            }
+        });
+    }
+
+    /// What ends it when the person wants that.
+    pub fn signal(self) -> Option<AbortSignal> {
+        self.abort
+            .with_value(|abort| abort.as_ref().map(AbortController::signal))
     }
 
     /// Notes what it is about: the text may be another one when the answer is kept.
@@ -106,10 +142,10 @@ impl Exchange {
     /// Thinking and answer.
     pub fn parts(self) -> (String, String) {
         let raw = self.raw.read();
-        let (thinking, answer) = split_thinking(&raw);
+        let (thinking, answer) = self.starts.with_value(|starts| split_each(&raw, starts));
         let mut all = self.reasoning.get();
-        all.push_str(thinking);
-        (all, answer.to_owned())
+        all.push_str(&thinking);
+        (all, answer)
     }
 
     /// Ends it.

@@ -23,7 +23,7 @@ strings! {
     large_text, edit_as_text, too_long_to_edit, folder_dropped, from_file,
     pages_heading, no_pages, page, cancel, drawing, fetching_font, drawing_cancelled, drawing_incomplete, draw_again,
     download_pages, show_more, zoom_in, zoom_out, zoom_fit, close, previous, next,
-    characters, text_tokens, text_bytes, pages_count, vision_tokens, compression,
+    characters, text_tokens, text_bytes, pages_count, png_bytes, vision_tokens, compression,
     per_token, kv_pages, kv_text, kv_of_model, kv_of_9b, unknown_yet,
     missing_characters, borrowed, substituted, complex_scripts,
     style_heading, style_base, style_model, style_official, font_size, line_height, dpi, page_size,
@@ -37,12 +37,12 @@ strings! {
     server_cannot_count, tokens_need_model, this_text,
     device, device_auto, device_webgpu, device_cpu, model_url, model_url_hint,
     model_folder, forget_folder, load_model, loading_model, unload_model, cached, delete_cached, from_cache,
-    not_cached, stage_download, stage_weights, stage_warm_up, webgpu_insecure,
+    not_cached, stage_download, stage_weights, stage_device, webgpu_insecure,
     webgpu_unsupported, webgpu_no_adapter, fallback, on_server, on_cpu, ready_tab,
     mini_note, mini_unread,
     waiting_start, waiting_server, waiting_model, waiting_pages, server_broke_off,
     model_failed, stop, stopped, failed, copy, copied, copy_refused, download_conversation, thinking,
-    first_token, tokens_per_second, tokens, cut_off, answer_label, answer_comes, answer_complete, empty_answer,
+    first_token, tokens_per_second, tokens, cut_off, answer_label, answer_prepared, answer_comes, answer_complete, empty_answer,
     server_wants_key, footer,
 }
 

@@ -1,9 +1,11 @@
 //! The page: a text, its pages, questions and answers. Drawing and models run in workers, behind
 //! the JavaScript API that other pages embed (`web/api/glyph.js`).
 
+mod answerer;
 mod api;
 mod ask;
 mod browser;
+mod chat;
 mod examples;
 mod exchange;
 mod export;

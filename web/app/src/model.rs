@@ -5,11 +5,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use gloo_timers::future::TimeoutFuture;
-use glyph_web_core::accounting::{kv_bytes_per_token, size_rules};
+use glyph_web_core::accounting::{MissingNumber, kv_bytes_per_token, size_rules};
 use glyph_web_core::address;
 use glyph_web_core::messages::LoadedModel;
-use glyph_web_core::settings::Runner;
-use js_sys::Reflect;
+use glyph_web_core::settings::{Runner, Settings};
+use js_sys::{Array, Promise, Reflect};
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use serde::Deserialize;
@@ -17,11 +17,14 @@ use serde_json::{Map, Value};
 use wasm_bindgen::prelude::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{AbortController, FileList, Response};
+use web_sys::{AbortController, Response};
 
 use crate::api::{self, LoadOptions, Model};
 use crate::browser::{self, JsError};
-use crate::state::{BuiltIn, State, TextTokens};
+use crate::i18n::Strings;
+use crate::server;
+use crate::state::{BuiltIn, State, TextTokens, Uncounted};
+use crate::text::Text;
 
 /// How long the text must rest before its tokens are counted.
 const PATIENCE_MS: u32 = 500;
@@ -36,6 +39,8 @@ pub enum TabModel {
     Loading {
         /// Ends it.
         abort: Option<AbortController>,
+        /// What it brings, for all who wait for it.
+        loading: Promise,
     },
     /// Answers.
     Ready {
@@ -62,7 +67,7 @@ impl TabModel {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct LoadProgress {
-    /// `download`, `weights` or `warmUp`.
+    /// `download`, `device` or `weights`.
     pub stage: String,
     /// The file.
     pub file: Option<String>,
@@ -77,7 +82,7 @@ pub struct LoadProgress {
 /// A folder with a checkpoint, which goes before the address in the settings.
 #[derive(Clone)]
 pub struct Folder {
-    files: FileList,
+    files: Array,
     /// Its name.
     pub name: String,
 }
@@ -102,7 +107,7 @@ struct ModelFile {
 /// Reads the small files of the built-in model.
 pub fn read_built_in(state: State) {
     spawn_local(async move {
-        match built_in().await {
+        match built_in(state.words()).await {
             Ok(built_in) => state.built_in.set(Some(Arc::new(built_in))),
             Err(JsError::Aborted) => {}
             Err(JsError::Failed(reason)) => {
@@ -114,48 +119,71 @@ pub fn read_built_in(state: State) {
     });
 }
 
-async fn built_in() -> Result<BuiltIn, JsError> {
+async fn built_in(words: &Strings) -> Result<BuiltIn, JsError> {
+    const CONFIG: &str = "config.json";
+    const PREPROCESSOR: &str = "preprocessor_config.json";
     let Assets { model } = browser::awaited(api::assets()).await?;
-    let file = async |name: &str| json_file(&format!("{}{name}", model.base)).await;
+    let url = |name: &str| format!("{}{name}", model.base);
+    let file = async |name: &str| json_file(words, &url(name)).await;
+    let lacks = |name: &str, MissingNumber(path): MissingNumber| {
+        JsError::Failed(words.number_missing(&url(name), path))
+    };
+    let rules = size_rules(&file(PREPROCESSOR).await?);
+    let kv_bytes_per_token = kv_bytes_per_token(&file(CONFIG).await?);
     let style = match file("render.json").await? {
         Value::Object(keys) => keys,
         _ => Map::new(),
     };
     Ok(BuiltIn {
         bytes: model.files.iter().map(|file| file.bytes).sum(),
-        rules: size_rules(&file("preprocessor_config.json").await?),
-        kv_bytes_per_token: kv_bytes_per_token(&file("config.json").await?).unwrap_or_default(),
+        rules: rules.map_err(|missing| lacks(PREPROCESSOR, missing))?,
+        kv_bytes_per_token: kv_bytes_per_token.map_err(|missing| lacks(CONFIG, missing))?,
         style,
         name: model.name.clone(),
     })
 }
 
-async fn json_file(url: &str) -> Result<Value, JsError> {
+async fn json_file(words: &Strings, url: &str) -> Result<Value, JsError> {
     let response = JsFuture::from(window().fetch_with_str(url)).await;
     let response: Response = response.and_then(JsCast::dyn_into).map_err(JsError::new)?;
+    if !response.ok() {
+        let reason = words.file_not_fetched(url, response.status());
+        return Err(JsError::Failed(reason));
+    }
     let text = response.text().map_err(JsError::new)?;
     let text = JsFuture::from(text).await.map_err(JsError::new)?;
     let text = text.as_string().unwrap_or_default();
     serde_json::from_str(&text).map_err(|error| JsError::Failed(format!("{url}: {error}")))
 }
 
-/// The model, loaded first where it is not, or where its worker has ended.
+thread_local! {
+    /// Counts the loads and ends of models: what an earlier load brings late is not wanted.
+    static LOADS: Cell<u32> = const { Cell::new(0) };
+}
+
+/// The model: the one that is being loaded is waited for, and one is loaded where there is none, or where
+/// its worker has ended.
 pub async fn ready(state: State) -> Result<(Model, Arc<LoadedModel>), JsError> {
-    if let TabModel::Ready { model, info } = state.model.get_untracked()
-        && !model.is_closed()
-    {
-        return Ok((model, info));
+    match state.model.get_untracked() {
+        TabModel::Ready { model, info } if !model.is_closed() => Ok((model, info)),
+        TabModel::Loading { loading, .. } => loaded(loading, state.words()).await,
+        _ => load(state).await,
     }
-    load(state).await
+}
+
+async fn loaded(loading: Promise, words: &Strings) -> Result<(Model, Arc<LoadedModel>), JsError> {
+    let model = JsFuture::from(loading).await;
+    let model = model.map_err(|error| JsError::told(error, words))?;
+    let info = serde_wasm_bindgen::from_value::<LoadedModel>(model.clone());
+    let info = info.map_err(|error| JsError::Failed(error.to_string()))?;
+    Ok((model.unchecked_into(), Arc::new(info)))
 }
 
 /// Loads the model of a folder, then and whenever it is loaded again.
-pub async fn open_folder(state: State, files: FileList) {
-    let path = files.get(0).map(|file| {
-        let path = Reflect::get(&file, &"webkitRelativePath".into()).unwrap_or_default();
-        path.as_string().unwrap_or_default()
-    });
-    let path = path.unwrap_or_default();
+pub async fn open_folder(state: State, files: Array) {
+    // Of no file there is no path.
+    let path = Reflect::get(&files.get(0), &"webkitRelativePath".into()).unwrap_or_default();
+    let path = path.as_string().unwrap_or_default();
     let name = path.split('/').next().unwrap_or_default().to_owned();
     state.folder.set(Some(Folder { files, name }));
     // What went wrong is shown by the model's state.
@@ -168,9 +196,12 @@ pub fn forget(state: State) {
     unload(state);
 }
 
-/// Loads a model in place of the one that is there: that of the folder, of the address, or the built-in one.
+/// Loads a model in place of the one that is there or on its way: that of the folder, of the address, or
+/// the built-in one.
 pub async fn load(state: State) -> Result<(Model, Arc<LoadedModel>), JsError> {
     unload(state);
+    let id = LOADS.get();
+    let is_wanted = move || LOADS.get() == id;
     let options: LoadOptions = api::options();
     let (url, device) = state
         .settings
@@ -189,8 +220,10 @@ pub async fn load(state: State) -> Result<(Model, Arc<LoadedModel>), JsError> {
     }
     options.set_device(&browser::described(&device));
     let on_progress = Closure::<dyn FnMut(JsValue)>::new(move |progress: JsValue| {
-        let progress = serde_wasm_bindgen::from_value(progress).unwrap_or_default();
-        state.load_progress.set(progress);
+        if is_wanted() {
+            let progress = serde_wasm_bindgen::from_value(progress).unwrap_or_default();
+            state.load_progress.set(progress);
+        }
     });
     options.set_on_progress(on_progress.as_ref().unchecked_ref());
     let abort = AbortController::new().ok();
@@ -198,14 +231,18 @@ pub async fn load(state: State) -> Result<(Model, Arc<LoadedModel>), JsError> {
         options.set_signal(&abort.signal());
     }
     state.load_progress.set(LoadProgress::default());
-    state.model.set(TabModel::Loading { abort });
-    let loaded = JsFuture::from(api::load_model(&options)).await;
-    let loaded = loaded.map_err(|error| JsError::told(error, state.words()));
-    let loaded = loaded.and_then(|model| {
-        let info = serde_wasm_bindgen::from_value::<LoadedModel>(model.clone());
-        let info = info.map_err(|error| JsError::Failed(error.to_string()))?;
-        Ok((model.unchecked_into::<Model>(), Arc::new(info)))
+    let loading = api::load_model(&options);
+    state.model.set(TabModel::Loading {
+        abort,
+        loading: loading.clone(),
     });
+    let loaded = loaded(loading, state.words()).await;
+    if !is_wanted() {
+        if let Ok((model, _)) = loaded {
+            model.close();
+        }
+        return Err(JsError::Aborted);
+    }
     state.model.set(match &loaded {
         Ok((model, info)) => TabModel::Ready {
             model: model.clone(),
@@ -217,31 +254,95 @@ pub async fn load(state: State) -> Result<(Model, Arc<LoadedModel>), JsError> {
     loaded
 }
 
-/// Frees the model.
+/// Frees the model, or ends its loading.
 pub fn unload(state: State) {
+    LOADS.set(LOADS.get() + 1);
     match state.model.get_untracked() {
         TabModel::Ready { model, .. } => model.close(),
-        TabModel::Loading { abort: Some(abort) } => abort.abort(),
+        TabModel::Loading {
+            abort: Some(abort), ..
+        } => abort.abort(),
         _ => {}
     }
     state.model.set(TabModel::None);
 }
 
+/// Notes why a model's worker has ended, unless another model has taken its place.
+pub fn note_crash(state: State, reason: String) {
+    let is_closed =
+        |model: &TabModel| matches!(model, TabModel::Ready { model, .. } if model.is_closed());
+    if state.model.with_untracked(is_closed) {
+        state.model.set(TabModel::Failed(reason));
+    }
+}
+
+/// How the tokens of the text are found out.
+#[derive(Debug, Clone, PartialEq)]
+enum Counting {
+    /// Nobody is asked.
+    AtOnce(TextTokens),
+    /// The model in this tab is asked.
+    InTab(Arc<LoadedModel>),
+    /// The server at an address is asked, which answers by this model.
+    ByServer { base: String, model: String },
+}
+
+fn counting(state: State, text: &Text) -> Counting {
+    // The built-in model's tokens are bytes.
+    if text.bytes == 0 || state.answering_built_in().is_some() {
+        return Counting::AtOnce(TextTokens::Known(text.bytes));
+    }
+    let refused = |why| Counting::AtOnce(TextTokens::Refused(why));
+    match state.runner() {
+        Runner::Tab => match state.answering_loaded() {
+            Some(info) => Counting::InTab(info),
+            None => refused(Uncounted::NoModel),
+        },
+        Runner::Server => {
+            let base = state.settings.with(Settings::server_base);
+            let model = state.model_name();
+            if model.is_empty() {
+                refused(Uncounted::NoServer)
+            } else if server::may_count(&base) {
+                Counting::ByServer { base, model }
+            } else {
+                refused(Uncounted::NoRoute)
+            }
+        }
+    }
+}
+
+async fn count(state: State, counting: Counting, text: &Text) -> TextTokens {
+    let counted = match counting {
+        Counting::AtOnce(tokens) => return tokens,
+        Counting::InTab(_) => match state.model.get_untracked() {
+            TabModel::Ready { model, .. } => {
+                let count = browser::awaited::<usize>(model.count_tokens(&text.source())).await;
+                count.map_err(|error| Uncounted::Failed(error.to_string()))
+            }
+            _ => Err(Uncounted::NoModel),
+        },
+        Counting::ByServer { base, .. } => server::count_tokens(state, &base, text).await,
+    };
+    counted.map_or_else(TextTokens::Refused, TextTokens::Known)
+}
+
 /// Counts the text's tokens by whoever would answer, whenever that or the text change.
 pub fn follow_tokens(state: State) {
     let latest = Rc::new(Cell::new(0));
+    // Other settings than those of who answers change nothing here.
+    let inputs = Memo::new(move |_| {
+        let text = state.text.get();
+        let counting = counting(state, &text);
+        (text, counting)
+    });
     Effect::new(move || {
+        let (text, counting) = inputs.get();
         let latest = Rc::clone(&latest);
         let id = latest.get() + 1;
         latest.set(id);
-        let text = state.text.get();
-        let runner = state.runner();
-        let is_built_in = state.answering_built_in().is_some();
-        let model = state.model.get();
-        let is_ready = state.server.with(|server| !server.models().is_empty());
-        // The built-in model's tokens are bytes.
-        if is_built_in || text.bytes == 0 {
-            state.text_tokens.set(TextTokens::Known(text.bytes));
+        if let Counting::AtOnce(tokens) = counting {
+            state.text_tokens.set(tokens);
             return;
         }
         state.text_tokens.set(TextTokens::Unknown);
@@ -251,21 +352,9 @@ pub fn follow_tokens(state: State) {
             if latest.get() != id {
                 return;
             }
-            let words = state.words();
-            let tokens = match (runner, model) {
-                (Runner::Tab, TabModel::Ready { model, .. }) => {
-                    let count = browser::awaited::<usize>(model.count_tokens(&text.source())).await;
-                    count.map_err(|error| error.to_string())
-                }
-                (Runner::Tab, _) => Err(words.tokens_need_model.to_owned()),
-                (Runner::Server, _) if is_ready => crate::server::count_tokens(state, &text).await,
-                (Runner::Server, _) => Err(words.server_not_ready.to_owned()),
-            };
+            let tokens = count(state, counting, &text).await;
             if latest.get() == id {
-                state.text_tokens.set(match tokens {
-                    Ok(count) => TextTokens::Known(count),
-                    Err(reason) => TextTokens::Refused(reason),
-                });
+                state.text_tokens.set(tokens);
             }
         });
     });

@@ -49,7 +49,7 @@ pub fn follow(state: State) {
         }
         let id = state.drawing_id.get_untracked() + 1;
         state.drawing_id.set(id);
-        cancel(state);
+        abort(state);
         if inputs.text.is_blank() {
             state.tiles.set(Vec::new());
             state.drawing.set(Drawing::Idle);
@@ -66,15 +66,35 @@ pub fn follow(state: State) {
         state.drawing_abort.set_value(controller);
         spawn_local(async move {
             TimeoutFuture::new(PATIENCE_MS).await;
-            if state.drawing_id.get_untracked() == id {
+            if is_current(state, id) {
                 draw(state, id, inputs, signal).await;
             }
         });
     });
 }
 
-/// Ends the drawing that is under way.
+/// Whether a drawing is the one that the page shows, and under way.
+fn is_current(state: State, id: u32) -> bool {
+    let is_running = |drawing: &Drawing| matches!(drawing, Drawing::Running { .. });
+    state.drawing_id.get_untracked() == id && state.drawing.with_untracked(is_running)
+}
+
+/// Ends the drawing that is under way because the person wants that: at once, whatever its worker may be
+/// waiting for.
 pub fn cancel(state: State) {
+    let id = state.drawing_id.get_untracked();
+    if !is_current(state, id) {
+        return;
+    }
+    abort(state);
+    // Those of the text before were only to bridge the time.
+    state
+        .tiles
+        .update(|tiles| tiles.retain(|tile| tile.drawing_id == id));
+    state.drawing.set(Drawing::Cancelled);
+}
+
+fn abort(state: State) {
     let current = state.drawing_abort.try_update_value(Option::take).flatten();
     if let Some(current) = current {
         current.abort();
@@ -88,7 +108,7 @@ struct Progress {
 }
 
 async fn draw(state: State, id: u32, inputs: Inputs, signal: Option<AbortSignal>) {
-    let is_current = move || state.drawing_id.get_untracked() == id;
+    let is_current = move || is_current(state, id);
     let options: RenderOptions = api::options();
     match &inputs.style {
         None => options.set_style(&"official".into()),
@@ -125,17 +145,11 @@ async fn draw(state: State, id: u32, inputs: Inputs, signal: Option<AbortSignal>
         options.set_signal(&signal);
     }
     let summary = api::render_pages(&inputs.text.source(), &options);
-    let summary = browser::awaited::<RenderSummary>(summary).await;
+    let summary = browser::awaited_of_worker::<RenderSummary>(summary, state.words()).await;
     if is_current() {
         state.drawing.set(match summary {
             Ok(summary) => Drawing::Done(Arc::new(summary)),
-            Err(JsError::Aborted) => {
-                // Those of the text before were only to bridge the time.
-                state
-                    .tiles
-                    .update(|tiles| tiles.retain(|tile| tile.drawing_id == id));
-                Drawing::Cancelled
-            }
+            Err(JsError::Aborted) => Drawing::Cancelled,
             Err(JsError::Failed(reason)) => {
                 state.tiles.set(Vec::new());
                 Drawing::Failed(reason)

@@ -1,23 +1,23 @@
 //! A server with the API of OpenAI.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 
 use glyph_web_core::address::Address;
-use glyph_web_core::keys::unsendable;
-use glyph_web_core::settings::Runner;
-use glyph_web_core::sse::{ChatEvent, EventStream, Piece, error_message};
-use js_sys::{JSON, JsString, Reflect, Uint8Array};
+use glyph_web_core::keys::{ApiKeys, unsendable};
+use glyph_web_core::settings::{Runner, Settings, route_of};
+use glyph_web_core::sse::error_message;
+use js_sys::{JSON, JsString};
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use serde_json::{Value, json};
+use serde_json::Value;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{
-    AbortSignal, Blob, FileReader, ReadableStreamDefaultReader, RequestCache, RequestInit, Response,
-};
+use web_sys::{RequestCache, RequestInit, Response, Url};
 
 use crate::browser::JsError;
-use crate::state::State;
+use crate::i18n::Strings;
+use crate::state::{State, Uncounted};
 use crate::text::Text;
 
 /// Header that the server of this project sends with the page; proxies have none of that name.
@@ -85,6 +85,8 @@ impl ServerState {
 thread_local! {
     /// Counts how often a server was asked for its models, so that a late reply does not replace a newer one.
     static INQUIRIES: Cell<u32> = const { Cell::new(0) };
+    /// Servers that do not count tokens: they are not sent every text.
+    static NOT_COUNTING: RefCell<BTreeSet<String>> = const { RefCell::new(BTreeSet::new()) };
 }
 
 /// Whom an address belongs to, for whom alone a key is meant; `None` where it is no address.
@@ -97,13 +99,20 @@ fn origin(server: &str) -> Option<String> {
 
 /// The origin of the server in the settings; `None` where they have no address.
 pub fn chosen_origin(state: State) -> Option<String> {
-    origin(&state.settings.with(|settings| settings.server_route("")))
+    origin(&state.settings.with(Settings::server_base))
 }
 
 /// The key that was entered for the server in the settings; empty where there is none.
 pub fn chosen_key(state: State) -> String {
     let origin = chosen_origin(state).unwrap_or_default();
     state.api_keys.with(|keys| keys.of(&origin).to_owned())
+}
+
+/// The same for the server at an address, without following it.
+fn key_of(state: State, server: &str) -> String {
+    let origin = origin(server).unwrap_or_default();
+    let key = |keys: &ApiKeys| keys.of(&origin).to_owned();
+    state.api_keys.with_untracked(key)
 }
 
 /// Keeps a key for the server in the settings, and for no other.
@@ -116,12 +125,12 @@ pub fn put_key(state: State, key: &str) {
 /// Looks who serves this page, then asks the server for its models whenever it is the one to answer
 /// and its address or key change.
 pub fn follow(state: State) {
-    let route = Memo::new(move |_| state.settings.with(|settings| settings.server_route("")));
+    let base = Memo::new(move |_| state.settings.with(Settings::server_base));
     let key = Memo::new(move |_| chosen_key(state));
     let chosen = Memo::new(move |_| state.settings.with(|settings| settings.runner));
     Effect::new(move || {
         // Read, not only tracked: a memo that nobody has read follows nothing yet.
-        let _ = (route.get(), key.get());
+        let _ = (base.get(), key.get());
         // Also when the person chooses what was the default: then it must say why it does not answer.
         if chosen.get() != Some(Runner::Tab) {
             connect(state);
@@ -135,7 +144,7 @@ pub fn connect(state: State) {
     let id = INQUIRIES.get();
     let (server, is_chosen) = state
         .settings
-        .with_untracked(|settings| (settings.server_route(""), settings.runner.is_some()));
+        .with_untracked(|settings| (settings.server_base(), settings.runner.is_some()));
     spawn_local(async move {
         let put = |found: ServerState| {
             // The person may have typed on.
@@ -175,7 +184,7 @@ async fn models(state: State, server: &str) -> Result<Vec<ServedModel>, String> 
     let init = RequestInit::new();
     // A browser holds a request back that it could answer from the one before, which may hang.
     init.set_cache(RequestCache::NoStore);
-    let response = send(state, server, "/v1/models", &init).await;
+    let response = send(state, server, "v1/models", &init).await;
     let response = response.map_err(|error| error.to_string())?;
     if matches!(response.status(), 404 | 405) {
         return Err(words.server_is_no_api(&shown(server)));
@@ -200,27 +209,42 @@ async fn models(state: State, server: &str) -> Result<Vec<ServedModel>, String> 
 }
 
 /// The server's address for people.
-fn shown(server: &str) -> String {
-    if server.is_empty() {
-        return window().location().origin().unwrap_or_default();
+pub fn shown(server: &str) -> String {
+    if !server.is_empty() {
+        return server.to_owned();
     }
-    server.to_owned()
+    let page = document().base_uri().ok().flatten().unwrap_or_default();
+    let home = Url::new_with_base(".", &page).map(|home| home.href());
+    let home = home.unwrap_or(page);
+    home.trim_end_matches('/').to_owned()
+}
+
+/// Why nobody answers.
+fn unreachable(words: &Strings, server: &str) -> String {
+    let is_mixed = Address::parse(server).is_some_and(|address| address.is_mixed_content());
+    let is_https = window()
+        .location()
+        .protocol()
+        .is_ok_and(|scheme| scheme == "https:");
+    if is_mixed && is_https {
+        return words.server_blocked(server);
+    }
+    words.server_unreachable(&shown(server))
 }
 
 /// Sends a request to a route of a server, with the key that was entered for it. What fails is said in
 /// words for people.
-async fn send(
+pub async fn send(
     state: State,
     server: &str,
     route: &str,
     init: &RequestInit,
 ) -> Result<Response, JsError> {
     let words = state.words();
-    let origin = origin(server);
-    let origin = origin.ok_or_else(|| JsError::Failed(words.address_refused(server)))?;
-    let key = state
-        .api_keys
-        .with_untracked(|keys| keys.of(&origin).to_owned());
+    if origin(server).is_none() {
+        return Err(JsError::Failed(words.address_refused(server)));
+    }
+    let key = key_of(state, server);
     if let Some(character) = unsendable(&key) {
         return Err(JsError::Failed(words.key_refused(character)));
     }
@@ -231,10 +255,10 @@ async fn send(
         set("authorization", &format!("Bearer {key}"))?;
     }
     init.set_headers(&headers);
-    let url = format!("{server}{route}");
+    let url = route_of(server, route);
     let response = JsFuture::from(window().fetch_with_str_and_init(&url, init)).await;
     let response = response.and_then(JsCast::dyn_into).map_err(JsError::new);
-    response.map_err(|error| error.or(words.server_unreachable(&shown(server))))
+    response.map_err(|error| error.or(unreachable(words, server)))
 }
 
 async fn body_json(response: &Response) -> Value {
@@ -249,171 +273,59 @@ async fn body_json(response: &Response) -> Value {
 }
 
 /// Why a server refuses, and what to do.
-async fn refusal(state: State, server: &str, response: &Response) -> String {
+pub async fn refusal(state: State, server: &str, response: &Response) -> String {
     let words = state.words();
-    match (response.status(), error_message(&body_json(response).await)) {
-        (401 | 403, _) => words.server_wants_key.to_owned(),
+    let has_key = !key_of(state, server).is_empty();
+    let reason = error_message(&body_json(response).await);
+    match (response.status(), reason) {
+        (401, _) if !has_key => words.server_wants_key.to_owned(),
+        (401, reason) => words.key_not_taken(&shown(server), reason.as_deref()),
         (_, Some(reason)) => words.server_refused(&shown(server), &reason),
         (status, None) => words.server_failed(&shown(server), status),
     }
 }
 
-/// Counts the tokens of a text by the server's tokenizer; the error says why it cannot.
-pub async fn count_tokens(state: State, text: &Text) -> Result<usize, String> {
+/// Whether a server may have a route that counts tokens: it has not said that it has none.
+pub fn may_count(server: &str) -> bool {
+    !NOT_COUNTING.with_borrow(|servers| servers.contains(server))
+}
+
+/// Counts the tokens of a text by a server's tokenizer; the error says why it cannot.
+pub async fn count_tokens(state: State, server: &str, text: &Text) -> Result<usize, Uncounted> {
     let content = match &text.whole {
         Some(whole) => JsFuture::from(whole.text()).await,
         None => Ok(JsValue::from_str(&text.content)),
     };
-    let content = content.map_err(|error| JsError::new(error).to_string())?;
-    let server = state
-        .settings
-        .with_untracked(|settings| settings.server_route(""));
+    let content = content.map_err(uncounted)?;
     // The template's own tokens are not the text's.
-    let whole = count_content(state, &server, &content).await?;
-    let template = count_content(state, &server, &".".into()).await?;
+    let whole = count_content(state, server, &content).await?;
+    let template = count_content(state, server, &".".into()).await?;
     Ok((whole + 1).saturating_sub(template))
 }
 
-async fn count_content(state: State, server: &str, content: &JsValue) -> Result<usize, String> {
-    let words = state.words();
+async fn count_content(state: State, server: &str, content: &JsValue) -> Result<usize, Uncounted> {
     // A long text stays JavaScript's: copies of it would keep the page from answering.
-    let content = JSON::stringify(content).map_err(|error| JsError::new(error).to_string())?;
+    let content = JSON::stringify(content).map_err(uncounted)?;
     let body = JsString::from("{\"messages\":[{\"role\":\"user\",\"content\":");
     let body = body.concat(&content).concat(&"}]}".into());
     let init = RequestInit::new();
     init.set_method("POST");
     init.set_body(&body);
-    let response = send(state, server, "/v1/tokenize", &init).await;
-    let response = response.map_err(|error| error.to_string())?;
-    if matches!(response.status(), 404 | 405) {
-        return Err(words.server_cannot_count.to_owned());
-    }
-    if !response.ok() {
-        return Err(refusal(state, server, &response).await);
+    let response = send(state, server, "v1/tokenize", &init).await;
+    let response = response.map_err(|error| Uncounted::Failed(error.to_string()))?;
+    let has_no_route = matches!(response.status(), 404 | 405);
+    if !has_no_route && !response.ok() {
+        return Err(Uncounted::Failed(refusal(state, server, &response).await));
     }
     let body = body_json(&response).await;
     let count = body.get("text_tokens").and_then(Value::as_u64);
-    let count = count.ok_or_else(|| words.server_cannot_count.to_owned())?;
+    let Some(count) = count.filter(|_| !has_no_route) else {
+        NOT_COUNTING.with_borrow_mut(|servers| servers.insert(server.to_owned()));
+        return Err(Uncounted::NoRoute);
+    };
     Ok(count as usize)
 }
 
-/// A question to the server.
-pub struct ChatRequest<'a> {
-    /// The server's address.
-    pub server: &'a str,
-    /// The model's name.
-    pub model: &'a str,
-    /// The pages.
-    pub pages: &'a [Blob],
-    /// The question.
-    pub question: &'a str,
-    /// Longest answer.
-    pub max_tokens: usize,
-    /// Ends it.
-    pub signal: Option<AbortSignal>,
-}
-
-/// Asks, and hands out the answer piece by piece.
-pub async fn chat(
-    state: State,
-    request: ChatRequest<'_>,
-    mut on_piece: impl FnMut(Piece),
-) -> Result<(), JsError> {
-    let words = state.words();
-    let mut content = Vec::with_capacity(request.pages.len() + 1);
-    for page in request.pages {
-        let url = data_url(page).await?;
-        content.push(json!({"type": "image_url", "image_url": {"url": url}}));
-    }
-    content.push(json!({"type": "text", "text": request.question}));
-    let body = json!({
-        "model": request.model,
-        "messages": [{"role": "user", "content": content}],
-        "max_tokens": request.max_tokens,
-        "stream": true,
-        "stream_options": {"include_usage": true},
-    });
-    let init = RequestInit::new();
-    init.set_method("POST");
-    init.set_body(&body.to_string().into());
-    init.set_signal(request.signal.as_ref());
-    let server = request.server;
-    let response = send(state, server, "/v1/chat/completions", &init).await?;
-    if !response.ok() {
-        return Err(JsError::Failed(refusal(state, server, &response).await));
-    }
-    let content_type = response.headers().get("content-type").ok().flatten();
-    let content_type = content_type.unwrap_or_default().to_ascii_lowercase();
-    let broke_off = || JsError::Failed(words.server_broke_off.to_owned());
-    let gave_up = |reason: String| JsError::Failed(words.server_gave_up(&reason));
-    let reader = response.body().map(|body| body.get_reader());
-    let reader: ReadableStreamDefaultReader = reader.ok_or_else(broke_off)?.unchecked_into();
-    let mut events = EventStream::default();
-    let mut is_finished = false;
-    let mut has_events = false;
-    loop {
-        let bytes = next_bytes(&reader).await;
-        let bytes = bytes.map_err(|error| error.or(words.server_broke_off.to_owned()))?;
-        let Some(bytes) = bytes else {
-            break;
-        };
-        // One update for all that came together.
-        let mut whole: Option<Piece> = None;
-        let mut failure = None;
-        for data in events.push(&bytes) {
-            has_events = true;
-            match ChatEvent::from_data(&data) {
-                Ok(ChatEvent::Piece(piece)) => {
-                    is_finished |= piece.finish_reason.is_some();
-                    let whole = whole.get_or_insert_default();
-                    whole.n_pieces += piece.n_pieces;
-                    whole.content.push_str(&piece.content);
-                    whole.reasoning.push_str(&piece.reasoning);
-                    whole.finish_reason = piece.finish_reason.or(whole.finish_reason.take());
-                    whole.usage = piece.usage.or(whole.usage);
-                }
-                Ok(ChatEvent::End) => is_finished = true,
-                Ok(ChatEvent::Error(reason)) | Err(reason) => failure = Some(gave_up(reason)),
-            }
-        }
-        whole.into_iter().for_each(&mut on_piece);
-        if let Some(failure) = failure {
-            return Err(failure);
-        }
-    }
-    if is_finished {
-        return Ok(());
-    }
-    // Some servers stream under another type, so only where nothing came does the type count.
-    if has_events || content_type.starts_with("text/event-stream") {
-        return Err(broke_off());
-    }
-    Err(JsError::Failed(
-        words.server_no_stream(&shown(server), &content_type),
-    ))
-}
-
-async fn next_bytes(reader: &ReadableStreamDefaultReader) -> Result<Option<Vec<u8>>, JsError> {
-    let chunk = JsFuture::from(reader.read()).await.map_err(JsError::new)?;
-    let get = |key: &str| Reflect::get(&chunk, &key.into()).unwrap_or(JsValue::UNDEFINED);
-    if get("done").is_truthy() {
-        return Ok(None);
-    }
-    Ok(Some(Uint8Array::new(&get("value")).to_vec()))
-}
-
-/// A page as a `data:` address.
-async fn data_url(blob: &Blob) -> Result<String, JsError> {
-    let reader = FileReader::new().map_err(JsError::new)?;
-    let read = js_sys::Promise::new(&mut |resolve, reject| {
-        reader.set_onload(Some(&resolve));
-        reader.set_onerror(Some(&reject));
-        if let Err(error) = reader.read_as_data_url(blob) {
-            // The promise is settled once; what a rejection returns does not matter.
-            let _ = reject.call1(&JsValue::NULL, &error);
-        }
-    });
-    JsFuture::from(read).await.map_err(JsError::new)?;
-    let url = reader.result().map_err(JsError::new)?;
-    Ok(url.as_string().unwrap_or_default())
+fn uncounted(error: JsValue) -> Uncounted {
+    Uncounted::Failed(JsError::new(error).to_string())
 }

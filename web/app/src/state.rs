@@ -5,7 +5,7 @@ use std::sync::Arc;
 use glyph_web_core::accounting::Accounting;
 use glyph_web_core::accounting::KV_BYTES_OF_9B;
 use glyph_web_core::keys::ApiKeys;
-use glyph_web_core::messages::{PageFigures, RenderSummary, SizeRules};
+use glyph_web_core::messages::{LoadedModel, PageFigures, RenderSummary, SizeRules};
 use glyph_web_core::settings::{Language, Runner, Settings};
 use glyph_web_core::style::StyleBase;
 use leptos::prelude::*;
@@ -17,7 +17,7 @@ use crate::exchange::Exchange;
 use crate::i18n::{Strings, strings};
 use crate::model::{Folder, LoadProgress, TabModel};
 use crate::server::ServerState;
-use crate::text::Text;
+use crate::text::{Reading, Text};
 
 const SETTINGS_KEY: &str = "glyph-settings";
 const API_KEYS: &str = "glyph-api-keys";
@@ -62,7 +62,32 @@ pub enum TextTokens {
     /// So many.
     Known(usize),
     /// They cannot be counted; why.
-    Refused(String),
+    Refused(Uncounted),
+}
+
+/// Why the tokens of the text are not counted.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Uncounted {
+    /// The model in this tab is not loaded.
+    NoModel,
+    /// The server has not named a model.
+    NoServer,
+    /// The server has no route for it.
+    NoRoute,
+    /// It was tried; what went wrong.
+    Failed(String),
+}
+
+impl Uncounted {
+    /// The reason in the page's words.
+    pub fn reason(&self, words: &Strings) -> String {
+        match self {
+            Self::NoModel => words.tokens_need_model.to_owned(),
+            Self::NoServer => words.server_not_ready.to_owned(),
+            Self::NoRoute => words.server_cannot_count.to_owned(),
+            Self::Failed(reason) => reason.clone(),
+        }
+    }
 }
 
 impl TextTokens {
@@ -87,7 +112,7 @@ pub struct BuiltIn {
     /// How its tokens are counted.
     pub rules: SizeRules,
     /// Bytes of keys and values per token.
-    pub kv_bytes_per_token: usize,
+    pub kv_bytes_per_token: u64,
 }
 
 /// The page's state. Cheap to copy.
@@ -99,7 +124,11 @@ pub struct State {
     pub api_keys: RwSignal<ApiKeys>,
     /// The text.
     pub text: RwSignal<Text>,
-    /// Its pages.
+    /// The text that is being read, to take its place.
+    pub reading: RwSignal<Option<Reading>>,
+    /// What the person is told of a text or a file, until there is another.
+    pub text_notice: RwSignal<Option<String>>,
+    /// The text's pages.
     pub tiles: RwSignal<Vec<Tile>, LocalStorage>,
     /// Counts the drawings: tiles of different ones are different.
     pub drawing_id: RwSignal<u32>,
@@ -136,6 +165,8 @@ impl State {
             settings: RwSignal::new(Settings::from_json(&kept)),
             api_keys: RwSignal::new(ApiKeys::from_json(&keys)),
             text: RwSignal::new(Text::default()),
+            reading: RwSignal::new(None),
+            text_notice: RwSignal::new(None),
             tiles: RwSignal::new_local(Vec::new()),
             drawing_id: RwSignal::new(0),
             attempt: RwSignal::new(0),
@@ -238,44 +269,49 @@ impl State {
         self.built_in.get().filter(is_it)
     }
 
+    /// The model in this tab, where it is loaded and the one that would answer.
+    pub fn answering_loaded(self) -> Option<Arc<LoadedModel>> {
+        match self.runner() {
+            Runner::Server => None,
+            Runner::Tab => self.model.with(|model| model.info().cloned()),
+        }
+    }
+
     /// The style that changes are made to; `None` is the official one.
     pub fn base_style(self) -> Option<Map<String, Value>> {
         if self.settings.with(|settings| settings.style.base) == StyleBase::Official {
             return None;
         }
-        if let Some(built_in) = self.answering_built_in() {
-            return Some(built_in.style.clone());
+        self.model_style()
+    }
+
+    /// The style of the model that would answer; `None` where it has none, or it is not known.
+    pub fn model_style(self) -> Option<Map<String, Value>> {
+        if let Some(loaded) = self.answering_loaded() {
+            return loaded.style.clone();
         }
-        match self.runner() {
-            Runner::Server => None,
-            Runner::Tab => self.model.with(|model| model.info()?.style.clone()),
-        }
+        let built_in = self.answering_built_in()?;
+        Some(built_in.style.clone())
     }
 
     /// How tokens of pages are counted.
     pub fn rules(self) -> SizeRules {
-        if let Some(built_in) = self.answering_built_in() {
-            return built_in.rules;
+        if let Some(loaded) = self.answering_loaded() {
+            return loaded.rules;
         }
-        let loaded = self.model.with(|model| model.info().map(|info| info.rules));
-        match self.runner() {
-            Runner::Server => SizeRules::default(),
-            Runner::Tab => loaded.unwrap_or_default(),
-        }
+        let built_in = self.answering_built_in();
+        built_in.map(|built_in| built_in.rules).unwrap_or_default()
     }
 
     /// Bytes of keys and values per token, and whether they are those of the model that answers.
-    pub fn kv_bytes_per_token(self) -> (usize, bool) {
-        if let Some(built_in) = self.answering_built_in() {
-            return (built_in.kv_bytes_per_token, true);
+    pub fn kv_bytes_per_token(self) -> (u64, bool) {
+        if let Some(loaded) = self.answering_loaded() {
+            return (loaded.kv_bytes_per_token as u64, true);
         }
-        let loaded = self
-            .model
-            .with(|model| model.info().map(|info| info.kv_bytes_per_token));
-        match (self.runner(), loaded) {
-            (Runner::Tab, Some(bytes)) => (bytes, true),
-            _ => (KV_BYTES_OF_9B, false),
-        }
+        let built_in = self.answering_built_in();
+        built_in.map_or((KV_BYTES_OF_9B, false), |built_in| {
+            (built_in.kv_bytes_per_token, true)
+        })
     }
 
     /// How many pages there are, and the vision tokens of all of them.

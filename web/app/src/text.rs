@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
+use glyph_web_core::editing::{MOST_EDITED, MOST_EDITED_WHOLE};
 use js_sys::Array;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
@@ -12,16 +13,8 @@ use wasm_bindgen_futures::JsFuture;
 use web_sys::{Blob, DataTransfer, File};
 
 use crate::api;
-use crate::browser::JsError;
+use crate::browser::{self, JsError};
 use crate::state::State;
-
-/// Longest text in a field that can be edited, in characters: a browser lays out all of it at once,
-/// and would stand still over a long one.
-pub const MOST_EDITED: usize = 40_000;
-
-/// Longest text that the person may have in the field all the same, in bytes: laying out takes about a
-/// quarter of a second for so much, and many seconds for megabytes.
-const MOST_EDITED_WHOLE: usize = 200_000;
 
 /// Largest file that is read.
 const MOST_FILE_BYTES: f64 = 64e6;
@@ -48,6 +41,15 @@ pub struct FileNote {
     pub name: String,
     /// How its characters are written.
     pub encoding: String,
+}
+
+/// A text that the worker is reading, until it is here.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reading {
+    /// The file that it comes from.
+    pub name: Option<String>,
+    /// Its size as it is written there.
+    pub bytes: f64,
 }
 
 impl Text {
@@ -95,15 +97,23 @@ thread_local! {
     static TEXTS: Cell<u32> = const { Cell::new(0) };
 }
 
-fn next_text() -> u32 {
+/// Begins another text: nothing is read any more, and what was told of the one before is settled.
+fn next_text(state: State) -> u32 {
     TEXTS.set(TEXTS.get() + 1);
+    state.reading.set(None);
+    state.text_notice.set(None);
     TEXTS.get()
 }
 
 /// Puts a text that is edited in the page in the place of the one before.
 pub fn put(state: State, text: Text) {
-    next_text();
+    next_text(state);
     state.text.set(text);
+}
+
+/// Ends the reading that is under way; the text before it stays.
+pub fn cancel_reading(state: State) {
+    next_text(state);
 }
 
 /// Takes a text that was pasted or made here; a long one goes through the worker.
@@ -146,7 +156,7 @@ pub fn drop_files(state: State, data: &DataTransfer) {
             open_file_saying(state, file, Some(notice));
         }
         Some(file) => open_file(state, file),
-        None if n_folders > 0 => state.notice.set(Some(words.folder_dropped.to_owned())),
+        None if n_folders > 0 => state.text_notice.set(Some(words.folder_dropped.to_owned())),
         None => {}
     }
 }
@@ -156,7 +166,7 @@ fn open_file_saying(state: State, file: File, notice: Option<String>) {
     if file.size() > MOST_FILE_BYTES {
         let size = glyph_web_core::accounting::bytes_shown(file.size());
         let notice = state.words().file_too_large(&name, &size);
-        state.notice.set(Some(notice));
+        state.text_notice.set(Some(notice));
         return;
     }
     let origin = Origin::File(name);
@@ -179,21 +189,35 @@ enum Origin {
     Page(Option<FileNote>),
 }
 
+impl Origin {
+    fn file_name(&self) -> Option<&str> {
+        match self {
+            Self::File(name) => Some(name),
+            Self::Page(file) => file.as_ref().map(|file| file.name.as_str()),
+        }
+    }
+}
+
 /// Has the worker read a blob, up to so many characters for the page; then the notice is shown.
 fn read(state: State, blob: Blob, origin: Origin, most: Option<usize>, notice: Option<String>) {
-    let id = next_text();
+    let id = next_text(state);
+    state.reading.set(Some(Reading {
+        name: origin.file_name().map(str::to_owned),
+        bytes: blob.size(),
+    }));
     spawn_local(async move {
         let encoding = match &origin {
             Origin::File(_) => None,
             Origin::Page(_) => Some("UTF-8"),
         };
-        let decoded = decode(&blob, most, encoding).await;
+        let decoded = decode(state, &blob, most, encoding).await;
         if TEXTS.get() != id {
             return;
         }
+        state.reading.set(None);
         match decoded {
             Ok((decoded, whole)) => {
-                state.notice.set(notice);
+                state.text_notice.set(notice);
                 let encoding = decoded.encoding;
                 state.text.set(Text {
                     content: decoded.text.into(),
@@ -206,18 +230,13 @@ fn read(state: State, blob: Blob, origin: Origin, most: Option<usize>, notice: O
                     },
                 });
             }
-            Err(error) => {
-                let name = match origin {
-                    Origin::File(name) => Some(name),
-                    Origin::Page(file) => file.map(|file| file.name),
-                };
-                refuse(state, name, error);
-            }
+            Err(error) => refuse(state, origin.file_name(), error),
         }
     });
 }
 
 async fn decode(
+    state: State,
     blob: &Blob,
     most: Option<usize>,
     encoding: Option<&str>,
@@ -230,7 +249,11 @@ async fn decode(
         options.set_most(most as f64);
     }
     let value = JsFuture::from(api::decode_text(blob, &options)).await;
-    let value = value.map_err(JsError::new)?;
+    let value = value.map_err(|error| match browser::error_code(&error) {
+        // Words of their own, with the file's name in them.
+        code if code == "empty" || code == "binary" => JsError::Failed(code),
+        _ => JsError::told(error, state.words()),
+    })?;
     let whole = js_sys::Reflect::get(&value, &"whole".into()).ok();
     let whole = whole.and_then(|whole| whole.dyn_into().ok());
     let decoded = serde_wasm_bindgen::from_value(value);
@@ -238,10 +261,12 @@ async fn decode(
     Ok((decoded, whole))
 }
 
-fn refuse(state: State, name: Option<String>, error: JsError) {
+fn refuse(state: State, name: Option<&str>, error: JsError) {
     let words = state.words();
-    let name = name.as_deref().unwrap_or(words.this_text);
+    let name = name.unwrap_or(words.this_text);
     if let JsError::Failed(reason) = error {
-        state.notice.set(Some(words.file_refused(name, &reason)));
+        state
+            .text_notice
+            .set(Some(words.file_refused(name, &reason)));
     }
 }

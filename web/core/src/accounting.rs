@@ -5,10 +5,10 @@ use serde_json::Value;
 
 /// Bytes of keys and values per token of GLM-4.1V-9B in 16 bits: 40 layers, two tensors, 2 heads of
 /// 128.
-pub const KV_BYTES_OF_9B: usize = 40 * 2 * 2 * 128 * 2;
+pub const KV_BYTES_OF_9B: u64 = 40 * 2 * 2 * 128 * 2;
 
 /// The bytes that a number of a model in the browser and on the CPU takes.
-const F32_BYTES: usize = 4;
+const F32_BYTES: u64 = 4;
 
 /// Figures of a text and its pages.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -21,8 +21,9 @@ pub struct Accounting {
     pub pages: usize,
     /// Tokens of the pages.
     pub vision_tokens: usize,
-    /// Bytes of keys and values per token.
-    pub kv_bytes_per_token: usize,
+    /// Bytes of keys and values per token. In 64 bits, as all bytes here: a megabyte of text takes more than
+    /// a `usize` of a browser holds.
+    pub kv_bytes_per_token: u64,
 }
 
 impl Accounting {
@@ -38,41 +39,61 @@ impl Accounting {
     }
 
     /// Bytes of keys and values of the pages.
-    pub fn kv_bytes_of_pages(&self) -> usize {
-        self.vision_tokens * self.kv_bytes_per_token
+    pub fn kv_bytes_of_pages(&self) -> u64 {
+        self.kv_bytes(self.vision_tokens)
     }
 
     /// Bytes of keys and values of the text.
-    pub fn kv_bytes_of_text(&self) -> Option<usize> {
-        self.text_tokens
-            .map(|tokens| tokens * self.kv_bytes_per_token)
+    pub fn kv_bytes_of_text(&self) -> Option<u64> {
+        self.text_tokens.map(|tokens| self.kv_bytes(tokens))
     }
+
+    fn kv_bytes(&self, tokens: usize) -> u64 {
+        (tokens as u64).saturating_mul(self.kv_bytes_per_token)
+    }
+}
+
+/// A number that a file of a checkpoint must have, and has not: the path of its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MissingNumber(pub &'static str);
+
+fn number(file: &Value, path: &'static str) -> Result<u64, MissingNumber> {
+    let number = file.pointer(path).and_then(Value::as_u64);
+    number
+        .filter(|number| *number > 0)
+        .ok_or(MissingNumber(path))
 }
 
 /// Bytes of keys and values per token by a `config.json`, in 32 bits.
-pub fn kv_bytes_per_token(config: &Value) -> Option<usize> {
-    let text = config.get("text_config")?;
-    let number = |key: &str| text.get(key).and_then(Value::as_u64).map(|n| n as usize);
-    let heads = number("num_attention_heads")?;
-    let head_dim = number("head_dim").or_else(|| number("hidden_size")?.checked_div(heads))?;
-    let kv_heads = number("num_key_value_heads").unwrap_or(heads);
-    Some(number("num_hidden_layers")? * 2 * kv_heads * head_dim * F32_BYTES)
+///
+/// # Errors
+/// The number that is missing.
+pub fn kv_bytes_per_token(config: &Value) -> Result<u64, MissingNumber> {
+    let heads = number(config, "/text_config/num_attention_heads")?;
+    let head_dim = match number(config, "/text_config/head_dim") {
+        Ok(head_dim) => head_dim,
+        Err(_) => number(config, "/text_config/hidden_size")? / heads,
+    };
+    // Where the format leaves it out, every head has keys and values of its own.
+    let kv_heads = number(config, "/text_config/num_key_value_heads").unwrap_or(heads);
+    let layers = number(config, "/text_config/num_hidden_layers")?;
+    let factors = [layers, 2, kv_heads, head_dim, F32_BYTES];
+    Ok(factors.into_iter().fold(1, u64::saturating_mul))
 }
 
-/// The rules of a `preprocessor_config.json`; the family's for what is missing.
-pub fn size_rules(preprocessor: &Value) -> SizeRules {
-    let family = SizeRules::default();
-    let number = |pointer: &str, otherwise: usize| {
-        let number = preprocessor.pointer(pointer).and_then(Value::as_u64);
-        number.map_or(otherwise, |number| number as usize)
-    };
-    SizeRules {
-        patch_size: number("/patch_size", family.patch_size),
-        merge_size: number("/merge_size", family.merge_size),
-        temporal_patch_size: number("/temporal_patch_size", family.temporal_patch_size),
-        min_pixels: number("/size/shortest_edge", family.min_pixels),
-        max_pixels: number("/size/longest_edge", family.max_pixels),
-    }
+/// The rules of a `preprocessor_config.json`.
+///
+/// # Errors
+/// The number that is missing.
+pub fn size_rules(preprocessor: &Value) -> Result<SizeRules, MissingNumber> {
+    let number = |path| number(preprocessor, path).map(|number| number as usize);
+    Ok(SizeRules {
+        patch_size: number("/patch_size")?,
+        merge_size: number("/merge_size")?,
+        temporal_patch_size: number("/temporal_patch_size")?,
+        min_pixels: number("/size/shortest_edge")?,
+        max_pixels: number("/size/longest_edge")?,
+    })
 }
 
 /// A number of bytes for people.
@@ -106,7 +127,9 @@ pub fn count_shown(count: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Accounting, bytes_shown, count_shown, kv_bytes_per_token, size_rules};
+    use super::{
+        Accounting, MissingNumber, bytes_shown, count_shown, kv_bytes_per_token, size_rules,
+    };
     use crate::messages::SizeRules;
     use serde_json::json;
 
@@ -127,16 +150,49 @@ mod tests {
     }
 
     #[test]
+    fn a_long_text_takes_more_bytes_than_32_bits_count() {
+        let figures = Accounting {
+            text_tokens: Some(1 << 20),
+            vision_tokens: 1 << 20,
+            kv_bytes_per_token: 12_288,
+            ..Accounting::default()
+        };
+        let (text, pages): (Option<u64>, u64) =
+            (figures.kv_bytes_of_text(), figures.kv_bytes_of_pages());
+        assert_eq!((text, pages), (Some(12_884_901_888), 12_884_901_888));
+    }
+
+    #[test]
     fn a_checkpoint_says_what_a_token_takes() {
-        let config = json!({"text_config": {
+        let mut config = json!({"text_config": {
             "num_hidden_layers": 4, "num_attention_heads": 4, "num_key_value_heads": 2,
             "hidden_size": 256
         }});
-        assert_eq!(kv_bytes_per_token(&config), Some(4 * 2 * 2 * 64 * 4));
-        assert_eq!(kv_bytes_per_token(&json!({})), None);
-        assert_eq!(size_rules(&json!({})), SizeRules::default());
-        let rules = size_rules(&json!({"size": {"shortest_edge": 784}}));
-        assert_eq!(rules.min_pixels, 784);
+        assert_eq!(kv_bytes_per_token(&config), Ok(4 * 2 * 2 * 64 * 4));
+        config["text_config"]["head_dim"] = json!(32);
+        assert_eq!(kv_bytes_per_token(&config), Ok(4 * 2 * 2 * 32 * 4));
+        config["text_config"]["num_hidden_layers"] = json!(null);
+        let missing = MissingNumber("/text_config/num_hidden_layers");
+        assert_eq!(kv_bytes_per_token(&config), Err(missing));
+    }
+
+    #[test]
+    fn a_preprocessor_says_how_tokens_are_counted() {
+        let mut preprocessor = json!({
+            "patch_size": 14, "merge_size": 2, "temporal_patch_size": 2,
+            "size": {"shortest_edge": 784, "longest_edge": 9_633_792}
+        });
+        let rules = SizeRules {
+            patch_size: 14,
+            merge_size: 2,
+            temporal_patch_size: 2,
+            min_pixels: 784,
+            max_pixels: 9_633_792,
+        };
+        assert_eq!(size_rules(&preprocessor), Ok(rules));
+        preprocessor["size"] = json!({"shortest_edge": 784});
+        let missing = MissingNumber("/size/longest_edge");
+        assert_eq!(size_rules(&preprocessor), Err(missing));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
     origin: String,
+    host: String,
     path: String,
 }
 
@@ -36,6 +37,7 @@ impl Address {
         let port = port.map(|port| format!(":{port}")).unwrap_or_default();
         Some(Self {
             origin: format!("{scheme}://{host}{port}"),
+            host,
             path: path.to_owned(),
         })
     }
@@ -48,6 +50,20 @@ impl Address {
     /// The whole address.
     pub fn url(&self) -> String {
         format!("{}{}", self.origin, self.path)
+    }
+
+    /// Whether browsers keep a page of https from asking it: plain http to another machine.
+    pub fn is_mixed_content(&self) -> bool {
+        self.origin.starts_with("http://") && !self.is_loopback()
+    }
+
+    fn is_loopback(&self) -> bool {
+        let name = self.host.strip_suffix('.').unwrap_or(&self.host);
+        let number = name.parse::<Ipv4Addr>();
+        name == "localhost"
+            || name.ends_with(".localhost")
+            || name == "[::1]"
+            || number.is_ok_and(|number| number.is_loopback())
     }
 }
 
@@ -181,6 +197,24 @@ mod tests {
         assert_ne!(origin("http://h"), origin("https://h"));
         assert_ne!(origin("http://h:1"), origin("http://h:2"));
         assert_ne!(origin("http://h"), origin("http://h.example"));
+    }
+
+    #[test]
+    fn plain_http_to_another_machine_is_mixed_content() {
+        for (entered, is_mixed) in [
+            ("http://gpu-box:8080/v1", true),
+            ("http://192.168.1.5", true),
+            ("http://localhost.example", true),
+            ("http://localhost:8080", false),
+            ("http://page.localhost", false),
+            ("http://127.0.0.2:8080", false),
+            ("http://[::1]:8080", false),
+            ("https://gpu-box", false),
+        ] {
+            let address = Address::parse(entered);
+            let found = address.map(|address| address.is_mixed_content());
+            assert_eq!(found, Some(is_mixed), "{entered}");
+        }
     }
 
     #[test]

@@ -2,9 +2,13 @@
 
 pub mod accounting;
 pub mod address;
+pub mod editing;
+pub mod encoding;
 pub mod keys;
+pub mod limits;
 pub mod messages;
 pub mod mini;
+pub mod pace;
 pub mod scripts;
 pub mod settings;
 pub mod sse;

@@ -166,9 +166,9 @@ pub enum ModelRequest {
         /// Directory of its files.
         #[serde(default)]
         base: Option<String>,
-        /// Names of its files, where they are known.
+        /// Its files, where they are known.
         #[serde(default)]
-        listing: Option<Vec<String>>,
+        listing: Option<Vec<ListedFile>>,
         /// Where it is to run.
         #[serde(default)]
         device: DeviceChoice,
@@ -189,6 +189,15 @@ pub enum ModelRequest {
     },
     /// Counts the tokens of `text`, a string or a blob of UTF-8.
     CountTokens,
+}
+
+/// A file of a checkpoint, as the list beside the page has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListedFile {
+    /// Its name.
+    pub name: String,
+    /// Its size.
+    pub bytes: u64,
 }
 
 /// Where a model runs in the browser.

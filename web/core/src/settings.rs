@@ -126,21 +126,30 @@ impl Settings {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// Address of a route of the server. What was entered stays as it is where it is no address.
-    pub fn server_route(&self, route: &str) -> String {
+    /// Address of the server, behind which a `/` and its routes stand; empty is where the page comes from.
+    /// What was entered stays as it is where it is no address.
+    pub fn server_base(&self) -> String {
         let entered = self.server.trim();
         let Some(server) = Address::parse(entered).map(|address| address.url()) else {
-            return format!("{entered}{route}");
+            return entered.to_owned();
         };
         let server = server.trim_end_matches('/');
-        let server = server.strip_suffix("/v1").unwrap_or(server);
-        format!("{server}{route}")
+        server.strip_suffix("/v1").unwrap_or(server).to_owned()
     }
+}
+
+/// Address of a route, such as `v1/models`, of the server at a base. Where the page comes from, it stays
+/// relative to the page: a proxy may have both in a folder.
+pub fn route_of(base: &str, route: &str) -> String {
+    if base.is_empty() {
+        return route.to_owned();
+    }
+    format!("{base}/{route}")
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Language, MOST_TOKENS, Settings, max_tokens};
+    use super::{Language, MOST_TOKENS, Settings, max_tokens, route_of};
 
     #[test]
     fn settings_survive_being_written() {
@@ -164,7 +173,7 @@ mod tests {
     #[test]
     fn addresses_are_taken_with_and_without_their_end() {
         let mut settings = Settings::default();
-        assert_eq!(settings.server_route("/v1/models"), "/v1/models");
+        assert_eq!(route_of(&settings.server_base(), "v1/models"), "v1/models");
         for server in [
             "http://h:1",
             "http://h:1/",
@@ -173,12 +182,15 @@ mod tests {
             "HTTP://H:1/v1",
         ] {
             settings.server = server.to_owned();
-            assert_eq!(settings.server_route("/v1/models"), "http://h:1/v1/models");
+            let route = route_of(&settings.server_base(), "v1/models");
+            assert_eq!(route, "http://h:1/v1/models");
         }
         settings.server = "localhost:9999/".to_owned();
-        assert_eq!(settings.server_route("/v1"), "http://localhost:9999/v1");
+        assert_eq!(settings.server_base(), "http://localhost:9999");
+        settings.server = "http://h/glyph/v1".to_owned();
+        assert_eq!(settings.server_base(), "http://h/glyph");
         settings.server = "http://".to_owned();
-        assert_eq!(settings.server_route(""), "http://");
+        assert_eq!(settings.server_base(), "http://");
     }
 
     #[test]

@@ -4,16 +4,12 @@ use glyph_model::generate::{FinishReason, Generation, GenerationEvent, generate}
 use glyph_model::preprocess::RgbImage;
 use glyph_model::prompt::Message;
 use glyph_web_core::messages::AnswerSummary;
-use glyph_worker::{Reply, WorkerError, field, now_ms, read_blob};
-use js_sys::Array;
+use glyph_worker::{MessageError, Reply, array, now_ms, read_blob};
 use serde::Serialize;
 use wasm_bindgen::JsValue;
 
 use crate::State;
-use crate::error::described;
-
-/// Longest answer unless the request says otherwise.
-const DEFAULT_ANSWER_TOKENS: usize = 1024;
+use crate::error::ModelFailure;
 
 /// Positions of the prompt that pass the decoder at once: between two chunks the work can be ended.
 const PREFILL_CHUNK: usize = 256;
@@ -42,36 +38,32 @@ struct Progress {
 }
 
 /// The picture files of a message.
-pub async fn pages(message: &JsValue) -> Result<Vec<Vec<u8>>, String> {
+pub async fn pages(message: &JsValue) -> Result<Vec<Vec<u8>>, MessageError> {
+    const OPTION: &str = "pages";
     let mut pages = Vec::new();
-    for blob in Array::from(&field(message, "pages")).iter() {
-        pages.push(read_blob(blob).await?);
+    for blob in array(message, OPTION)?.iter() {
+        pages.push(read_blob(blob, OPTION).await?);
     }
     Ok(pages)
 }
 
 impl Job {
-    pub async fn run(self, state: &State) -> Result<AnswerSummary, WorkerError> {
+    pub async fn run(self, state: &State) -> Result<AnswerSummary, ModelFailure> {
         let start_ms = now_ms();
         let checkpoint = state.model()?;
         let settings = &checkpoint.settings;
         let images = self.pages.iter().map(|page| RgbImage::decode(page));
-        let images = images
-            .collect::<glyph_model::Result<Vec<_>>>()
-            .map_err(described)?;
-        let images = settings.preprocess(&images).map_err(described)?;
+        let images = images.collect::<glyph_model::Result<Vec<_>>>()?;
+        let images = settings.preprocess(&images)?;
         let grids: Vec<_> = images.iter().map(|image| image.grid).collect();
         let message = Message::pages_and_question(images.len(), &self.question);
-        let prompt = settings
-            .encoder
-            .encode(&[message], &grids)
-            .map_err(described)?;
+        let prompt = settings.encoder.encode(&[message], &grids)?;
 
         let mut options = Generation::from_checkpoint(&checkpoint);
         options.prefill_chunk = PREFILL_CHUNK;
         let context_tokens = settings.config.text_config.max_position_embeddings;
         let left = context_tokens.saturating_sub(prompt.ids.len());
-        let wanted = self.max_tokens.unwrap_or(DEFAULT_ANSWER_TOKENS);
+        let wanted = self.max_tokens.unwrap_or(options.max_new_tokens);
         // An answer that can have one token can have fewer than were wanted.
         options.max_new_tokens = if left > 0 { wanted.min(left) } else { wanted };
         options.sampling.seed = self.seed;
@@ -98,7 +90,7 @@ impl Job {
             }
             !self.reply.is_cancelled()
         });
-        let generated = generated.await.map_err(described)?;
+        let generated = generated.await?;
         let end_ms = now_ms();
         let first_token_ms = first_token_ms.unwrap_or(end_ms);
         Ok(AnswerSummary {

@@ -3,10 +3,16 @@
 use burn::tensor::{Device, Tensor};
 use glyph_model::generate::read_values;
 use glyph_web_core::messages::DeviceChoice;
-use glyph_worker::{ErrorCode, WorkerError, js_message, scope};
-use js_sys::{Function, Promise, Reflect};
+use glyph_worker::{js_message, scope};
+use js_sys::{Function, Object, Promise, Reflect};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
+
+use crate::error::ModelFailure;
+
+/// What burn asks for when it opens its default device. The same is asked for here, so that the adapter that
+/// is named is the one that computes.
+const POWER_PREFERENCE: &str = "high-performance";
 
 /// An open device.
 #[derive(Debug)]
@@ -37,17 +43,14 @@ impl OpenDevice {
 }
 
 /// Opens what was chosen.
-pub async fn open(choice: DeviceChoice) -> Result<OpenDevice, WorkerError> {
+pub async fn open(choice: DeviceChoice) -> Result<OpenDevice, ModelFailure> {
     if choice == DeviceChoice::Cpu {
         return Ok(OpenDevice::cpu(None));
     }
     match webgpu().await {
         Ok(device) => Ok(device),
         Err(reason) if choice == DeviceChoice::Auto => Ok(OpenDevice::cpu(Some(reason))),
-        Err(reason) => {
-            let message = format!("{reason}; choose the CPU instead");
-            Err(WorkerError::new(ErrorCode::NoWebgpu, reason, message))
-        }
+        Err(reason) => Err(ModelFailure::NoWebgpu { reason }),
     }
 }
 
@@ -73,7 +76,13 @@ async fn adapter() -> Result<String, String> {
     }
     let request = get(&gpu, "requestAdapter").and_then(|request| {
         let request: Function = request.dyn_into()?;
-        request.call0(&gpu)?.dyn_into::<Promise>()
+        let options = Object::new();
+        Reflect::set(
+            &options,
+            &"powerPreference".into(),
+            &POWER_PREFERENCE.into(),
+        )?;
+        request.call1(&gpu, &options)?.dyn_into::<Promise>()
     });
     let request = request.map_err(|error| js_message(&error))?;
     let adapter = JsFuture::from(request).await;

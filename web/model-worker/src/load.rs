@@ -6,13 +6,15 @@ use glyph_model::checkpoint::{CheckpointFiles, CheckpointSettings};
 use glyph_model::text::KvCache;
 use glyph_model::weights::WeightFiles;
 use glyph_web_core::messages::{DeviceChoice, LoadedModel, SizeRules};
-use glyph_worker::{ErrorCode, Reply, WorkerError};
+use glyph_worker::Reply;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::device;
-use crate::error::described;
-use crate::files::{Files, Reader, Source};
+use crate::error::ModelFailure;
+use crate::files::Files;
+use crate::reader::Reader;
+use crate::source::Source;
 
 /// Type of weights and activations: the CPU's, so that answers are the same everywhere.
 const DTYPE: DType = DType::F32;
@@ -20,9 +22,12 @@ const DTYPE: DType = DType::F32;
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Progress {
+    /// `device` or `weights`.
     stage: &'static str,
-    bytes: usize,
-    total: usize,
+    /// Bytes of weights that are on the device.
+    bytes: u64,
+    /// Bytes of all weights there.
+    total: u64,
 }
 
 /// Reads the files, opens the device and brings the weights to it.
@@ -31,28 +36,16 @@ pub async fn load(
     name: String,
     choice: DeviceChoice,
     reply: Reply,
-) -> Result<(Checkpoint, LoadedModel), WorkerError> {
+) -> Result<(Checkpoint, LoadedModel), ModelFailure> {
     let mut reader = Reader::new(&source, reply).await;
     let loaded = read_and_load(&mut reader, name, choice, reply).await;
     match &loaded {
         Ok(_) => reader.forget_earlier().await,
         // Kept files that are no checkpoint would fail again and again, also when the host has been mended.
-        Err(error) if may_blame_files(error) => reader.forget(|_| true).await,
+        Err(error) if error.may_blame_files() => reader.forget(|_| true).await,
         Err(_) => {}
     }
     loaded
-}
-
-/// Whether a failure can come from what the files hold.
-fn may_blame_files(error: &WorkerError) -> bool {
-    match error.code {
-        Some(
-            ErrorCode::Network | ErrorCode::WebPage | ErrorCode::NoWebgpu | ErrorCode::TooLarge,
-        ) => false,
-        Some(ErrorCode::MissingFile | ErrorCode::NotACheckpoint | ErrorCode::Context) | None => {
-            true
-        }
-    }
 }
 
 async fn read_and_load(
@@ -60,30 +53,28 @@ async fn read_and_load(
     name: String,
     choice: DeviceChoice,
     reply: Reply,
-) -> Result<(Checkpoint, LoadedModel), WorkerError> {
+) -> Result<(Checkpoint, LoadedModel), ModelFailure> {
     let mut files = Files::read_all(reader).await?;
     // What is wrong with the small files is said before the device is opened.
-    let settings = CheckpointSettings::read(&files).map_err(described)?;
-    let weights = WeightFiles::from_bytes(std::mem::take(&mut files.weights)).map_err(described)?;
-    let progress = |stage, bytes| {
-        let total = weights.stored_bytes();
-        let bytes = bytes * total / (2 * total).max(1);
-        reply.send(
-            "progress",
-            &Progress {
-                stage,
-                bytes,
-                total,
-            },
-        );
+    let settings = CheckpointSettings::read(&files)?;
+    let weights = WeightFiles::from_bytes(std::mem::take(&mut files.weights))?;
+    let total = device_bytes(&weights);
+    let progress = |stage, bytes: u64| {
+        let bytes = bytes.min(total);
+        let progress = Progress {
+            stage,
+            bytes,
+            total,
+        };
+        reply.send("progress", &progress);
     };
-    progress("warmUp", 0);
+    progress("device", 0);
     let opened = device::open(choice).await?;
     progress("weights", 0);
-    let loaded = settings.load(&weights, &opened.device, DTYPE, |bytes| {
-        progress("weights", bytes)
-    });
-    let checkpoint = loaded.map_err(described)?;
+    let checkpoint = settings.load(&weights, &opened.device, DTYPE, |bytes| {
+        progress("weights", bytes as u64)
+    })?;
+    progress("weights", total);
     let settings = &checkpoint.settings;
     let rules = settings.preprocessor.size_rules();
     let info = LoadedModel {
@@ -104,22 +95,36 @@ async fn read_and_load(
             min_pixels: rules.min_pixels,
             max_pixels: rules.max_pixels,
         },
-        is_byte_level: is_byte_level(&checkpoint).map_err(described)?,
+        is_byte_level: is_byte_level(&checkpoint)?,
     };
     Ok((checkpoint, info))
 }
 
+/// Bytes that the weights take on the device: quantised ones as they are stored, the others as [`DTYPE`].
+fn device_bytes(weights: &WeightFiles) -> u64 {
+    let bytes = weights.tensors().map(|(_, info)| match info.bits {
+        Some(_) => info.stored_bytes() as u64,
+        None => {
+            let values: u64 = info.shape.iter().map(|extent| *extent as u64).product();
+            values * DTYPE.size() as u64
+        }
+    });
+    bytes.sum()
+}
+
 /// The checkpoint's `render.json`.
-fn style(files: &Files) -> Result<Option<Map<String, Value>>, WorkerError> {
+fn style(files: &Files) -> Result<Option<Map<String, Value>>, ModelFailure> {
     const NAME: &str = "render.json";
-    let Some(json) = files.read(NAME).map_err(described)? else {
+    let Some(json) = files.read(NAME)? else {
         return Ok(None);
     };
     let style = serde_json::from_slice(&json);
-    style.map(Some).map_err(|error| {
-        let message = format!("{NAME} is not valid: {error}");
-        WorkerError::new(ErrorCode::NotACheckpoint, NAME, message)
-    })
+    style
+        .map(Some)
+        .map_err(|error| ModelFailure::NotACheckpoint {
+            name: NAME.to_owned(),
+            reason: error.to_string(),
+        })
 }
 
 /// Whether a token of text is one byte.

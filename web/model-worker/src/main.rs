@@ -1,17 +1,23 @@
 //! The model in a worker of the page: a checkpoint in, answers out word by word.
 
 mod answer;
+mod cache;
 mod device;
 mod error;
 mod files;
 mod load;
+mod reader;
+mod source;
+mod versions;
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
 use glyph_model::Checkpoint;
 use glyph_web_core::messages::ModelRequest;
-use glyph_worker::{Request, WorkerError, serve, text};
+use glyph_worker::{Request, serve, text};
+
+use crate::error::ModelFailure;
 
 /// What requests share.
 #[derive(Default)]
@@ -20,9 +26,9 @@ struct State {
 }
 
 impl State {
-    fn model(&self) -> Result<Rc<Checkpoint>, String> {
+    fn model(&self) -> Result<Rc<Checkpoint>, ModelFailure> {
         let model = self.model.borrow().clone();
-        model.ok_or_else(|| "no model is loaded yet".to_owned())
+        model.ok_or(ModelFailure::NotLoaded)
     }
 }
 
@@ -30,7 +36,7 @@ fn main() {
     serve(State::default(), handle);
 }
 
-async fn handle(state: &State, request: Request<ModelRequest>) -> Result<(), WorkerError> {
+async fn handle(state: &State, request: Request<ModelRequest>) -> Result<(), ModelFailure> {
     let Request {
         body,
         message,
@@ -43,7 +49,7 @@ async fn handle(state: &State, request: Request<ModelRequest>) -> Result<(), Wor
             listing,
             device,
         } => {
-            let source = files::Source::new(base, listing, &message)?;
+            let source = source::Source::new(base, listing, &message)?;
             let (checkpoint, info) = load::load(source, name, device, reply).await?;
             *state.model.borrow_mut() = Some(Rc::new(checkpoint));
             reply.send("done", &info);
@@ -70,8 +76,8 @@ async fn handle(state: &State, request: Request<ModelRequest>) -> Result<(), Wor
         ModelRequest::CountTokens => {
             let model = state.model()?;
             let text = text(&message).await?;
-            let tokens = model.settings.encoder.tokenizer.encode(&text);
-            let tokens = tokens.map_err(error::described)?;
+            reply.still_wanted()?;
+            let tokens = model.settings.encoder.tokenizer.encode(&text)?;
             reply.send("done", &tokens.len());
             Ok(())
         }

@@ -1,11 +1,16 @@
 //! Text of a file, whatever its encoding: named by the request, told by its mark, or tried from the
 //! strictest on.
 
-use glyph_worker::{Reply, described, field, js_message, read_blob};
+use glyph_web_core::encoding::{
+    beyond_ascii, blocks_of_text, has_control_bytes, is_western, utf16_by_zeros,
+};
+use glyph_worker::{MessageError, Reply, as_js, field, js_message, name_of, read_blob};
 use js_sys::{Array, Reflect, Uint8Array};
 use serde::Serialize;
 use wasm_bindgen::JsValue;
 use web_sys::{Blob, TextDecoder, TextDecoderOptions};
+
+use crate::error::RenderFailure;
 
 /// A file's text for the page; `whole` goes beside it.
 #[derive(Debug, Serialize)]
@@ -26,11 +31,11 @@ const MARKS: [(&[u8], &str); 3] = [
     (b"\xFE\xFF", "UTF-16BE"),
 ];
 
-/// What a request may name.
-const ENCODINGS: [&str; 4] = ["UTF-8", "UTF-16LE", "UTF-16BE", "GB18030"];
+const UTF16: [&str; 2] = ["UTF-16LE", "UTF-16BE"];
+const WESTERN: &str = "windows-1252";
 
-/// Bytes that are looked at for zeros.
-const SAMPLE_BYTES: usize = 1 << 16;
+/// What a request may name.
+const ENCODINGS: [&str; 5] = ["UTF-8", UTF16[0], UTF16[1], "GB18030", WESTERN];
 
 /// Reads `file` of a message. Of a text with more than `most` characters the page gets the beginning
 /// alone, and all of it as a blob, which does not pass through the page's thread.
@@ -39,11 +44,19 @@ pub async fn decode(
     most: Option<usize>,
     encoding: Option<&str>,
     reply: Reply,
-) -> Result<(), String> {
-    let bytes = read_blob(field(message, "file")).await?;
-    let (text, encoding) = decoded(&bytes, encoding)?;
+) -> Result<(), RenderFailure> {
+    const OPTION: &str = "file";
+    let known = encoding.map(named).transpose()?;
+    let file = field(message, OPTION);
+    let name = name_of(&file, OPTION);
+    let bytes = read_blob(file, OPTION).await?;
+    reply.still_wanted()?;
+    if bytes.is_empty() {
+        return Err(RenderFailure::Empty { name });
+    }
+    let (text, encoding) = decoded(&bytes, known).ok_or(RenderFailure::Binary { name })?;
     let end = most.and_then(|most| text.char_indices().nth(most));
-    let body = described(&Decoded {
+    let body = as_js(&Decoded {
         text: end.map_or(text.as_str(), |(end, _)| &text[..end]),
         encoding,
         characters: text.chars().count(),
@@ -53,7 +66,10 @@ pub async fn decode(
         Some(_) => {
             let parts = Array::of1(&Uint8Array::from(text.as_bytes()));
             let whole = Blob::new_with_u8_array_sequence(&parts);
-            whole.map_err(|error| js_message(&error))?.into()
+            let whole = whole.map_err(|error| RenderFailure::Handover {
+                reason: js_message(&error),
+            })?;
+            whole.into()
         }
         None => JsValue::NULL,
     };
@@ -63,46 +79,52 @@ pub async fn decode(
     Ok(())
 }
 
-/// The text of bytes, and how they are written, which the request may know.
-fn decoded(bytes: &[u8], known: Option<&str>) -> Result<(String, &'static str), String> {
-    if bytes.is_empty() {
-        return Err("empty".to_owned());
-    }
-    if let Some(known) = known {
-        let encoding = ENCODINGS.into_iter().find(|encoding| *encoding == known);
-        let encoding = encoding.ok_or_else(|| format!("there is no encoding named {known:?}"))?;
-        return read(bytes, encoding).ok_or_else(|| "binary".to_owned());
-    }
-    let mark = MARKS.iter().find(|(mark, _)| bytes.starts_with(mark));
-    let told = mark.map(|(_, encoding)| *encoding);
-    let encodings: &[&'static str] = match told.or_else(|| utf16_by_zeros(bytes)) {
-        Some(encoding) => &[encoding],
-        // A zero byte is in no text of the other encodings.
-        None if bytes.contains(&0) => &[],
-        None => &["UTF-8", "GB18030"],
-    };
-    let mut texts = encodings
-        .iter()
-        .filter_map(|encoding| read(bytes, encoding));
-    texts.next().ok_or_else(|| "binary".to_owned())
+/// The encoding that a request names.
+fn named(name: &str) -> Result<&'static str, MessageError> {
+    let encoding = ENCODINGS.into_iter().find(|encoding| *encoding == name);
+    encoding.ok_or_else(|| MessageError::Argument {
+        option: "encoding".to_owned(),
+        found: format!("{name:?}"),
+        expected: "UTF-8, UTF-16LE, UTF-16BE, GB18030 or windows-1252",
+    })
 }
 
-/// UTF-16 without a mark: Latin text has a zero in every other byte.
-fn utf16_by_zeros(bytes: &[u8]) -> Option<&'static str> {
-    let sample = &bytes[..bytes.len().min(SAMPLE_BYTES)];
-    let zeros = |start: usize| {
-        let places = sample.iter().skip(start).step_by(2);
-        places.filter(|byte| **byte == 0).count()
-    };
-    let (even, odd) = (zeros(0), zeros(1));
-    let few = sample.len() / 20;
-    let many = sample.len() / 5;
-    match (even, odd) {
-        _ if bytes.len() % 2 == 1 => None,
-        (even, odd) if odd > many && even <= few => Some("UTF-16LE"),
-        (even, odd) if even > many && odd <= few => Some("UTF-16BE"),
-        _ => None,
+/// The text of bytes, and how they are written, which the request may know.
+fn decoded(bytes: &[u8], known: Option<&'static str>) -> Option<(String, &'static str)> {
+    let mark = MARKS.iter().find(|(mark, _)| bytes.starts_with(mark));
+    let told = known.or(mark.map(|(_, encoding)| *encoding));
+    if let Some(encoding) = told.or_else(|| utf16_by_zeros(bytes)) {
+        return read(bytes, encoding);
     }
+    // A zero byte is in no text of the other encodings.
+    let has_zero = bytes.contains(&0);
+    if !has_zero && let Some(text) = read(bytes, "UTF-8") {
+        return Some(text);
+    }
+    if has_control_bytes(bytes)
+        && let Some(text) = utf16(bytes)
+    {
+        return Some(text);
+    }
+    if has_zero {
+        return None;
+    }
+    let western = beyond_ascii(bytes).and_then(|sample| read(sample, WESTERN));
+    let encoding = match western {
+        Some((sample, encoding)) if is_western(&sample) => encoding,
+        _ => "GB18030",
+    };
+    read(bytes, encoding)
+}
+
+/// UTF-16 without a mark, and without the zeros of Latin letters.
+fn utf16(bytes: &[u8]) -> Option<(String, &'static str)> {
+    let texts = UTF16.into_iter().filter_map(|encoding| {
+        let text = read(bytes, encoding)?;
+        Some((blocks_of_text(&text.0)?, text))
+    });
+    let likeliest = texts.min_by_key(|(blocks, _)| *blocks);
+    likeliest.map(|(_, text)| text)
 }
 
 /// The text, where all bytes are of that encoding.

@@ -2,27 +2,22 @@
 
 mod archive;
 mod decode;
+mod error;
 mod fonts;
 mod render;
-
-use std::cell::RefCell;
 
 use glyph_web_core::messages::RenderRequest;
 use glyph_worker::{Request, serve, text};
 
+use crate::error::RenderFailure;
 use crate::fonts::Fonts;
 
-/// What requests share.
-#[derive(Default)]
-struct State {
-    fonts: RefCell<Fonts>,
-}
-
 fn main() {
-    serve(State::default(), handle);
+    serve(Fonts::default(), handle);
 }
 
-async fn handle(state: &State, request: Request<RenderRequest>) -> Result<(), String> {
+/// The fonts are what requests share.
+async fn handle(fonts: &Fonts, request: Request<RenderRequest>) -> Result<(), RenderFailure> {
     let Request {
         body,
         message,
@@ -33,17 +28,19 @@ async fn handle(state: &State, request: Request<RenderRequest>) -> Result<(), St
             style,
             overrides,
             rules,
-            fonts,
+            fonts: files,
         } => {
+            let text = text(&message).await?;
+            reply.still_wanted()?;
             let job = render::Job {
-                text: text(&message).await?,
+                text,
                 style,
                 overrides,
                 rules,
-                fonts,
+                fonts: files,
                 reply,
             };
-            job.run(state).await
+            job.run(fonts).await
         }
         RenderRequest::Decode { most, encoding } => {
             decode::decode(&message, most, encoding.as_deref(), reply).await

@@ -1,23 +1,26 @@
 //! A text's pages.
 
 use glyph_page_tokens::SizeRules;
-use glyph_render::{RenderReport, RenderStyle, Renderer};
+use glyph_render::{RenderError, RenderReport, RenderStyle, Renderer};
 use glyph_web_core::messages::SizeRules as Rules;
 use glyph_web_core::messages::{
     BorrowedFont, FontFile, MissingCharacter, PageFigures, RenderSummary, Style, Substitution,
 };
 use glyph_web_core::scripts::has_complex_scripts;
-use glyph_worker::{Reply, described, now_ms, pause};
+use glyph_worker::{MessageError, Reply, as_js, now_ms, pause};
 use js_sys::{Array, Reflect, Uint8Array};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use wasm_bindgen::JsValue;
 
-use crate::State;
-use crate::fonts::{fetch_always, fetch_cjk};
+use crate::error::RenderFailure;
+use crate::fonts::Fonts;
 
 /// How long pages are gathered before they are sent and messages are looked at.
 const BATCH_MS: f64 = 40.0;
+
+/// Largest patch and merge of the rules: their product must stay a number of px.
+const MOST_RULE: usize = 1 << 12;
 
 /// What a request asks for.
 pub struct Job {
@@ -39,22 +42,27 @@ struct Progress {
 }
 
 impl Job {
-    pub async fn run(self, state: &State) -> Result<(), String> {
+    pub async fn run(self, fonts: &Fonts) -> Result<(), RenderFailure> {
         let start_ms = now_ms();
-        fetch_always(&state.fonts, &self.fonts).await?;
-        let renderer = self.renderer(state).await?;
-        let rules = size_rules(self.rules);
+        let rules = size_rules(self.rules)?;
+        fonts.fetch_always(&self.fonts).await?;
+        self.reply.still_wanted()?;
+        let renderer = self.renderer(fonts).await?;
         let characters = self.text.chars().count().max(1) as f64;
 
         let mut summary = RenderSummary::default();
         let mut batch = Batch::new();
         let mut pages = renderer.png_pages(&self.text);
         while let Some(page) = pages.next() {
-            let page = page.map_err(|error| format!("a page cannot be encoded: {error}"))?;
+            let page = page.map_err(|error| RenderFailure::Page {
+                page: summary.pages + 1,
+                reason: error.to_string(),
+            })?;
             let (width, height) = (page.width_px as usize, page.height_px as usize);
-            let vision_tokens = rules
-                .vision_tokens(height, width)
-                .map_err(|reason| format!("a page of this style {reason}"))?;
+            let vision_tokens = rules.vision_tokens(height, width);
+            let vision_tokens = vision_tokens.map_err(|reason| RenderFailure::Style {
+                reason: format!("a page of this style {reason}"),
+            })?;
             summary.pages += 1;
             summary.vision_tokens += vision_tokens;
             summary.png_bytes += page.png.len() as u64;
@@ -73,10 +81,7 @@ impl Job {
                 let stage = "pages";
                 self.reply.send("progress", &Progress { stage, share });
                 pause().await;
-                if self.reply.is_cancelled() {
-                    self.reply.cancelled();
-                    return Ok(());
-                }
+                self.reply.still_wanted()?;
             }
         }
         batch.send(self.reply);
@@ -91,62 +96,84 @@ impl Job {
     }
 
     /// The renderer, with the Chinese font where style or text need it.
-    async fn renderer(&self, state: &State) -> Result<Renderer, String> {
+    async fn renderer(&self, fonts: &Fonts) -> Result<Renderer, RenderFailure> {
         let style = self.style()?;
-        let is_known = state.fonts.borrow().library().resolves(&style.font_path);
-        if !is_known {
-            self.fetch_cjk(state).await?;
+        if !fonts.library().resolves(&style.font_path) {
+            self.fetch_cjk(fonts).await?;
         }
         let make = || {
-            let fonts = state.fonts.borrow().library();
-            Renderer::new(style.clone(), fonts).map_err(|error| error.to_string())
+            let renderer = Renderer::new(style.clone(), fonts.library());
+            renderer.map_err(|error| match error {
+                RenderError::Style(error) => RenderFailure::Style {
+                    reason: error.to_string(),
+                },
+                RenderError::Font(error) => RenderFailure::Font {
+                    name: style.font_path.clone(),
+                    reason: error.to_string(),
+                },
+            })
         };
         let renderer = make()?;
-        let lacks_characters = renderer.first_missing(&self.text).is_some();
-        if lacks_characters && self.fetch_cjk(state).await? {
+        if !fonts.has_cjk() && renderer.first_missing(&self.text).is_some() {
+            self.fetch_cjk(fonts).await?;
             return make();
         }
         Ok(renderer)
     }
 
-    async fn fetch_cjk(&self, state: &State) -> Result<bool, String> {
+    async fn fetch_cjk(&self, fonts: &Fonts) -> Result<(), RenderFailure> {
         let (stage, share) = ("font", 0.0);
         self.reply.send("progress", &Progress { stage, share });
-        fetch_cjk(&state.fonts, &self.fonts).await
+        fonts.fetch_cjk(&self.fonts).await?;
+        self.reply.still_wanted()?;
+        Ok(())
     }
 
     /// The style that the request names, its overrides in their places.
-    fn style(&self) -> Result<RenderStyle, String> {
+    fn style(&self) -> Result<RenderStyle, RenderFailure> {
         let mut keys: Map<String, Value> = match &self.style {
             Style::Keys(keys) => keys.clone(),
-            Style::Named(name) if name == "official" => official(&self.text).into(),
-            Style::Named(name) => return Err(format!("there is no style named {name:?}")),
+            Style::Named(name) if name == "official" => RenderStyle::official(&self.text).into(),
+            Style::Named(name) => {
+                let error = MessageError::Argument {
+                    option: "style".to_owned(),
+                    found: format!("{name:?}"),
+                    expected: "\"official\" or the keys of a style",
+                };
+                return Err(error.into());
+            }
         };
         for (key, value) in &self.overrides {
             keys.insert(key.clone(), value.clone());
         }
-        RenderStyle::try_from(keys).map_err(|error| error.to_string())
+        let style = RenderStyle::try_from(keys);
+        style.map_err(|error| RenderFailure::Style {
+            reason: error.to_string(),
+        })
     }
 }
 
-/// The official style of a text's language: Chinese if it holds a character from U+4E00 to U+9FFF.
-fn official(text: &str) -> RenderStyle {
-    let is_chinese = text.chars().any(|c| ('\u{4E00}'..='\u{9FFF}').contains(&c));
-    if is_chinese {
-        RenderStyle::official_zh()
-    } else {
-        RenderStyle::official_en()
+fn size_rules(rules: Rules) -> Result<SizeRules, MessageError> {
+    for (key, value) in [
+        ("patchSize", rules.patch_size),
+        ("mergeSize", rules.merge_size),
+        ("temporalPatchSize", rules.temporal_patch_size),
+    ] {
+        if !(1..=MOST_RULE).contains(&value) {
+            return Err(MessageError::Argument {
+                option: format!("rules.{key}"),
+                found: value.to_string(),
+                expected: "from 1 to 4096",
+            });
+        }
     }
-}
-
-fn size_rules(rules: Rules) -> SizeRules {
-    SizeRules {
-        patch_size: rules.patch_size.max(1),
-        merge_size: rules.merge_size.max(1),
-        temporal_patch_size: rules.temporal_patch_size.max(1),
+    Ok(SizeRules {
+        patch_size: rules.patch_size,
+        merge_size: rules.merge_size,
+        temporal_patch_size: rules.temporal_patch_size,
         min_pixels: rules.min_pixels,
         max_pixels: rules.max_pixels,
-    }
+    })
 }
 
 fn report_into(summary: &mut RenderSummary, report: RenderReport) {
@@ -188,7 +215,7 @@ impl Batch {
     }
 
     fn add(&mut self, figures: &PageFigures, png: &[u8]) {
-        let page = described(figures);
+        let page = as_js(figures);
         let png = Uint8Array::from(png);
         // Setting a property of a plain object cannot fail.
         let _ = Reflect::set(&page, &JsValue::from("png"), &png);
@@ -196,7 +223,7 @@ impl Batch {
         self.pages.push(&page);
     }
 
-    /// The first page goes alone, so that something is seen at once.
+    /// Whether pages have been gathered for long enough.
     fn is_due(&self) -> bool {
         now_ms() - self.since_ms > BATCH_MS
     }

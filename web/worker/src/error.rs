@@ -1,4 +1,4 @@
-//! Why a request failed: words for people, and a code for the page where its own words are better.
+//! Why a request did not end as it was meant to.
 
 use serde::Serialize;
 
@@ -6,6 +6,18 @@ use serde::Serialize;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ErrorCode {
+    /// An option is missing or is of another kind.
+    Argument,
+    /// A blob cannot be read: its file has gone or has changed.
+    Unreadable,
+    /// A file has no bytes.
+    Empty,
+    /// The bytes of a file are no text.
+    Binary,
+    /// A style, or the rules that count its tokens, cannot be used.
+    Style,
+    /// A font cannot be used.
+    Font,
     /// A file that a checkpoint must have is not there.
     MissingFile,
     /// A file is not what a checkpoint has under its name.
@@ -22,7 +34,7 @@ pub enum ErrorCode {
     Context,
 }
 
-/// Why a request failed.
+/// Why a request failed, as the page gets it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct WorkerError {
     /// The whole sentence, in English.
@@ -30,7 +42,7 @@ pub struct WorkerError {
     /// What kind of error it is, where it is a common one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<ErrorCode>,
-    /// With a code: the file, the address or the figure that it is about.
+    /// With a code: the option, the file, the address or the figure that it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
 }
@@ -44,14 +56,27 @@ impl WorkerError {
             detail: Some(detail.into()),
         }
     }
-}
 
-impl From<String> for WorkerError {
-    fn from(message: String) -> Self {
+    /// An error without one.
+    pub fn uncommon(message: impl Into<String>) -> Self {
         Self {
-            message,
+            message: message.into(),
             code: None,
             detail: None,
         }
     }
+}
+
+/// The page has taken the request back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the request was taken back")]
+pub struct Cancelled;
+
+/// Why a request has no result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unfinished {
+    /// The page has taken it back.
+    Cancelled,
+    /// It failed.
+    Failed(WorkerError),
 }

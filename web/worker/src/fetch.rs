@@ -7,31 +7,75 @@ use web_sys::Response;
 
 use crate::{ErrorCode, WorkerError, field, js_message, scope};
 
-/// A file's response, `None` where there is no such file. The host is asked even where the browser's HTTP
-/// cache has an answer. `method` is `GET` or `HEAD`.
+/// Why an address gave no file.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FetchError {
+    /// Nobody answers, the page may not ask, or the answer broke off.
+    #[error("{url} cannot be fetched: {reason}")]
+    Unreachable {
+        /// The address.
+        url: String,
+        /// The browser's words.
+        reason: String,
+    },
+    /// The host answers with an error.
+    #[error("{url} cannot be fetched: the host answers {status}")]
+    Refused {
+        /// The address.
+        url: String,
+        /// The HTTP status.
+        status: u16,
+    },
+}
+
+impl FetchError {
+    /// Whether the host says that there is no such file, or nothing more than that it will not tell: hosts
+    /// that keep the list of their files to themselves answer like that for those that they do not have.
+    pub fn is_absence(&self) -> bool {
+        matches!(
+            self,
+            Self::Refused {
+                status: 401 | 403 | 404 | 410,
+                ..
+            }
+        )
+    }
+}
+
+impl From<FetchError> for WorkerError {
+    fn from(error: FetchError) -> Self {
+        let message = error.to_string();
+        let detail = match error {
+            FetchError::Unreachable { url, .. } => url,
+            FetchError::Refused { url, status } => format!("{url}: HTTP {status}"),
+        };
+        Self::new(ErrorCode::Network, detail, message)
+    }
+}
+
+/// A file's response. The host is asked even where the browser's HTTP cache has an answer. `method` is `GET`
+/// or `HEAD`.
 ///
 /// # Errors
-/// A sentence that names the address.
-pub async fn fetch_fresh(url: &str, method: &str) -> Result<Option<Response>, WorkerError> {
+/// [`FetchError`], also for a status that is none of success.
+pub async fn fetch_fresh(url: &str, method: &str) -> Result<Response, FetchError> {
     respond(url, &[("method", method), ("cache", "no-cache")]).await
 }
 
-async fn respond(url: &str, options: &[(&str, &str)]) -> Result<Option<Response>, WorkerError> {
+async fn respond(url: &str, options: &[(&str, &str)]) -> Result<Response, FetchError> {
     let response = match started(url, options) {
         Ok(request) => JsFuture::from(request).await,
         Err(error) => Err(error),
     };
     let response: Response = response
         .and_then(JsCast::dyn_into)
-        .map_err(|error| unfetched(url, url, &js_message(&error)))?;
+        .map_err(|error| unreachable(url, &error))?;
     match response.status() {
-        404 => Ok(None),
-        200..=299 => Ok(Some(response)),
-        status => {
-            let detail = format!("{url}: HTTP {status}");
-            let reason = format!("the host answers {status}");
-            Err(unfetched(url, &detail, &reason))
-        }
+        200..=299 => Ok(response),
+        status => Err(FetchError::Refused {
+            url: url.to_owned(),
+            status,
+        }),
     }
 }
 
@@ -44,19 +88,20 @@ fn started(url: &str, options: &[(&str, &str)]) -> Result<Promise, JsValue> {
     fetch.call2(&scope(), &url.into(), &init)?.dyn_into()
 }
 
-fn unfetched(url: &str, detail: &str, reason: &str) -> WorkerError {
-    let message = format!("{url} cannot be fetched: {reason}");
-    WorkerError::new(ErrorCode::Network, detail, message)
+fn unreachable(url: &str, error: &JsValue) -> FetchError {
+    FetchError::Unreachable {
+        url: url.to_owned(),
+        reason: js_message(error),
+    }
 }
 
 /// The bytes of a file that must be there.
 ///
 /// # Errors
-/// A sentence that names the address.
-pub async fn fetch_bytes(url: &str) -> Result<Vec<u8>, String> {
-    let broken = |error| format!("{url} cannot be fetched: {}", js_message(&error));
-    let response = respond(url, &[]).await.map_err(|error| error.message)?;
-    let response = response.ok_or_else(|| format!("{url} cannot be fetched: it is not there"))?;
+/// [`FetchError`].
+pub async fn fetch_bytes(url: &str) -> Result<Vec<u8>, FetchError> {
+    let broken = |error: JsValue| unreachable(url, &error);
+    let response = respond(url, &[]).await?;
     let buffer = response.array_buffer().map_err(broken)?;
     let buffer = JsFuture::from(buffer).await.map_err(broken)?;
     Ok(Uint8Array::new(&buffer).to_vec())

@@ -6,14 +6,14 @@ mod message;
 mod reply;
 mod serve;
 
-pub use error::{ErrorCode, WorkerError};
-pub use fetch::{fetch_bytes, fetch_fresh};
-pub use message::{field, read_blob, text};
-pub use reply::{Reply, described};
+pub use error::{Cancelled, ErrorCode, Unfinished, WorkerError};
+pub use fetch::{FetchError, fetch_bytes, fetch_fresh};
+pub use message::{MessageError, array, field, name_of, read_blob, text};
+pub use reply::{Reply, as_js};
 pub use serve::{Request, serve};
 
 use js_sys::{Function, Promise, Reflect};
-use wasm_bindgen::{JsCast, JsError, JsValue};
+use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::DedicatedWorkerGlobalScope;
 
@@ -46,9 +46,4 @@ pub fn js_message(error: &JsValue) -> String {
     let message = Reflect::get(error, &"message".into()).ok();
     let message = message.and_then(|message| message.as_string());
     message.unwrap_or_else(|| format!("{error:?}"))
-}
-
-/// An error for JavaScript from one of Rust.
-pub fn js_error(error: &dyn std::fmt::Display) -> JsValue {
-    JsError::new(&error.to_string()).into()
 }

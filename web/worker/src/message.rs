@@ -1,28 +1,104 @@
 //! What messages carry beside their typed part.
 
-use js_sys::{Reflect, Uint8Array};
+use js_sys::{Array, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::Blob;
+use web_sys::{Blob, File};
 
-use crate::js_message;
+use crate::{ErrorCode, WorkerError, js_message};
+
+/// What is wrong with a message.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MessageError {
+    /// An option is missing or is of another kind.
+    #[error("{option} is {found}; it must be {expected}")]
+    Argument {
+        /// Name of the option.
+        option: String,
+        /// What it is.
+        found: String,
+        /// What it must be.
+        expected: &'static str,
+    },
+    /// A blob cannot be read.
+    #[error("{name} cannot be read: {reason}. Choose the file again")]
+    Unreadable {
+        /// The file's name, or that of the option.
+        name: String,
+        /// The browser's words.
+        reason: String,
+    },
+}
+
+impl MessageError {
+    /// An option whose value is of another kind.
+    pub fn argument(option: &str, value: &JsValue, expected: &'static str) -> Self {
+        let found = match value.js_typeof().as_string() {
+            _ if value.is_null() => "null".to_owned(),
+            Some(kind) if value.is_undefined() => kind,
+            Some(kind) => format!("of the type {kind}"),
+            None => "unknown".to_owned(),
+        };
+        Self::Argument {
+            option: option.to_owned(),
+            found,
+            expected,
+        }
+    }
+}
+
+impl From<MessageError> for WorkerError {
+    fn from(error: MessageError) -> Self {
+        let message = error.to_string();
+        match error {
+            MessageError::Argument { option, .. } => {
+                Self::new(ErrorCode::Argument, option, message)
+            }
+            MessageError::Unreadable { name, .. } => {
+                Self::new(ErrorCode::Unreadable, name, message)
+            }
+        }
+    }
+}
 
 /// A property of a message; `undefined` where it has none.
 pub fn field(message: &JsValue, key: &str) -> JsValue {
     Reflect::get(message, &key.into()).unwrap_or(JsValue::UNDEFINED)
 }
 
-/// The bytes of a blob.
+/// An option that must be an array.
 ///
 /// # Errors
-/// A sentence, when it is no blob or its file has gone.
-pub async fn read_blob(blob: JsValue) -> Result<Vec<u8>, String> {
+/// [`MessageError::Argument`].
+pub fn array(message: &JsValue, option: &str) -> Result<Array, MessageError> {
+    let value = field(message, option);
+    if !Array::is_array(&value) {
+        return Err(MessageError::argument(option, &value, "an array"));
+    }
+    Ok(value.unchecked_into())
+}
+
+/// What a blob is called: by the name of its file, else by the option.
+pub fn name_of(blob: &JsValue, option: &str) -> String {
+    let file = blob.dyn_ref::<File>().map(File::name);
+    let name = file.filter(|name| !name.is_empty());
+    name.unwrap_or_else(|| option.to_owned())
+}
+
+/// The bytes of a blob that was given as an option.
+///
+/// # Errors
+/// [`MessageError`], when it is no blob or its file has gone.
+pub async fn read_blob(blob: JsValue, option: &str) -> Result<Vec<u8>, MessageError> {
+    let name = name_of(&blob, option);
     let blob: Blob = blob
         .dyn_into()
-        .map_err(|_| "what should be a Blob is none".to_owned())?;
+        .map_err(|value| MessageError::argument(option, &value, "a Blob"))?;
     let buffer = JsFuture::from(blob.array_buffer()).await;
-    let buffer =
-        buffer.map_err(|error| format!("a Blob cannot be read: {}", js_message(&error)))?;
+    let buffer = buffer.map_err(|error| MessageError::Unreadable {
+        name,
+        reason: js_message(&error),
+    })?;
     Ok(Uint8Array::new(&buffer).to_vec())
 }
 
@@ -30,12 +106,20 @@ pub async fn read_blob(blob: JsValue) -> Result<Vec<u8>, String> {
 /// however long it is.
 ///
 /// # Errors
-/// A sentence, when it is neither.
-pub async fn text(message: &JsValue) -> Result<String, String> {
-    let text = field(message, "text");
-    match text.as_string() {
-        Some(text) => Ok(text),
-        None => String::from_utf8(read_blob(text).await?)
-            .map_err(|error| format!("the text is not UTF-8 ({error}); decodeText reads others")),
+/// [`MessageError`], when it is neither.
+pub async fn text(message: &JsValue) -> Result<String, MessageError> {
+    const OPTION: &str = "text";
+    let text = field(message, OPTION);
+    if let Some(text) = text.as_string() {
+        return Ok(text);
     }
+    if !text.is_instance_of::<Blob>() {
+        return Err(MessageError::argument(OPTION, &text, "a string or a Blob"));
+    }
+    let bytes = read_blob(text, OPTION).await?;
+    String::from_utf8(bytes).map_err(|error| MessageError::Argument {
+        option: OPTION.to_owned(),
+        found: format!("no UTF-8 ({error})"),
+        expected: "UTF-8; decodeText reads other encodings",
+    })
 }

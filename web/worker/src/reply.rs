@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_wasm_bindgen::Serializer;
 use wasm_bindgen::JsValue;
 
-use crate::{WorkerError, scope, serve};
+use crate::{Cancelled, WorkerError, scope, serve};
 
 /// Where the answers to one request go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,9 +29,20 @@ impl Reply {
         serve::is_cancelled(self.id)
     }
 
+    /// Ends the work on a request that the page has taken back.
+    ///
+    /// # Errors
+    /// [`Cancelled`], if it has.
+    pub fn still_wanted(self) -> Result<(), Cancelled> {
+        if self.is_cancelled() {
+            return Err(Cancelled);
+        }
+        Ok(())
+    }
+
     /// Sends `{id, type, body}`.
     pub fn send(self, kind: &str, body: &impl Serialize) {
-        self.send_value(kind, &described(body), &Array::new());
+        self.send_value(kind, &as_js(body), &Array::new());
     }
 
     /// [`send`](Self::send) with a body of JavaScript and what goes over to the page with it.
@@ -50,12 +61,12 @@ impl Reply {
     }
 
     /// The request failed.
-    pub fn error(self, error: &WorkerError) {
+    pub(crate) fn error(self, error: &WorkerError) {
         self.send("error", error);
     }
 
     /// The request was cancelled.
-    pub fn cancelled(self) {
+    pub(crate) fn cancelled(self) {
         self.send("cancelled", &());
     }
 
@@ -66,7 +77,7 @@ impl Reply {
 }
 
 /// A value as JavaScript writes it: objects, not maps.
-pub fn described(value: &impl Serialize) -> JsValue {
+pub fn as_js(value: &impl Serialize) -> JsValue {
     // What is sent is strings, numbers and lists of them.
     value
         .serialize(&Serializer::json_compatible())

@@ -10,7 +10,7 @@ use wasm_bindgen::prelude::{Closure, JsValue};
 use wasm_bindgen_futures::spawn_local;
 use web_sys::MessageEvent;
 
-use crate::{Reply, WorkerError, field, scope};
+use crate::{Reply, Unfinished, WorkerError, field, scope};
 
 /// A message from the page.
 #[derive(Debug)]
@@ -35,12 +35,13 @@ pub(crate) fn is_cancelled(request: u32) -> bool {
 
 /// Handles every request of the page from now on, several at a time where they wait, and tells the
 /// page that the worker listens. An error, and a message that cannot be read, are answered with their
-/// words; a panic is told to the page, which starts another worker.
+/// words, and a request that was taken back with just that; a panic is told to the page, which starts
+/// another worker.
 pub fn serve<S, T, E, H>(state: S, handle: H)
 where
     S: 'static,
     T: DeserializeOwned + 'static,
-    E: Into<WorkerError> + 'static,
+    E: Into<Unfinished> + 'static,
     H: AsyncFn(&S, Request<T>) -> Result<(), E> + 'static,
 {
     std::panic::set_hook(Box::new(|panic| Reply::crashed(&panic.to_string())));
@@ -60,7 +61,8 @@ where
         let body = match serde_wasm_bindgen::from_value(message.clone()) {
             Ok(body) => body,
             Err(error) => {
-                reply.error(&format!("the message cannot be read: {error}").into());
+                let message = format!("the message cannot be read: {error}");
+                reply.error(&WorkerError::uncommon(message));
                 return;
             }
         };
@@ -73,8 +75,11 @@ where
         let shared = Rc::clone(&shared);
         spawn_local(async move {
             let (state, handle) = &*shared;
-            if let Err(error) = handle(state, request).await {
-                reply.error(&error.into());
+            let outcome: Result<(), Unfinished> = handle(state, request).await.map_err(Into::into);
+            match outcome {
+                Ok(()) => {}
+                Err(Unfinished::Cancelled) => reply.cancelled(),
+                Err(Unfinished::Failed(error)) => reply.error(&error),
             }
             OPEN.with_borrow_mut(|open| open.remove(&reply.id()));
         });

@@ -32,7 +32,7 @@ fn the_built_in_model_fits_a_small_device() {
     assert_eq!(bytes(&plan, "device_bytes"), 4 * GIB);
     assert_eq!(bytes(&plan, "headroom_bytes"), 1_000_000_000);
     let info = run_json(&["info", "--json"]);
-    let needs = &plan["model_needs"];
+    let needs = &plan["weights"][0]["model_needs"];
     assert_eq!(needs["weight_bytes"], info["memory"]["weights_f32_bytes"]);
     assert_eq!(
         needs["kv_bytes_per_token"],
@@ -42,7 +42,7 @@ fn the_built_in_model_fits_a_small_device() {
         needs["context_tokens"],
         info["architecture"]["context_tokens"]
     );
-    let rows = plan["rows"].as_array().unwrap();
+    let rows = plan["weights"][0]["rows"].as_array().unwrap();
     // Three pages, three batches, the model's own context.
     assert_eq!(rows.len(), 9);
     for row in rows {
@@ -90,8 +90,10 @@ fn quantised_weights_are_planned_for() {
     ];
     let weights = |quantize: &[&str]| {
         let plan = run_json(&[&args[..], quantize, &["--json"]].concat());
-        let needs = &plan["model_needs"];
-        let largest = plan["rows"][0]["largest_context_tokens"].as_u64().unwrap();
+        let needs = &plan["weights"][0]["model_needs"];
+        let largest = plan["weights"][0]["rows"][0]["largest_context_tokens"]
+            .as_u64()
+            .unwrap();
         (
             bytes(needs, "weight_bytes"),
             needs["quantization"].clone(),
@@ -116,7 +118,26 @@ fn quantised_weights_are_planned_for() {
         "{}",
         table.stdout
     );
-    run(&[&args[..], &["--quantize", "q3"]].concat()).fails(2, &["q8 or q4"]);
+    run(&[&args[..], &["--quantize", "q3"]].concat()).fails(2, &["full, q8 or q4"]);
+    // All in one.
+    let plan = run_json(&[&args[..], &["--quantize", "full,q8,q4", "--json"]].concat());
+    let each = plan["weights"].as_array().unwrap();
+    let schemes: Vec<&Value> = each
+        .iter()
+        .map(|plan| &plan["model_needs"]["quantization"])
+        .collect();
+    assert_eq!(
+        schemes,
+        [&Value::Null, &Value::from("q8"), &Value::from("q4")]
+    );
+    for (plan, alone) in each
+        .iter()
+        .zip([&[][..], &["--quantize", "q8"], &["--quantize", "q4"]])
+    {
+        let (weight_bytes, _, largest) = weights(alone);
+        assert_eq!(bytes(&plan["model_needs"], "weight_bytes"), weight_bytes);
+        assert_eq!(bytes(&plan["rows"][0], "largest_context_tokens"), largest);
+    }
 }
 
 #[test]
@@ -143,7 +164,8 @@ fn the_configuration_is_enough() {
             "kv_bytes_per_token",
             "feature_bytes_per_token",
         ] {
-            let [half, full] = [&half, &full].map(|plan| bytes(&plan["model_needs"], key));
+            let [half, full] =
+                [&half, &full].map(|plan| bytes(&plan["weights"][0]["model_needs"], key));
             assert_eq!(2 * half, full, "{key}");
         }
     }
@@ -161,7 +183,7 @@ fn an_output_head_in_the_weights_counts() {
     let model = copy_model("base", folder.path());
     let plan = || {
         let args = ["plan", "--device-memory", "8GiB", "--json", "--model"];
-        run_json(&[&args[..], &[text(&model)]].concat())["model_needs"]["n_parameters"].clone()
+        run_json(&[&args[..], &[text(&model)]].concat())["weights"][0]["model_needs"]["n_parameters"].clone()
     };
     let untied = plan();
     change_json(&model.join("config.json"), |config| {
@@ -184,7 +206,7 @@ fn rows_are_those_that_are_asked_for() {
         "100,8192,8193",
         "--json",
     ]);
-    let rows = plan["rows"].as_array().unwrap();
+    let rows = plan["weights"][0]["rows"].as_array().unwrap();
     let asked: Vec<_> = rows
         .iter()
         .map(|row| {

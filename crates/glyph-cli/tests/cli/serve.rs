@@ -246,7 +246,7 @@ fn a_flag_wins_over_the_environment_and_that_over_the_file() {
     let file = folder.path().join("serve.toml");
     let options = "\
         host = \"127.0.0.1\"\nport = 0\nserved-model-name = [\"of-file\"]\nmax-pages = 3\nmax-context = 300\n\
-        device = \"cpu\"\ndtype = \"f16\"\n\
+        device = \"cpu\"\ndtype = \"f16\"\nquantize = \"q8\"\nkv-cache = \"q8\"\n\
         api-key = [\"key-of-file\"]\nmemory-headroom = \"64MiB\"\ndevice-memory = \"2GiB\"\n";
     fs::write(&file, options).unwrap();
     let mut command = glyph(&["serve", "--served-model-name", "of-flag"]);
@@ -264,6 +264,8 @@ fn a_flag_wins_over_the_environment_and_that_over_the_file() {
     let health: Value = serde_json::from_str(&server.get("/health").body).unwrap();
     assert_eq!(health["device"]["name"], "cpu");
     assert_eq!(health["device"]["dtype"], "f16");
+    assert_eq!(health["device"]["quantization"], "q8");
+    assert_eq!(health["device"]["kv_cache"], "q8");
     assert_eq!(server.get("/v1/models").status, 401);
     let models = server.send(
         "GET",

@@ -24,6 +24,11 @@ const SCORE_TILE: u64 = 64 + 2;
 /// Up to so many scores of a head the CPU backend holds them all.
 const MOST_WHOLE_SCORES: u64 = 256 * 1024;
 
+/// Copies of a token's scores in f32. On the CPU the product's, the one that is read back, and the one that sampling
+/// changes; on a device that chooses by itself the counts of prompt and answer, the scores, their scaled copy, weights
+/// and what a floor leaves of them, two masks, and two that are about to go.
+const SCORE_COPIES: u64 = 10;
+
 /// How attention is computed, which decides how many of its scores are alive together.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Scores {
@@ -213,8 +218,7 @@ impl DecoderShape {
             .saturating_add(span)
             .saturating_add(scores);
         let rotary_tables = rows * 2 * self.head_width * F32_BYTES;
-        // The device's, the copy that is read back, and the one that sampling changes.
-        let logits = batch as u64 * self.vocab_size * 3 * F32_BYTES;
+        let logits = batch as u64 * self.vocab_size * SCORE_COPIES * F32_BYTES;
         attention
             .max(rows * feed)
             .saturating_add(rotary_tables)

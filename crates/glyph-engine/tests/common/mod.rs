@@ -21,8 +21,11 @@ pub fn dir() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../models/glyph-mini")
 }
 
+/// The device that `GLYPH_TEST_DEVICE` names, the CPU where it names none.
 pub fn device() -> Device {
-    Device::flex()
+    let name = std::env::var("GLYPH_TEST_DEVICE");
+    let choice = name.as_deref().unwrap_or("cpu").parse().unwrap();
+    glyph_device::open(choice).unwrap().device
 }
 
 pub fn load() -> Checkpoint {

@@ -1,5 +1,8 @@
 //! An answer in the making: from the logits of each position to tokens, text and an end.
 
+use burn::tensor::Device;
+
+use super::device_sampling::DeviceSampler;
 use super::run::{FinishReason, Generation};
 use super::sampling::Sampler;
 use super::stop::StopMatcher;
@@ -59,12 +62,26 @@ impl Answer {
         &self.text
     }
 
+    /// What chooses its tokens on the model's device; `None` on the CPU, where the scores are at hand.
+    pub fn device_sampler(&self, device: &Device) -> Option<DeviceSampler> {
+        (*device != Device::flex()).then(|| self.sampler.on_device(device))
+    }
+
     /// Chooses the next token by the logits `[vocab]` behind the last position.
     ///
     /// # Errors
     /// [`ModelError::NotFinite`] when no score is a number, [`ModelError::Tokenizer`] for ids that have no text.
     pub fn push(&mut self, logits: &mut [f32]) -> Result<AnswerStep> {
-        let id = self.sampler.sample(logits).ok_or(ModelError::NotFinite)?;
+        let id = self.sampler.sample(logits);
+        self.push_chosen(id)
+    }
+
+    /// Takes the token that [`choose`](super::choose) chose.
+    ///
+    /// # Errors
+    /// [`ModelError::NotFinite`] for `None`, [`ModelError::Tokenizer`] for an id that has no text.
+    pub fn push_chosen(&mut self, id: Option<u32>) -> Result<AnswerStep> {
+        let id = id.ok_or(ModelError::NotFinite)?;
         self.ids.push(id);
         let (mut text, mut finished) = (String::new(), None);
         if self.stops.is_stop_id(id) {

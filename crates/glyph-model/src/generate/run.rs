@@ -3,6 +3,7 @@
 use burn::tensor::{DType, Device, Tensor};
 
 use super::answer::{Answer, AnswerStep};
+use super::device_sampling::{DeviceSampler, choose};
 use super::encode::{encode_pass, passes};
 use super::sampling::SamplingParams;
 use super::stop::StopParams;
@@ -152,15 +153,17 @@ pub async fn generate(
         &mut on_event,
     )
     .await?;
-    times.prefill_s = watch.seconds();
-    let Some(mut logits) = prefilled else {
+    let Some(logits) = prefilled else {
+        times.prefill_s = watch.seconds();
         return Ok(Generated::new(&answer, FinishReason::Cancelled, times));
     };
+    let mut device_sampler = answer.device_sampler(device);
+    let mut step = push_next(&mut answer, device_sampler.as_mut(), logits).await?;
+    times.prefill_s = watch.seconds();
 
     let watch = Stopwatch::start();
     let mut position = prompt.positions.next;
     let finish_reason = loop {
-        let step = answer.push(&mut logits)?;
         let go_on = on_event(GenerationEvent::Token(&step));
         if let Some(reason) = step.finished {
             break reason;
@@ -173,7 +176,7 @@ pub async fn generate(
         let decoder = &glm.model.language_model;
         let positions = [[position; 3]];
         let hidden = decoder.forward_cached(x, Positions(&positions), &mut [&mut cache])?;
-        logits = read_values(glm.logits(hidden)).await?;
+        step = push_next(&mut answer, device_sampler.as_mut(), glm.logits(hidden)).await?;
         pause().await;
         position += 1;
     };
@@ -291,8 +294,23 @@ async fn encode(
     Ok(Some(features))
 }
 
-/// Runs the prompt through the decoder in chunks; returns the logits behind its last position, or `None` when
-/// `on_event` ended the request.
+/// The next token of `answer` by its `logits` `[1, 1, vocab]`, chosen on the device where there is a sampler for it.
+async fn push_next(
+    answer: &mut Answer,
+    sampler: Option<&mut DeviceSampler>,
+    logits: Tensor<3>,
+) -> Result<AnswerStep> {
+    match sampler {
+        None => answer.push(&mut read_values(logits).await?),
+        Some(sampler) => {
+            let chosen = choose(logits.squeeze_dim(0), &mut [sampler]).await?;
+            answer.push_chosen(chosen.first().copied().flatten())
+        }
+    }
+}
+
+/// Runs the prompt through the decoder in chunks; returns the logits `[1, 1, vocab]` behind its last position, or
+/// `None` when `on_event` ended the request.
 async fn prefill(
     glm: &Glm4v,
     x: Tensor<3>,
@@ -300,10 +318,10 @@ async fn prefill(
     cache: &mut KvCache,
     chunk: usize,
     on_event: &mut impl FnMut(GenerationEvent<'_>) -> bool,
-) -> Result<Option<Vec<f32>>> {
+) -> Result<Option<Tensor<3>>> {
     let [_, n, d] = x.dims();
     let chunk = chunk.max(1);
-    let mut logits = Vec::new();
+    let mut logits = None;
     for start in (0..n).step_by(chunk) {
         let end = (start + chunk).min(n);
         let part = x.clone().slice([0..1, start..end, 0..d]);
@@ -311,10 +329,10 @@ async fn prefill(
         let decoder = &glm.model.language_model;
         let hidden = decoder.forward_cached(part, positions, &mut [&mut *cache])?;
         let last = hidden.slice([0..1, end - start - 1..end - start, 0..d]);
+        // Reading one value waits for the device: what is shown is done.
+        read_values(last.clone().slice([0..1, 0..1, 0..1])).await?;
         if end == n {
-            logits = read_values(glm.logits(last)).await?;
-        } else {
-            read_values(last.slice([0..1, 0..1, 0..1])).await?;
+            logits = Some(glm.logits(last));
         }
         pause().await;
         let event = GenerationEvent::Prefilled {
@@ -325,7 +343,11 @@ async fn prefill(
             return Ok(None);
         }
     }
-    Ok(Some(logits))
+    Ok(logits)
+}
+
+pub(super) fn read_error(reason: String) -> ModelError {
+    ModelError::Read { reason }
 }
 
 /// Brings a tensor to the host as f32.
@@ -333,7 +355,6 @@ async fn prefill(
 /// # Errors
 /// [`ModelError::Read`] with the backend's message.
 pub async fn read_values<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
-    let read_error = |reason: String| ModelError::Read { reason };
     let data = tensor
         .into_data_async()
         .await

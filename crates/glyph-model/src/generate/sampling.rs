@@ -1,10 +1,12 @@
 //! Choosing the next token. Order of operations as in `transformers`: penalties, temperature, top-k, top-p.
 
+use burn::tensor::Device;
 use rand::distr::weighted::WeightedIndex;
 use rand::prelude::Distribution;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::device_sampling::DeviceSampler;
 use crate::config::GenerationConfig;
 use crate::error::{ModelError, Result};
 
@@ -63,8 +65,19 @@ impl SamplingParams {
         }
     }
 
-    fn is_greedy(&self) -> bool {
+    pub(super) fn is_greedy(&self) -> bool {
         self.temperature < LEAST_TEMPERATURE
+    }
+
+    pub(super) fn has_penalties(&self) -> bool {
+        self.repetition_penalty != 1.0
+            || self.presence_penalty != 0.0
+            || self.frequency_penalty != 0.0
+    }
+
+    /// A generator of its own for each request.
+    pub(super) fn rng(&self) -> ChaCha8Rng {
+        ChaCha8Rng::seed_from_u64(self.seed.unwrap_or_else(|| rand::rng().random()))
     }
 
     /// Checks every range.
@@ -128,7 +141,6 @@ impl Sampler {
     /// [`ModelError::Parameter`].
     pub fn new(params: SamplingParams, prompt_ids: &[u32], vocab_size: usize) -> Result<Self> {
         params.check()?;
-        let seed = params.seed.unwrap_or_else(|| rand::rng().random());
         let mut prompt_counts = vec![0; vocab_size];
         for id in prompt_ids {
             if let Some(count) = prompt_counts.get_mut(*id as usize) {
@@ -136,11 +148,16 @@ impl Sampler {
             }
         }
         Ok(Self {
+            rng: params.rng(),
             params,
-            rng: ChaCha8Rng::seed_from_u64(seed),
             prompt_counts,
             answer_counts: vec![0; vocab_size],
         })
+    }
+
+    /// The same draws where the scores are; none are taken yet.
+    pub fn on_device(&self, device: &Device) -> DeviceSampler {
+        DeviceSampler::new(self.params.clone(), &self.prompt_counts, device)
     }
 
     /// Chooses from `logits` `[vocab]` and counts the choice; `None` when none of them is a number above −∞. What
@@ -194,7 +211,7 @@ impl Sampler {
             frequency_penalty,
             ..
         } = self.params;
-        if repetition_penalty == 1.0 && presence_penalty == 0.0 && frequency_penalty == 0.0 {
+        if !self.params.has_penalties() {
             return;
         }
         for ((logit, in_prompt), in_answer) in logits

@@ -2,7 +2,7 @@
 
 use burn::module::Module;
 use burn::tensor::activation::softmax;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, FloatDType, Tensor};
 
 use super::kv_cache::KvRows;
 use super::kv_tensors::KvTensors;
@@ -149,7 +149,9 @@ impl SelfAttention {
                     let row_of = |x: &Tensor<4>| x.clone().narrow(0, row, 1);
                     let (k, v) = cache.extend(layer, *len, row_of(&k), row_of(&v));
                     let scores = row_of(&q).matmul(k).narrow(3, 0, v.dims()[2]);
-                    softmax(scores, 3).matmul(v)
+                    // Weighed in f32 whatever the type, as the reference does.
+                    let weights = softmax(scores.cast(FloatDType::F32), 3);
+                    weights.cast(v.dtype()).matmul(v)
                 });
                 let y = Tensor::cat(rows.collect(), 0);
                 y.reshape([batch, self.n_heads, 1, self.head_dim])

@@ -37,7 +37,8 @@ impl From<DType> for LoadAs {
 }
 
 /// Loads a model, linear layers quantised where the files have them so or `load_as` asks for it: tensor by tensor, each
-/// dropped before the next. `device` is the model's.
+/// dropped before the next. `device` is the model's. `on_bytes` is called with the bytes that the tensors so far take on
+/// the device, in the types that they have there.
 ///
 /// # Errors
 /// Those of [`load_weights`], with a line for every matrix that is quantised in another way than is asked for.
@@ -132,7 +133,7 @@ fn narrow(stored: DType, dtype: DType, device: &Device) -> DType {
 
 /// Loads every parameter of `module` from `files`, tensor by tensor, as `dtype`.
 ///
-/// `on_tensor` is called with the bytes read so far, for progress.
+/// `on_tensor` is called with the bytes that the tensors so far take as `dtype`, for progress.
 ///
 /// # Errors
 /// [`ModelError::Weights`] listing every tensor that is missing, or there in a shape or type that cannot be used;

@@ -1,11 +1,15 @@
 //! Which token comes next.
 
+use std::collections::HashSet;
+
+use burn::tensor::{Tensor, TensorData};
+use futures_lite::future::block_on;
 use glyph_model::ModelError;
 use glyph_model::config::GenerationConfig;
-use glyph_model::generate::{Sampler, SamplingParams};
+use glyph_model::generate::{DeviceSampler, Sampler, SamplingParams, choose};
 use serde_json::Value;
 
-use crate::common::{ids, number, rows, text};
+use crate::common::{device, ids, number, rows, text};
 
 fn scores(value: &Value) -> Vec<f32> {
     let score = |value: &Value| {
@@ -357,4 +361,172 @@ fn a_checkpoint_that_does_not_ask_for_sampling_is_greedy() {
         (asked.temperature, asked.top_k, asked.repetition_penalty),
         (0.7, 5, 1.1)
     );
+}
+
+/// What each of some samplers chooses on the device by its row of scores.
+fn chosen(scores: &[Vec<f32>], samplers: &mut [DeviceSampler]) -> Vec<Option<u32>> {
+    let shape = [scores.len(), scores[0].len()];
+    let scores = Tensor::from_data(TensorData::new(scores.concat(), shape), &device());
+    let mut samplers: Vec<&mut DeviceSampler> = samplers.iter_mut().collect();
+    block_on(choose(scores, &mut samplers)).unwrap()
+}
+
+/// What the same scores give with the seeds `0..n`, on the device.
+fn device_draws(params: &SamplingParams, history: &[u32], logits: &[f32], n: u64) -> Vec<u32> {
+    let device = device();
+    let of_seed = |seed| {
+        let params = SamplingParams {
+            seed: Some(seed),
+            ..params.clone()
+        };
+        let sampler = Sampler::new(params, history, logits.len()).unwrap();
+        sampler.on_device(&device)
+    };
+    let mut samplers: Vec<DeviceSampler> = (0..n).map(of_seed).collect();
+    let ids = chosen(&vec![logits.to_vec(); samplers.len()], &mut samplers);
+    ids.into_iter().map(Option::unwrap).collect()
+}
+
+#[test]
+fn draws_on_the_device_follow_the_probabilities_of_the_reference() {
+    for row in rows("sampling.json") {
+        let name = text(&row["name"]);
+        let logits = scores(&row["logits"]);
+        let mut params = SamplingParams {
+            temperature: 1.0,
+            ..SamplingParams::default()
+        };
+        for step in row["steps"].as_array().unwrap() {
+            params = with(params, step);
+        }
+        let n = 2000;
+        let mut counts = vec![0_u32; logits.len()];
+        for id in device_draws(&params, &ids(&row["history"]), &logits, n) {
+            counts[id as usize] += 1;
+        }
+        for (id, (count, want)) in counts.iter().zip(scores(&row["probabilities"])).enumerate() {
+            let share = *count as f32 / n as f32;
+            assert!((share - want).abs() < 0.05, "{name}: {id} {share} {want}");
+            // What the reference excludes is never drawn.
+            assert!(want > 0.0 || *count == 0, "{name}: {id} came {count} times");
+        }
+    }
+}
+
+#[test]
+fn penalties_on_the_device_are_those_of_the_host_token_by_token() {
+    let vocab = 3_001;
+    let penalties = [
+        (1.0, 0.0, 0.0),
+        (1.3, 0.0, 0.0),
+        (0.8, 0.5, 0.2),
+        (1.0, 0.0, 1.5),
+    ];
+    let history: Vec<u32> = (0..40).map(|n| n * 71 % 3_001).collect();
+    let device = device();
+    let params = |(repetition_penalty, presence_penalty, frequency_penalty)| SamplingParams {
+        repetition_penalty,
+        presence_penalty,
+        frequency_penalty,
+        ..SamplingParams::default()
+    };
+    let mut on_host: Vec<Sampler> = penalties
+        .into_iter()
+        .map(|each| Sampler::new(params(each), &history, vocab).unwrap())
+        .collect();
+    let mut on_device: Vec<DeviceSampler> = on_host
+        .iter()
+        .map(|sampler| sampler.on_device(&device))
+        .collect();
+    // The same few tokens lead again and again, so that penalties change who wins.
+    let score = |row: usize, id: usize| ((id * 2_654_435 + row * 97) % 1_009) as f32 / 100.0 - 3.0;
+    let logits: Vec<Vec<f32>> = (0..penalties.len())
+        .map(|row| (0..vocab).map(|id| score(row, id)).collect())
+        .collect();
+    let mut said = vec![Vec::new(); penalties.len()];
+    for step in 0..12 {
+        let want: Vec<Option<u32>> = on_host
+            .iter_mut()
+            .zip(&logits)
+            .map(|(sampler, logits)| sampler.sample(&mut logits.clone()))
+            .collect();
+        assert_eq!(chosen(&logits, &mut on_device), want, "step {step}");
+        for (said, id) in said.iter_mut().zip(want) {
+            said.push(id);
+        }
+    }
+    // Nothing moves the first; the others come to new tokens.
+    let n_different = said
+        .iter()
+        .map(|ids| ids.iter().collect::<HashSet<_>>().len());
+    let n_different: Vec<usize> = n_different.collect();
+    assert_eq!(n_different[0], 1);
+    assert!(n_different[1..].iter().all(|n| *n > 1), "{n_different:?}");
+}
+
+#[test]
+fn a_large_vocabulary_is_drawn_from_as_a_whole() {
+    let vocab = 5_003;
+    let params = SamplingParams {
+        temperature: 1.0,
+        ..SamplingParams::default()
+    };
+    // All alike: every tenth of the vocabulary gets a tenth.
+    let n = 1_000;
+    let mut tenths = [0_u32; 10];
+    for id in device_draws(&params, &[], &vec![0.25; vocab], n) {
+        tenths[id as usize * 10 / vocab] += 1;
+    }
+    assert!(
+        tenths.iter().all(|count| (60..=140).contains(count)),
+        "{tenths:?}"
+    );
+    // One that leads, at the ends of the blocks too.
+    for leader in [0, 69, 70, 71, 72, 141, 142, 2_500, vocab - 2, vocab - 1] {
+        let mut logits = vec![0.0; vocab];
+        logits[leader] = 60.0;
+        let ids = device_draws(&params, &[], &logits, 3);
+        assert_eq!(ids, [leader as u32; 3]);
+    }
+}
+
+#[test]
+fn what_is_no_number_is_never_chosen_on_the_device() {
+    let (nan, least, most) = (f32::NAN, f32::NEG_INFINITY, f32::INFINITY);
+    let rows = vec![
+        vec![nan, 1.0, least, 0.5],
+        vec![nan, least, nan, nan],
+        vec![0.0, most, 3.0, nan],
+        vec![least, least, least, -4.0],
+    ];
+    for temperature in [0.0, 0.7] {
+        let params = SamplingParams {
+            temperature,
+            top_k: 1,
+            ..SamplingParams::default()
+        };
+        let mut samplers: Vec<DeviceSampler> = (0..rows.len())
+            .map(|_| sampler(params.clone(), 4).on_device(&device()))
+            .collect();
+        let ids = chosen(&rows, &mut samplers);
+        assert_eq!(ids, [Some(1), None, Some(1), Some(3)], "{temperature}");
+    }
+}
+
+#[test]
+fn a_seed_fixes_the_draws_on_the_device() {
+    let draws = |seed| {
+        let params = SamplingParams {
+            temperature: 2.0,
+            seed,
+            ..SamplingParams::default()
+        };
+        let mut samplers = [sampler(params, 100).on_device(&device())];
+        (0..20)
+            .map(|_| chosen(&[vec![0.5; 100]], &mut samplers)[0])
+            .collect::<Vec<Option<u32>>>()
+    };
+    assert_eq!(draws(Some(7)), draws(Some(7)));
+    assert_ne!(draws(Some(7)), draws(Some(8)));
+    assert_ne!(draws(None), draws(None));
 }

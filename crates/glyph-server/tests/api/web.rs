@@ -19,6 +19,7 @@ async fn files_come_with_their_types_caching_and_compression() {
         ("app-3f2a91bc.js", script.clone()),
         ("glyph-3f2a91bc_bg.wasm", "\0asm".repeat(100)),
         ("worker.js", script.clone()),
+        ("model.safetensors", "weights".repeat(100)),
     ] {
         fs::write(site.join(name), content).unwrap();
     }
@@ -55,6 +56,11 @@ async fn files_come_with_their_types_caching_and_compression() {
             assert!(headers.contains_key("last-modified"), "{path}");
         }
     }
+    let request = server.http.get(server.url("/model.safetensors"));
+    let weights = request.header("accept-encoding", "gzip").send().await;
+    let weights = weights.unwrap();
+    assert!(!weights.headers().contains_key("content-encoding"));
+    assert_eq!(weights.headers()["content-length"], "700");
     for encoding in ["br", "gzip"] {
         let request = server.http.get(server.url("/app-3f2a91bc.js"));
         let response = request

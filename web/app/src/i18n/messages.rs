@@ -20,6 +20,14 @@ impl Strings {
         )
     }
 
+    /// A text is being read.
+    pub fn text_being_read(&self, name: &str, size: &str) -> String {
+        self.pick(
+            format!("Reading {name}, {size}"),
+            format!("正在读取 {name}，{size}"),
+        )
+    }
+
     /// Several files were dropped.
     pub fn first_file_read(&self, name: &str, files: usize) -> String {
         self.pick(
@@ -43,10 +51,12 @@ impl Strings {
             ),
             "binary" => self.pick(
                 format!(
-                    "{name} is not a text: it is neither UTF-8 nor UTF-16 nor GB18030. \
+                    "{name} is not a text: it is neither UTF-8 nor UTF-16, GB18030 or windows-1252. \
                      Save it as plain text first."
                 ),
-                format!("{name} 不是文本文件：它不是 UTF-8、UTF-16 或 GB18030。请先另存为纯文本。"),
+                format!(
+                    "{name} 不是文本文件：它不是 UTF-8、UTF-16、GB18030 或 windows-1252。请先另存为纯文本。"
+                ),
             ),
             _ => self.pick(
                 format!("{name} cannot be read: {reason}"),
@@ -58,8 +68,26 @@ impl Strings {
     /// Files beside the page are missing.
     pub fn page_incomplete(&self, reason: &str) -> String {
         self.pick(
-            format!("Files of this page are missing: {reason}. Reload, or build the page again."),
-            format!("页面缺少文件：{reason}。请刷新，或重新构建页面。"),
+            format!(
+                "Files of this page are missing or broken: {reason}. Reload, or build the page again."
+            ),
+            format!("页面的文件缺失或损坏：{reason}。请刷新，或重新构建页面。"),
+        )
+    }
+
+    /// A file beside the page is not handed out.
+    pub fn file_not_fetched(&self, url: &str, status: u16) -> String {
+        self.pick(
+            format!("the host answers HTTP {status} for {url}"),
+            format!("主机对 {url} 返回 HTTP {status}"),
+        )
+    }
+
+    /// A file lacks a number; `path` is where it should be.
+    pub fn number_missing(&self, url: &str, path: &str) -> String {
+        self.pick(
+            format!("{url} has no positive number at {path}"),
+            format!("{url} 中的 {path} 不是正数"),
         )
     }
 
@@ -73,6 +101,21 @@ impl Strings {
             format!(
                 "{server} 没有应答。请用 cargo xtask serve 启动；如果它在别处运行，请加上 --cors-origin \
                  和本页的地址。也可以在本浏览器中运行模型。"
+            ),
+        )
+    }
+
+    /// A browser keeps a page of https from asking a server of http.
+    pub fn server_blocked(&self, server: &str) -> String {
+        self.pick(
+            format!(
+                "The browser keeps this page, which came by https, from asking {server} by plain http. \
+                 Give the server https, open the page that the server itself has, or run the model in \
+                 this browser."
+            ),
+            format!(
+                "本页通过 https 打开，浏览器不允许它用 http 访问 {server}。请让服务器使用 https，\
+                 打开服务器自带的页面，或在本浏览器中运行模型。"
             ),
         )
     }
@@ -121,6 +164,20 @@ impl Strings {
             format!(
                 "密钥中有无法发送的字符：{character}。密钥由 ASCII 字母、数字和标点组成，请重新填写。"
             ),
+        )
+    }
+
+    /// A server does not take the key that was sent.
+    pub fn key_not_taken(&self, server: &str, reason: Option<&str>) -> String {
+        let Some(reason) = reason.map(|reason| reason.trim_end_matches(['.', '。'])) else {
+            return self.pick(
+                format!("{server} refuses this key. Enter another one."),
+                format!("{server} 拒绝了这个密钥。请填写别的密钥。"),
+            );
+        };
+        self.pick(
+            format!("{server} refuses this key: {reason}. Enter another one."),
+            format!("{server} 拒绝了这个密钥：{reason}。请填写别的密钥。"),
         )
     }
 
@@ -208,6 +265,7 @@ impl Strings {
 
     /// The tokens of the text are not known.
     pub fn tokens_uncounted(&self, reason: &str) -> String {
+        let reason = reason.trim_end_matches(['.', '。']);
         self.pick(
             format!("The text's tokens are not counted: {reason}."),
             format!("没有计算文本的 token：{reason}。"),
@@ -218,6 +276,12 @@ impl Strings {
     /// has none.
     pub fn worker_error(&self, code: &str, detail: &str, text: &str) -> String {
         let zh = match code {
+            "argument" => format!("选项 {detail} 无效：{text}"),
+            "unreadable" => format!("无法读取 {detail}。请重新选择该文件"),
+            "empty" => format!("{detail} 是空的。请选择一个有内容的文本文件"),
+            "binary" => format!("{detail} 不是文本文件。请先另存为纯文本"),
+            "style" => format!("样式无法使用：{detail}"),
+            "font" => format!("字体 {detail} 无法使用。请更换字体，或重新构建页面"),
             "missing-file" => format!("缺少 {detail}。请选择包含完整检查点的目录"),
             "not-a-checkpoint" => format!("{detail} 不是有效的检查点文件。请从原始检查点恢复它"),
             "web-page" => {
@@ -296,17 +360,30 @@ impl Strings {
         )
     }
 
-    /// Pages and answer do not fit the model.
-    pub fn context_exceeded(&self, tokens: usize, answer: usize, context: usize) -> String {
+    /// The pages leave no room for a question.
+    pub fn context_exceeded(&self, tokens: usize, context: usize) -> String {
         self.pick(
             format!(
-                "The pages take {tokens} tokens and the answer may take {answer}; the model has room for \
-                 {context}. Read the pages one by one, shorten the text, choose a denser style, or \
-                 allow a shorter answer."
+                "The pages take {tokens} tokens; the model has room for {context}, question and answer \
+                 included. Read the pages one by one, shorten the text, or choose a denser style."
             ),
             format!(
-                "页面需要 {tokens} 个 token，回答最多 {answer} 个，模型只能容纳 {context} 个。\
-                 请逐页阅读、缩短文本、选择更密的样式，或缩短回答。"
+                "页面需要 {tokens} 个 token，模型连同问题和回答只能容纳 {context} 个。\
+                 请逐页阅读、缩短文本，或选择更密的样式。"
+            ),
+        )
+    }
+
+    /// The pages have changed their style since a model was asked.
+    pub fn drawn_for_another(&self, model: &str) -> String {
+        self.pick(
+            format!(
+                "Another model was chosen before {model} had the pages: they are now drawn in that one's \
+                 style. Choose {model} and ask again, or ask the other one."
+            ),
+            format!(
+                "在 {model} 拿到页面之前，您选择了另一个模型，页面现在按那个模型的样式绘制。\
+                 请重新选择 {model} 再问一次，或直接问另一个模型。"
             ),
         )
     }

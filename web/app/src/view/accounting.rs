@@ -26,7 +26,7 @@ pub fn Figures() -> impl IntoView {
     };
     let uncounted = move || match state.text_tokens.get() {
         TextTokens::Refused(reason) => Some(view! {
-            <p class="hint" data-testid="uncounted">{words().tokens_uncounted(&reason)}</p>
+            <p class="hint" data-testid="uncounted">{words().tokens_uncounted(&reason.reason(words()))}</p>
         }),
         _ => None,
     };
@@ -45,6 +45,10 @@ pub fn Figures() -> impl IntoView {
             None => pages,
         }
     };
+    let png_bytes = move || match &*state.drawing.read() {
+        Drawing::Done(summary) => bytes_shown(summary.png_bytes as f64),
+        _ => words().unknown_yet.to_owned(),
+    };
     let kv_label = move || {
         let (_, is_own) = state.kv_bytes_per_token();
         let whose = if is_own {
@@ -60,6 +64,7 @@ pub fn Figures() -> impl IntoView {
             <Figure id="characters" label=move || words().characters value=count(|f| f.characters)/>
             <Figure id="text-tokens" label=tokens_label value=tokens/>
             <Figure id="pages" label=move || words().pages_count value=count(|f| f.pages)/>
+            <Figure id="png-bytes" label=move || words().png_bytes value=png_bytes/>
             <Figure
                 id="vision-tokens"
                 label=move || words().vision_tokens

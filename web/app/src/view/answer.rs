@@ -1,9 +1,8 @@
 //! One answer: its words as they come, its thinking folded away, its figures.
 
-use leptos::html::H3;
 use leptos::prelude::*;
 
-use crate::browser::{copy, focus_on, has_focus};
+use crate::browser::{copy, pass_focus};
 use crate::exchange::{Exchange, Progress};
 use crate::state::state;
 
@@ -23,17 +22,12 @@ pub fn Answer(exchange: Exchange) -> impl IntoView {
     };
     // What assistive technology says: neither every word of the answer nor every step before it.
     let announced = Memo::new(move |_| match exchange.progress.get() {
-        Progress::Waiting(what) => what
-            .split([':', '：'])
-            .next()
-            .unwrap_or_default()
-            .to_owned(),
+        Progress::Waiting(_) => words().answer_prepared.to_owned(),
         Progress::Streaming => words().answer_comes.to_owned(),
         Progress::Done(_) => words().answer_complete.to_owned(),
         Progress::Stopped => words().stopped.to_owned(),
         Progress::Failed(_) => words().failed.to_owned(),
     });
-    let heading = NodeRef::<H3>::new();
     let heading_id = || format!("answer-{}", exchange.id);
     let failure = move || match exchange.progress.get() {
         Progress::Failed(reason) => {
@@ -54,7 +48,7 @@ pub fn Answer(exchange: Exchange) -> impl IntoView {
             data-busy=move || is_running().to_string()
             aria-labelledby=heading_id()
         >
-            <h3 class="asked" id=heading_id() tabindex="-1" node_ref=heading>
+            <h3 class="asked" id=heading_id() tabindex="-1">
                 {exchange.question.get_value()}
             </h3>
             <Show when=has_thinking>
@@ -81,7 +75,7 @@ pub fn Answer(exchange: Exchange) -> impl IntoView {
                     when=is_running
                     fallback=move || view! { <CopyButton parts/> }
                 >
-                    <StopButton exchange heading/>
+                    <StopButton exchange/>
                 </Show>
                 <span class="hint" data-testid="answer-figures">{move || figures(exchange)}</span>
             </div>
@@ -108,16 +102,11 @@ fn figures(exchange: Exchange) -> String {
 }
 
 #[component]
-fn StopButton(exchange: Exchange, heading: NodeRef<H3>) -> impl IntoView {
+fn StopButton(exchange: Exchange) -> impl IntoView {
     let state = state();
-    // It goes when the answer ends; the keyboard would be nowhere then.
-    on_cleanup(move || {
-        if has_focus("[data-testid=stop]")
-            && let Some(heading) = heading.get_untracked()
-        {
-            focus_on(&heading);
-        }
-    });
+    // It goes when the answer ends.
+    let heading = format!("#answer-{}", exchange.id);
+    on_cleanup(move || pass_focus("[data-testid=stop]", &[heading.as_str()]));
     view! {
         <button data-testid="stop" on:click=move |_| exchange.stop()>
             {move || state.words().stop}

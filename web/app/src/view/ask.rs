@@ -10,6 +10,10 @@ use crate::export;
 use crate::limits::limit;
 use crate::state::state;
 
+/// What browsers give as the code of a key that an input method takes. Safari has ended the word by
+/// then and says of it nothing else.
+const KEY_OF_INPUT_METHOD: u32 = 229;
+
 /// The question as it is typed; examples fill it.
 #[derive(Clone, Copy)]
 pub struct QuestionField(pub RwSignal<String>);
@@ -34,9 +38,10 @@ pub fn AskPanel() -> impl IntoView {
             ask(state, Question::About(text.trim().to_owned()));
         }
     };
-    // Enter asks; with Shift it is a new line.
+    // Enter asks; with Shift it is a new line. The one that ends a word of an input method does neither.
     let on_key = move |event: ev::KeyboardEvent| {
-        if event.key() == "Enter" && !event.shift_key() && !event.is_composing() {
+        let is_composing = event.is_composing() || event.key_code() == KEY_OF_INPUT_METHOD;
+        if event.key() == "Enter" && !event.shift_key() && !is_composing {
             event.prevent_default();
             submit();
         }
@@ -66,7 +71,10 @@ pub fn AskPanel() -> impl IntoView {
                 <button
                     class="primary"
                     data-testid="ask"
-                    disabled=move || !is_possible() || question.read().trim().is_empty()
+                    // Not disabled: the keyboard stays where it was pressed.
+                    aria-disabled=move || {
+                        (!is_possible() || question.read().trim().is_empty()).to_string()
+                    }
                     on:click=move |_| submit()
                 >
                     {move || words().ask_button}
@@ -103,8 +111,12 @@ fn Presets(question: RwSignal<String>, is_possible: Signal<bool>) -> impl IntoVi
         <div class="chips" role="group" aria-label=move || words().presets>
             <button
                 class="chip strong"
-                disabled=move || !is_possible.get()
-                on:click=move |_| ask(state, Question::ReadAll)
+                aria-disabled=move || (!is_possible.get()).to_string()
+                on:click=move |_| {
+                    if is_possible.get_untracked() {
+                        ask(state, Question::ReadAll);
+                    }
+                }
             >
                 {move || words().preset_read}
             </button>

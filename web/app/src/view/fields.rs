@@ -1,6 +1,7 @@
 //! Fields that several parts of the page have.
 
-use leptos::prelude::*;
+use leptos::{ev, prelude::*};
+use web_sys::HtmlInputElement;
 
 /// A number that may be left out.
 #[component]
@@ -16,19 +17,18 @@ pub fn NumberField<L>(
 where
     L: Fn() -> &'static str + Send + 'static,
 {
-    let shown = move || {
-        value
-            .get()
-            .map(|value| value.to_string())
-            .unwrap_or_default()
-    };
+    let shown = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
     let (least, most) = (
         min.parse().unwrap_or(f64::MIN),
         max.parse().unwrap_or(f64::MAX),
     );
-    let on_change = move |event| {
-        let number = event_target_value(&event).trim().parse::<f64>().ok();
-        set.run(number.map(|number| number.clamp(least, most)));
+    let on_change = move |event: ev::Event| {
+        let input: HtmlInputElement = event_target(&event);
+        let number = input.value().trim().parse::<f64>().ok();
+        let number = number.map(|number| number.clamp(least, most));
+        set.run(number);
+        // Where that is the value of before, nothing else would show it.
+        input.set_value(&shown(number));
     };
     view! {
         <label class="field">
@@ -40,7 +40,7 @@ where
                 max=max
                 step=step
                 placeholder=placeholder
-                prop:value=shown
+                prop:value=move || shown(value.get())
                 on:change=on_change
             />
         </label>

@@ -14,6 +14,7 @@ mod zoom;
 use glyph_web_core::settings::Theme;
 use leptos::prelude::*;
 
+use crate::browser::focus_soon;
 use crate::state::{State, state};
 use crate::{model, rendering, server};
 
@@ -33,7 +34,7 @@ pub fn App() -> impl IntoView {
     view! {
         <a class="skip" href="#text">{move || state.words().skip_to_text}</a>
         <header::Header/>
-        <Notice/>
+        <Notices/>
         <main>
             <text::TextPanel/>
             <pages::PagesPanel zoomed/>
@@ -46,25 +47,29 @@ pub fn App() -> impl IntoView {
 
 /// What has no other place: files that were refused, parts that are missing.
 #[component]
-fn Notice() -> impl IntoView {
+fn Notices() -> impl IntoView {
     let state = state();
+    let shown = move |notice: RwSignal<Option<String>>| {
+        let close = move |_| {
+            notice.set(None);
+            focus_soon(&["#text textarea", "#text .excerpt"]);
+        };
+        let line = move |words: String| {
+            view! {
+                <p class="notice error">
+                    <span>{words}</span>
+                    <button class="quiet" on:click=close>
+                        {move || state.words().close}
+                    </button>
+                </p>
+            }
+        };
+        move || notice.get().map(line)
+    };
     view! {
         <div role="alert" class="notice-place">
-            {move || {
-                state
-                    .notice
-                    .get()
-                    .map(|notice| {
-                        view! {
-                            <p class="notice error">
-                                <span>{notice}</span>
-                                <button class="quiet" on:click=move |_| state.notice.set(None)>
-                                    {state.words().close}
-                                </button>
-                            </p>
-                        }
-                    })
-            }}
+            {shown(state.notice)}
+            {shown(state.text_notice)}
         </div>
     }
 }

@@ -8,6 +8,7 @@ use wasm_bindgen::prelude::Closure;
 use web_sys::{IntersectionObserver, Url};
 
 use super::{accounting, style};
+use crate::browser::pass_focus;
 use crate::state::{Drawing, State, Tile, state};
 use crate::{export, rendering};
 
@@ -27,7 +28,7 @@ pub fn PagesPanel(zoomed: RwSignal<Option<usize>>) -> impl IntoView {
     view! {
         <section class="panel pages" id="pages" aria-labelledby="pages-heading" aria-busy=move || is_drawing().to_string()>
             <div class="panel-head">
-                <h2 id="pages-heading">{move || words().pages_heading}</h2>
+                <h2 id="pages-heading" tabindex="-1">{move || words().pages_heading}</h2>
                 <button
                     class="quiet"
                     disabled=move || is_drawing() || !has_pages()
@@ -72,44 +73,55 @@ fn Status() -> impl IntoView {
         Drawing::Running { share, .. } => share.to_string(),
         _ => String::new(),
     };
+    let draw_again = move |_| state.attempt.update(|n| *n += 1);
+    let status = move || {
+        // Each state has a button of its own.
+        on_cleanup(|| {
+            pass_focus(
+                "#pages .status button",
+                &["#pages .status button", "#pages-heading"],
+            );
+        });
+        match shown.get() {
+            Drawing::Idle => None,
+            Drawing::Running { .. } => Some(
+                view! {
+                    <label class="progress">
+                        <span>{what}</span>
+                        <progress max="1" value=share></progress>
+                    </label>
+                    <button class="quiet" on:click=move |_| rendering::cancel(state)>
+                        {words().cancel}
+                    </button>
+                }
+                .into_any(),
+            ),
+            Drawing::Cancelled => Some(
+                view! {
+                    <p class="hint">{words().drawing_cancelled}</p>
+                    <button class="quiet" on:click=draw_again>
+                        {words().draw_again}
+                    </button>
+                }
+                .into_any(),
+            ),
+            Drawing::Failed(reason) => Some(
+                view! {
+                    <p class="notice error" data-testid="drawing-failed">
+                        <span>{words().drawing_failed(&reason)}</span>
+                        <button class="quiet" on:click=draw_again>
+                            {words().server_retry}
+                        </button>
+                    </p>
+                }
+                .into_any(),
+            ),
+            Drawing::Done(summary) => Some(notes(state, &summary).into_any()),
+        }
+    };
     view! {
         <div class="status" role="status" data-testid="drawing">
-            {move || match shown.get() {
-                Drawing::Idle => None,
-                Drawing::Running { .. } => {
-                    Some(
-                        view! {
-                            <label class="progress">
-                                <span>{what}</span>
-                                <progress max="1" value=share></progress>
-                            </label>
-                            <button class="quiet" on:click=move |_| rendering::cancel(state)>
-                                {words().cancel}
-                            </button>
-                        }
-                            .into_any(),
-                    )
-                }
-                Drawing::Cancelled => {
-                    Some(
-                        view! {
-                            <p class="hint">{words().drawing_cancelled}</p>
-                            <button
-                                class="quiet"
-                                on:click=move |_| state.attempt.update(|n| *n += 1)
-                            >
-                                {words().draw_again}
-                            </button>
-                        }
-                            .into_any(),
-                    )
-                }
-                Drawing::Failed(reason) => {
-                    let reason = words().drawing_failed(&reason);
-                    Some(view! { <p class="notice error">{reason}</p> }.into_any())
-                }
-                Drawing::Done(summary) => Some(notes(state, &summary).into_any()),
-            }}
+            {status}
         </div>
     }
 }

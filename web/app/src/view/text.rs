@@ -1,17 +1,19 @@
 //! The text: typed, pasted, dropped, opened, or an example.
 
+use std::sync::Arc;
+
 use glyph_web_core::accounting::{bytes_shown, count_shown};
+use glyph_web_core::editing::stays_in_field;
 use js_sys::JsString;
 use leptos::ev;
-use leptos::html::{Div, Input, Textarea};
+use leptos::html::{Input, Textarea};
 use leptos::prelude::*;
-use wasm_bindgen::JsCast;
-use web_sys::{HtmlElement, HtmlInputElement};
+use web_sys::HtmlInputElement;
 
-use crate::browser::{focus_on, has_focus};
+use crate::browser::{focus_soon, pass_focus};
 use crate::examples::examples;
 use crate::state::{State, state};
-use crate::text::{MOST_EDITED, Text, drop_files, edit_whole, open_file, put, take};
+use crate::text::{Text, cancel_reading, drop_files, edit_whole, open_file, put, take};
 
 /// How much of a long text is shown.
 const EXCERPT_CHARS: usize = 3000;
@@ -23,16 +25,11 @@ pub fn TextPanel() -> impl IntoView {
     let words = move || state.words();
     let is_dragging = files_are_dragged(state);
     let is_long = Memo::new(move |_| state.text.with(|text| text.whole.is_some()));
-    let field = NodeRef::<Textarea>::new();
-    let focus = HadFocus(StoredValue::new(false));
+    let is_reading = Memo::new(move |_| state.reading.with(Option::is_some));
     let clear = move |_| {
-        // The button that was pressed is disabled then.
-        let was_long = is_long.get_untracked();
         put(state, Text::default());
-        match field.get_untracked() {
-            Some(field) if !was_long => focus_on(&field),
-            _ => focus.0.set_value(true),
-        }
+        // The button that was pressed is disabled then.
+        focus_soon(&["#text textarea"]);
     };
     view! {
         <section
@@ -52,9 +49,14 @@ pub fn TextPanel() -> impl IntoView {
                     {move || words().clear}
                 </button>
             </div>
-            <Show when=move || is_long.get() fallback=move || view! { <Editor field focus/> }>
-                <LongText focus/>
+            <Show when=move || is_long.get() fallback=move || view! { <Editor/> }>
+                <LongText/>
             </Show>
+            <div role="status">
+                <Show when=move || is_reading.get()>
+                    <BeingRead/>
+                </Show>
+            </div>
             <p class="drop-hint" aria-hidden="true">{move || words().drop_here}</p>
             <FileNote/>
             <Examples/>
@@ -99,33 +101,6 @@ fn files_are_dragged(state: State) -> RwSignal<bool> {
     is_dragging
 }
 
-/// Whether the keyboard was in what the text's present view has replaced, which then has it.
-#[derive(Clone, Copy)]
-struct HadFocus(StoredValue<bool>);
-
-impl HadFocus {
-    /// Notes when a view goes with the keyboard in it, and gives the keyboard to one that comes.
-    fn follow<E>(self, element: NodeRef<E>, part: &'static str)
-    where
-        E: leptos::html::ElementType,
-        E::Output: JsCast + AsRef<HtmlElement> + Clone + 'static,
-    {
-        Effect::new(move || {
-            if let Some(element) = element.get()
-                && self.0.get_value()
-            {
-                self.0.set_value(false);
-                focus_on(element.as_ref());
-            }
-        });
-        on_cleanup(move || {
-            if has_focus(part) {
-                self.0.set_value(true);
-            }
-        });
-    }
-}
-
 #[component]
 fn FileButton() -> impl IntoView {
     let state = state();
@@ -157,9 +132,10 @@ fn FileButton() -> impl IntoView {
 }
 
 #[component]
-fn Editor(field: NodeRef<Textarea>, focus: HadFocus) -> impl IntoView {
+fn Editor() -> impl IntoView {
     let state = state();
-    focus.follow(field, "#text textarea");
+    let field = NodeRef::<Textarea>::new();
+    on_cleanup(|| pass_focus("#text textarea", &["#text .excerpt"]));
     // A long text never enters the field.
     let on_paste = move |event: ev::ClipboardEvent| {
         let pasted = event
@@ -168,16 +144,34 @@ fn Editor(field: NodeRef<Textarea>, focus: HadFocus) -> impl IntoView {
         let (Some(pasted), Some(field)) = (pasted, field.get_untracked()) else {
             return;
         };
-        if pasted.len() + field.value().len() <= MOST_EDITED {
+        if field.read_only() {
             return;
         }
-        event.prevent_default();
         let value = JsString::from(field.value());
         let start = field.selection_start().ok().flatten().unwrap_or(0);
         let end = field.selection_end().ok().flatten().unwrap_or(start);
         let before = String::from(value.slice(0, start));
         let after = String::from(value.slice(end, value.length()));
-        take(state, format!("{before}{pasted}{after}"));
+        let changed = format!("{before}{pasted}{after}");
+        if !stays_in_field(state.text.with_untracked(|text| text.bytes), changed.len()) {
+            event.prevent_default();
+            take(state, changed);
+        }
+    };
+    let on_input = move |event| {
+        let changed = event_target_value(&event);
+        let (bytes, content) = state
+            .text
+            .with_untracked(|text| (text.bytes, Arc::clone(&text.content)));
+        if stays_in_field(bytes, changed.len()) {
+            put(state, Text::new(changed, None));
+            return;
+        }
+        // Dragged or dictated: it is there already, and must go before the browser lays it out.
+        if let Some(field) = field.get_untracked() {
+            field.set_value(&content);
+        }
+        take(state, changed);
     };
     view! {
         <textarea
@@ -185,21 +179,53 @@ fn Editor(field: NodeRef<Textarea>, focus: HadFocus) -> impl IntoView {
             aria-label=move || state.words().text_label
             placeholder=move || state.words().text_placeholder
             spellcheck="false"
+            // What is typed while a text is read would be lost to it.
+            readonly=move || state.reading.with(Option::is_some)
             prop:value=move || state.text.with(|text| text.content.to_string())
-            on:input=move |event| put(state, Text::new(event_target_value(&event), None))
+            on:input=on_input
             on:paste=on_paste
         ></textarea>
     }
 }
 
+/// What is being read, and a button that ends that.
 #[component]
-fn LongText(focus: HadFocus) -> impl IntoView {
+fn BeingRead() -> impl IntoView {
     let state = state();
-    let excerpt_place = NodeRef::<Div>::new();
-    focus.follow(
-        excerpt_place,
-        "#text .excerpt, #text .excerpt ~ .hint button",
-    );
+    let words = move || state.words();
+    on_cleanup(|| {
+        pass_focus(
+            "#text .reading button",
+            &["#text textarea", "#text .excerpt"],
+        );
+    });
+    let what = move || {
+        let reading = state.reading.get()?;
+        let name = reading.name.as_deref().unwrap_or(words().this_text);
+        Some(words().text_being_read(name, &bytes_shown(reading.bytes)))
+    };
+    view! {
+        <div class="loading reading" data-testid="reading">
+            <label class="progress">
+                <span>{what}</span>
+                <progress></progress>
+            </label>
+            <button class="quiet" on:click=move |_| cancel_reading(state)>
+                {move || words().cancel}
+            </button>
+        </div>
+    }
+}
+
+#[component]
+fn LongText() -> impl IntoView {
+    let state = state();
+    on_cleanup(|| {
+        pass_focus(
+            "#text .excerpt, #text .excerpt ~ .hint button",
+            &["#text textarea"],
+        );
+    });
     let can_be_edited = Memo::new(move |_| state.text.with(Text::can_be_edited));
     let hint = move || match can_be_edited.get() {
         true => state.words().large_text,
@@ -214,7 +240,6 @@ fn LongText(focus: HadFocus) -> impl IntoView {
     };
     view! {
         <div
-            node_ref=excerpt_place
             class="excerpt"
             tabindex="0"
             role="region"

@@ -4,7 +4,7 @@ use leptos::html::Dialog;
 use leptos::{ev, prelude::*};
 
 use super::pages::object_url;
-use crate::state::state;
+use crate::state::{Drawing, state};
 
 /// Sizes of a page against its pixels.
 const SCALES: [f64; 6] = [0.5, 1.0, 1.5, 2.0, 3.0, 4.0];
@@ -31,6 +31,27 @@ pub fn Zoom(zoomed: RwSignal<Option<usize>>) -> impl IntoView {
             _ => {}
         }
     });
+    let is_drawing = Memo::new(move |_| {
+        state
+            .drawing
+            .with(|drawing| matches!(drawing, Drawing::Running { .. }))
+    });
+    // A text with fewer pages: the last of them, or none.
+    Effect::new(move || {
+        let n_pages = n_pages.get();
+        if !is_drawing.get() && zoomed.get().is_some_and(|page| page >= n_pages) {
+            zoomed.set(n_pages.checked_sub(1));
+        }
+    });
+    // Which page is shown. While others are drawn, the page of before stays until there is a new one.
+    let shown = Memo::new(move |before: Option<&Option<(u32, usize)>>| {
+        let index = zoomed.get()?;
+        let key = state
+            .tiles
+            .with(|tiles| tiles.get(index).map(|tile| (tile.drawing_id, index)));
+        let is_to_come = key.is_none() && is_drawing.get();
+        key.or(before.copied().flatten().filter(|_| is_to_come))
+    });
     let turn = move |by: isize| {
         zoomed.update(|page| {
             let last = n_pages.get_untracked().saturating_sub(1);
@@ -52,8 +73,10 @@ pub fn Zoom(zoomed: RwSignal<Option<usize>>) -> impl IntoView {
         _ => {}
     };
     let picture = move || {
-        let index = zoomed.get()?;
-        let tile = state.tiles.with(|tiles| tiles.get(index).cloned())?;
+        let (_, index) = shown.get()?;
+        let tile = state
+            .tiles
+            .with_untracked(|tiles| tiles.get(index).cloned())?;
         let url = object_url(&tile)?;
         let width_px = f64::from(tile.figures.width_px);
         let style = move || match scale.get() {
@@ -64,12 +87,12 @@ pub fn Zoom(zoomed: RwSignal<Option<usize>>) -> impl IntoView {
                 width_px * SCALES[at]
             ),
         };
-        let label = format!("{} {}", words().page, index + 1);
+        let label = move || format!("{} {}", words().page, index + 1);
         Some(view! { <img src=url alt=label style=style/> })
     };
     let title = move || {
         let page = zoomed.get().map_or(1, |page| page + 1);
-        words().page_of(page, n_pages.get())
+        words().page_of(page, n_pages.get().max(page))
     };
     view! {
         <dialog
@@ -83,7 +106,7 @@ pub fn Zoom(zoomed: RwSignal<Option<usize>>) -> impl IntoView {
                 <div class="zoom-group">
                     <button
                         aria-label=move || words().previous
-                        disabled=move || zoomed.get().is_none_or(|page| page == 0)
+                        aria-disabled=move || zoomed.get().is_none_or(|page| page == 0).to_string()
                         on:click=move |_| turn(-1)
                     >
                         "←"
@@ -91,7 +114,9 @@ pub fn Zoom(zoomed: RwSignal<Option<usize>>) -> impl IntoView {
                     <span aria-live="polite">{title}</span>
                     <button
                         aria-label=move || words().next
-                        disabled=move || zoomed.get().is_none_or(|page| page + 1 >= n_pages.get())
+                        aria-disabled=move || {
+                            zoomed.get().is_none_or(|page| page + 1 >= n_pages.get()).to_string()
+                        }
                         on:click=move |_| turn(1)
                     >
                         "→"

@@ -1,0 +1,425 @@
+// The JavaScript API, called as other pages call it.
+
+import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { dist } from "./glyph.js";
+import { CHINESE, ORDER } from "./texts.js";
+import { expect, test as base } from "./page.js";
+
+const MODEL = "../../models/glyph-mini";
+
+const test = base.extend({
+  /** A page that has `glyph`, and `failure`, which says how a promise was rejected. */
+  api: async ({ page, server }, use) => {
+    await page.goto(`${server.url}/example.html`);
+    await page.evaluate(async () => {
+      window.glyph = await import(new URL("glyph.js", document.baseURI).href);
+      window.failure = (promise) =>
+        promise.then(
+          () => ({ name: "none" }),
+          ({ name, message, code, detail }) => ({ name, message, code, detail }),
+        );
+    });
+    await use(page);
+  },
+});
+
+const isWorker = (name) => (worker) => worker.url().includes(name);
+
+test("weights and downloads are told with all their bytes", async ({ api }) => {
+  const steps = await api.evaluate(async () => {
+    const steps = [];
+    const onProgress = (step) => steps.push(step);
+    const model = await glyph.loadModel({ device: "cpu", onProgress });
+    model.close();
+    return steps;
+  });
+  expect([...new Set(steps.map(({ stage }) => stage))]).toEqual(["download", "device", "weights"]);
+  const downloads = steps.filter(({ stage }) => stage === "download");
+  const weights = downloads.filter(({ file }) => file === "model.safetensors");
+  const { length } = await readFile(join(MODEL, "model.safetensors"));
+  expect(weights.length).toBeGreaterThan(1);
+  expect(weights.every(({ total }) => total === length)).toBe(true);
+  expect(downloads.every(({ total, fromCache }) => total > 0 && fromCache === false)).toBe(true);
+  const shares = steps.filter(({ stage }) => stage === "weights").map(({ bytes, total }) => bytes / total);
+  expect(shares.some((share) => share > 0.5 && share < 1)).toBe(true);
+  expect(shares).toEqual([...shares].sort((a, b) => a - b));
+  expect(shares.at(-1)).toBe(1);
+});
+
+test("a missing option is named, and the model goes on", async ({ api }) => {
+  const { refused, answer } = await api.evaluate(async (text) => {
+    const model = await glyph.loadModel({ device: "cpu" });
+    const pages = [];
+    await glyph.renderPages(text, {
+      style: model.style,
+      rules: model.rules,
+      onPages: (more) => pages.push(...more.map((page) => page.blob)),
+    });
+    const question = "Read the page.";
+    const refused = {
+      pages: await failure(glyph.ask(model, { question })),
+      page: await failure(glyph.ask(model, { question, pages: ["no blob"] })),
+      question: await failure(glyph.ask(model, { pages })),
+      nothing: await failure(glyph.ask(model)),
+      tokens: await failure(model.countTokens()),
+    };
+    const answer = await glyph.ask(model, { question, pages, maxTokens: 4 });
+    model.close();
+    return { refused, answer };
+  }, "Order number: 73-4815");
+  expect(refused.pages.message).toBe("pages is undefined; it must be an array");
+  expect(refused.pages).toMatchObject({ code: "argument", detail: "pages" });
+  expect(refused.page).toMatchObject({ code: "argument", detail: "pages" });
+  expect(refused.question.message).toContain("question");
+  expect(refused.nothing.message).toContain("question");
+  expect(refused.tokens).toMatchObject({ code: "argument", detail: "text" });
+  expect(answer.answerTokens).toBe(4);
+});
+
+test("the renderer names what it cannot use", async ({ api }) => {
+  const refused = await api.evaluate(async () => {
+    const rules = { patchSize: 0, mergeSize: 2, temporalPatchSize: 2, minPixels: 1, maxPixels: 1e6 };
+    return {
+      text: await failure(glyph.renderPages()),
+      file: await failure(glyph.decodeText("no blob")),
+      encoding: await failure(glyph.decodeText(new Blob(["x"]), { encoding: "KOI8-R" })),
+      entries: await failure(glyph.zip()),
+      entry: await failure(glyph.zip(["page.png"])),
+      rules: await failure(glyph.renderPages("x", { rules })),
+      named: await failure(glyph.renderPages("x", { style: "unofficial" })),
+      key: await failure(glyph.renderPages("x", { overrides: { dpi: "many" } })),
+      font: await failure(glyph.renderPages("x", { overrides: { "font-path": "none.ttf" } })),
+    };
+  });
+  for (const [name, detail] of [
+    ["text", "text"],
+    ["file", "file"],
+    ["encoding", "encoding"],
+    ["entries", "entries"],
+    ["entry", "entries"],
+    ["rules", "rules.patchSize"],
+    ["named", "style"],
+  ]) {
+    expect(refused[name], name).toMatchObject({ code: "argument", detail });
+  }
+  expect(refused.key).toMatchObject({ code: "style" });
+  expect(refused.key.message).toContain("dpi");
+  expect(refused.font).toMatchObject({ code: "font", detail: "none.ttf" });
+});
+
+test.describe("what is ended", () => {
+  test("a signal that has ended the work before it began is heeded", async ({ api }) => {
+    const names = await api.evaluate(async () => {
+      const signal = AbortSignal.abort("a reason of one's own");
+      const works = [
+        glyph.loadModel({ device: "cpu", signal }),
+        glyph.renderPages("x", { signal }),
+        glyph.decodeText(new Blob(["x"]), { signal }),
+        glyph.zip([], { signal }),
+      ];
+      return Promise.all(works.map(async (work) => (await failure(work)).name));
+    });
+    expect(names).toEqual(["AbortError", "AbortError", "AbortError", "AbortError"]);
+    expect(api.workers()).toEqual([]);
+  });
+
+  for (const [held, work] of [
+    ["**/assets.json", "loadModel"],
+    ["**/assets.json", "renderPages"],
+    ["**/render-worker_bg.wasm", "renderPages"],
+    ["**/model-worker_bg.wasm", "loadModel"],
+  ]) {
+    test(`nothing that is fetched is waited for any more: ${work}, ${held}`, async ({ api }) => {
+      const asked = api.waitForRequest(held, { timeout: 120_000 });
+      await api.route(held, () => {
+        // Never answered.
+      });
+      await api.evaluate((work) => {
+        window.abort = new AbortController();
+        const { signal } = window.abort;
+        const started = {
+          loadModel: () => glyph.loadModel({ device: "cpu", signal }),
+          renderPages: () => glyph.renderPages("x", { signal }),
+        };
+        window.ended = failure(started[work]());
+      }, work);
+      await asked;
+      const { name } = await api.evaluate(() => {
+        window.abort.abort();
+        return window.ended;
+      });
+      expect(name).toBe("AbortError");
+    });
+  }
+
+  test("a drawing that waits for a font ends at once, and another one is drawn", async ({ api }) => {
+    await api.route(/CJK[^/]*\.ttf$/, () => {
+      // Never answered.
+    });
+    const { name, pages } = await api.evaluate(async (text) => {
+      const abort = new AbortController();
+      const onProgress = ({ stage }) => stage === "font" && abort.abort();
+      const { name } = await failure(glyph.renderPages(text, { onProgress, signal: abort.signal }));
+      const { pages } = await glyph.renderPages("Plain English.");
+      return { name, pages };
+    }, CHINESE);
+    expect(name).toBe("AbortError");
+    expect(pages).toBe(1);
+  });
+
+  test("who closes a model straight after a question gets an AbortError", async ({ api }) => {
+    const { asked, later, isClosed } = await api.evaluate(async () => {
+      const model = await glyph.loadModel({ device: "cpu" });
+      const asked = failure(glyph.ask(model, { question: "Read the page.", pages: [] }));
+      model.close();
+      const later = await failure(model.countTokens("x"));
+      return { asked: await asked, later, isClosed: model.isClosed };
+    });
+    expect(asked.name).toBe("AbortError");
+    expect(later.message).toContain("load the model again");
+    expect(isClosed).toBe(true);
+  });
+
+  test("a message that cannot be sent and a function that throws end their work alone", async ({ api }) => {
+    const ended = await api.evaluate(async (text) => {
+      const unsent = await failure(glyph.zip([["page.png", () => {}]]));
+      const onPages = () => {
+        throw new Error("no room for pages");
+      };
+      const thrown = await failure(glyph.renderPages(text, { onPages }));
+      const { pages } = await glyph.renderPages(text);
+      return { unsent, thrown, pages };
+    }, ORDER);
+    expect(ended.unsent.name).toBe("DataCloneError");
+    expect(ended.thrown.message).toBe("no room for pages");
+    expect(ended.pages).toBeGreaterThan(0);
+  });
+
+  test("an archive tells how far it is, and can be ended", async ({ api }) => {
+    const { steps, name, bytes } = await api.evaluate(async () => {
+      const entries = (count) => {
+        const blob = new Blob(["x".repeat(1000)]);
+        return Array.from({ length: count }, (_, index) => [`${index}.txt`, blob]);
+      };
+      const abort = new AbortController();
+      const steps = [];
+      const onProgress = (step) => {
+        steps.push(step);
+        abort.abort();
+      };
+      const { name } = await failure(glyph.zip(entries(20_000), { onProgress, signal: abort.signal }));
+      const archive = await glyph.zip(entries(3));
+      return { steps, name, bytes: archive.size };
+    });
+    expect(name).toBe("AbortError");
+    expect(steps).toHaveLength(1);
+    expect(steps[0].of).toBe(20_000);
+    expect(steps[0].done).toBeLessThan(20_000);
+    expect(bytes).toBeGreaterThan(3000);
+  });
+
+  test("the renderer can be closed, and the next drawing starts another", async ({ api }) => {
+    const draw = () => api.evaluate(async () => (await glyph.renderPages("x")).pages);
+    expect(await draw()).toBe(1);
+    expect(api.workers().filter(isWorker("render-worker"))).toHaveLength(1);
+    await api.evaluate(() => glyph.closeRenderer());
+    await expect.poll(() => api.workers().length).toBe(0);
+    expect(await draw()).toBe(1);
+  });
+});
+
+test("drawings that need the Chinese font at the same time fetch it once", async ({ api }) => {
+  const fonts = [];
+  api.on("request", (request) => {
+    if (/CJK[^/]*\.ttf$/.test(request.url())) {
+      fonts.push(request.url());
+    }
+  });
+  const summaries = await api.evaluate((text) => {
+    const texts = [1, 2, 3].map((number) => `${number} ${text}`);
+    return Promise.all(texts.map((text) => glyph.renderPages(text, { overrides: { dpi: 72 } })));
+  }, CHINESE);
+  expect(summaries.map(({ missing }) => missing)).toEqual([[], [], []]);
+  expect(fonts).toHaveLength(1);
+});
+
+test.describe("files of a text", () => {
+  const sentence = "床前明月光，疑是地上霜。\n举头望明月，低头思故乡。";
+  const kana = "これはテキストです。ひらがなです。";
+  const utf16 = (text) => [...Buffer.from(text, "utf16le")];
+  const swapped = (text) => [...Buffer.from(text, "utf16le").swap16()];
+  // 汉字, A和B in GB18030.
+  const gb18030 = [0xba, 0xba, 0xd7, 0xd6, 0x0a, 0x41, 0xba, 0xcd, 0x42];
+  const western = [...Buffer.from("Größe, schöne Häuser, déjà vu", "latin1")];
+  for (const [name, bytes, encoding, text] of [
+    ["Chinese without a mark", utf16(sentence), "UTF-16LE", sentence],
+    ["Chinese without a mark, big-endian", swapped(sentence), "UTF-16BE", sentence],
+    ["kana without a mark", utf16(kana), "UTF-16LE", kana],
+    ["kana without a mark, big-endian", swapped(kana), "UTF-16BE", kana],
+    ["Chinese in pairs of bytes", gb18030, "GB18030", "汉字\nA和B"],
+    ["the same from a disk of DOS", [...gb18030, 0x1a], "GB18030", "汉字\nA和B\u001a"],
+    ["one German word", [0x47, 0x72, 0xf6, 0xdf, 0x65], "windows-1252", "Größe"],
+    ["German and French", western, "windows-1252", "Größe, schöne Häuser, déjà vu"],
+  ]) {
+    test(`${name}: ${encoding}`, async ({ api }) => {
+      const decoded = await api.evaluate(
+        async (bytes) => glyph.decodeText(new Blob([new Uint8Array(bytes)])),
+        bytes,
+      );
+      expect(decoded).toMatchObject({ encoding, text });
+    });
+  }
+
+  test("what is no text is refused by name", async ({ api }) => {
+    const refused = await api.evaluate(async () => ({
+      empty: await failure(glyph.decodeText(new File([], "empty.txt"))),
+      binary: await failure(glyph.decodeText(new File([new Uint8Array([0x89, 0, 1, 2, 0xff])], "a.png"))),
+      nameless: await failure(glyph.decodeText(new Blob([]))),
+    }));
+    expect(refused.empty).toMatchObject({ code: "empty", detail: "empty.txt" });
+    expect(refused.binary).toMatchObject({ code: "binary", detail: "a.png" });
+    expect(refused.nameless).toMatchObject({ code: "empty", detail: "file" });
+  });
+});
+
+test.describe("checkpoints", () => {
+  // Chromium's own words about an answer that is none of success.
+  test.use({ allowedConsole: /Failed to load resource/ });
+
+  test("files of folders in the folder are left out", async ({ api }) => {
+    const directory = await mkdtemp(join(tmpdir(), "glyph-browser-"));
+    try {
+      await cp(MODEL, directory, { recursive: true });
+      await cp(MODEL, join(directory, "another"), { recursive: true });
+      await writeFile(join(directory, "another/config.json"), "{");
+      await api.evaluate(() => {
+        const input = document.createElement("input");
+        Object.assign(input, { type: "file", id: "folder", webkitdirectory: true });
+        document.body.append(input);
+      });
+      await api.locator("#folder").setInputFiles(directory);
+      const names = await api.evaluate(async () => {
+        const files = [...document.querySelector("#folder").files];
+        const names = [];
+        // The order of the files is the browser's.
+        for (const ordered of [files, [...files].reverse()]) {
+          const model = await glyph.loadModel({ device: "cpu", files: ordered });
+          names.push(model.name);
+          model.close();
+        }
+        return names;
+      });
+      const name = directory.split("/").at(-1);
+      expect(names).toEqual([name, name]);
+    } finally {
+      await rm(directory, { recursive: true });
+    }
+  });
+
+  for (const status of [401, 403, 410]) {
+    test(`a host may answer ${status} for files that it does not have`, async ({ api, server }) => {
+      const base = `${server.url}/checkpoint/`;
+      await api.route(`${base}**`, async (route) => {
+        const name = new URL(route.request().url()).pathname.split("/").at(-1);
+        const body = await readFile(join(MODEL, name)).catch(() => undefined);
+        return route.fulfill(body ? { body, contentType: "application/octet-stream" } : { status });
+      });
+      const name = await api.evaluate(async (url) => {
+        const model = await glyph.loadModel({ device: "cpu", url });
+        model.close();
+        return model.name;
+      }, base);
+      expect(name).toBe("checkpoint");
+    });
+  }
+
+  test("a host that hands out nothing is told with its answer", async ({ api, server }) => {
+    const base = `${server.url}/checkpoint/`;
+    await api.route(`${base}**`, (route) => route.fulfill({ status: 403 }));
+    const refused = await api.evaluate((url) => failure(glyph.loadModel({ device: "cpu", url })), base);
+    expect(refused).toMatchObject({ code: "network", detail: `${base}config.json: HTTP 403` });
+  });
+
+  test("a font that cannot be fetched is told with its address", async ({ api }) => {
+    await api.route("**/*.ttf", (route) => route.fulfill({ status: 500 }));
+    const refused = await api.evaluate(() => failure(glyph.renderPages("x")));
+    expect(refused.code).toBe("network");
+    expect(refused.detail).toMatch(/\.ttf: HTTP 500$/);
+    await api.unroute("**/*.ttf");
+    expect(await api.evaluate(async () => (await glyph.renderPages("x")).pages)).toBe(1);
+  });
+});
+
+test.describe("a graphics adapter that fails", () => {
+  /** Has the model's worker run a script first. */
+  const patch = (api, script) =>
+    api.route("**/model-worker_loader.js", async (route) => {
+      const loader = await (await route.fetch()).text();
+      const headers = {
+        "content-type": "text/javascript",
+        // Without it, a page that is isolated does not start a worker.
+        "cross-origin-embedder-policy": "require-corp",
+      };
+      return route.fulfill({ headers, body: `${script}\n${loader}` });
+    });
+  const answer = (api) =>
+    api.evaluate(async () => {
+      const model = await glyph.loadModel({ device: "auto" });
+      const pages = [];
+      await glyph.renderPages("Order number: 73-4815", {
+        style: model.style,
+        rules: model.rules,
+        onPages: (more) => pages.push(...more.map((page) => page.blob)),
+      });
+      const options = { question: "Read the page.", pages, maxTokens: 4 };
+      const { answerTokens } = await glyph.ask(model, options);
+      const { device, adapter, fallbackReason } = model;
+      return { answerTokens, device, adapter, fallbackReason };
+    });
+
+  test("where it gives no device, the CPU answers and says why", async ({ api }) => {
+    await patch(
+      api,
+      `const request = GPU.prototype.requestAdapter;
+      self.preferences = [];
+      GPU.prototype.requestAdapter = function (options) {
+        self.preferences.push(options?.powerPreference);
+        return request.call(this, options);
+      };
+      GPUAdapter.prototype.requestDevice = () => Promise.reject(new Error("out of devices"));`,
+    );
+    const answered = await answer(api);
+    expect(answered).toMatchObject({ answerTokens: 4, device: "cpu", adapter: null });
+    expect(answered.fallbackReason).not.toBe("");
+    expect(answered.fallbackReason).not.toContain("finds no graphics adapter");
+    // The adapter that is named is the one that would have computed.
+    const worker = api.workers().find(isWorker("model-worker"));
+    const preferences = await worker.evaluate(() => self.preferences);
+    expect(preferences.length).toBeGreaterThan(1);
+    expect(new Set(preferences)).toEqual(new Set(["high-performance"]));
+    const refused = await api.evaluate(() => failure(glyph.loadModel({ device: "webgpu" })));
+    expect(refused).toMatchObject({ code: "no-webgpu", detail: answered.fallbackReason });
+  });
+
+  test("where it computes wrong numbers, the CPU answers and says so", async ({ api }) => {
+    await patch(
+      api,
+      `GPUBuffer.prototype.getMappedRange = function (offset = 0, size = this.size - offset) {
+        return new ArrayBuffer(size);
+      };`,
+    );
+    const answered = await answer(api);
+    expect(answered).toMatchObject({ answerTokens: 4, device: "cpu", adapter: null });
+    expect(answered.fallbackReason).toContain("computes wrong numbers: 0 where 16 is right");
+  });
+});
+
+test("the code in docs/WEB.md is that of the example", async () => {
+  const docs = await readFile("../../docs/WEB.md", "utf8");
+  const [, snippet] = /## In a page of one's own\n[^]*?```js\n([^]*?)```/.exec(docs);
+  const example = await readFile(join(dist(), "example.html"), "utf8");
+  const indented = snippet.trim().replace(/^(?=.)/gm, "      ");
+  expect(example).toContain(indented);
+});
