@@ -11,13 +11,17 @@ use crate::tests_run::in_summary;
 /// Runs the tests; reports how many passed.
 pub fn run() -> Result<Outcome> {
     install::software_vulkan()?;
-    let mut tests = cargo_in_root(&["test", "--workspace", "--release"]);
-    for name in ["parity", "quantized", "on_device"] {
-        tests.args(["--test", name]);
-    }
-    tests.env("GLYPH_TEST_DEVICE", "wgpu");
-    with_runtime_directory(&mut tests);
-    count_all(&mut [(tests, in_summary as Summary)]).map(Outcome::Tests)
+    let test = |args: &[&str]| {
+        let mut tests = cargo_in_root(&["test", "--workspace", "--release"]);
+        tests.args(args).env("GLYPH_TEST_DEVICE", "wgpu");
+        with_runtime_directory(&mut tests);
+        (tests, in_summary as Summary)
+    };
+    let mut tests = [
+        test(&["--test", "parity", "--test", "quantized"]),
+        test(&["--test", "engine", "on_device"]),
+    ];
+    count_all(&mut tests).map(Outcome::Tests)
 }
 
 /// Vulkan's drivers want a directory for what they share with a session, which a bare machine does not have.

@@ -8,6 +8,7 @@
 )]
 
 mod common;
+mod on_device;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,19 +1,11 @@
 //! The engine with glyph-mini on the device that `GLYPH_TEST_DEVICE` names: where that is no CPU, tokens are chosen
 //! there and ids alone come back.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a broken test must stop"
-)]
-
-mod common;
-
-use common::{ask, chat, engine, finish, load, options, pages, request};
 use futures_lite::future::block_on;
 use glyph_engine::{Engine, Event, Events};
 use glyph_model::generate::{Generation, generate};
+
+use crate::common::{ask, chat, engine, finish, load, options, pages, request};
 
 const TEXTS: [&str; 3] = [
     "The invoice number is 4471.",
