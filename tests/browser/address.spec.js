@@ -118,11 +118,15 @@ test("the model that was chosen is asked", async ({ app, page }) => {
   try {
     await app.useServer(server.url, "one");
     await app.write(ORDER);
-    const models = page.getByLabel("Model", { exact: true });
+    const label = page.locator(".runner-details label", {
+      has: page.getByText("Model", { exact: true }),
+    });
+    const models = label.locator("select");
     await expect(models.locator("option")).toHaveText(["one", "other"]);
+    const before = server.asked("/v1/tokenize");
     await models.selectOption("other");
     // Another model has another tokenizer.
-    await expect.poll(() => server.asked("/v1/tokenize")).toBe(4);
+    await expect.poll(() => server.asked("/v1/tokenize")).toBeGreaterThan(before);
     await app.drawn();
     await app.ask(QUESTION);
     await expect.poll(() => server.questions.length).toBe(1);
@@ -172,7 +176,7 @@ test("a server in a folder of a proxy is asked there", async ({ page, server }) 
     await expect(page.locator("summary", { hasText: "glyph-mini" })).toBeVisible();
     const app = new App(page);
     await app.write(ORDER);
-    await app.ask(QUESTION, 16);
+    await app.ask(QUESTION, 200);
     expect((await app.answered()).length).toBeGreaterThan(0);
     expect(proxy.elsewhere).toEqual([]);
   } finally {

@@ -1,8 +1,10 @@
 // The JavaScript API, called as other pages call it.
 
+import { execFile } from "node:child_process";
 import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { dist } from "./glyph.js";
 import { CHINESE, ORDER } from "./texts.js";
 import { expect, test as base } from "./page.js";
@@ -414,6 +416,19 @@ test.describe("a graphics adapter that fails", () => {
     expect(answered).toMatchObject({ answerTokens: 4, device: "cpu", adapter: null });
     expect(answered.fallbackReason).toContain("computes wrong numbers: 0 where 16 is right");
   });
+});
+
+test("the types are those of what is offered", async () => {
+  const tsc = ["node_modules/typescript/bin/tsc", "--project", "types"];
+  const { stdout } = await promisify(execFile)("node", tsc).catch((error) => error);
+  expect(stdout).toBe("");
+  // What is typed is there, and what is there is typed.
+  const declared = (await readFile("../../web/api/glyph.d.ts", "utf8")).matchAll(/^export function (\w+)/gm);
+  const exported = (await readFile(join(dist(), "glyph.js"), "utf8")).matchAll(
+    /^export (?:async )?(?:function|const|class) (\w+)/gm,
+  );
+  const names = (found) => [...found].map(([, name]) => name).sort();
+  expect(names(declared)).toEqual(names(exported));
 });
 
 test("the code in docs/WEB.md is that of the example", async () => {

@@ -33,7 +33,7 @@ test("pages of a text before are not asked about", async ({ app, page }) => {
   await app.write("FIRST TEXT");
   await expect(app.tiles).toHaveCount(1);
   await app.openFile("long.txt", longText(4_000_000));
-  await page.getByRole("button", { name: "Cancel" }).dispatchEvent("click");
+  await app.drawing.getByRole("button", { name: "Cancel" }).dispatchEvent("click");
   await expect(app.drawing).toContainText("Cancelled");
   const drawn = await app.tiles.count();
   await app.question.fill(QUESTION);

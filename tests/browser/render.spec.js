@@ -313,3 +313,23 @@ test("a megabyte is drawn without the page standing still", async ({ app, browse
   const [ofPages, ofText] = [tokens, text.length].map((n) => bytesShown(n * kv));
   await expect(app.figure("kv")).toHaveText(`${ofPages} · as text ${ofText}`);
 });
+
+test("packing many pages says how far it is, and can be ended", async ({ app, page }) => {
+  const archives = [];
+  page.on("download", (archive) => archives.push(archive));
+  await page.getByText("Official Glyph").click();
+  await app.openFile("long.txt", longText(600_000));
+  await app.drawn();
+  const label = await page.getByTestId("download-pages").evaluate(async (button) => {
+    const later = () => new Promise((resolve) => setTimeout(resolve));
+    button.click();
+    await later();
+    const packing = button.textContent;
+    button.click();
+    return packing;
+  });
+  expect(label).toMatch(/^Packing \d+ of \d+: cancel$/);
+  await expect(page.getByTestId("download-pages")).toHaveText("Download pages");
+  expect(archives).toHaveLength(0);
+  await Promise.all([page.waitForEvent("download"), page.getByTestId("download-pages").click()]);
+});

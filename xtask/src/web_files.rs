@@ -127,7 +127,7 @@ pub fn check_programs(dist: &Path) -> Result<()> {
         ));
     }
     // Else nothing would be found anywhere.
-    let worker = program(dist, "glyph-model-worker")?;
+    let worker = program(dist, "model-worker")?;
     if !has_library(&worker)? {
         return Err(format!(
             "{} shows no sign of burn, so that the page's program cannot be told to be free of it",

@@ -13,7 +13,7 @@ extern "C" {
     #[wasm_bindgen(js_name = renderPages)]
     pub fn render_pages(text: &JsValue, options: &RenderOptions) -> Promise;
     /// An archive of named blobs.
-    pub fn zip(entries: &Array) -> Promise;
+    pub fn zip(entries: &Array, options: &ZipOptions) -> Promise;
     /// A model in a worker.
     #[wasm_bindgen(js_name = loadModel)]
     pub fn load_model(options: &LoadOptions) -> Promise;
@@ -55,6 +55,16 @@ extern "C" {
     pub fn set_most(this: &DecodeOptions, most: f64);
     #[wasm_bindgen(method, setter)]
     pub fn set_encoding(this: &DecodeOptions, encoding: &str);
+    #[wasm_bindgen(method, setter)]
+    pub fn set_signal(this: &DecodeOptions, signal: &AbortSignal);
+
+    /// Options of `zip`.
+    #[wasm_bindgen(extends = js_sys::Object)]
+    pub type ZipOptions;
+    #[wasm_bindgen(method, setter, js_name = onProgress)]
+    pub fn set_on_progress(this: &ZipOptions, on_progress: &Function);
+    #[wasm_bindgen(method, setter)]
+    pub fn set_signal(this: &ZipOptions, signal: &AbortSignal);
 
     /// Options of `renderPages`.
     #[wasm_bindgen(extends = js_sys::Object)]

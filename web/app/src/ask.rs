@@ -3,6 +3,7 @@
 use gloo_timers::future::TimeoutFuture;
 use glyph_web_core::messages::{AnswerSummary, LoadedModel};
 use glyph_web_core::pace::Pace;
+use glyph_web_core::stage::{AnswerStage, Finish};
 use leptos::prelude::*;
 use leptos::task::{spawn_local, tick};
 use serde::Deserialize;
@@ -221,7 +222,7 @@ async fn ask_server(
         max_tokens: prompt.max_tokens,
         signal: answer.exchange.signal(),
     };
-    let mut reason = "stop".to_owned();
+    let mut reason = Finish::Stop.name().to_owned();
     let mut n_pieces = 0;
     chat::chat(state, request, |piece| {
         // A piece is a token, or nearly so; the server's own count comes last.
@@ -246,17 +247,9 @@ struct TokenPiece {
     tokens: usize,
 }
 
-/// What a model in this tab does before the first word.
-#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Stage {
-    Encode,
-    Prefill,
-}
-
 #[derive(Deserialize)]
 struct AskProgress {
-    stage: Stage,
+    stage: AnswerStage,
     done: usize,
     of: usize,
 }
@@ -291,7 +284,7 @@ async fn ask_tab(
         let progress = serde_wasm_bindgen::from_value(progress);
         if let Ok(AskProgress { stage, done, of }) = progress {
             let words = state.words();
-            let what = words.reading(stage == Stage::Encode, done, of);
+            let what = words.reading(stage == AnswerStage::Encode, done, of);
             answer.exchange.waiting(what);
         }
     });
@@ -308,8 +301,8 @@ async fn ask_tab(
         error
     })?;
     answer.counted(summary.prompt_tokens, summary.answer_tokens);
-    if summary.finish_reason == "cancelled" {
-        return Err(JsError::Aborted);
+    match summary.finish_reason {
+        Finish::Cancelled => Err(JsError::Aborted),
+        finish => Ok(finish.name().to_owned()),
     }
-    Ok(summary.finish_reason)
 }

@@ -3,14 +3,33 @@
 use js_sys::Array;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
+use serde::Deserialize;
 use serde_json::json;
+use wasm_bindgen::prelude::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{Blob, BlobPropertyBag};
+use web_sys::{AbortController, Blob, BlobPropertyBag};
 
 use crate::api;
 use crate::browser::{self, JsError};
 use crate::state::{Drawing, State};
+
+/// How many files of an archive are packed.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+pub struct Packing {
+    /// Packed.
+    pub done: usize,
+    /// In all.
+    pub of: usize,
+}
+
+/// Ends the packing that is under way, if there is one.
+pub fn cancel(state: State) {
+    let current = state.packing_abort.try_update_value(Option::take).flatten();
+    if let Some(current) = current {
+        current.abort();
+    }
+}
 
 /// All pages with their style. They are named as `glyph render` names them, and with more digits where
 /// they would not be in order by their names.
@@ -28,8 +47,24 @@ pub fn pages(state: State) {
     {
         entries.push(&Array::of2(&"pages.json".into(), &figures));
     }
+    let of = entries.length() as usize;
+    state.packing.set(Some(Packing { done: 0, of }));
+    let on_progress = Closure::<dyn FnMut(JsValue)>::new(move |progress: JsValue| {
+        if let Ok(packing) = serde_wasm_bindgen::from_value::<Packing>(progress) {
+            state.packing.set(Some(packing));
+        }
+    });
+    let options: api::ZipOptions = api::options();
+    options.set_on_progress(on_progress.as_ref().unchecked_ref());
+    if let Ok(controller) = AbortController::new() {
+        options.set_signal(&controller.signal());
+        state.packing_abort.set_value(Some(controller));
+    }
     spawn_local(async move {
-        match JsFuture::from(api::zip(&entries)).await {
+        let archive = JsFuture::from(api::zip(&entries, &options)).await;
+        drop(on_progress);
+        state.packing.set(None);
+        match archive {
             Ok(archive) => browser::download(&archive.unchecked_into(), "pages.zip"),
             Err(error) => {
                 if let JsError::Failed(reason) = JsError::new(error) {

@@ -9,6 +9,7 @@ use glyph_web_core::accounting::{MissingNumber, kv_bytes_per_token, size_rules};
 use glyph_web_core::address;
 use glyph_web_core::messages::LoadedModel;
 use glyph_web_core::settings::{Runner, Settings};
+use glyph_web_core::stage::LoadStage;
 use js_sys::{Array, Promise, Reflect};
 use leptos::prelude::*;
 use leptos::task::spawn_local;
@@ -67,8 +68,8 @@ impl TabModel {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct LoadProgress {
-    /// `download`, `device` or `weights`.
-    pub stage: String,
+    /// What it does; nothing at first.
+    pub stage: Option<LoadStage>,
     /// The file.
     pub file: Option<String>,
     /// Bytes so far.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use gloo_timers::future::TimeoutFuture;
 use glyph_web_core::messages::{PageFigures, RenderSummary, SizeRules};
+use glyph_web_core::stage::DrawingStage;
 use js_sys::{Array, Reflect};
 use leptos::prelude::*;
 use leptos::task::spawn_local;
@@ -103,7 +104,7 @@ fn abort(state: State) {
 
 #[derive(Deserialize)]
 struct Progress {
-    stage: String,
+    stage: DrawingStage,
     share: f64,
 }
 
@@ -132,7 +133,7 @@ async fn draw(state: State, id: u32, inputs: Inputs, signal: Option<AbortSignal>
     let on_progress = Closure::<dyn FnMut(JsValue)>::new(move |progress: JsValue| {
         let progress = serde_wasm_bindgen::from_value::<Progress>(progress);
         if let (true, Ok(Progress { stage, share })) = (is_current(), progress) {
-            let is_fetching_font = stage == "font";
+            let is_fetching_font = stage == DrawingStage::Font;
             state.drawing.set(Drawing::Running {
                 is_fetching_font,
                 share,

@@ -14,6 +14,7 @@ use web_sys::{AbortController, Blob};
 
 use crate::browser;
 use crate::exchange::Exchange;
+use crate::export::Packing;
 use crate::i18n::{Strings, strings};
 use crate::model::{Folder, LoadProgress, TabModel};
 use crate::server::ServerState;
@@ -136,6 +137,10 @@ pub struct State {
     pub attempt: RwSignal<u32>,
     /// How far they are.
     pub drawing: RwSignal<Drawing>,
+    /// The archive of pages that is being packed.
+    pub packing: RwSignal<Option<Packing>>,
+    /// Ends its packing.
+    pub packing_abort: StoredValue<Option<AbortController>, LocalStorage>,
     /// Ends the drawing that is under way.
     pub drawing_abort: StoredValue<Option<AbortController>, LocalStorage>,
     /// Tokens of the text.
@@ -166,6 +171,8 @@ impl State {
             api_keys: RwSignal::new(ApiKeys::from_json(&keys)),
             text: RwSignal::new(Text::default()),
             reading: RwSignal::new(None),
+            packing: RwSignal::new(None),
+            packing_abort: StoredValue::new_local(None),
             text_notice: RwSignal::new(None),
             tiles: RwSignal::new_local(Vec::new()),
             drawing_id: RwSignal::new(0),

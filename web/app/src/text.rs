@@ -1,6 +1,6 @@
 //! The text, and how it comes into the page.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use glyph_web_core::editing::{MOST_EDITED, MOST_EDITED_WHOLE};
@@ -10,7 +10,7 @@ use leptos::task::spawn_local;
 use serde::Deserialize;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{Blob, DataTransfer, File};
+use web_sys::{AbortController, Blob, DataTransfer, File};
 
 use crate::api;
 use crate::browser::{self, JsError};
@@ -95,11 +95,16 @@ struct Decoded {
 thread_local! {
     /// Counts the texts, so that a file that took long to read does not replace a later text.
     static TEXTS: Cell<u32> = const { Cell::new(0) };
+    /// Ends the reading that is under way.
+    static READING: RefCell<Option<AbortController>> = const { RefCell::new(None) };
 }
 
 /// Begins another text: nothing is read any more, and what was told of the one before is settled.
 fn next_text(state: State) -> u32 {
     TEXTS.set(TEXTS.get() + 1);
+    if let Some(reading) = READING.take() {
+        reading.abort();
+    }
     state.reading.set(None);
     state.text_notice.set(None);
     TEXTS.get()
@@ -205,12 +210,19 @@ fn read(state: State, blob: Blob, origin: Origin, most: Option<usize>, notice: O
         name: origin.file_name().map(str::to_owned),
         bytes: blob.size(),
     }));
+    let options: api::DecodeOptions = api::options();
+    if let Origin::Page(_) = origin {
+        options.set_encoding("UTF-8");
+    }
+    if let Some(most) = most {
+        options.set_most(most as f64);
+    }
+    if let Ok(controller) = AbortController::new() {
+        options.set_signal(&controller.signal());
+        READING.set(Some(controller));
+    }
     spawn_local(async move {
-        let encoding = match &origin {
-            Origin::File(_) => None,
-            Origin::Page(_) => Some("UTF-8"),
-        };
-        let decoded = decode(state, &blob, most, encoding).await;
+        let decoded = decode(state, &blob, &options).await;
         if TEXTS.get() != id {
             return;
         }
@@ -238,17 +250,9 @@ fn read(state: State, blob: Blob, origin: Origin, most: Option<usize>, notice: O
 async fn decode(
     state: State,
     blob: &Blob,
-    most: Option<usize>,
-    encoding: Option<&str>,
+    options: &api::DecodeOptions,
 ) -> Result<(Decoded, Option<Blob>), JsError> {
-    let options: api::DecodeOptions = api::options();
-    if let Some(encoding) = encoding {
-        options.set_encoding(encoding);
-    }
-    if let Some(most) = most {
-        options.set_most(most as f64);
-    }
-    let value = JsFuture::from(api::decode_text(blob, &options)).await;
+    let value = JsFuture::from(api::decode_text(blob, options)).await;
     let value = value.map_err(|error| match browser::error_code(&error) {
         // Words of their own, with the file's name in them.
         code if code == "empty" || code == "binary" => JsError::Failed(code),

@@ -12,5 +12,6 @@ pub mod pace;
 pub mod scripts;
 pub mod settings;
 pub mod sse;
+pub mod stage;
 pub mod style;
 pub mod thinking;

@@ -4,6 +4,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::stage::{Finish, TabDevice};
+
 /// A font file that the renderer may fetch.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct FontFile {
@@ -219,8 +221,8 @@ pub enum DeviceChoice {
 pub struct LoadedModel {
     /// Name for people.
     pub name: String,
-    /// `webgpu` or `cpu`.
-    pub device: String,
+    /// What runs it.
+    pub device: TabDevice,
     /// The adapter's name, on WebGPU.
     pub adapter: Option<String>,
     /// Why WebGPU is not used although it was wanted.
@@ -244,13 +246,13 @@ pub struct LoadedModel {
 }
 
 /// An answer that has ended.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AnswerSummary {
     /// The whole text.
     pub text: String,
-    /// `stop`, `length` or `cancelled`.
-    pub finish_reason: String,
+    /// How it ended.
+    pub finish_reason: Finish,
     /// Tokens of the prompt.
     pub prompt_tokens: usize,
     /// Those that stand for pages.

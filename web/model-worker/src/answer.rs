@@ -4,6 +4,7 @@ use glyph_model::generate::{FinishReason, Generation, GenerationEvent, generate}
 use glyph_model::preprocess::RgbImage;
 use glyph_model::prompt::Message;
 use glyph_web_core::messages::AnswerSummary;
+use glyph_web_core::stage::{AnswerStage, Finish};
 use glyph_worker::{MessageError, Reply, array, now_ms, read_blob};
 use serde::Serialize;
 use wasm_bindgen::JsValue;
@@ -32,7 +33,7 @@ struct Piece<'a> {
 
 #[derive(Debug, Serialize)]
 struct Progress {
-    stage: &'static str,
+    stage: AnswerStage,
     done: usize,
     of: usize,
 }
@@ -75,8 +76,10 @@ impl Job {
         let mut tokens = 0;
         let generated = generate(&checkpoint, &prompt, &images, &options, |event| {
             let progress = match event {
-                GenerationEvent::Encoded { images, of } => Some(("encode", images, of)),
-                GenerationEvent::Prefilled { positions, of } => Some(("prefill", positions, of)),
+                GenerationEvent::Encoded { images, of } => Some((AnswerStage::Encode, images, of)),
+                GenerationEvent::Prefilled { positions, of } => {
+                    Some((AnswerStage::Prefill, positions, of))
+                }
                 GenerationEvent::Token(step) => {
                     tokens += 1;
                     first_token_ms.get_or_insert_with(now_ms);
@@ -96,11 +99,10 @@ impl Job {
         Ok(AnswerSummary {
             text: generated.text,
             finish_reason: match generated.finish_reason {
-                FinishReason::Stop => "stop",
-                FinishReason::Length => "length",
-                FinishReason::Cancelled => "cancelled",
-            }
-            .to_owned(),
+                FinishReason::Stop => Finish::Stop,
+                FinishReason::Length => Finish::Length,
+                FinishReason::Cancelled => Finish::Cancelled,
+            },
             prompt_tokens: prompt.ids.len(),
             image_tokens: prompt.n_image_tokens(),
             answer_tokens: generated.ids.len(),

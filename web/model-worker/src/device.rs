@@ -3,6 +3,7 @@
 use burn::tensor::{Device, Tensor};
 use glyph_model::generate::read_values;
 use glyph_web_core::messages::DeviceChoice;
+use glyph_web_core::stage::TabDevice;
 use glyph_worker::{js_message, scope};
 use js_sys::{Function, Object, Promise, Reflect};
 use wasm_bindgen::{JsCast, JsValue};
@@ -33,11 +34,11 @@ impl OpenDevice {
         }
     }
 
-    /// As messages name it.
-    pub fn name(&self) -> &'static str {
+    /// What kind of device it is.
+    pub fn kind(&self) -> TabDevice {
         match self.adapter {
-            Some(_) => "webgpu",
-            None => "cpu",
+            Some(_) => TabDevice::Webgpu,
+            None => TabDevice::Cpu,
         }
     }
 }

@@ -6,6 +6,7 @@ use glyph_model::checkpoint::{CheckpointFiles, CheckpointSettings};
 use glyph_model::text::KvCache;
 use glyph_model::weights::WeightFiles;
 use glyph_web_core::messages::{DeviceChoice, LoadedModel, SizeRules};
+use glyph_web_core::stage::LoadStage;
 use glyph_worker::Reply;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -22,8 +23,7 @@ const DTYPE: DType = DType::F32;
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Progress {
-    /// `device` or `weights`.
-    stage: &'static str,
+    stage: LoadStage,
     /// Bytes of weights that are on the device.
     bytes: u64,
     /// Bytes of all weights there.
@@ -68,18 +68,18 @@ async fn read_and_load(
         };
         reply.send("progress", &progress);
     };
-    progress("device", 0);
+    progress(LoadStage::Device, 0);
     let opened = device::open(choice).await?;
-    progress("weights", 0);
+    progress(LoadStage::Weights, 0);
     let checkpoint = settings.load(&weights, &opened.device, DTYPE, |bytes| {
-        progress("weights", bytes as u64)
+        progress(LoadStage::Weights, bytes as u64)
     })?;
-    progress("weights", total);
+    progress(LoadStage::Weights, total);
     let settings = &checkpoint.settings;
     let rules = settings.preprocessor.size_rules();
     let info = LoadedModel {
         name,
-        device: opened.name().to_owned(),
+        device: opened.kind(),
         adapter: opened.adapter,
         fallback_reason: opened.fallback_reason,
         context_tokens: settings.config.text_config.max_position_embeddings,

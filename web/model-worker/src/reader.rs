@@ -1,5 +1,6 @@
 //! Reads the files of one source, those of an address through the browser's cache.
 
+use glyph_web_core::stage::LoadStage;
 use glyph_worker::{Reply, fetch_fresh, field, js_message, read_blob};
 use js_sys::Uint8Array;
 use serde::Serialize;
@@ -20,7 +21,7 @@ const PROGRESS_BYTES: usize = 1 << 18;
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Progress<'a> {
-    stage: &'static str,
+    stage: LoadStage,
     file: &'a str,
     bytes: u64,
     /// 0 where it is not known.
@@ -232,7 +233,7 @@ impl<'a> Reader<'a> {
 
     fn progress(&self, file: &str, bytes: u64, total: u64, from_cache: bool) {
         let progress = Progress {
-            stage: "download",
+            stage: LoadStage::Download,
             file,
             bytes,
             total,

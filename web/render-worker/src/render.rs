@@ -7,6 +7,7 @@ use glyph_web_core::messages::{
     BorrowedFont, FontFile, MissingCharacter, PageFigures, RenderSummary, Style, Substitution,
 };
 use glyph_web_core::scripts::has_complex_scripts;
+use glyph_web_core::stage::DrawingStage;
 use glyph_worker::{MessageError, Reply, as_js, now_ms, pause};
 use js_sys::{Array, Reflect, Uint8Array};
 use serde::Serialize;
@@ -36,7 +37,7 @@ pub struct Job {
 #[derive(Debug, Serialize)]
 struct Progress {
     /// `font` or `pages`.
-    stage: &'static str,
+    stage: DrawingStage,
     /// Share that is done, from 0 to 1.
     share: f64,
 }
@@ -78,7 +79,7 @@ impl Job {
             if batch.is_due() {
                 batch.send(self.reply);
                 let share = pages.report().characters as f64 / characters;
-                let stage = "pages";
+                let stage = DrawingStage::Pages;
                 self.reply.send("progress", &Progress { stage, share });
                 pause().await;
                 self.reply.still_wanted()?;
@@ -122,7 +123,7 @@ impl Job {
     }
 
     async fn fetch_cjk(&self, fonts: &Fonts) -> Result<(), RenderFailure> {
-        let (stage, share) = ("font", 0.0);
+        let (stage, share) = (DrawingStage::Font, 0.0);
         self.reply.send("progress", &Progress { stage, share });
         fonts.fetch_cjk(&self.fonts).await?;
         self.reply.still_wanted()?;

@@ -28,6 +28,14 @@ impl Strings {
         )
     }
 
+    /// An archive is being packed; pressing it ends that.
+    pub fn packing(&self, done: usize, of: usize) -> String {
+        self.pick(
+            format!("Packing {done} of {of}: cancel"),
+            format!("正在打包 {done}/{of}：取消"),
+        )
+    }
+
     /// Several files were dropped.
     pub fn first_file_read(&self, name: &str, files: usize) -> String {
         self.pick(

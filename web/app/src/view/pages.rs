@@ -31,10 +31,17 @@ pub fn PagesPanel(zoomed: RwSignal<Option<usize>>) -> impl IntoView {
                 <h2 id="pages-heading" tabindex="-1">{move || words().pages_heading}</h2>
                 <button
                     class="quiet"
-                    disabled=move || is_drawing() || !has_pages()
-                    on:click=move |_| export::pages(state)
+                    data-testid="download-pages"
+                    disabled=move || state.packing.get().is_none() && (is_drawing() || !has_pages())
+                    on:click=move |_| match state.packing.get_untracked() {
+                        None => export::pages(state),
+                        Some(_) => export::cancel(state),
+                    }
                 >
-                    {move || words().download_pages}
+                    {move || match state.packing.get() {
+                        None => words().download_pages.to_owned(),
+                        Some(packing) => words().packing(packing.done, packing.of),
+                    }}
                 </button>
             </div>
             <accounting::Figures/>

@@ -163,7 +163,9 @@ fn Editor() -> impl IntoView {
         let (bytes, content) = state
             .text
             .with_untracked(|text| (text.bytes, Arc::clone(&text.content)));
-        if stays_in_field(bytes, changed.len()) {
+        // What follows a long insertion, such as the end of an input method, must not end its reading.
+        let is_reading = state.reading.with_untracked(Option::is_some);
+        if !is_reading && stays_in_field(bytes, changed.len()) {
             put(state, Text::new(changed, None));
             return;
         }
@@ -171,7 +173,9 @@ fn Editor() -> impl IntoView {
         if let Some(field) = field.get_untracked() {
             field.set_value(&content);
         }
-        take(state, changed);
+        if !is_reading {
+            take(state, changed);
+        }
     };
     view! {
         <textarea

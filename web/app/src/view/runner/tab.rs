@@ -2,6 +2,7 @@
 
 use glyph_web_core::accounting::bytes_shown;
 use glyph_web_core::messages::{DeviceChoice, LoadedModel};
+use glyph_web_core::stage::{LoadStage, TabDevice};
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 
@@ -101,10 +102,10 @@ fn ready(state: State, info: &LoadedModel) -> impl IntoView + use<> {
 
 fn ready_words(state: State, info: &LoadedModel) -> String {
     let words = state.words();
-    let device = match (&info.adapter, info.device.as_str()) {
+    let device = match (&info.adapter, info.device) {
         (Some(adapter), _) => format!("WebGPU · {adapter}"),
-        (None, "webgpu") => "WebGPU".to_owned(),
-        _ => words.on_cpu.to_owned(),
+        (None, TabDevice::Webgpu) => "WebGPU".to_owned(),
+        (None, TabDevice::Cpu) => words.on_cpu.to_owned(),
     };
     let cached = if info.from_cache {
         words.from_cache
@@ -176,11 +177,11 @@ fn loading_words(state: State, progress: &LoadProgress) -> String {
 
 fn stage_words(state: State, progress: &LoadProgress) -> &'static str {
     let words = state.words();
-    match progress.stage.as_str() {
-        "download" => words.stage_download,
-        "weights" => words.stage_weights,
-        "device" => words.stage_device,
-        _ => words.loading_model,
+    match progress.stage {
+        Some(LoadStage::Download) => words.stage_download,
+        Some(LoadStage::Device) => words.stage_device,
+        Some(LoadStage::Weights) => words.stage_weights,
+        None => words.loading_model,
     }
 }
 
