@@ -170,7 +170,7 @@ fn the_configuration_is_enough() {
         }
     }
     // The headroom alone is more than the device has.
-    for row in full["rows"].as_array().unwrap() {
+    for row in full["weights"][0]["rows"].as_array().unwrap() {
         assert_eq!(row["fits"], false);
         assert_eq!(row["shortfall"], "memory");
         assert_eq!(row["largest_context_tokens"], 0);
