@@ -113,6 +113,23 @@ test("a key that no header can carry is refused before it is sent", async ({ app
   }
 });
 
+test("a server without a model is told, and is asked again", async ({ app, page }) => {
+  let names = [];
+  const server = await standIn((send) => send(...names));
+  const status = page.getByTestId("server-status");
+  try {
+    await app.openServerFields();
+    await app.enter("Address", server.url);
+    await expect(status).toContainText(`${server.url} answers, but its list of models is empty`);
+    names = ["of-the-test"];
+    await status.getByRole("button", { name: "Try again" }).click();
+    await expect(page.locator("summary", { hasText: "of-the-test" })).toBeVisible();
+    await expect(status).toBeEmpty();
+  } finally {
+    await server.stop();
+  }
+});
+
 test("the model that was chosen is asked", async ({ app, page }) => {
   const server = await fakeServer({ models: ["one", "other"] });
   try {

@@ -7,27 +7,9 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { dist } from "./glyph.js";
 import { CHINESE, ORDER } from "./texts.js";
-import { expect, test as base } from "./page.js";
+import { expect, isWorker, test } from "./api.js";
 
 const MODEL = "../../models/glyph-mini";
-
-const test = base.extend({
-  /** A page that has `glyph`, and `failure`, which says how a promise was rejected. */
-  api: async ({ page, server }, use) => {
-    await page.goto(`${server.url}/example.html`);
-    await page.evaluate(async () => {
-      window.glyph = await import(new URL("glyph.js", document.baseURI).href);
-      window.failure = (promise) =>
-        promise.then(
-          () => ({ name: "none" }),
-          ({ name, message, code, detail }) => ({ name, message, code, detail }),
-        );
-    });
-    await use(page);
-  },
-});
-
-const isWorker = (name) => (worker) => worker.url().includes(name);
 
 test("weights and downloads are told with all their bytes", async ({ api }) => {
   const steps = await api.evaluate(async () => {
@@ -65,6 +47,9 @@ test("a missing option is named, and the model goes on", async ({ api }) => {
       page: await failure(glyph.ask(model, { question, pages: ["no blob"] })),
       question: await failure(glyph.ask(model, { pages })),
       nothing: await failure(glyph.ask(model)),
+      seed: await failure(glyph.ask(model, { question, pages, seed: -1 })),
+      maxTokens: await failure(glyph.ask(model, { question, pages, maxTokens: "many" })),
+      device: await failure(glyph.loadModel({ device: "npu" })),
       tokens: await failure(model.countTokens()),
     };
     const answer = await glyph.ask(model, { question, pages, maxTokens: 4 });
@@ -74,8 +59,14 @@ test("a missing option is named, and the model goes on", async ({ api }) => {
   expect(refused.pages.message).toBe("pages is undefined; it must be an array");
   expect(refused.pages).toMatchObject({ code: "argument", detail: "pages" });
   expect(refused.page).toMatchObject({ code: "argument", detail: "pages" });
-  expect(refused.question.message).toContain("question");
-  expect(refused.nothing.message).toContain("question");
+  for (const name of ["question", "nothing"]) {
+    expect(refused[name].code, name).toBe("argument");
+    expect(refused[name].message, name).toContain("question");
+  }
+  for (const name of ["seed", "maxTokens", "device"]) {
+    expect(refused[name].code, name).toBe("argument");
+  }
+  expect(refused.device.message).toContain("npu");
   expect(refused.tokens).toMatchObject({ code: "argument", detail: "text" });
   expect(answer.answerTokens).toBe(4);
 });
@@ -90,6 +81,7 @@ test("the renderer names what it cannot use", async ({ api }) => {
       entries: await failure(glyph.zip()),
       entry: await failure(glyph.zip(["page.png"])),
       rules: await failure(glyph.renderPages("x", { rules })),
+      number: await failure(glyph.renderPages("x", { style: 5 })),
       named: await failure(glyph.renderPages("x", { style: "unofficial" })),
       key: await failure(glyph.renderPages("x", { overrides: { dpi: "many" } })),
       font: await failure(glyph.renderPages("x", { overrides: { "font-path": "none.ttf" } })),
@@ -106,6 +98,7 @@ test("the renderer names what it cannot use", async ({ api }) => {
   ]) {
     expect(refused[name], name).toMatchObject({ code: "argument", detail });
   }
+  expect(refused.number).toMatchObject({ code: "argument" });
   expect(refused.key).toMatchObject({ code: "style" });
   expect(refused.key.message).toContain("dpi");
   expect(refused.font).toMatchObject({ code: "font", detail: "none.ttf" });
@@ -262,6 +255,7 @@ test.describe("files of a text", () => {
     ["kana without a mark, big-endian", swapped(kana), "UTF-16BE", kana],
     ["Chinese in pairs of bytes", gb18030, "GB18030", "汉字\nA和B"],
     ["the same from a disk of DOS", [...gb18030, 0x1a], "GB18030", "汉字\nA和B\u001a"],
+    ["cut within its last character", [...Buffer.from("床前明月光").subarray(0, -1)], "UTF-8", "床前明月"],
     ["one German word", [0x47, 0x72, 0xf6, 0xdf, 0x65], "windows-1252", "Größe"],
     ["German and French", western, "windows-1252", "Größe, schöne Häuser, déjà vu"],
   ]) {
@@ -354,68 +348,25 @@ test.describe("checkpoints", () => {
   });
 });
 
-test.describe("a graphics adapter that fails", () => {
-  /** Has the model's worker run a script first. */
-  const patch = (api, script) =>
-    api.route("**/model-worker_loader.js", async (route) => {
-      const loader = await (await route.fetch()).text();
-      const headers = {
-        "content-type": "text/javascript",
-        // Without it, a page that is isolated does not start a worker.
-        "cross-origin-embedder-policy": "require-corp",
-      };
-      return route.fulfill({ headers, body: `${script}\n${loader}` });
-    });
-  const answer = (api) =>
-    api.evaluate(async () => {
-      const model = await glyph.loadModel({ device: "auto" });
-      const pages = [];
-      await glyph.renderPages("Order number: 73-4815", {
-        style: model.style,
-        rules: model.rules,
-        onPages: (more) => pages.push(...more.map((page) => page.blob)),
-      });
-      const options = { question: "Read the page.", pages, maxTokens: 4 };
-      const { answerTokens } = await glyph.ask(model, options);
-      const { device, adapter, fallbackReason } = model;
-      return { answerTokens, device, adapter, fallbackReason };
-    });
-
-  test("where it gives no device, the CPU answers and says why", async ({ api }) => {
-    await patch(
-      api,
-      `const request = GPU.prototype.requestAdapter;
-      self.preferences = [];
-      GPU.prototype.requestAdapter = function (options) {
-        self.preferences.push(options?.powerPreference);
-        return request.call(this, options);
-      };
-      GPUAdapter.prototype.requestDevice = () => Promise.reject(new Error("out of devices"));`,
-    );
-    const answered = await answer(api);
-    expect(answered).toMatchObject({ answerTokens: 4, device: "cpu", adapter: null });
-    expect(answered.fallbackReason).not.toBe("");
-    expect(answered.fallbackReason).not.toContain("finds no graphics adapter");
-    // The adapter that is named is the one that would have computed.
-    const worker = api.workers().find(isWorker("model-worker"));
-    const preferences = await worker.evaluate(() => self.preferences);
-    expect(preferences.length).toBeGreaterThan(1);
-    expect(new Set(preferences)).toEqual(new Set(["high-performance"]));
-    const refused = await api.evaluate(() => failure(glyph.loadModel({ device: "webgpu" })));
-    expect(refused).toMatchObject({ code: "no-webgpu", detail: answered.fallbackReason });
+test("the example frees the pages that it shows no more", async ({ page, server }) => {
+  await page.goto(`${server.url}/example.html?device=cpu&max=1`);
+  await page.evaluate(() => {
+    window.revoked = [];
+    const revoke = URL.revokeObjectURL;
+    URL.revokeObjectURL = (address) => {
+      window.revoked.push(address);
+      revoke.call(URL, address);
+    };
   });
-
-  test("where it computes wrong numbers, the CPU answers and says so", async ({ api }) => {
-    await patch(
-      api,
-      `GPUBuffer.prototype.getMappedRange = function (offset = 0, size = this.size - offset) {
-        return new ArrayBuffer(size);
-      };`,
-    );
-    const answered = await answer(api);
-    expect(answered).toMatchObject({ answerTokens: 4, device: "cpu", adapter: null });
-    expect(answered.fallbackReason).toContain("computes wrong numbers: 0 where 16 is right");
-  });
+  const shown = async () => {
+    await page.getByRole("button").click();
+    await expect(page.getByRole("status")).toContainText("tokens on cpu");
+    return page.locator("#pages img").evaluateAll((images) => images.map(({ src }) => src));
+  };
+  const first = await shown();
+  expect(first).toHaveLength(1);
+  await shown();
+  expect(await page.evaluate(() => window.revoked)).toEqual(first);
 });
 
 test("the types are those of what is offered", async () => {

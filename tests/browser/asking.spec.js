@@ -45,6 +45,68 @@ test("pages of a text before are not asked about", async ({ app, page }) => {
   }
 });
 
+test.describe("a question that is put while a text is being read", () => {
+  /** Keeps the worker from reading files until it is let go. */
+  async function holdReading(page) {
+    await page.evaluate(() => {
+      const post = Worker.prototype.postMessage;
+      Worker.prototype.postMessage = function (message, ...rest) {
+        const go = () => post.call(this, message, ...rest);
+        if (message.type === "decode") {
+          window.letReadingGo = go;
+        } else {
+          go();
+        }
+      };
+    });
+    return () => page.evaluate(() => window.letReadingGo());
+  }
+
+  test("is about that text, not about the one before", async ({ app, page }) => {
+    const sent = questions(page);
+    await app.write("FIRST TEXT");
+    const letGo = await holdReading(page);
+    await app.openFile("order.txt", ORDER);
+    await app.ask("What is the order number?", 200);
+    await expect(page.getByTestId("answer-status").first()).toContainText("Reading order.txt");
+    expect(sent).toHaveLength(0);
+    await letGo();
+    expect(await app.answered()).toContain("73-4815");
+    expect(sent).toHaveLength(1);
+  });
+
+  test("needs no text before", async ({ app, page }) => {
+    const letGo = await holdReading(page);
+    await expect(page.getByTestId("ask")).toBeDisabled();
+    await app.openFile("order.txt", ORDER);
+    await app.ask("What is the order number?", 200);
+    await expect(page.getByTestId("answer-status").first()).toContainText("Reading order.txt");
+    await letGo();
+    expect(await app.answered()).toContain("73-4815");
+  });
+
+  test("fails with the reason when that is no text", async ({ app, page }) => {
+    const sent = questions(page);
+    await app.write("FIRST TEXT");
+    const letGo = await holdReading(page);
+    await app.openFile("picture.png", [0x89, 0x50, 0x4e, 0x47, 0, 1, 2, 3, 0xff]);
+    await app.ask(QUESTION);
+    await expect(page.getByTestId("answer-status").first()).toContainText("Reading picture.png");
+    await letGo();
+    await expect(app.answer.getByRole("alert")).toContainText("picture.png is not a text");
+    expect(sent).toHaveLength(0);
+  });
+
+  test("can be stopped", async ({ app, page }) => {
+    await app.write("FIRST TEXT");
+    await holdReading(page);
+    await app.openFile("order.txt", ORDER);
+    await app.ask(QUESTION);
+    await page.getByTestId("stop").click();
+    await expect(page.getByTestId("answer-status").first()).toHaveText("Stopped");
+  });
+});
+
 test("what is too much is told before anything is sent", async ({ app, page }) => {
   const sent = questions(page);
   await app.write(longText(30_000));

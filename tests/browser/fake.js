@@ -71,8 +71,8 @@ class Stream {
   }
 
   /** Ends the answer, and leaves the connection as it is. */
-  finish() {
-    this.send({ choices: [{ delta: {}, finish_reason: "stop" }] }, "[DONE]");
+  finish(reason = "stop") {
+    this.send({ choices: [{ delta: {}, finish_reason: reason }] }, "[DONE]");
   }
 
   /** Hangs up. */

@@ -70,6 +70,70 @@ test("everything can be done by keyboard alone", async ({ app, page, context }) 
   await expect(app.answer.getByRole("heading")).toBeFocused();
 });
 
+test("the question is reached past all pages", async ({ app, page }) => {
+  await app.write(longText(8000));
+  expect(await app.tiles.count()).toBeGreaterThan(4);
+  const skip = page.getByRole("link", { name: "Skip to the question" });
+  await expect(skip).not.toBeInViewport();
+  await page.getByRole("link", { name: "Skip to the text" }).focus();
+  await page.keyboard.press("Tab");
+  await expect(skip).toBeFocused();
+  await expect(skip).toBeInViewport();
+  await page.keyboard.press("Enter");
+  await expect(app.question).toBeFocused();
+  await page.getByLabel("Language").selectOption("zh");
+  await expect(page.getByRole("link", { name: "跳到提问" })).toHaveAttribute("href", "#question");
+});
+
+test("whoever shows more pages is led to the last when there are no more", async ({ app, page }) => {
+  await app.write(longText(30_000));
+  await page.getByRole("button", { name: "Show more pages" }).focus();
+  const isThere = () =>
+    page.evaluate(() => {
+      const more = document.querySelector(".gallery-end button");
+      more?.click();
+      return more !== null;
+    });
+  await expect.poll(isThere).toBe(false);
+  await expect(app.tiles.last()).toBeFocused();
+});
+
+test("an enlarged page is scrolled by keys that turn it elsewhere, and browsers keep theirs", async ({
+  app,
+  page,
+}) => {
+  // Too small for an enlarged page.
+  await page.setViewportSize({ width: 360, height: 740 });
+  await app.write(ORDER.repeat(4));
+  await app.tiles.first().click();
+  const dialog = page.getByRole("dialog");
+  const large = dialog.locator(".zoom-page");
+  const shows = (number) => expect(dialog.locator("[aria-live]")).toContainText(`Page ${number} of`);
+  const press = (key) => page.keyboard.press(key);
+  await large.focus();
+  for (let n = 0; n < 5; n += 1) {
+    await press("+");
+  }
+  await expect(dialog.locator("img")).toHaveAttribute("style", /width:/);
+  await press("ArrowRight");
+  await expect.poll(() => large.evaluate((place) => place.scrollLeft)).toBeGreaterThan(0);
+  await press("PageDown");
+  await shows(1);
+  // Its buttons do not scroll.
+  await dialog.getByRole("button", { name: "Next page" }).focus();
+  await press("PageDown");
+  await shows(2);
+  await press("Control+ArrowLeft");
+  await shows(2);
+  await press("ArrowLeft");
+  await shows(1);
+  // Fitted, there is nothing to scroll.
+  await large.focus();
+  await press("0");
+  await press("ArrowRight");
+  await shows(2);
+});
+
 test("whoever asks by its button stays there", async ({ app, page }) => {
   await answerWith(page, { content: "42" });
   await app.write(ORDER);

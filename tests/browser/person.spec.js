@@ -182,8 +182,41 @@ test("beginning and end of an answer are announced", async ({ app, page }) => {
   await app.ask("What is the order number?", 8);
   await expect(app.answer.getByRole("status")).toHaveText("The answer is being prepared");
   answer.letGo();
+  const text = await app.answered();
+  expect(text.trim()).not.toBe("");
+  await expect(app.answer.getByRole("status")).toHaveText(`Answer complete: ${text.trim()}`);
+});
+
+test("of a long answer the beginning is announced", async ({ app, page }) => {
+  await answerWith(page, { content: "字".repeat(301) });
+  await app.write(ORDER);
+  await app.ask("What does it say?");
   await app.answered();
-  await expect(app.answer.getByRole("status")).toHaveText("Answer complete");
+  await expect(app.answer.getByRole("status")).toHaveText(`Answer complete: ${"字".repeat(300)}…`);
+});
+
+test("the end of drawing is announced by the number of pages", async ({ app, page }) => {
+  const announced = page.getByTestId("drawing-announced");
+  await expect(announced).toBeEmpty();
+  await app.write("A word.");
+  await expect(announced).toHaveText("1 page is drawn");
+  await app.write(ORDER.repeat(2));
+  await expect(announced).toHaveText(`${await app.figure("pages").textContent()} pages are drawn`);
+});
+
+test.describe("a phone", () => {
+  test.use({ hasTouch: true, isMobile: true, viewport: { width: 360, height: 740 } });
+
+  test("has no field of letters so small that the page is enlarged for it", async ({ app, page }) => {
+    await app.write(ORDER);
+    await unfold(page);
+    const small = await page.locator("input, select, textarea").evaluateAll((fields) =>
+      fields
+        .filter((field) => parseFloat(getComputedStyle(field).fontSize) < 16)
+        .map((field) => field.outerHTML),
+    );
+    expect(small).toEqual([]);
+  });
 });
 
 test.describe("an answer is copied", () => {

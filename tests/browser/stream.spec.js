@@ -113,6 +113,25 @@ test("the thinking of every page's answer is folded away", async ({ app, page })
   }
 });
 
+test("that one page was cut off is said, though the last one was not", async ({ app, page }) => {
+  const answer = (stream, n) => {
+    stream.say(`read ${n}`);
+    stream.finish(n === 1 ? "length" : "stop");
+  };
+  const server = await fakeServer({ models: ["glyph-mini"], answer });
+  try {
+    await app.useServer(server.url, "glyph-mini");
+    await app.write(ORDER.repeat(2));
+    const pages = await app.tiles.count();
+    expect(pages).toBeGreaterThan(1);
+    await page.getByRole("button", { name: "Read all pages" }).click();
+    expect(await app.answered()).toContain(`read ${pages}`);
+    await expect(app.answer).toContainText("Cut off at the longest answer or the end of the model's context");
+  } finally {
+    await server.stop();
+  }
+});
+
 test("what came at once has no rate, and what came over time has that of its time", async ({
   app,
   page,

@@ -126,6 +126,9 @@ test("a worker that ends in an answer is told, and the next question starts anot
   await worker.evaluate(() => setTimeout(() => { throw new Error("out of memory"); }));
   await app.answered();
   await expect(app.answer.getByRole("alert")).toContainText("out of memory");
+  // It was loaded: that is not what failed.
+  await expect(page.getByTestId("tab-failed")).toContainText("The model in this browser has failed");
+  await expect(page.getByTestId("tab-failed")).not.toContainText("cannot be loaded");
   await app.ask(QUESTION, 8);
   expect((await app.answered()).length).toBeGreaterThan(0);
 });

@@ -21,3 +21,30 @@ test("on WebGPU it answers as the native CPU does", async ({ app, page }) => {
   await expect(page.getByTestId("tab-ready")).toContainText("WebGPU");
   await expect(page.getByTestId("answer-figures").first()).toContainText("WebGPU");
 });
+
+test("after it has ended on WebGPU the CPU takes over and says so, until the person loads it", async ({
+  app,
+  page,
+}) => {
+  test.setTimeout(1_500_000);
+  const ready = page.getByTestId("tab-ready");
+  await app.write(TEXT);
+  await app.useTab("auto");
+  await page.getByTestId("load").click();
+  await expect(ready).toContainText("WebGPU", { timeout: 600_000 });
+  await app.ask(QUESTION, FEW_TOKENS);
+  await expect(page.getByTestId("answer-status").first()).toContainText(/Looking at|Reading/);
+  const worker = page.workers().find((one) => one.url().includes("model-worker"));
+  await worker.evaluate(() => setTimeout(() => { throw new Error("the device is lost"); }));
+  await app.answered();
+  await expect(app.answer.getByRole("alert")).toContainText("the device is lost");
+  await app.ask(QUESTION, 8);
+  expect((await app.answered()).length).toBeGreaterThan(0);
+  await expect(ready).toContainText("Ready on CPU");
+  const fallback = page.getByTestId("tab-status").getByText("so the CPU took over");
+  await expect(fallback).toContainText("the device is lost");
+  await page.getByRole("button", { name: "Unload" }).click();
+  await page.getByTestId("load").click();
+  await expect(ready).toContainText("WebGPU", { timeout: 600_000 });
+  await expect(fallback).toHaveCount(0);
+});

@@ -128,7 +128,8 @@ export interface GlyphError extends Error {
    * What kind of error it is, where it is a common one: an option is missing or is of another kind; a file
    * cannot be read, is empty, or is no text; a style or a font cannot be used; a file of the checkpoint is
    * missing or is not what its name says; an address answers with a web page or not at all; a file is too
-   * large for a tab; there is no WebGPU; prompt and answer do not fit the model's context.
+   * large for a tab; there is no WebGPU; the graphics device has failed, which has ended the model's worker;
+   * prompt and answer do not fit the model's context.
    */
   code?:
     | "argument"
@@ -143,8 +144,9 @@ export interface GlyphError extends Error {
     | "network"
     | "too-large"
     | "no-webgpu"
+    | "device"
     | "context";
-  /** With a code: the option, the file, the address or the figure that it is about. */
+  /** With a code: the option, the file, the address, the figure or the reason that it is about. */
   detail?: string;
 }
 
@@ -190,7 +192,7 @@ export interface Model {
   readonly device: "webgpu" | "cpu";
   /** The adapter's name, on WebGPU. */
   readonly adapter: string | null;
-  /** Why WebGPU is not used although it was wanted. */
+  /** Why WebGPU is not used although it was wanted, in English. */
   readonly fallbackReason: string | null;
   /** Tokens of prompt and answer together. */
   readonly contextTokens: number;
@@ -198,7 +200,7 @@ export interface Model {
   /** Bytes of all files. */
   readonly bytes: number;
   readonly fromCache: boolean;
-  /** Why the browser could not keep the files. */
+  /** Why the browser could not keep the files, in English. */
   readonly cacheError: string | null;
   /** How text is drawn for this model: its render.json. */
   readonly style: StyleKeys | null;
@@ -207,7 +209,7 @@ export interface Model {
   readonly isByteLevel: boolean;
   ask(options: AskOptions): Promise<Answer>;
   countTokens(text: string | Blob, options?: { signal?: AbortSignal }): Promise<number>;
-  /** Whether its worker has ended: closed, or crashed. Another model must then be loaded. */
+  /** Whether its worker has ended: closed, crashed, or left by its device. Another model must then be loaded. */
   readonly isClosed: boolean;
   /** Ends the worker and frees its memory. What it is doing is rejected with an AbortError. */
   close(): void;

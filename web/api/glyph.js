@@ -49,38 +49,57 @@ function unlessAborted(promise, signal) {
   });
 }
 
+/** A worker that has not begun to listen. */
+const unstarted = (href, reason = "it cannot be fetched") =>
+  failed({ message: `${href} cannot be started: ${reason}`, code: "network", detail: href });
+
+/** A worker that has ended without words of its own: where no memory is left it has none for them. */
+function crashed(content, reason) {
+  if (!/unreachable|memory/i.test(reason)) {
+    return new Error(reason);
+  }
+  const advice = "Choose a shorter text or a smaller checkpoint, or run it on a server";
+  const message = `the memory of a tab is too small for ${content} (${reason}). ${advice}`;
+  return failed({ message, code: "too-large", detail: content });
+}
+
 /** A worker that is started when it is first needed, and again after it has crashed. */
 class Channel {
   #script;
+  #content;
   #worker;
   #ready;
   #giveUp;
   #pending = new Map();
   #lastId = 0;
 
-  constructor(script) {
+  /** `content` is what takes most of its memory. */
+  constructor(script, content) {
     this.#script = script;
+    this.#content = content;
   }
 
   #start() {
     const { href } = new URL(this.#script, home);
     const worker = new Worker(href, { type: "module" });
     this.#worker = worker;
+    let isReady = false;
     this.#ready = new Promise((resolve, reject) => {
       this.#giveUp = reject;
       worker.onmessage = ({ data }) => {
         if (data.type === "ready") {
+          isReady = true;
           resolve();
         } else if (data.type === "crashed") {
-          this.stop(new Error(`the worker has crashed: ${data.body}`));
+          this.stop(failed(data.body));
         } else {
           this.#receive(data);
         }
       };
       worker.onerror = (event) => {
         event.preventDefault();
-        const message = event.message || `${href} cannot be loaded`;
-        this.stop(failed(event.message ? { message } : { message, code: "network", detail: href }));
+        const { message } = event;
+        this.stop(isReady ? crashed(this.#content, message) : unstarted(href, message));
       };
     });
     this.#ready.catch(() => {});
@@ -172,7 +191,7 @@ class Channel {
   }
 }
 
-const renderer = new Channel("render-worker_loader.js");
+const renderer = new Channel("render-worker_loader.js", "text");
 
 /** The text of a file: UTF-8, UTF-16, GB18030 or windows-1252. */
 export async function decodeText(file, { most, encoding, signal } = {}) {
@@ -266,7 +285,7 @@ export async function loadModel(options = {}) {
     message.name = model.name;
     message.listing = model.files;
   }
-  const channel = new Channel("model-worker_loader.js");
+  const channel = new Channel("model-worker_loader.js", message.name);
   try {
     const info = await channel.request(message, { on: { progress: onProgress }, signal });
     return new Model(channel, info);

@@ -17,7 +17,7 @@ use crate::bundled::{self, Bundled};
 use crate::device::{self, Target};
 use crate::error::CliError;
 use crate::pieces::pieces;
-use crate::progress;
+use crate::{output, progress};
 
 const BYTES_PER_GB: f64 = 1e9;
 
@@ -267,7 +267,26 @@ impl Model {
         let checkpoint = settings.load(&weights, &target.device.device, load_as, on_bytes);
         progress::clear();
         let mut checkpoint = checkpoint.map_err(model_error)?;
+        note_unused(&checkpoint.report.unexpected);
         checkpoint.kv_precision = kv_precision;
         Ok(checkpoint)
+    }
+}
+
+/// The tensors of a checkpoint that the model has no use for, named.
+pub fn note_unused(tensors: &[String]) {
+    if !tensors.is_empty() {
+        let names = some_names(tensors);
+        output::note(&format!("{names}: the model has no use for them; left out"));
+    }
+}
+
+/// How many tensors, and the names of the first.
+pub fn some_names(tensors: &[String]) -> String {
+    const NAMED: usize = 8;
+    let named = tensors[..tensors.len().min(NAMED)].join(", ");
+    match tensors.len().saturating_sub(NAMED) {
+        0 => format!("{} tensors ({named})", tensors.len()),
+        more => format!("{} tensors ({named} and {more} more)", tensors.len()),
     }
 }

@@ -10,6 +10,7 @@ use glyph_model::weights::{QuantizedFiles, write_quantized};
 use glyph_model::{ModelError, config::ModelConfig};
 use serde::Serialize;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::args::QuantizeArgs;
 use crate::error::CliError;
@@ -55,22 +56,19 @@ pub fn run(args: &QuantizeArgs) -> Result<(), CliError> {
             args.out.display()
         )));
     }
-    // What is half written when it is broken off is not taken for a model.
-    let partial = partial_path(&args.out);
-    let written = write(args, &files, &partial);
+    // What is half written when it is broken off is not taken for a model. The directory is new, and goes where this
+    // ends early.
+    let partial = partial_directory(&args.out, is_there)?;
+    let written = write(args, &files, partial.path());
     progress::clear();
-    let report = match written {
-        Ok(report) => report,
-        Err(error) => {
-            // The first error is the one to be told.
-            fs::remove_dir_all(&partial).unwrap_or_default();
-            return Err(error);
-        }
-    };
+    let report = written?;
     if is_there {
-        fs::remove_dir(&args.out).map_err(|source| write_error(&args.out, source))?;
+        move_files(partial.path(), &args.out, &report.files)?;
+    } else {
+        fs::rename(partial.path(), &args.out).map_err(|source| write_error(&args.out, source))?;
+        // It has another name now.
+        let _ = partial.keep();
     }
-    fs::rename(&partial, &args.out).map_err(|source| write_error(&args.out, source))?;
     if args.json {
         return output::json(&report);
     }
@@ -85,7 +83,7 @@ pub fn run(args: &QuantizeArgs) -> Result<(), CliError> {
         ),
     ] {
         if !tensors.is_empty() {
-            output::note(&format!("{} tensors: {why}", tensors.len()));
+            output::note(&format!("{}: {why}", model::some_names(tensors)));
         }
     }
     output::line(&format!(
@@ -98,11 +96,32 @@ pub fn run(args: &QuantizeArgs) -> Result<(), CliError> {
     ))
 }
 
-/// A directory beside `out`, on the same disk.
-fn partial_path(out: &Path) -> PathBuf {
-    let mut name = out.file_name().unwrap_or_default().to_owned();
-    name.push(".partial");
-    out.with_file_name(name)
+/// A new directory on the disk of `out`: in it, where it is there, else beside it.
+fn partial_directory(out: &Path, is_there: bool) -> Result<TempDir, CliError> {
+    let place = match out.parent() {
+        _ if is_there => out,
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    fs::create_dir_all(place).map_err(|source| write_error(place, source))?;
+    let mut builder = tempfile::Builder::new();
+    builder.prefix("quantising-").suffix(".partial");
+    // As any directory; a temporary one would be closed to all others.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
+    let made = builder.tempdir_in(place);
+    made.map_err(|source| write_error(place, source))
+}
+
+/// Moves files from one directory to another of the same disk; the one without which there is no model comes last.
+fn move_files(from: &Path, to: &Path, names: &[String]) -> Result<(), CliError> {
+    let (last, first): (Vec<&String>, Vec<&String>) =
+        names.iter().partition(|name| *name == CONFIG);
+    for name in first.into_iter().chain(last) {
+        let path = to.join(name);
+        fs::rename(from.join(name), &path).map_err(|source| write_error(&path, source))?;
+    }
+    Ok(())
 }
 
 fn write_error(path: &Path, source: std::io::Error) -> CliError {
@@ -125,10 +144,6 @@ fn write(args: &QuantizeArgs, files: &ModelFiles, dir: &Path) -> Result<Quantize
     let weights = files.weights().map_err(model_error)?;
     let specs = model::specs(&model::config_for(config, &weights));
 
-    if dir.exists() {
-        fs::remove_dir_all(dir).map_err(|source| write_error(dir, source))?;
-    }
-    fs::create_dir_all(dir).map_err(|source| write_error(dir, source))?;
     let mut copied = copy_small_files(&args.model, dir)?;
     let path = dir.join(CONFIG);
     fs::write(&path, with_quantization(&json, args.quantize, files)?)

@@ -256,6 +256,7 @@ impl Loading {
         } else {
             settings.load(&weights, device, self.load_as, on_bytes)
         }?;
+        model::note_unused(&checkpoint.report.unexpected);
         checkpoint.kv_precision = self.footprint.kv_precision;
         Ok(checkpoint)
     }

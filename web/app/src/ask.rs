@@ -62,14 +62,16 @@ pub fn ask(state: State, question: Question) {
     });
 }
 
-/// Runs one prompt or one for each page; says why the last answer ended.
+/// Runs one prompt or one for each page; says why the last answer ended, or that one was cut off.
 async fn run(state: State, exchange: Exchange, question: &Question) -> Result<String, JsError> {
     let max_tokens = state
         .settings
         .with_untracked(|settings| settings.max_tokens);
+    // A text that is refused by the time the model is there was meant all the same.
+    let was_reading = state.reading.with_untracked(Option::is_some);
     // The model first: pages are drawn in its style, which is known when it is there.
     let answerer = Answerer::find(state, exchange).await?;
-    let pages = drawn_pages(state, exchange).await?;
+    let pages = drawn_pages(state, exchange, was_reading).await?;
     if !answerer.has_its_pages(state) {
         let reason = state.words().drawn_for_another(&answerer.name);
         return Err(JsError::Failed(reason));
@@ -92,12 +94,16 @@ async fn run(state: State, exchange: Exchange, question: &Question) -> Result<St
             pages,
             max_tokens,
         };
-        reason = match &answerer.place {
+        let ended = match &answerer.place {
             Place::Server { base } => {
                 ask_server(state, answer, (base, &answerer.name), prompt).await?
             }
             Place::Tab { model, info } => ask_tab(state, answer, (model, info), prompt).await?,
         };
+        // One page that was cut off makes the whole incomplete.
+        if reason != Finish::Length.name() {
+            reason = ended;
+        }
     }
     Ok(reason)
 }
@@ -110,27 +116,41 @@ struct Prompt<'a> {
     max_tokens: usize,
 }
 
-/// The text's pages, all of them.
-async fn drawn_pages(state: State, exchange: Exchange) -> Result<Vec<Blob>, JsError> {
+/// The text's pages, all of them. `was_reading`: the question was put while a text was being read, and is
+/// about that one.
+async fn drawn_pages(
+    state: State,
+    exchange: Exchange,
+    mut was_reading: bool,
+) -> Result<Vec<Blob>, JsError> {
     let words = state.words();
     loop {
-        // What has just changed is drawn from the next tick on.
+        // Before the tick: a text that has been read is drawn from the next one on.
+        let reading = state.reading.get_untracked();
         tick().await;
         if exchange.signal().is_some_and(|signal| signal.aborted()) {
             return Err(JsError::Aborted);
         }
         let is_running = |drawing: &Drawing| matches!(drawing, Drawing::Running { .. });
-        if !state.drawing.with_untracked(is_running) {
-            break;
+        match reading {
+            Some(reading) => {
+                was_reading = true;
+                exchange.waiting(reading.shown(words));
+            }
+            None if state.drawing.with_untracked(is_running) => {
+                exchange.waiting(words.drawing.to_owned());
+            }
+            None => break,
         }
-        exchange.waiting(words.drawing.to_owned());
         TimeoutFuture::new(LOOK_MS).await;
     }
-    if state
-        .drawing
-        .with_untracked(|drawing| *drawing == Drawing::Cancelled)
-    {
-        return Err(JsError::Failed(words.drawing_incomplete.to_owned()));
+    if was_reading && let Some(reason) = state.refused_text.get_untracked() {
+        return Err(JsError::Failed(reason));
+    }
+    match state.drawing.get_untracked() {
+        Drawing::Cancelled => return Err(JsError::Failed(words.drawing_incomplete.to_owned())),
+        Drawing::Failed(reason) => return Err(JsError::Failed(words.drawing_failed(&reason))),
+        Drawing::Idle | Drawing::Running { .. } | Drawing::Done(_) => {}
     }
     let pages = |tiles: &Vec<Tile>| tiles.iter().map(|tile| tile.blob.clone()).collect();
     let pages: Vec<Blob> = state.tiles.with_untracked(pages);
@@ -294,9 +314,9 @@ async fn ask_tab(
     let summary = summary.map_err(|error| {
         // The next question loads it anew.
         if model.is_closed() && error != JsError::Aborted {
-            model::note_crash(state, error.to_string());
-            let reason = words.model_crashed(&error.to_string());
-            return error.or(reason);
+            let reason = error.to_string();
+            model::note_crash(state, &reason);
+            return error.or(words.model_crashed(&reason));
         }
         error
     })?;

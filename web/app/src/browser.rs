@@ -1,5 +1,6 @@
 //! Small things that browsers do.
 
+use gloo_timers::callback::Timeout;
 use js_sys::{Promise, Reflect};
 use leptos::task::spawn_local;
 use serde::de::DeserializeOwned;
@@ -120,6 +121,9 @@ impl std::fmt::Display for JsError {
     }
 }
 
+/// How long the address of a download is kept.
+const DOWNLOAD_MS: u32 = 60_000;
+
 /// Hands a blob to the person as a file.
 pub fn download(blob: &Blob, name: &str) {
     let Ok(url) = Url::create_object_url_with_blob(blob) else {
@@ -134,8 +138,11 @@ pub fn download(blob: &Blob, name: &str) {
         link.set_download(name);
         link.click();
     }
-    // The download has its own hold on the blob.
-    let _ = Url::revoke_object_url(&url);
+    // Some browsers read the address only after the click.
+    let release = move || {
+        let _ = Url::revoke_object_url(&url);
+    };
+    Timeout::new(DOWNLOAD_MS, release).forget();
 }
 
 /// Gives an element the keyboard.

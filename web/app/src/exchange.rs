@@ -33,7 +33,7 @@ pub struct Figures {
     pub answer_tokens: usize,
     /// They are pieces of a stream, whose end with the exact number has not come.
     pub is_estimate: bool,
-    /// Seconds from the first prompt, for which pages and model were there, to the first token.
+    /// Seconds to the first text, from the prompt that brought it: pages and model were there by then.
     pub first_token_s: Option<f64>,
     /// Tokens per second after each prompt's first, where enough came apart to be measured.
     pub tokens_per_s: Option<f64>,

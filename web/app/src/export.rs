@@ -67,7 +67,7 @@ pub fn pages(state: State) {
         match archive {
             Ok(archive) => browser::download(&archive.unchecked_into(), "pages.zip"),
             Err(error) => {
-                if let JsError::Failed(reason) = JsError::new(error) {
+                if let JsError::Failed(reason) = JsError::told(error, state.words()) {
                     state.notice.set(Some(reason));
                 }
             }

@@ -18,10 +18,10 @@ macro_rules! strings {
 }
 
 strings! {
-    title, tagline, skip_to_text, language, theme, theme_system, theme_light, theme_dark, api_docs,
+    title, tagline, skip_to_text, skip_to_question, language, theme, theme_system, theme_light, theme_dark, api_docs,
     text_heading, text_label, text_placeholder, open_file, clear, examples, drop_here,
     large_text, edit_as_text, too_long_to_edit, folder_dropped, from_file,
-    pages_heading, no_pages, page, cancel, drawing, fetching_font, drawing_cancelled, drawing_incomplete, draw_again,
+    pages_heading, no_pages, cancel, drawing, fetching_font, drawing_cancelled, drawing_incomplete, draw_again,
     download_pages, show_more, zoom_in, zoom_out, zoom_fit, close, previous, next,
     characters, text_tokens, text_bytes, pages_count, png_bytes, vision_tokens, compression,
     per_token, kv_pages, kv_text, kv_of_model, kv_of_9b, unknown_yet,

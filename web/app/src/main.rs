@@ -19,8 +19,13 @@ mod text;
 mod view;
 
 use leptos::mount::mount_to_body;
+use leptos::prelude::document;
 
 fn main() {
     console_error_panic_hook::set_once();
     mount_to_body(view::App);
+    // What `index.html` shows until then.
+    if let Some(boot) = document().get_element_by_id("boot") {
+        boot.remove();
+    }
 }

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use gloo_timers::future::TimeoutFuture;
 use glyph_web_core::accounting::{MissingNumber, kv_bytes_per_token, size_rules};
 use glyph_web_core::address;
-use glyph_web_core::messages::LoadedModel;
+use glyph_web_core::messages::{DeviceChoice, LoadedModel};
 use glyph_web_core::settings::{Runner, Settings};
-use glyph_web_core::stage::LoadStage;
+use glyph_web_core::stage::{LoadStage, TabDevice};
 use js_sys::{Array, Promise, Reflect};
 use leptos::prelude::*;
 use leptos::task::spawn_local;
@@ -52,6 +52,8 @@ pub enum TabModel {
     },
     /// Cannot be loaded; why.
     Failed(String),
+    /// Was loaded, and has ended by itself; why.
+    Crashed(String),
 }
 
 impl TabModel {
@@ -168,7 +170,7 @@ pub async fn ready(state: State) -> Result<(Model, Arc<LoadedModel>), JsError> {
     match state.model.get_untracked() {
         TabModel::Ready { model, info } if !model.is_closed() => Ok((model, info)),
         TabModel::Loading { loading, .. } => loaded(loading, state.words()).await,
-        _ => load(state).await,
+        _ => begin(state).await,
     }
 }
 
@@ -194,12 +196,26 @@ pub async fn open_folder(state: State, files: Array) {
 /// Frees the model, and the next one comes from where the settings say.
 pub fn forget(state: State) {
     state.folder.set(None);
+    state.webgpu_failure.set(None);
     unload(state);
+}
+
+/// Frees the model, and the next one runs on this device.
+pub fn choose_device(state: State, device: DeviceChoice) {
+    state.settings.update(|settings| settings.device = device);
+    state.webgpu_failure.set(None);
+    unload(state);
+}
+
+/// Loads a model because the person wants that; WebGPU is tried again.
+pub async fn load(state: State) -> Result<(Model, Arc<LoadedModel>), JsError> {
+    state.webgpu_failure.set(None);
+    begin(state).await
 }
 
 /// Loads a model in place of the one that is there or on its way: that of the folder, of the address, or
 /// the built-in one.
-pub async fn load(state: State) -> Result<(Model, Arc<LoadedModel>), JsError> {
+async fn begin(state: State) -> Result<(Model, Arc<LoadedModel>), JsError> {
     unload(state);
     let id = LOADS.get();
     let is_wanted = move || LOADS.get() == id;
@@ -219,6 +235,13 @@ pub async fn load(state: State) -> Result<(Model, Arc<LoadedModel>), JsError> {
             return Err(JsError::Failed(reason));
         }
     }
+    let failure = state.webgpu_failure.get_untracked();
+    let failure = failure.filter(|_| device == DeviceChoice::Auto);
+    let device = if failure.is_some() {
+        DeviceChoice::Cpu
+    } else {
+        device
+    };
     options.set_device(&browser::described(&device));
     let on_progress = Closure::<dyn FnMut(JsValue)>::new(move |progress: JsValue| {
         if is_wanted() {
@@ -238,6 +261,12 @@ pub async fn load(state: State) -> Result<(Model, Arc<LoadedModel>), JsError> {
         loading: loading.clone(),
     });
     let loaded = loaded(loading, state.words()).await;
+    let loaded = loaded.map(|(model, mut info)| {
+        if failure.is_some() {
+            Arc::make_mut(&mut info).fallback_reason = failure;
+        }
+        (model, info)
+    });
     if !is_wanted() {
         if let Ok((model, _)) = loaded {
             model.close();
@@ -269,12 +298,18 @@ pub fn unload(state: State) {
 }
 
 /// Notes why a model's worker has ended, unless another model has taken its place.
-pub fn note_crash(state: State, reason: String) {
-    let is_closed =
-        |model: &TabModel| matches!(model, TabModel::Ready { model, .. } if model.is_closed());
-    if state.model.with_untracked(is_closed) {
-        state.model.set(TabModel::Failed(reason));
+pub fn note_crash(state: State, reason: &str) {
+    let device_of_closed = |model: &TabModel| match model {
+        TabModel::Ready { model, info } if model.is_closed() => Some(info.device),
+        _ => None,
+    };
+    let Some(device) = state.model.with_untracked(device_of_closed) else {
+        return;
+    };
+    if device == TabDevice::Webgpu {
+        state.webgpu_failure.set(Some(reason.to_owned()));
     }
+    state.model.set(TabModel::Crashed(reason.to_owned()));
 }
 
 /// How the tokens of the text are found out.
@@ -318,7 +353,8 @@ async fn count(state: State, counting: Counting, text: &Text) -> TextTokens {
         Counting::AtOnce(tokens) => return tokens,
         Counting::InTab(_) => match state.model.get_untracked() {
             TabModel::Ready { model, .. } => {
-                let count = browser::awaited::<usize>(model.count_tokens(&text.source())).await;
+                let count = model.count_tokens(&text.source());
+                let count = browser::awaited_of_worker::<usize>(count, state.words()).await;
                 count.map_err(|error| Uncounted::Failed(error.to_string()))
             }
             _ => Err(Uncounted::NoModel),

@@ -196,7 +196,7 @@ async fn models(state: State, server: &str) -> Result<Vec<ServedModel>, String> 
     let models = body.get("data").and_then(Value::as_array);
     let models = models.ok_or_else(|| words.server_is_no_api(&shown(server)))?;
     let number = |model: &Value, key: &str| model.get(key)?.as_u64().map(|n| n as usize);
-    Ok(models
+    let models: Vec<ServedModel> = models
         .iter()
         .filter_map(|model| {
             Some(ServedModel {
@@ -205,7 +205,11 @@ async fn models(state: State, server: &str) -> Result<Vec<ServedModel>, String> 
                 max_pages: number(model, "max_pages"),
             })
         })
-        .collect())
+        .collect();
+    if models.is_empty() {
+        return Err(words.server_has_no_model(&shown(server)));
+    }
+    Ok(models)
 }
 
 /// The server's address for people.

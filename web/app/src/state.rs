@@ -129,6 +129,8 @@ pub struct State {
     pub reading: RwSignal<Option<Reading>>,
     /// What the person is told of a text or a file, until there is another.
     pub text_notice: RwSignal<Option<String>>,
+    /// Why the last text that was read is refused, if it is.
+    pub refused_text: RwSignal<Option<String>>,
     /// The text's pages.
     pub tiles: RwSignal<Vec<Tile>, LocalStorage>,
     /// Counts the drawings: tiles of different ones are different.
@@ -153,6 +155,9 @@ pub struct State {
     pub model: RwSignal<TabModel, LocalStorage>,
     /// The folder that it comes from, if it does.
     pub folder: RwSignal<Option<Folder>, LocalStorage>,
+    /// Why the model that ran on WebGPU here has ended: the next one runs on the CPU, where the person leaves
+    /// the choice to the page.
+    pub webgpu_failure: RwSignal<Option<String>>,
     /// How far its loading is.
     pub load_progress: RwSignal<LoadProgress>,
     /// Questions and answers, the last one first.
@@ -174,6 +179,7 @@ impl State {
             packing: RwSignal::new(None),
             packing_abort: StoredValue::new_local(None),
             text_notice: RwSignal::new(None),
+            refused_text: RwSignal::new(None),
             tiles: RwSignal::new_local(Vec::new()),
             drawing_id: RwSignal::new(0),
             attempt: RwSignal::new(0),
@@ -184,6 +190,7 @@ impl State {
             server: RwSignal::new(ServerState::default()),
             model: RwSignal::new_local(TabModel::default()),
             folder: RwSignal::new_local(None),
+            webgpu_failure: RwSignal::new(None),
             load_progress: RwSignal::new(LoadProgress::default()),
             exchanges: RwSignal::new_local(Vec::new()),
             notice: RwSignal::new(None),

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
+use glyph_web_core::accounting::bytes_shown;
 use glyph_web_core::editing::{MOST_EDITED, MOST_EDITED_WHOLE};
 use js_sys::Array;
 use leptos::prelude::*;
@@ -14,6 +15,7 @@ use web_sys::{AbortController, Blob, DataTransfer, File};
 
 use crate::api;
 use crate::browser::{self, JsError};
+use crate::i18n::Strings;
 use crate::state::State;
 
 /// Largest file that is read.
@@ -50,6 +52,14 @@ pub struct Reading {
     pub name: Option<String>,
     /// Its size as it is written there.
     pub bytes: f64,
+}
+
+impl Reading {
+    /// What is being read, for people.
+    pub fn shown(&self, words: &Strings) -> String {
+        let name = self.name.as_deref().unwrap_or(words.this_text);
+        words.text_being_read(name, &bytes_shown(self.bytes))
+    }
 }
 
 impl Text {
@@ -107,6 +117,7 @@ fn next_text(state: State) -> u32 {
     }
     state.reading.set(None);
     state.text_notice.set(None);
+    state.refused_text.set(None);
     TEXTS.get()
 }
 
@@ -169,7 +180,7 @@ pub fn drop_files(state: State, data: &DataTransfer) {
 fn open_file_saying(state: State, file: File, notice: Option<String>) {
     let name = file.name();
     if file.size() > MOST_FILE_BYTES {
-        let size = glyph_web_core::accounting::bytes_shown(file.size());
+        let size = bytes_shown(file.size());
         let notice = state.words().file_too_large(&name, &size);
         state.text_notice.set(Some(notice));
         return;
@@ -269,8 +280,8 @@ fn refuse(state: State, name: Option<&str>, error: JsError) {
     let words = state.words();
     let name = name.unwrap_or(words.this_text);
     if let JsError::Failed(reason) = error {
-        state
-            .text_notice
-            .set(Some(words.file_refused(name, &reason)));
+        let refusal = words.file_refused(name, &reason);
+        state.refused_text.set(Some(refusal.clone()));
+        state.text_notice.set(Some(refusal));
     }
 }

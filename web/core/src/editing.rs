@@ -1,7 +1,8 @@
 //! How much of a text the page's field may hold: a browser lays out all of it at once, and stands still
 //! over a long one.
 
-/// Longest text that is put into the field, in characters.
+/// Longest text that is put into the field. Of a file the worker counts the characters; of what the page
+/// itself holds the bytes are counted, which are never fewer.
 pub const MOST_EDITED: usize = 40_000;
 
 /// Longest text that the person may have in the field all the same, in bytes: laying out takes about a

@@ -18,6 +18,18 @@ pub fn has_control_bytes(bytes: &[u8]) -> bool {
     bytes.iter().any(is_control)
 }
 
+/// The bytes of UTF-8 without the beginning of a last character, as a file has it that was cut by its bytes.
+/// What is cut behind nothing but ASCII is left: it may as well be a letter of another encoding.
+pub fn before_cut_character(bytes: &[u8]) -> &[u8] {
+    match std::str::from_utf8(bytes) {
+        Err(error) if error.error_len().is_none() => {
+            let whole = &bytes[..error.valid_up_to()];
+            if whole.is_ascii() { bytes } else { whole }
+        }
+        _ => bytes,
+    }
+}
+
 /// UTF-16 by its zeros: Latin text has one in every other byte.
 pub fn utf16_by_zeros(bytes: &[u8]) -> Option<&'static str> {
     let sample = &bytes[..bytes.len().min(SAMPLE_BYTES)];
@@ -102,7 +114,10 @@ fn is_western_letter(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{beyond_ascii, blocks_of_text, has_control_bytes, is_western, utf16_by_zeros};
+    use super::{
+        before_cut_character, beyond_ascii, blocks_of_text, has_control_bytes, is_western,
+        utf16_by_zeros,
+    };
 
     /// Bytes as windows-1252 shows them, of which it leaves none of these open.
     fn as_western(bytes: &[u8]) -> String {
@@ -157,6 +172,30 @@ mod tests {
         assert!(has_control_bytes(&utf16_le(CHINESE)));
         assert!(has_control_bytes(b"a\0"));
         assert!(!has_control_bytes(b"a\tb\r\nc\x0Cd \xBA\xBA"));
+    }
+
+    #[test]
+    fn utf8_that_was_cut_within_its_last_character_is_read_before_it() {
+        let text = "床前明月光";
+        let last = text.len() - "光".len();
+        for end in last + 1..text.len() {
+            assert_eq!(
+                before_cut_character(&text.as_bytes()[..end]),
+                &text.as_bytes()[..last]
+            );
+        }
+        for whole in [
+            text.as_bytes(),
+            b"plain",
+            // "café" in windows-1252.
+            b"caf\xE9",
+            // 汉字 in GB18030.
+            b"\xBA\xBA\xD7\xD6",
+            // What is wrong is not at the end.
+            b"\xE5\xBA\x8A\xFFa\xE5\xBA",
+        ] {
+            assert_eq!(before_cut_character(whole), whole);
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ pub mod editing;
 pub mod encoding;
 pub mod keys;
 pub mod limits;
+pub mod memory;
 pub mod messages;
 pub mod mini;
 pub mod pace;

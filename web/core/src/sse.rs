@@ -114,7 +114,8 @@ impl ChatEvent {
 
 /// The message of OpenAI's error object.
 pub fn error_message(value: &Value) -> Option<String> {
-    let error = value.get("error")?;
+    // Some servers have the key in every event.
+    let error = value.get("error").filter(|error| !error.is_null())?;
     let message = error.get("message").or(Some(error)).and_then(Value::as_str);
     Some(
         message
@@ -166,6 +167,8 @@ mod tests {
         );
         let error = piece(r#"{"error":{"message":"too long","code":"x"}}"#);
         assert_eq!(error, ChatEvent::Error("too long".to_owned()));
+        let content = piece(r#"{"choices":[{"delta":{"content":"a"}}],"error":null}"#);
+        assert!(matches!(content, ChatEvent::Piece(piece) if piece.content == "a"));
         assert!(ChatEvent::from_data("{").is_err());
     }
 }

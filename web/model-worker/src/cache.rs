@@ -15,7 +15,7 @@ const NAME: &str = "glyph-models";
 #[derive(Default)]
 pub struct ModelCache {
     cache: Option<Cache>,
-    /// Why files could not be kept.
+    /// Why files could not be kept; the page has the fixed sentence in Chinese.
     pub error: Option<String>,
 }
 

@@ -21,7 +21,7 @@ pub struct OpenDevice {
     pub device: Device,
     /// The adapter's name, on WebGPU.
     pub adapter: Option<String>,
-    /// Why WebGPU is not used although it was wanted.
+    /// Why WebGPU is not used although it was wanted; the page has the fixed sentences in Chinese.
     pub fallback_reason: Option<String>,
 }
 

@@ -36,11 +36,18 @@ pub enum ModelFailure {
 }
 
 impl ModelFailure {
+    /// What the worker's memory does not hold.
+    pub fn too_large(name: &str, bytes: f64) -> Self {
+        Self::TooLarge {
+            size: format!("{name}: {:.0} MB", bytes / 1e6),
+        }
+    }
+
     /// Whether it can come from what the files hold.
     pub fn may_blame_files(&self) -> bool {
         match self {
-            Self::Model(_) | Self::MissingFile { .. } | Self::NotACheckpoint { .. } => true,
-            Self::Cancelled(_)
+            Self::Model(ModelError::Read { .. })
+            | Self::Cancelled(_)
             | Self::Message(_)
             | Self::Fetch(_)
             | Self::BrokeOff { .. }
@@ -48,6 +55,7 @@ impl ModelFailure {
             | Self::TooLarge { .. }
             | Self::NoWebgpu { .. }
             | Self::NotLoaded => false,
+            Self::Model(_) | Self::MissingFile { .. } | Self::NotACheckpoint { .. } => true,
         }
     }
 }
@@ -59,6 +67,12 @@ impl From<ModelFailure> for Unfinished {
             ModelFailure::Cancelled(Cancelled) => return Self::Cancelled,
             ModelFailure::Message(error) => return Self::Failed(error.into()),
             ModelFailure::Fetch(error) => return Self::Failed(error.into()),
+            ModelFailure::Model(ModelError::Read { reason }) => {
+                let message = format!(
+                    "the graphics device failed: {reason}. Load the model again, or choose the CPU"
+                );
+                return Self::Broken(WorkerError::new(ErrorCode::Device, reason, message));
+            }
             ModelFailure::Model(error) => return Self::Failed(of_model(error, message)),
             ModelFailure::BrokeOff { name, .. } => (ErrorCode::Network, name),
             ModelFailure::MissingFile { name } => (ErrorCode::MissingFile, name),

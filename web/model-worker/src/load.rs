@@ -5,6 +5,7 @@ use glyph_model::Checkpoint;
 use glyph_model::checkpoint::{CheckpointFiles, CheckpointSettings};
 use glyph_model::text::KvCache;
 use glyph_model::weights::WeightFiles;
+use glyph_web_core::memory::excess_bytes;
 use glyph_web_core::messages::{DeviceChoice, LoadedModel, SizeRules};
 use glyph_web_core::stage::LoadStage;
 use glyph_worker::Reply;
@@ -70,6 +71,9 @@ async fn read_and_load(
     };
     progress(LoadStage::Device, 0);
     let opened = device::open(choice).await?;
+    if let Some(bytes) = excess_bytes(files.bytes, total, opened.kind()) {
+        return Err(ModelFailure::too_large(&name, bytes as f64));
+    }
     progress(LoadStage::Weights, 0);
     let checkpoint = settings.load(&weights, &opened.device, DTYPE, |bytes| {
         progress(LoadStage::Weights, bytes as u64)

@@ -88,7 +88,7 @@ impl<'a> Reader<'a> {
                     return Ok(None);
                 };
                 if file.size() > isize::MAX as f64 {
-                    return Err(too_large(name, file.size()));
+                    return Err(ModelFailure::too_large(name, file.size()));
                 }
                 let bytes = read_blob(file.into(), name).await?;
                 self.progress(name, bytes.len() as u64, bytes.len() as u64, false);
@@ -199,7 +199,7 @@ impl<'a> Reader<'a> {
             if fits {
                 Ok(())
             } else {
-                Err(too_large(name, size as f64))
+                Err(ModelFailure::too_large(name, size as f64))
             }
         };
         reserve(&mut bytes, total)?;
@@ -270,11 +270,5 @@ impl<'a> Reader<'a> {
 fn web_page(url: &str) -> ModelFailure {
     ModelFailure::WebPage {
         url: url.to_owned(),
-    }
-}
-
-fn too_large(name: &str, bytes: f64) -> ModelFailure {
-    ModelFailure::TooLarge {
-        size: format!("{name}: {:.0} MB", bytes / 1e6),
     }
 }

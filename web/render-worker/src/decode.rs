@@ -2,7 +2,8 @@
 //! strictest on.
 
 use glyph_web_core::encoding::{
-    beyond_ascii, blocks_of_text, has_control_bytes, is_western, utf16_by_zeros,
+    before_cut_character, beyond_ascii, blocks_of_text, has_control_bytes, is_western,
+    utf16_by_zeros,
 };
 use glyph_worker::{MessageError, Reply, as_js, field, js_message, name_of, read_blob};
 use js_sys::{Array, Reflect, Uint8Array};
@@ -127,8 +128,12 @@ fn utf16(bytes: &[u8]) -> Option<(String, &'static str)> {
     likeliest.map(|(_, text)| text)
 }
 
-/// The text, where all bytes are of that encoding.
+/// The text, where all bytes are of that encoding; a file of UTF-8 may have been cut within a character.
 fn read(bytes: &[u8], encoding: &'static str) -> Option<(String, &'static str)> {
+    let bytes = match encoding {
+        "UTF-8" => before_cut_character(bytes),
+        _ => bytes,
+    };
     let options = TextDecoderOptions::new();
     options.set_fatal(true);
     let decoder = TextDecoder::new_with_label_and_options(encoding, &options).ok()?;

@@ -30,6 +30,8 @@ pub enum ErrorCode {
     TooLarge,
     /// WebGPU was wanted and is not there.
     NoWebgpu,
+    /// The graphics device has failed and answers no more.
+    Device,
     /// Prompt and answer do not fit the model's context.
     Context,
 }
@@ -42,7 +44,7 @@ pub struct WorkerError {
     /// What kind of error it is, where it is a common one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<ErrorCode>,
-    /// With a code: the option, the file, the address or the figure that it is about.
+    /// With a code: the option, the file, the address, the figure or the reason that it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
 }
@@ -79,4 +81,6 @@ pub enum Unfinished {
     Cancelled,
     /// It failed.
     Failed(WorkerError),
+    /// It failed, and so would all that follow in this worker.
+    Broken(WorkerError),
 }

@@ -3,9 +3,12 @@
 use js_sys::{Function, Object, Promise, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::Response;
+use web_sys::{AbortSignal, Response};
 
 use crate::{ErrorCode, WorkerError, field, js_message, scope};
+
+/// How long [`fetch_bytes`] waits for a whole file: what hangs is asked for again by the next who needs it.
+const MOST_MS: u32 = 120_000;
 
 /// Why an address gave no file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -28,20 +31,6 @@ pub enum FetchError {
     },
 }
 
-impl FetchError {
-    /// Whether the host says that there is no such file, or nothing more than that it will not tell: hosts
-    /// that keep the list of their files to themselves answer like that for those that they do not have.
-    pub fn is_absence(&self) -> bool {
-        matches!(
-            self,
-            Self::Refused {
-                status: 401 | 403 | 404 | 410,
-                ..
-            }
-        )
-    }
-}
-
 impl From<FetchError> for WorkerError {
     fn from(error: FetchError) -> Self {
         let message = error.to_string();
@@ -59,10 +48,14 @@ impl From<FetchError> for WorkerError {
 /// # Errors
 /// [`FetchError`], also for a status that is none of success.
 pub async fn fetch_fresh(url: &str, method: &str) -> Result<Response, FetchError> {
-    respond(url, &[("method", method), ("cache", "no-cache")]).await
+    let options = [
+        ("method", JsValue::from(method)),
+        ("cache", JsValue::from("no-cache")),
+    ];
+    respond(url, &options).await
 }
 
-async fn respond(url: &str, options: &[(&str, &str)]) -> Result<Response, FetchError> {
+async fn respond(url: &str, options: &[(&str, JsValue)]) -> Result<Response, FetchError> {
     let response = match started(url, options) {
         Ok(request) => JsFuture::from(request).await,
         Err(error) => Err(error),
@@ -79,10 +72,10 @@ async fn respond(url: &str, options: &[(&str, &str)]) -> Result<Response, FetchE
     }
 }
 
-fn started(url: &str, options: &[(&str, &str)]) -> Result<Promise, JsValue> {
+fn started(url: &str, options: &[(&str, JsValue)]) -> Result<Promise, JsValue> {
     let init = Object::new();
     for (key, value) in options {
-        Reflect::set(&init, &(*key).into(), &(*value).into())?;
+        Reflect::set(&init, &(*key).into(), value)?;
     }
     let fetch: Function = field(&scope(), "fetch").dyn_into()?;
     fetch.call2(&scope(), &url.into(), &init)?.dyn_into()
@@ -95,13 +88,14 @@ fn unreachable(url: &str, error: &JsValue) -> FetchError {
     }
 }
 
-/// The bytes of a file that must be there.
+/// The bytes of a file of a few megabytes that must be there.
 ///
 /// # Errors
-/// [`FetchError`].
+/// [`FetchError`], also where the file has not come within two minutes.
 pub async fn fetch_bytes(url: &str) -> Result<Vec<u8>, FetchError> {
     let broken = |error: JsValue| unreachable(url, &error);
-    let response = respond(url, &[]).await?;
+    let patience = AbortSignal::timeout_with_u32(MOST_MS);
+    let response = respond(url, &[("signal", JsValue::from(patience))]).await?;
     let buffer = response.array_buffer().map_err(broken)?;
     let buffer = JsFuture::from(buffer).await.map_err(broken)?;
     Ok(Uint8Array::new(&buffer).to_vec())

@@ -28,6 +28,12 @@ pub enum MessageError {
         /// The browser's words.
         reason: String,
     },
+    /// A blob has more bytes than the worker has room for.
+    #[error("{size} do not fit the memory of a tab. Choose a smaller file")]
+    TooLarge {
+        /// The file's name, or that of the option, and its size.
+        size: String,
+    },
 }
 
 impl MessageError {
@@ -57,6 +63,7 @@ impl From<MessageError> for WorkerError {
             MessageError::Unreadable { name, .. } => {
                 Self::new(ErrorCode::Unreadable, name, message)
             }
+            MessageError::TooLarge { size } => Self::new(ErrorCode::TooLarge, size, message),
         }
     }
 }
@@ -88,18 +95,29 @@ pub fn name_of(blob: &JsValue, option: &str) -> String {
 /// The bytes of a blob that was given as an option.
 ///
 /// # Errors
-/// [`MessageError`], when it is no blob or its file has gone.
+/// [`MessageError`], when it is no blob, its file has gone, or it is too large.
 pub async fn read_blob(blob: JsValue, option: &str) -> Result<Vec<u8>, MessageError> {
     let name = name_of(&blob, option);
     let blob: Blob = blob
         .dyn_into()
         .map_err(|value| MessageError::argument(option, &value, "a Blob"))?;
     let buffer = JsFuture::from(blob.array_buffer()).await;
-    let buffer = buffer.map_err(|error| MessageError::Unreadable {
-        name,
-        reason: js_message(&error),
-    })?;
-    Ok(Uint8Array::new(&buffer).to_vec())
+    let content = match buffer {
+        Ok(buffer) => Uint8Array::new(&buffer),
+        Err(error) => {
+            let reason = js_message(&error);
+            return Err(MessageError::Unreadable { name, reason });
+        }
+    };
+    let n_bytes = content.length() as usize;
+    let mut bytes: Vec<u8> = Vec::new();
+    if bytes.try_reserve_exact(n_bytes).is_err() {
+        let size = format!("{name}: {} MB", n_bytes / 1_000_000);
+        return Err(MessageError::TooLarge { size });
+    }
+    bytes.resize(n_bytes, 0);
+    content.copy_to(&mut bytes);
+    Ok(bytes)
 }
 
 /// The `text` of a message: a string, or a blob of UTF-8, which costs the page's thread nothing

@@ -71,8 +71,8 @@ impl Reply {
     }
 
     /// The worker cannot go on.
-    pub(crate) fn crashed(message: &str) {
-        Self::to(0).send("crashed", &message);
+    pub(crate) fn crashed(error: &WorkerError) {
+        Self::to(0).send("crashed", error);
     }
 }
 

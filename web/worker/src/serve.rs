@@ -10,7 +10,7 @@ use wasm_bindgen::prelude::{Closure, JsValue};
 use wasm_bindgen_futures::spawn_local;
 use web_sys::MessageEvent;
 
-use crate::{Reply, Unfinished, WorkerError, field, scope};
+use crate::{ErrorCode, Reply, Unfinished, WorkerError, field, scope};
 
 /// A message from the page.
 #[derive(Debug)]
@@ -35,8 +35,8 @@ pub(crate) fn is_cancelled(request: u32) -> bool {
 
 /// Handles every request of the page from now on, several at a time where they wait, and tells the
 /// page that the worker listens. An error, and a message that cannot be read, are answered with their
-/// words, and a request that was taken back with just that; a panic is told to the page, which starts
-/// another worker.
+/// words, and a request that was taken back with just that; a panic, and an error after which nothing works,
+/// are told to the page, which ends the worker.
 pub fn serve<S, T, E, H>(state: S, handle: H)
 where
     S: 'static,
@@ -44,7 +44,10 @@ where
     E: Into<Unfinished> + 'static,
     H: AsyncFn(&S, Request<T>) -> Result<(), E> + 'static,
 {
-    std::panic::set_hook(Box::new(|panic| Reply::crashed(&panic.to_string())));
+    std::panic::set_hook(Box::new(|panic| {
+        let message = format!("the worker has crashed: {panic}");
+        Reply::crashed(&WorkerError::uncommon(message));
+    }));
     let shared = Rc::new((state, handle));
     let on_message = move |event: MessageEvent| {
         let message = event.data();
@@ -61,8 +64,9 @@ where
         let body = match serde_wasm_bindgen::from_value(message.clone()) {
             Ok(body) => body,
             Err(error) => {
-                let message = format!("the message cannot be read: {error}");
-                reply.error(&WorkerError::uncommon(message));
+                let reason = error.to_string();
+                let message = format!("an option cannot be used: {reason}");
+                reply.error(&WorkerError::new(ErrorCode::Argument, reason, message));
                 return;
             }
         };
@@ -80,6 +84,7 @@ where
                 Ok(()) => {}
                 Err(Unfinished::Cancelled) => reply.cancelled(),
                 Err(Unfinished::Failed(error)) => reply.error(&error),
+                Err(Unfinished::Broken(error)) => Reply::crashed(&error),
             }
             OPEN.with_borrow_mut(|open| open.remove(&reply.id()));
         });

@@ -2,7 +2,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::run::{copy_directory, copy_model, fixture, run, run_json, sample_text, text};
+use crate::run::{copy_directory, copy_model, fixture, glyph, run, run_json, sample_text, text};
 
 fn mini() -> std::path::PathBuf {
     std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/glyph-mini")
@@ -113,6 +113,45 @@ fn nothing_is_written_over() {
     assert_eq!(run(&["quantize", text(&model), text(&out)]).code, 0);
     assert!(out.join("model.safetensors").exists());
     outcome_is_clean(folder.path());
+}
+
+#[test]
+fn nothing_that_was_there_is_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let model = copy_model("base", here);
+    // Names that a half-written model might have had.
+    let original = here.join("m.partial");
+    fs::rename(&model, &original).unwrap();
+    let other = here.join("sibling.partial");
+    fs::create_dir(&other).unwrap();
+    fs::write(other.join("notes.txt"), "mine").unwrap();
+    let before = names(&original);
+    for out in ["m", "sibling"] {
+        let outcome = run(&["quantize", text(&original), text(&here.join(out))]);
+        assert_eq!(outcome.code, 0, "{outcome:?}");
+    }
+    assert_eq!(names(&original), before);
+    assert_eq!(names(&other), ["notes.txt"]);
+    assert_eq!(names(&here.join("m")), names(&here.join("sibling")));
+    assert!(here.join("m/tokenizer.json").exists());
+
+    // The directory that one is in.
+    let empty = here.join("empty");
+    fs::create_dir(&empty).unwrap();
+    let mut command = glyph(&["quantize", text(&original), "."]);
+    assert!(command.current_dir(&empty).status().unwrap().success());
+    assert_eq!(names(&empty), names(&here.join("m")));
+}
+
+fn names(folder: &std::path::Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let name = |entry: std::io::Result<fs::DirEntry>| entry.unwrap().file_name();
+    let mut names: Vec<String> = entries
+        .map(|entry| name(entry).to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
 }
 
 #[test]

@@ -530,3 +530,29 @@ fn a_seed_fixes_the_draws_on_the_device() {
     assert_ne!(draws(Some(7)), draws(Some(8)));
     assert_ne!(draws(None), draws(None));
 }
+
+#[test]
+fn penalties_beyond_all_reason_still_give_tokens_of_the_vocabulary() {
+    // A last block that is not full, and tokens that were seen in it.
+    let vocab = 3_001;
+    let history = [0, 5, 2_990, 3_000];
+    let mut logits: Vec<f32> = (0..vocab).map(|id| (id % 7) as f32 - 3.0).collect();
+    logits[5] = 20.0;
+    logits[3_000] = 25.0;
+    for repetition_penalty in [1e-44, 2e-38, 1e-30, 99.0] {
+        for temperature in [0.0, 0.7, 90.0] {
+            let params = SamplingParams {
+                repetition_penalty,
+                temperature,
+                presence_penalty: -100.0,
+                frequency_penalty: 100.0,
+                ..SamplingParams::default()
+            };
+            let ids = device_draws(&params, &history, &logits, 8);
+            assert!(
+                ids.iter().all(|id| (*id as usize) < vocab),
+                "{repetition_penalty} {temperature}: {ids:?}"
+            );
+        }
+    }
+}

@@ -237,6 +237,20 @@ impl Strings {
         )
     }
 
+    /// A server has the API and an empty list of models.
+    pub fn server_has_no_model(&self, server: &str) -> String {
+        self.pick(
+            format!(
+                "{server} answers, but its list of models is empty. Start it with a model and try again, \
+                 enter another address, or run the model in this browser."
+            ),
+            format!(
+                "{server} 有应答，但它的模型列表是空的。请让它加载模型后重试、填写别的地址，\
+                 或在本浏览器中运行模型。"
+            ),
+        )
+    }
+
     /// A server refuses.
     pub fn server_refused(&self, server: &str, reason: &str) -> String {
         self.pick(
@@ -297,9 +311,13 @@ impl Strings {
             }
             "network" => format!("无法完整获取 {detail}。请检查地址和网络"),
             "too-large" => {
-                format!("标签页的内存放不下 {detail}。请选择更小的检查点，或使用服务器")
+                format!("标签页的内存放不下 {detail}。请选择更小的检查点、更短的文本，或使用服务器")
             }
-            "no-webgpu" => format!("无法使用 WebGPU（{detail}）。请改选 CPU"),
+            "no-webgpu" => {
+                let reason = self.fallback_reason(detail);
+                format!("无法使用 WebGPU（{reason}）。请改选 CPU")
+            }
+            "device" => format!("显卡设备出错（{detail}）。请重新加载模型，或改选 CPU"),
             "context" => {
                 format!(
                     "页面、问题和回答超出了模型的上下文：{detail} 个 token。请减少页面，或缩短最长回答"
@@ -308,6 +326,30 @@ impl Strings {
             _ => text.to_owned(),
         };
         self.pick(text.to_owned(), zh)
+    }
+
+    /// Why WebGPU is not used, as the model's worker says it. What a driver says is not translated.
+    pub fn fallback_reason(&self, reason: &str) -> String {
+        const WRONG: &str = "the graphics adapter computes wrong numbers: ";
+        let zh = match reason {
+            "this browser has no WebGPU on this page" => "本浏览器在此页面上没有 WebGPU".to_owned(),
+            "WebGPU finds no graphics adapter" => "WebGPU 找不到显卡".to_owned(),
+            _ => match reason.strip_prefix(WRONG) {
+                Some(numbers) => format!("显卡计算结果错误：{numbers}"),
+                None => reason.to_owned(),
+            },
+        };
+        self.pick(reason.to_owned(), zh)
+    }
+
+    /// Why the files of a model are not kept, as the model's worker says it. What a browser says is not
+    /// translated.
+    pub fn not_kept_reason(&self, reason: &str) -> String {
+        let zh = match reason {
+            "it is not on https or localhost" => "本页不是通过 https 或 localhost 打开的",
+            _ => reason,
+        };
+        self.pick(reason.to_owned(), zh.to_owned())
     }
 
     /// The worker with the model has ended.
@@ -335,6 +377,32 @@ impl Strings {
         self.pick(
             format!("Reading: {done} of {of} tokens"),
             format!("正在阅读：{done} / {of} 个 token"),
+        )
+    }
+
+    /// A page by its number.
+    pub fn page_number(&self, page: usize) -> String {
+        self.pick(format!("Page {page}"), format!("第 {page} 页"))
+    }
+
+    /// All pages are drawn.
+    pub fn pages_drawn(&self, pages: usize) -> String {
+        let en = match pages {
+            1 => "1 page is drawn".to_owned(),
+            _ => format!("{pages} pages are drawn"),
+        };
+        self.pick(en, format!("已渲染 {pages} 页"))
+    }
+
+    /// An answer has ended; what is said of it.
+    pub fn answer_ended(&self, spoken: &str) -> String {
+        let complete = self.answer_complete;
+        if spoken.is_empty() {
+            return complete.to_owned();
+        }
+        self.pick(
+            format!("{complete}: {spoken}"),
+            format!("{complete}：{spoken}"),
         )
     }
 

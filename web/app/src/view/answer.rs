@@ -6,6 +6,9 @@ use crate::browser::{copy, pass_focus};
 use crate::exchange::{Exchange, Progress};
 use crate::state::state;
 
+/// Most characters of an answer that assistive technology says by itself when it has ended.
+const MOST_SPOKEN: usize = 300;
+
 /// A question and its answer.
 #[component]
 pub fn Answer(exchange: Exchange) -> impl IntoView {
@@ -24,7 +27,10 @@ pub fn Answer(exchange: Exchange) -> impl IntoView {
     let announced = Memo::new(move |_| match exchange.progress.get() {
         Progress::Waiting(_) => words().answer_prepared.to_owned(),
         Progress::Streaming => words().answer_comes.to_owned(),
-        Progress::Done(_) => words().answer_complete.to_owned(),
+        Progress::Done(_) => {
+            let spoken = parts.with(|(_, answer)| spoken(answer));
+            words().answer_ended(&spoken)
+        }
         Progress::Stopped => words().stopped.to_owned(),
         Progress::Failed(_) => words().failed.to_owned(),
     });
@@ -80,6 +86,15 @@ pub fn Answer(exchange: Exchange) -> impl IntoView {
                 <span class="hint" data-testid="answer-figures">{move || figures(exchange)}</span>
             </div>
         </article>
+    }
+}
+
+/// What is said of an answer: its beginning.
+fn spoken(answer: &str) -> String {
+    let answer = answer.trim();
+    match answer.char_indices().nth(MOST_SPOKEN) {
+        Some((end, _)) => format!("{}…", &answer[..end]),
+        None => answer.to_owned(),
     }
 }
 

@@ -8,7 +8,7 @@ use super::runner::{ReadingNote, RunnerFields};
 use crate::ask::{Question, ask};
 use crate::export;
 use crate::limits::limit;
-use crate::state::state;
+use crate::state::{Drawing, state};
 
 /// What browsers give as the code of a key that an input method takes. Safari has ended the word by
 /// then and says of it nothing else.
@@ -31,7 +31,15 @@ pub fn AskPanel() -> impl IntoView {
         };
         state.exchanges.with(running)
     };
-    let is_possible = move || has_pages() && !is_busy();
+    // Who asks before the pages are there waits for them.
+    let is_text_coming = move || {
+        let is_drawing = state
+            .drawing
+            .with(|drawing| matches!(drawing, Drawing::Running { .. }));
+        is_drawing || state.reading.with(Option::is_some)
+    };
+    let has_text = move || has_pages() || is_text_coming();
+    let is_possible = move || has_text() && !is_busy();
     let submit = move || {
         let text = question.get_untracked();
         if is_possible() && !text.trim().is_empty() {
@@ -61,6 +69,7 @@ pub fn AskPanel() -> impl IntoView {
             <RunnerFields/>
             <div class="question">
                 <textarea
+                    id="question"
                     rows="2"
                     aria-label=move || words().question_label
                     placeholder=move || words().question_placeholder
@@ -82,7 +91,7 @@ pub fn AskPanel() -> impl IntoView {
             </div>
             <Presets question is_possible=Signal::derive(is_possible)/>
             <p class="hint">
-                {move || (!has_pages()).then(|| words().no_pages_to_ask)}
+                {move || (!has_text()).then(|| words().no_pages_to_ask)}
             </p>
             <Limits/>
             <ReadingNote question/>

@@ -33,6 +33,7 @@ pub fn App() -> impl IntoView {
     let zoomed = RwSignal::new(None::<usize>);
     view! {
         <a class="skip" href="#text">{move || state.words().skip_to_text}</a>
+        <a class="skip" href="#question">{move || state.words().skip_to_question}</a>
         <header::Header/>
         <Notices/>
         <main>

@@ -81,6 +81,15 @@ fn Status() -> impl IntoView {
         _ => String::new(),
     };
     let draw_again = move |_| state.attempt.update(|n| *n += 1);
+    // What assistive technology says at the end. While somebody types, the same number is no news.
+    let announced = Memo::new(move |before: Option<&String>| {
+        let before = before.cloned().unwrap_or_default();
+        state.drawing.with(|drawing| match drawing {
+            Drawing::Running { .. } => before,
+            Drawing::Done(summary) => words().pages_drawn(summary.pages),
+            Drawing::Idle | Drawing::Cancelled | Drawing::Failed(_) => String::new(),
+        })
+    });
     let status = move || {
         // Each state has a button of its own.
         on_cleanup(|| {
@@ -130,6 +139,7 @@ fn Status() -> impl IntoView {
         <div class="status" role="status" data-testid="drawing">
             {status}
         </div>
+        <p class="hidden-label" role="status" data-testid="drawing-announced">{announced}</p>
     }
 }
 
@@ -212,11 +222,26 @@ fn Gallery(zoomed: RwSignal<Option<usize>>) -> impl IntoView {
         </ol>
         <div node_ref=end class="gallery-end">
             <Show when=move || { n_shown.get() < n_pages.get() }>
-                <button class="quiet" on:click=move |_| grow()>
-                    {move || state.words().show_more}
-                </button>
+                <MoreButton grow=Callback::new(move |()| grow())/>
             </Show>
         </div>
+    }
+}
+
+/// Adds pages. It goes when all of them are shown.
+#[component]
+fn MoreButton(grow: Callback<()>) -> impl IntoView {
+    let state = state();
+    on_cleanup(|| {
+        pass_focus(
+            ".gallery-end button",
+            &[".gallery li:last-child button", "#pages-heading"],
+        );
+    });
+    view! {
+        <button class="quiet" on:click=move |_| grow.run(())>
+            {move || state.words().show_more}
+        </button>
     }
 }
 
@@ -260,7 +285,7 @@ fn PageTile(index: usize, zoomed: RwSignal<Option<usize>>) -> impl IntoView {
         let url = object_url(&tile)?;
         let (width, height) = (tile.figures.width_px, tile.figures.height_px);
         let n_tokens = tile.figures.vision_tokens;
-        let label = move || format!("{} {}", state.words().page, index + 1);
+        let label = move || state.words().page_number(index + 1);
         Some(view! {
             <button class="tile" on:click=move |_| zoomed.set(Some(index))>
                 <img src=url width=width height=height alt=label loading="lazy" decoding="async"/>

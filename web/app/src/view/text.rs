@@ -203,11 +203,7 @@ fn BeingRead() -> impl IntoView {
             &["#text textarea", "#text .excerpt"],
         );
     });
-    let what = move || {
-        let reading = state.reading.get()?;
-        let name = reading.name.as_deref().unwrap_or(words().this_text);
-        Some(words().text_being_read(name, &bytes_shown(reading.bytes)))
-    };
+    let what = move || Some(state.reading.get()?.shown(words()));
     view! {
         <div class="loading reading" data-testid="reading">
             <label class="progress">

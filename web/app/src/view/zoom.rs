@@ -2,12 +2,16 @@
 
 use leptos::html::Dialog;
 use leptos::{ev, prelude::*};
+use web_sys::Element;
 
 use super::pages::object_url;
 use crate::state::{Drawing, state};
 
 /// Sizes of a page against its pixels.
 const SCALES: [f64; 6] = [0.5, 1.0, 1.5, 2.0, 3.0, 4.0];
+
+/// Class of the place where the page is.
+const PAGE: &str = "zoom-page";
 
 /// A dialog with the page that `zoomed` names.
 #[component]
@@ -64,13 +68,22 @@ pub fn Zoom(zoomed: RwSignal<Option<usize>>) -> impl IntoView {
             *scale = Some(at);
         });
     };
-    let on_key = move |event: ev::KeyboardEvent| match event.key().as_str() {
-        "ArrowLeft" | "PageUp" => turn(-1),
-        "ArrowRight" | "PageDown" => turn(1),
-        "+" | "=" => step(1),
-        "-" => step(-1),
-        "0" => scale.set(None),
-        _ => {}
+    let on_key = move |event: ev::KeyboardEvent| {
+        // With these a key is the browser's: its own size, its history.
+        if event.ctrl_key() || event.alt_key() || event.meta_key() {
+            return;
+        }
+        let target: Element = event_target(&event);
+        // An enlarged page is scrolled by the keys that turn it elsewhere.
+        let is_scrolled = scale.get_untracked().is_some() && target.class_name() == PAGE;
+        match event.key().as_str() {
+            "ArrowLeft" | "PageUp" if !is_scrolled => turn(-1),
+            "ArrowRight" | "PageDown" if !is_scrolled => turn(1),
+            "+" | "=" => step(1),
+            "-" => step(-1),
+            "0" => scale.set(None),
+            _ => {}
+        }
     };
     let picture = move || {
         let (_, index) = shown.get()?;
@@ -87,7 +100,7 @@ pub fn Zoom(zoomed: RwSignal<Option<usize>>) -> impl IntoView {
                 width_px * SCALES[at]
             ),
         };
-        let label = move || format!("{} {}", words().page, index + 1);
+        let label = move || words().page_number(index + 1);
         Some(view! { <img src=url alt=label style=style/> })
     };
     let title = move || {
@@ -136,7 +149,7 @@ pub fn Zoom(zoomed: RwSignal<Option<usize>>) -> impl IntoView {
                     {move || words().close}
                 </button>
             </div>
-            <div class="zoom-page" tabindex="0" role="region" aria-label=title>{picture}</div>
+            <div class=PAGE tabindex="0" role="region" aria-label=title>{picture}</div>
         </dialog>
     }
 }

@@ -50,8 +50,7 @@ pub fn TabOptions() -> impl IntoView {
             "cpu" => DeviceChoice::Cpu,
             _ => DeviceChoice::Auto,
         };
-        state.settings.update(|settings| settings.device = device);
-        model::unload(state);
+        model::choose_device(state, device);
     };
     let devices = move || {
         [

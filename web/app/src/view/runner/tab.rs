@@ -9,6 +9,7 @@ use leptos::task::spawn_local;
 use super::options::TabOptions;
 use crate::api;
 use crate::browser::{self, pass_focus};
+use crate::i18n::Strings;
 use crate::model::{self, LoadProgress, TabModel};
 use crate::state::{State, state};
 
@@ -51,6 +52,7 @@ fn shown(state: State, model: TabModel) -> AnyView {
             let _ = model::load(state).await;
         });
     };
+    let reason = failure(words, &model);
     match model {
         TabModel::None => {
             let size = state.answering_built_in();
@@ -64,9 +66,9 @@ fn shown(state: State, model: TabModel) -> AnyView {
         }
         TabModel::Loading { .. } => view! { <Loading/> }.into_any(),
         TabModel::Ready { info, .. } => ready(state, &info).into_any(),
-        TabModel::Failed(reason) => view! {
+        TabModel::Failed(_) | TabModel::Crashed(_) => view! {
             <p class="notice error" data-testid="tab-failed">
-                <span>{words.model_failed} {reason}</span>
+                <span>{reason}</span>
                 <button class="quiet" on:click=load>{words.server_retry}</button>
                 <Show when=move || state.folder.with(Option::is_some)>
                     <button class="quiet" on:click=move |_| model::forget(state)>
@@ -79,13 +81,24 @@ fn shown(state: State, model: TabModel) -> AnyView {
     }
 }
 
+/// Why there is no model, in words for people; empty where that is no failure.
+fn failure(words: &Strings, model: &TabModel) -> String {
+    match model {
+        TabModel::Failed(reason) => format!("{}{reason}", words.model_failed),
+        TabModel::Crashed(reason) => words.model_crashed(reason),
+        TabModel::None | TabModel::Loading { .. } | TabModel::Ready { .. } => String::new(),
+    }
+}
+
 /// A model that answers, and what is not as it was wanted.
 fn ready(state: State, info: &LoadedModel) -> impl IntoView + use<> {
     let words = state.words();
     let fallback = info.fallback_reason.clone().map(|reason| {
+        let reason = words.fallback_reason(&reason);
         view! { <p class="notice warning">{words.fallback} " " {reason}</p> }
     });
     let not_kept = info.cache_error.clone().map(|reason| {
+        let reason = words.not_kept_reason(&reason);
         view! { <p class="hint">{words.not_cached} " " {reason}</p> }
     });
     view! {
@@ -120,10 +133,9 @@ fn ready_words(state: State, info: &LoadedModel) -> String {
 fn announced(state: State) -> String {
     let words = state.words();
     match state.model.get() {
-        TabModel::None => String::new(),
         TabModel::Loading { .. } => stage_words(state, &state.load_progress.read()).to_owned(),
         TabModel::Ready { info, .. } => ready_words(state, &info),
-        TabModel::Failed(reason) => format!("{} {reason}", words.model_failed),
+        model => failure(words, &model),
     }
 }
 

@@ -1,0 +1,35 @@
+// The JavaScript API in a page that is not the application.
+
+import { expect, test as base } from "./page.js";
+
+export { expect };
+
+export const test = base.extend({
+  /** A page that has `glyph`, and `failure`, which says how a promise was rejected. */
+  api: async ({ page, server }, use) => {
+    await page.goto(`${server.url}/example.html`);
+    await page.evaluate(async () => {
+      window.glyph = await import(new URL("glyph.js", document.baseURI).href);
+      window.failure = (promise) =>
+        promise.then(
+          () => ({ name: "none" }),
+          ({ name, message, code, detail }) => ({ name, message, code, detail }),
+        );
+    });
+    await use(page);
+  },
+});
+
+/** Has a worker run a script first. */
+export const patch = (page, worker, script) =>
+  page.route(`**/${worker}_loader.js`, async (route) => {
+    const loader = await (await route.fetch()).text();
+    const headers = {
+      "content-type": "text/javascript",
+      // Without it, a page that is isolated does not start a worker.
+      "cross-origin-embedder-policy": "require-corp",
+    };
+    return route.fulfill({ headers, body: `${script}\n${loader}` });
+  });
+
+export const isWorker = (name) => (worker) => worker.url().includes(name);
