@@ -61,13 +61,18 @@ const TYPES = {
   ".wasm": "application/wasm",
 };
 
-/** A host that has the page's files and nothing else. */
-export async function hostFiles() {
+/** A host that has the page's files in a folder, and nothing else. */
+export async function hostFiles({ folder = "/" } = {}) {
   const requests = [];
   const server = createServer(async (request, response) => {
     const path = normalize(decodeURIComponent(new URL(request.url, "http://h").pathname));
     requests.push(path);
-    const file = join(dist(), path.endsWith("/") ? `${path}index.html` : path);
+    if (!path.startsWith(folder)) {
+      response.writeHead(404).end();
+      return;
+    }
+    const inFolder = path.slice(folder.length - 1);
+    const file = join(dist(), inFolder.endsWith("/") ? `${inFolder}index.html` : inFolder);
     const found = await stat(file).catch(() => undefined);
     if (!found?.isFile()) {
       response.writeHead(404).end();
@@ -83,7 +88,7 @@ export async function hostFiles() {
   });
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
   return {
-    url: `http://127.0.0.1:${server.address().port}`,
+    url: `http://127.0.0.1:${server.address().port}${folder === "/" ? "" : folder}`,
     requests,
     stop: () => new Promise((resolve) => server.close(resolve)),
   };

@@ -66,6 +66,27 @@ for (const scheme of ["light", "dark"]) {
   });
 }
 
+test.describe("a server that fails", () => {
+  test.use({ allowedConsole: /status of 500/ });
+
+  test("axe finds no serious issue: reading, an error, Chinese in the tab", async ({ app, page }) => {
+    const renderer = await holdBack(page, "**/render-worker_bg.wasm");
+    await app.openFile("order.txt", ORDER);
+    await expect(page.getByTestId("reading")).toBeVisible();
+    await noSeriousIssue(page);
+    renderer.letGo();
+    await app.drawn();
+    await page.route("**/v1/chat/completions", (route) => route.fulfill({ status: 500, body: "no" }));
+    await app.ask("What is the order number?");
+    await expect(app.answer.getByRole("alert")).toBeVisible();
+    await noSeriousIssue(page);
+    await page.getByText("This browser", { exact: true }).click();
+    await page.getByTestId("language").selectOption("zh");
+    await unfold(page);
+    await noSeriousIssue(page);
+  });
+});
+
 test("examples ask what the built-in model answers rightly", async ({ app }) => {
   await answersExamples(app, ANSWERS);
 });

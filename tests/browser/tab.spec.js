@@ -157,6 +157,54 @@ test("files alone are enough, and are kept until they are deleted", async ({ pag
   }
 });
 
+test("in a folder of a host the tab answers as well", async ({ page }) => {
+  const host = await hostFiles({ folder: "/apps/glyph/" });
+  try {
+    await page.goto(host.url);
+    const app = new App(page);
+    await app.write(TEXT);
+    await app.ask(QUESTION, 8);
+    expect((await app.answered()).length).toBeGreaterThan(0);
+    const elsewhere = host.requests.filter((path) => !path.startsWith("/apps/glyph/"));
+    expect(elsewhere.filter((path) => path !== "/favicon.ico")).toEqual([]);
+  } finally {
+    await host.stop();
+  }
+});
+
+test("a browser that keeps nothing answers too, and the page says that nothing is kept", async ({ page, server }) => {
+  await page.addInitScript(() => {
+    for (const name of ["localStorage", "sessionStorage"]) {
+      Object.defineProperty(window, name, {
+        get: () => {
+          throw new DOMException("denied", "SecurityError");
+        },
+      });
+    }
+  });
+  await page.route("**/model-worker_loader.js", async (route) => {
+    const loader = await (await route.fetch()).text();
+    const denied = 'caches.open = () => Promise.reject(new DOMException("denied", "SecurityError"));';
+    await route.fulfill({ contentType: "text/javascript", body: `${denied}\n${loader}` });
+  });
+  await page.goto(server.url);
+  const app = new App(page);
+  await app.write(TEXT);
+  await app.useTab("cpu");
+  await app.ask(QUESTION, 8);
+  expect((await app.answered()).length).toBeGreaterThan(0);
+  await expect(page.getByTestId("tab-ready")).toContainText("denied");
+});
+
+test("who wants WebGPU alone is told that there is none, and what to do", async ({ app, page }) => {
+  await app.write(TEXT);
+  await app.useTab("webgpu");
+  await app.ask(QUESTION, 8);
+  await expect(app.answer.getByRole("alert")).toContainText("WebGPU");
+  await expect(app.answer.getByRole("alert")).toContainText(/CPU/);
+  expect(await app.answerText.count()).toBeLessThanOrEqual(1);
+});
+
 test("a checkpoint at an address and one in a folder answer too", async ({ app, page }) => {
   await app.write(TEXT);
   await app.useTab("cpu");

@@ -152,7 +152,8 @@ async fn run_caller(
     caller: usize,
     until: Instant,
 ) -> (Vec<Answer>, Vec<String>) {
-    let mut rng = ChaCha8Rng::seed_from_u64(caller as u64);
+    // Documents of an earlier round would be in the server's caches.
+    let mut rng = ChaCha8Rng::seed_from_u64(rand::rng().random());
     let (mut answers, mut failures) = (Vec::new(), Vec::new());
     let (mut previous, mut document) = (String::new(), String::new());
     let mut n_asked = 0;
