@@ -6,10 +6,10 @@
 # GLYPH is the binary built with --features cuda; PYTHON has torch and transformers; OUT gets a JSON and a log of each
 # part and table.md. SHAPE, DEVICE, PROMPT and SECONDS_EACH change what is measured and how long a part may take (the
 # first, with transformers, twice as long): SHAPE=mini DEVICE=cpu tries the script on any machine. A part that fails
-# does not stop the others.
+# does not stop the others; the script then ends with 1.
 set -u
 glyph=${1:?the binary} python=${2:?a Python} out=${3:?a directory}
-shape=${SHAPE:-9b} device=${DEVICE:-cuda} prompt=${PROMPT:-2048} seconds=${SECONDS_EACH:-58}
+shape=${SHAPE:-9b} device=${DEVICE:-cuda} prompt=${PROMPT:-2048} seconds=${SECONDS_EACH:-600}
 mkdir -p "$out"
 began=$(date +%s)
 say() { echo "[$(($(date +%s) - began)) s] $*" >&2; }
@@ -24,7 +24,9 @@ part() {
     code=$?
     sed "s/^/    /" "$out/$name.log" >&2
     say "$name ended with $code"
+    [ "$code" = 0 ] || failed=1
 }
+failed=0
 
 { command -v nvidia-smi && nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv; } >"$out/card.txt" 2>&1
 "$glyph" --version >>"$out/card.txt"
@@ -36,3 +38,4 @@ part q8 "$seconds" --dtype "$half" --quantize q8
 part q4 "$seconds" --dtype "$half" --quantize q4
 "$python" "$(dirname "$0")/bench_table.py" "$out" | tee "$out/table.md"
 say "done; see $out"
+exit "$failed"

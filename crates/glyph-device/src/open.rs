@@ -126,10 +126,15 @@ pub fn open(choice: DeviceChoice) -> Result<OpenDevice, DeviceError> {
 
 /// CUDA, then a GPU by wgpu, then the CPU.
 fn best() -> OpenDevice {
-    let no_cuda = match cuda::open(0) {
-        Ok(device) => return device.because("it is the first GPU of CUDA"),
-        Err(error) => error.in_short(),
-    };
+    let mut no_cuda = String::new();
+    // One GPU may be another program's own, and the next one free.
+    for index in 0..cuda::list().len().max(1) {
+        match cuda::open(index) {
+            Ok(device) => return device.because("it is the first GPU of CUDA that can be used"),
+            Err(error) if index == 0 => no_cuda = error.in_short(),
+            Err(_) => {}
+        }
+    }
     match wgpu::open_gpu() {
         Ok(device) => device.because(&format!("it is the best GPU of wgpu, and {no_cuda}")),
         Err(no_gpu) => cpu::open().because(&format!("{no_cuda}, and {no_gpu}")),

@@ -62,6 +62,9 @@ pub struct Load {
     pub is_random: bool,
     /// Time it took.
     pub seconds: f64,
+    /// Bytes of weights in a second.
+    #[serde(default)]
+    pub bytes_per_s: Option<f64>,
 }
 
 /// The vision tower over one page, from its pixels.

@@ -223,9 +223,11 @@ impl Bench<'_> {
         // As a checkpoint's weights lie once it is loaded.
         glm.pack();
         wait(self.device)?;
+        let seconds = start.elapsed().as_secs_f64();
         let load = Load {
             is_random: self.subject.weights.is_none(),
-            seconds: start.elapsed().as_secs_f64(),
+            seconds,
+            bytes_per_s: Some(bytes.total as f64 / seconds),
         };
         Ok((glm, (bytes, load)))
     }

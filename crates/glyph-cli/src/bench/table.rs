@@ -61,10 +61,15 @@ enum Better {
     None,
 }
 
-const ROWS: [Row; 16] = [
+const ROWS: [Row; 17] = [
     (
         "make or load the weights",
         |r| Some(format!("{:.2} s", r.load?.seconds)),
+        Better::None,
+    ),
+    (
+        "",
+        |r| Some(format!("{:.2} GB/s", r.load?.bytes_per_s? / 1e9)),
         Better::None,
     ),
     (

@@ -68,6 +68,7 @@ fn every_figure_is_there_and_they_agree() {
     assert_eq!(report["problems"], json!([]));
     assert_eq!(report["transformers"], Value::Null);
     assert_eq!(report["load"]["is_random"], true);
+    assert!(report["load"]["bytes_per_s"].as_f64().unwrap() > 0.0);
 
     let ceilings = &report["ceilings"];
     let copy = number(&ceilings["copy"]["bytes_per_s"]);

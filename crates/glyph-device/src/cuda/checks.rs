@@ -24,6 +24,9 @@ impl std::fmt::Display for CudaVersion {
 /// What the oldest driver that is used says.
 const OLDEST_CUDA: CudaVersion = CudaVersion(12_020);
 
+/// The oldest compiler that is asked for anything: older ones lack some of what it is asked.
+const OLDEST_NVRTC: CudaVersion = CudaVersion(12_000);
+
 /// Headers that kernels include: each by its path below `include`, or by a second one that newer toolkits have.
 const HEADERS: [(&str, &str); 5] = [
     ("cuda_fp16.h", "cuda_fp16.h"),
@@ -57,6 +60,19 @@ pub fn check_driver(release: Option<&str>, cuda: CudaVersion) -> Result<(), Devi
 fn numbers(release: &str) -> Vec<u32> {
     let parts = release.split('.');
     parts.map(|part| part.parse().unwrap_or(0)).collect()
+}
+
+/// Refuses a compiler that is too old to be asked for what it compiles for.
+pub fn check_nvrtc_age(nvrtc: CudaVersion) -> Result<(), DeviceError> {
+    if nvrtc < OLDEST_NVRTC {
+        return Err(DeviceError::NvrtcUnusable {
+            version: nvrtc.to_string(),
+            reason: format!(
+                "it is older than {OLDEST_NVRTC}. Install a newer CUDA toolkit, or choose wgpu"
+            ),
+        });
+    }
+    Ok(())
 }
 
 /// Refuses a compiler that makes no code for the GPU, or code that the driver does not read.
@@ -128,7 +144,10 @@ pub fn uuid_name(bytes: [u8; 16]) -> String {
 mod tests {
     use std::path::PathBuf;
 
-    use super::{CudaVersion, check_driver, check_headers, check_nvrtc, driver_name, uuid_name};
+    use super::{
+        CudaVersion, check_driver, check_headers, check_nvrtc, check_nvrtc_age, driver_name,
+        uuid_name,
+    };
 
     /// A directory with some headers, kept for as long as the first part lives.
     fn toolkit_with(headers: &[&str]) -> (tempfile::TempDir, PathBuf) {
@@ -177,6 +196,17 @@ mod tests {
                 Ok(()),
                 "{release:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_compiler_must_not_be_too_old() {
+        assert_eq!(check_nvrtc_age(CudaVersion::new(12, 0)), Ok(()));
+        for (major, minor) in [(9, 0), (10, 2), (11, 8)] {
+            let error = check_nvrtc_age(CudaVersion::new(major, minor));
+            let error = error.unwrap_err().to_string();
+            assert!(error.contains(&format!("{major}.{minor}")), "{error}");
+            assert!(error.contains("12.0"), "{error}");
         }
     }
 

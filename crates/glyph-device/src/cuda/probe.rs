@@ -7,7 +7,7 @@ use cudarc::driver::{DriverError, result, sys};
 use cudarc::nvrtc::sys as nvrtc;
 
 use super::checks::{
-    CudaVersion, check_driver, check_headers, check_nvrtc, driver_name, uuid_name,
+    CudaVersion, check_driver, check_headers, check_nvrtc, check_nvrtc_age, driver_name, uuid_name,
 };
 use crate::dtype::Dtypes;
 use crate::error::DeviceError;
@@ -141,6 +141,7 @@ fn check_toolkit(driver: &Driver, gpu: &Gpu) -> Result<(), DeviceError> {
         .result()
         .map_err(|error| unusable("of unknown version".to_owned(), error.0))?;
     let version = CudaVersion::new(major, minor);
+    check_nvrtc_age(version)?;
     let mut n_architectures = 0;
     // SAFETY: the library writes one number to a place that outlives the call.
     let answer = unsafe { nvrtc::nvrtcGetNumSupportedArchs(&mut n_architectures) };

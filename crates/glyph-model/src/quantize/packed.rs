@@ -116,6 +116,24 @@ impl PackedMatrix {
         &self.scales
     }
 
+    /// The value that is farthest from 0.
+    pub fn farthest(&self) -> f32 {
+        let packed_bytes = self.bits.value_bytes(BLOCK);
+        let blocks = self.values.chunks_exact(packed_bytes).zip(&self.scales);
+        blocks.fold(0.0, |farthest: f32, (packed, scale)| {
+            let values = unpack(packed, self.bits);
+            let of_block = values
+                .iter()
+                .fold(0.0_f32, |most, value| most.max(value.abs()));
+            let value = of_block * decode_scale(*scale).abs();
+            if value > farthest.abs() {
+                value
+            } else {
+                farthest
+            }
+        })
+    }
+
     /// Values and scales of a row.
     pub(super) fn row(&self, row: usize) -> (&[u8], &[f16]) {
         let d_in = self.shape[1];

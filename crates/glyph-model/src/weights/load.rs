@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{DType, Device, Tensor};
+use half::f16;
 
 use super::cast::cast;
 use super::source::WeightFiles;
@@ -112,6 +113,9 @@ pub fn load_model(
         // Shape and type were checked above.
         let Some(matrix) = matrix else { continue };
         files.release(info);
+        if dtype == DType::F16 {
+            check_reach(&matrix, &name)?;
+        }
         let [d_out, d_in] = linear.shape();
         let matrix_bytes = bits.matrix_bytes((d_out * d_in) as u64) as usize;
         n_bytes += matrix_bytes;
@@ -121,6 +125,19 @@ pub fn load_model(
     }
     in_flight.finish()?;
     Ok((model, report))
+}
+
+/// Refuses a matrix that stands for a value which f16 does not reach.
+fn check_reach(matrix: &PackedMatrix, tensor: &str) -> Result<()> {
+    let (value, largest) = (matrix.farthest(), f16::MAX.to_f32());
+    if value > largest {
+        return Err(ModelError::Overflow {
+            tensor: tensor.to_owned(),
+            value,
+            largest,
+        });
+    }
+    Ok(())
 }
 
 /// The stored type of a table that is looked up as `dtype`, where it is smaller and the device has it.

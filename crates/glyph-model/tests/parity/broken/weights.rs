@@ -1,14 +1,15 @@
 //! Weights that are not what they should be.
 
 use burn::tensor::DType;
-use glyph_model::ModelError;
-use glyph_model::weights::WeightFiles;
+use glyph_model::quantize::Quantization;
+use glyph_model::weights::{LoadAs, WeightFiles};
+use glyph_model::{Checkpoint, ModelError};
 use safetensors::Dtype;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{assert_refused, refused, with_file};
-use crate::common::{Stored, copy_of, fixture, open_dir, read_weights, write_weights};
+use crate::common::{Stored, copy_of, device, fixture, open_dir, read_weights, write_weights};
 
 const SINGLE: &str = "model.safetensors";
 
@@ -175,6 +176,33 @@ fn a_weight_that_f16_does_not_reach() {
             "--dtype f32"
         );
         open_dir(copy.path(), DType::F32).unwrap();
+    }
+}
+
+#[test]
+fn a_quantised_weight_that_f16_does_not_reach() {
+    const NAME: &str = "layers.0.self_attn.q_proj.weight";
+    let copy = with_weights(|tensors| {
+        let matrix = tensors
+            .iter_mut()
+            .find(|tensor| tensor.name.ends_with(NAME));
+        matrix.unwrap().data[..4].copy_from_slice(&70_000_f32.to_le_bytes());
+    });
+    for quantization in [Quantization::Q8, Quantization::Q4] {
+        let load = |dtype| {
+            let load_as = LoadAs {
+                dtype,
+                quantization: Some(quantization),
+            };
+            Checkpoint::open(copy.path(), &device(), load_as, |_| {}).map(|_| ())
+        };
+        assert_refused!(
+            load(DType::F16).unwrap_err(),
+            ModelError::Overflow { .. },
+            NAME,
+            "--dtype f32"
+        );
+        load(DType::F32).unwrap();
     }
 }
 
