@@ -81,7 +81,7 @@ test.describe("a server that fails", () => {
     await expect(app.answer.getByRole("alert")).toBeVisible();
     await noSeriousIssue(page);
     await page.getByText("This browser", { exact: true }).click();
-    await page.getByTestId("language").selectOption("zh");
+    await page.getByLabel("Language").selectOption("zh");
     await unfold(page);
     await noSeriousIssue(page);
   });
@@ -200,7 +200,7 @@ for (const [name, deltas] of [
 test("beginning and end of an answer are announced", async ({ app, page }) => {
   const answer = await holdBack(page, "**/v1/chat/completions");
   await app.write(ORDER);
-  await app.ask("What is the order number?", 8);
+  await app.ask("What is the order number?", 200);
   await expect(app.answer.getByRole("status")).toHaveText("The answer is being prepared");
   answer.letGo();
   const text = await app.answered();

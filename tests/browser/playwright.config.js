@@ -15,6 +15,9 @@ export default defineConfig({
   reporter: [["list"], ["./console-reporter.js"]],
   outputDir: process.env.PLAYWRIGHT_OUTPUT ?? "./node_modules/.results",
   use: {
+    // What cannot be pressed by then never can.
+    actionTimeout: 120_000,
+    navigationTimeout: 120_000,
     viewport: { width: 1360, height: 900 },
     locale: "en-GB",
     launchOptions: {
