@@ -2,6 +2,7 @@
 
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { patch } from "./api.js";
 import { browserArguments } from "./browser.js";
 import { hostFiles, nativeAnswer } from "./glyph.js";
 import { ORDER } from "./texts.js";
@@ -182,18 +183,15 @@ test("a browser that keeps nothing answers too, and the page says that nothing i
       });
     }
   });
-  await page.route("**/model-worker_loader.js", async (route) => {
-    const loader = await (await route.fetch()).text();
-    const denied = 'caches.open = () => Promise.reject(new DOMException("denied", "SecurityError"));';
-    await route.fulfill({ contentType: "text/javascript", body: `${denied}\n${loader}` });
-  });
+  const denied = 'caches.open = () => Promise.reject(new DOMException("denied", "SecurityError"));';
+  await patch(page, "model-worker", denied);
   await page.goto(server.url);
   const app = new App(page);
   await app.write(TEXT);
   await app.useTab("cpu");
   await app.ask(QUESTION, 8);
   expect((await app.answered()).length).toBeGreaterThan(0);
-  await expect(page.getByTestId("tab-ready")).toContainText("denied");
+  await expect(page.locator("#ask .hint", { hasText: "denied" })).toBeVisible();
 });
 
 test("who wants WebGPU alone is told that there is none, and what to do", async ({ app, page }) => {

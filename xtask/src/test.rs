@@ -262,8 +262,8 @@ mod tests {
     fn the_pages_tests_have_a_latest_begin_where_one_is_named() {
         let by = |args: &[&str]| selection(args).map(|selection| selection.browser_by);
         assert_eq!(by(&[]), Ok(None));
-        let expected = Some(std::time::Duration::from_secs(45 * 60));
-        assert_eq!(by(&["--browser-by", "45"]), Ok(expected));
+        let expected = Some(std::time::Duration::from_secs(12 * 60));
+        assert_eq!(by(&["--browser-by", "12"]), Ok(expected));
     }
 
     #[test]
@@ -322,13 +322,13 @@ mod tests {
         let folder = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&folder).unwrap();
         let (stdout, stderr) = ci_run(&folder, Some("/h"));
-        let expected = "/h/.cache/glyph-runtime/target|/h|xtask test --browser-by 45\n";
+        let expected = "/h/.cache/glyph-runtime/target|/h|xtask test --browser-by 12\n";
         assert_eq!((stdout.as_str(), stderr.as_str()), (expected, ""));
         for home in [None, Some("")] {
             let (stdout, stderr) = ci_run(&folder, home);
             assert!(stdout.starts_with('/'), "{stdout}");
             assert!(
-                stdout.ends_with("|xtask test --browser-by 45\n"),
+                stdout.ends_with("|xtask test --browser-by 12\n"),
                 "{stdout}"
             );
             assert!(stderr.contains("note: HOME is not set"), "{stderr}");
