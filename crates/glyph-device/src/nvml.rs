@@ -8,6 +8,10 @@ use nvml_wrapper::Nvml;
 #[derive(Debug, Clone)]
 pub struct Gpu {
     /// Its name.
+    #[cfg_attr(
+        feature = "cuda",
+        allow(dead_code, reason = "CUDA itself names the GPUs that it has")
+    )]
     pub name: String,
     /// As CUDA has it too, however it numbers its GPUs.
     #[cfg(feature = "cuda")]
