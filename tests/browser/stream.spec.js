@@ -89,18 +89,24 @@ test("an answer that is no stream is told by what it is", async ({ app, page }) 
   }
 });
 
-test("the thinking of every page's answer is folded away", async ({ app, page }) => {
+/** Has a server read each page of a text; returns how many there are. */
+async function readAllPages(app, server) {
+  await app.useServer(server.url, "glyph-mini");
+  await app.write(ORDER.repeat(2));
+  const pages = await app.tiles.count();
+  expect(pages).toBeGreaterThan(1);
+  await app.page.getByRole("button", { name: "Read all pages" }).click();
+  return pages;
+}
+
+test("the thinking of every page's answer is folded away", async ({ app }) => {
   const answer = (stream, n) => {
     stream.say(`<think>about page ${n}</think>`, `read ${n}`);
     stream.finish();
   };
   const server = await fakeServer({ models: ["glyph-mini"], answer });
   try {
-    await app.useServer(server.url, "glyph-mini");
-    await app.write(ORDER.repeat(2));
-    const pages = await app.tiles.count();
-    expect(pages).toBeGreaterThan(1);
-    await page.getByRole("button", { name: "Read all pages" }).click();
+    const pages = await readAllPages(app, server);
     const numbers = Array.from({ length: pages }, (_, index) => index + 1);
     expect(await app.answered()).toBe(numbers.map((n) => `read ${n}`).join("\n"));
     const thinking = app.answer.locator(".thinking");
@@ -113,18 +119,14 @@ test("the thinking of every page's answer is folded away", async ({ app, page })
   }
 });
 
-test("that one page was cut off is said, though the last one was not", async ({ app, page }) => {
+test("that one page was cut off is said, though the last one was not", async ({ app }) => {
   const answer = (stream, n) => {
     stream.say(`read ${n}`);
     stream.finish(n === 1 ? "length" : "stop");
   };
   const server = await fakeServer({ models: ["glyph-mini"], answer });
   try {
-    await app.useServer(server.url, "glyph-mini");
-    await app.write(ORDER.repeat(2));
-    const pages = await app.tiles.count();
-    expect(pages).toBeGreaterThan(1);
-    await page.getByRole("button", { name: "Read all pages" }).click();
+    const pages = await readAllPages(app, server);
     expect(await app.answered()).toContain(`read ${pages}`);
     await expect(app.answer).toContainText("Cut off at the longest answer or the end of the model's context");
   } finally {

@@ -8,8 +8,8 @@ use std::process::Command;
 use crate::ask;
 use crate::command::{Result, root, run as run_command, succeeds, target_directory};
 use crate::counts::{Counts, Outcome, Summary, count_all};
-use crate::install;
-use crate::node::{self, copy, is_same};
+use crate::install::{self, copy, is_same};
+use crate::node;
 
 /// Builds `glyph`, installs the clients that are missing, and lets them talk to it.
 pub fn run() -> Result<Outcome> {

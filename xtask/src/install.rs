@@ -142,3 +142,15 @@ fn as_root(program: &str) -> Command {
     sudo.args(["--non-interactive", program]);
     sudo
 }
+
+/// Whether two files hold the same.
+pub fn is_same(a: &Path, b: &Path) -> bool {
+    matches!((fs::read(a), fs::read(b)), (Ok(a), Ok(b)) if a == b)
+}
+
+/// Copies a file that says what was installed.
+pub fn copy(from: &Path, to: &Path) -> Result<()> {
+    let copied = fs::copy(from, to);
+    copied.map_err(|error| format!("cannot write {}: {error}", to.display()))?;
+    Ok(())
+}

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::command::{Result, output, run, target_directory};
-use crate::install;
+use crate::install::{self, copy, is_same};
 
 /// What Playwright starts with; Debian 12 has 18.
 const OLDEST_MAJOR: u32 = 20;
@@ -89,18 +89,6 @@ pub fn modules(tests: &Path, path: &OsString) -> Result<()> {
     npm.args(["ci", "--no-audit", "--no-fund", "--prefer-offline"]);
     run(npm.current_dir(tests).env("PATH", path))?;
     copy(&wanted, &stamp)
-}
-
-/// Whether two files hold the same.
-pub fn is_same(a: &Path, b: &Path) -> bool {
-    matches!((fs::read(a), fs::read(b)), (Ok(a), Ok(b)) if a == b)
-}
-
-/// Copies a file that says what was installed.
-pub fn copy(from: &Path, to: &Path) -> Result<()> {
-    let copied = fs::copy(from, to);
-    copied.map_err(|error| format!("cannot write {}: {error}", to.display()))?;
-    Ok(())
 }
 
 #[cfg(test)]

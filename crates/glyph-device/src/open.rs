@@ -126,14 +126,15 @@ pub fn open(choice: DeviceChoice) -> Result<OpenDevice, DeviceError> {
 
 /// CUDA, then a GPU by wgpu, then the CPU.
 fn best() -> OpenDevice {
-    let mut no_cuda = String::new();
+    const FIRST: &str = "it is the first GPU of CUDA that can be used";
+    let no_cuda = match cuda::open(0) {
+        Ok(device) => return device.because(FIRST),
+        Err(error) => error.in_short(),
+    };
     // One GPU may be another program's own, and the next one free.
-    for index in 0..cuda::list().len().max(1) {
-        match cuda::open(index) {
-            Ok(device) => return device.because("it is the first GPU of CUDA that can be used"),
-            Err(error) if index == 0 => no_cuda = error.in_short(),
-            Err(_) => {}
-        }
+    let mut others = 1..cuda::list().len();
+    if let Some(device) = others.find_map(|index| cuda::open(index).ok()) {
+        return device.because(FIRST);
     }
     match wgpu::open_gpu() {
         Ok(device) => device.because(&format!("it is the best GPU of wgpu, and {no_cuda}")),

@@ -32,6 +32,14 @@ fn with(mut params: SamplingParams, step: &Value) -> SamplingParams {
     params
 }
 
+/// Before the first step of a row: nothing is changed.
+fn plain() -> SamplingParams {
+    SamplingParams {
+        temperature: 1.0,
+        ..SamplingParams::default()
+    }
+}
+
 fn softmax(scores: &[f32]) -> Vec<f64> {
     let max = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let weights: Vec<f64> = scores
@@ -47,10 +55,7 @@ fn scores_are_those_of_the_reference_after_every_step() {
     for row in rows("sampling.json") {
         let name = text(&row["name"]);
         let logits = scores(&row["logits"]);
-        let mut params = SamplingParams {
-            temperature: 1.0,
-            ..SamplingParams::default()
-        };
+        let mut params = plain();
         let mut last = logits.clone();
         for step in row["steps"].as_array().unwrap() {
             params = with(params, step);
@@ -392,13 +397,8 @@ fn draws_on_the_device_follow_the_probabilities_of_the_reference() {
     for row in rows("sampling.json") {
         let name = text(&row["name"]);
         let logits = scores(&row["logits"]);
-        let mut params = SamplingParams {
-            temperature: 1.0,
-            ..SamplingParams::default()
-        };
-        for step in row["steps"].as_array().unwrap() {
-            params = with(params, step);
-        }
+        let steps = row["steps"].as_array().unwrap();
+        let params = steps.iter().fold(plain(), with);
         let n = 1000;
         let mut counts = vec![0_u32; logits.len()];
         for id in device_draws(&params, &ids(&row["history"]), &logits, n) {
@@ -467,10 +467,7 @@ fn penalties_on_the_device_are_those_of_the_host_token_by_token() {
 #[test]
 fn a_large_vocabulary_is_drawn_from_as_a_whole() {
     let vocab = 5_003;
-    let params = SamplingParams {
-        temperature: 1.0,
-        ..SamplingParams::default()
-    };
+    let params = plain();
     // All alike: every tenth of the vocabulary gets a tenth.
     let n = 1_000;
     let mut tenths = [0_u32; 10];
