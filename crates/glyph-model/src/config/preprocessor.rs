@@ -132,6 +132,11 @@ impl PreprocessorConfig {
         self.size.longest_edge
     }
 
+    /// Patches of the largest page, to which larger ones are made smaller; only pages a window high or wide can have more.
+    pub fn most_patches(&self) -> usize {
+        self.max_pixels() / self.temporal_patch_size / (self.patch_size * self.patch_size)
+    }
+
     /// What the size of an image in px follows from.
     pub fn size_rules(&self) -> SizeRules {
         SizeRules {

@@ -1,8 +1,9 @@
 //! Attention over keys and values in this machine's memory.
 
-use super::kv::HostKv;
+use super::kv::{HeadKv, HostHeads, HostKv, KvValue};
 use super::pointwise::exponentials;
-use super::product::{OwnProducts, Product, Rows, STRIP};
+use super::product::{OwnProducts, Product, Rows};
+use super::strips::STRIP;
 use super::{for_each_chunk, n_threads, vectorised};
 
 /// Queries that go over a head's keys and values together.
@@ -33,7 +34,15 @@ pub(crate) struct Seen<'a> {
 /// # Shapes
 /// q `[positions, heads · head_dim]`, out flat the same.
 pub(crate) fn attend(q: Rows<'_>, seen: Seen<'_>, out: &mut [f32]) {
+    match seen.kv.heads() {
+        HostHeads::Full(heads) => attend_to(heads, q, seen, out),
+        HostHeads::Eight(heads) => attend_to(heads, q, seen, out),
+    }
+}
+
+fn attend_to<T: KvValue + Sync>(heads: &[HeadKv<T>], q: Rows<'_>, seen: Seen<'_>, out: &mut [f32]) {
     let (head_dim, n_kv_heads) = (seen.kv.head_dim(), seen.kv.n_heads());
+    let heads = &heads[seen.layer * n_kv_heads..(seen.layer + 1) * n_kv_heads];
     let n_positions = q.len();
     let group = q.width / (n_kv_heads * head_dim).max(1);
     let n_seen = seen.n_before + n_positions;
@@ -41,12 +50,12 @@ pub(crate) fn attend(q: Rows<'_>, seen: Seen<'_>, out: &mut [f32]) {
     if n_positions == 1 && group == 1 {
         for_each_chunk(out, MOST_HEADS * head_dim, is_shared, |n, out| {
             let first = n * MOST_HEADS;
-            let q = &q.values[first * head_dim..];
+            let (q, heads) = (&q.values[first * head_dim..], &heads[first..]);
             match out.len() / head_dim {
-                4 => attend_heads::<4>(q, seen, first, out),
-                3 => attend_heads::<3>(q, seen, first, out),
-                2 => attend_heads::<2>(q, seen, first, out),
-                _ => attend_heads::<1>(q, seen, first, out),
+                4 => attend_heads::<T, 4>(q, heads, n_seen, out),
+                3 => attend_heads::<T, 3>(q, heads, n_seen, out),
+                2 => attend_heads::<T, 2>(q, heads, n_seen, out),
+                _ => attend_heads::<T, 1>(q, heads, n_seen, out),
             }
         });
         return;
@@ -61,7 +70,7 @@ pub(crate) fn attend(q: Rows<'_>, seen: Seen<'_>, out: &mut [f32]) {
                 n_positions: 1,
                 n_all: 1,
             };
-            queries.attend(seen, head, out, width, &mut Scratch::default());
+            queries.attend(seen, &heads[head], out, width, &mut Scratch::default());
         });
         return;
     }
@@ -71,50 +80,57 @@ pub(crate) fn attend(q: Rows<'_>, seen: Seen<'_>, out: &mut [f32]) {
     };
     for_each_chunk(out, part * q.width.max(1), is_shared, |n, out| {
         let mut scratch = Scratch::default();
-        for head in 0..n_kv_heads {
+        for (n_head, head) in heads.iter().enumerate() {
             let queries = Queries {
-                rows: q.from(n * part).columns(head * width, width),
+                rows: q.from(n * part).columns(n_head * width, width),
                 group,
                 first_position: n * part,
                 n_positions: out.len() / q.width,
                 n_all: n_positions,
             };
-            let out = &mut out[head * width..];
+            let out = &mut out[n_head * width..];
             queries.attend(seen, head, out, q.width, &mut scratch);
         }
     });
 }
 
-/// One query for each of `N` heads of keys and values, from `first_head` on: what is read from memory is read from all of
-/// them in turn.
+/// One query for each of the first `N` heads of keys and values: what is read from memory is read from all of them in
+/// turn.
 ///
 /// # Shapes
 /// q, out flat `[N, head_dim]`.
-fn attend_heads<const N: usize>(q: &[f32], seen: Seen<'_>, first_head: usize, out: &mut [f32]) {
-    let (kv, layer) = (seen.kv, seen.layer);
-    let head_dim = kv.head_dim();
+fn attend_heads<T: KvValue, const N: usize>(
+    q: &[f32],
+    heads: &[HeadKv<T>],
+    n_keys: usize,
+    out: &mut [f32],
+) {
+    let head_dim = out.len() / N;
     let scale = (head_dim as f32).sqrt().recip();
     let queries: Vec<f32> = q[..N * head_dim]
         .iter()
         .map(|value| value * scale)
         .collect();
-    let n_keys = seen.n_before + 1;
     let stride = n_keys.next_multiple_of(STRIP);
     let mut scores = vec![0.0; N * stride];
-    vectorised(OwnProducts::<N> {
+    vectorised(OwnProducts::<T, N> {
         rows: parts(&queries, head_dim),
-        strips: std::array::from_fn(|n| kv.keys(layer, first_head + n, n_keys)),
+        strips: std::array::from_fn(|n| heads[n].keys(head_dim, n_keys)),
         out: parts_mut(&mut scores, stride),
     });
     let mut sums = [0.0; N];
-    for (row, sum) in scores.chunks_exact_mut(stride).zip(&mut sums) {
-        *sum = exponentials(&mut row[..n_keys]);
+    let rows = scores.chunks_exact_mut(stride);
+    for ((row, sum), head) in rows.zip(&mut sums).zip(heads) {
+        let row = &mut row[..n_keys];
+        scale_by(row, head.key_scales());
+        *sum = exponentials(row);
+        scale_by(row, head.value_scales());
     }
     let width = head_dim.next_multiple_of(STRIP);
     let mut attended = vec![0.0; N * width];
-    vectorised(OwnProducts::<N> {
+    vectorised(OwnProducts::<T, N> {
         rows: parts(&scores, stride),
-        strips: std::array::from_fn(|n| kv.values(layer, first_head + n, n_keys)),
+        strips: std::array::from_fn(|n| heads[n].values(head_dim, n_keys)),
         out: parts_mut(&mut attended, width),
     });
     let heads = out
@@ -124,6 +140,12 @@ fn attend_heads<const N: usize>(q: &[f32], seen: Seen<'_>, first_head: usize, ou
         let values = out.iter_mut().zip(attended);
         values.for_each(|(out, value)| *out = value / sum);
     }
+}
+
+/// Multiplies each position of `row` by its scale; where there are no scales, nothing.
+fn scale_by(row: &mut [f32], scales: &[f32]) {
+    let row = row.iter_mut().zip(scales);
+    row.for_each(|(value, scale)| *value *= scale);
 }
 
 /// `N` parts of `len` values.
@@ -158,10 +180,10 @@ struct Queries<'a> {
 }
 
 impl Queries<'_> {
-    fn attend(
+    fn attend<T: KvValue>(
         self,
         seen: Seen<'_>,
-        head: usize,
+        head: &HeadKv<T>,
         out: &mut [f32],
         out_stride: usize,
         scratch: &mut Scratch,
@@ -192,7 +214,7 @@ impl Queries<'_> {
             vectorised(Product {
                 rows: Rows::dense(&scratch.queries, head_dim),
                 n_rows: block.len(),
-                strips: seen.kv.keys(seen.layer, head, n_keys),
+                strips: head.keys(head_dim, n_keys),
                 bias: None,
                 out: &mut scratch.scores,
                 out_stride: stride,
@@ -201,14 +223,16 @@ impl Queries<'_> {
             let rows = scratch.scores.chunks_exact_mut(stride);
             for ((query, row), sum) in block.clone().zip(rows).zip(&mut sums) {
                 let (past, future) = row[..n_keys].split_at_mut(n_seen(query));
+                scale_by(past, head.key_scales());
                 *sum = exponentials(past);
+                scale_by(past, head.value_scales());
                 future.fill(0.0);
             }
             scratch.out.resize(block.len() * head_dim, 0.0);
             vectorised(Product {
                 rows: Rows::dense(&scratch.scores, stride),
                 n_rows: block.len(),
-                strips: seen.kv.values(seen.layer, head, n_keys),
+                strips: head.values(head_dim, n_keys),
                 bias: None,
                 out: &mut scratch.out,
                 out_stride: head_dim,
@@ -229,6 +253,7 @@ impl Queries<'_> {
 mod tests {
     use super::{Seen, attend};
     use crate::cpu::{HostKv, Rows};
+    use crate::text::KvPrecision;
 
     /// Numbers between −2 and 2 that hardly repeat.
     fn numbers(n: usize, seed: u32) -> Vec<f32> {
@@ -287,7 +312,11 @@ mod tests {
         }
 
         fn cache(&self, capacity: usize) -> HostKv {
-            HostKv::new([2, self.shape[1], self.shape[2]], capacity)
+            self.cache_of(KvPrecision::Full, capacity)
+        }
+
+        fn cache_of(&self, precision: KvPrecision, capacity: usize) -> HostKv {
+            HostKv::new([2, self.shape[1], self.shape[2]], capacity, precision)
         }
 
         /// By the definition, for one channel of a head at a position that sees `n_seen` positions.
@@ -362,6 +391,50 @@ mod tests {
             .zip(&whole)
             .map(|(part, whole)| (part - whole).abs());
         assert!(errors.fold(0.0, f32::max) < 1e-5);
-        assert!(!HostKv::new([1, 8, 32], n).restore(&cache, 10));
+        assert!(!HostKv::new([1, 8, 32], n, KvPrecision::Full).restore(&cache, 10));
+    }
+
+    /// Values of which 8 bits keep every one as it is: whole multiples of a step, the largest of each position 127 of them.
+    fn whole_steps(values: &[f32], head_dim: usize) -> Vec<f32> {
+        let mut values: Vec<f32> = values
+            .iter()
+            .map(|value| (value * 60.0).round() / 64.0)
+            .collect();
+        let positions = values.chunks_mut(head_dim);
+        positions.for_each(|position| position[1] = -127.0 / 64.0);
+        values
+    }
+
+    #[test]
+    fn what_eight_bits_can_hold_is_attended_to_as_it_is() {
+        for shape in SHAPES {
+            let mut sequence = Sequence::new(41, shape);
+            sequence.k = whole_steps(&sequence.k, shape[2]);
+            sequence.v = whole_steps(&sequence.v, shape[2]);
+            let run = |precision| {
+                let mut cache = sequence.cache_of(precision, 50);
+                let mut out = sequence.attend(&mut cache, 0..21, true);
+                let mut other = sequence.cache_of(precision, 41);
+                assert!(other.restore(&cache.prefix(21), 20));
+                for position in 20..23 {
+                    out.extend(sequence.attend(&mut other, position..position + 1, true));
+                }
+                out.extend(sequence.attend(&mut other, 23..41, true));
+                out
+            };
+            let (full, eight) = (run(KvPrecision::Full), run(KvPrecision::Q8));
+            let errors = full.iter().zip(&eight).map(|(a, b)| (a - b).abs());
+            let most = errors.fold(0.0, f32::max);
+            assert!(most < 2e-5, "{shape:?}: {most}");
+        }
+    }
+
+    #[test]
+    fn a_cache_is_not_restored_from_one_of_other_bits() {
+        let sequence = Sequence::new(8, SHAPES[0]);
+        let mut eight = sequence.cache_of(KvPrecision::Q8, 8);
+        sequence.attend(&mut eight, 0..8, true);
+        assert!(!sequence.cache(8).restore(&eight, 4));
+        assert!(sequence.cache_of(KvPrecision::Q8, 8).restore(&eight, 4));
     }
 }

@@ -1,48 +1,65 @@
 //! Keys and values of a sequence in this machine's memory, laid out for the products that read them.
 
 use super::memory::AlignedValues;
-use super::product::{Rows, STRIP, StripMemory, Strips};
+use super::product::Rows;
+use super::strips::{STRIP, StripMemory, StripValue, Strips};
+use super::vectorised;
+use crate::text::KvPrecision;
 
 /// Keys and values of all layers.
 #[derive(Debug)]
 pub(crate) struct HostKv {
-    /// Layer by layer.
-    heads: Vec<HeadKv>,
+    heads: HostHeads,
+    shape: HostKvShape,
+}
+
+/// Heads of all layers, layer by layer.
+#[derive(Debug)]
+pub(super) enum HostHeads {
+    /// As they are computed.
+    Full(Vec<HeadKv<f32>>),
+    /// In 8 bits, with a scale for each position.
+    Eight(Vec<HeadKv<i8>>),
+}
+
+/// How many heads, and of how many channels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct HostKvShape {
+    n_layers: usize,
     n_heads: usize,
     head_dim: usize,
 }
 
-/// Keys and values of a head of one layer.
-#[derive(Debug)]
-struct HeadKv {
-    /// Strips of positions, in each of them channel by channel.
-    keys: AlignedValues,
-    /// Strips of channels, in each of them position by position.
-    values: Vec<AlignedValues>,
-}
-
 impl HostKv {
     /// None yet, of `[layers, heads, head_dim]`, with room for `capacity` positions.
-    pub fn new([n_layers, n_heads, head_dim]: [usize; 3], capacity: usize) -> Self {
-        let n_keys = capacity.next_multiple_of(STRIP) * head_dim;
-        let values = || AlignedValues::with_capacity(capacity * STRIP);
-        let head = |_| HeadKv {
-            keys: AlignedValues::with_capacity(n_keys),
-            values: (0..head_dim.div_ceil(STRIP)).map(|_| values()).collect(),
+    pub fn new(
+        [n_layers, n_heads, head_dim]: [usize; 3],
+        capacity: usize,
+        precision: KvPrecision,
+    ) -> Self {
+        let n = n_layers * n_heads;
+        let heads = match precision {
+            KvPrecision::Full => HostHeads::Full(HeadKv::several(n, head_dim, capacity)),
+            KvPrecision::Q8 => HostHeads::Eight(HeadKv::several(n, head_dim, capacity)),
         };
-        Self {
-            heads: (0..n_layers * n_heads).map(head).collect(),
+        let shape = HostKvShape {
+            n_layers,
             n_heads,
             head_dim,
-        }
+        };
+        Self { heads, shape }
     }
 
     pub fn n_heads(&self) -> usize {
-        self.n_heads
+        self.shape.n_heads
     }
 
     pub fn head_dim(&self) -> usize {
-        self.head_dim
+        self.shape.head_dim
+    }
+
+    pub(super) fn heads(&self) -> &HostHeads {
+        &self.heads
     }
 
     /// Writes positions of one layer from `start` on.
@@ -50,79 +67,250 @@ impl HostKv {
     /// # Shapes
     /// keys, values `[positions, heads · head_dim]`.
     pub fn write(&mut self, layer: usize, start: usize, keys: Rows<'_>, values: Rows<'_>) {
-        let head_dim = self.head_dim;
-        let end = start + keys.len();
-        let heads = &mut self.heads[layer * self.n_heads..(layer + 1) * self.n_heads];
-        for (n, head) in heads.iter_mut().enumerate() {
-            head.keys.grow_to(end.next_multiple_of(STRIP) * head_dim);
-            let keys = keys.columns(n * head_dim, head_dim);
-            for (position, key) in (start..).zip(keys.iter()) {
-                let strip = position / STRIP * STRIP * head_dim;
-                let column = &mut head.keys[strip..strip + STRIP * head_dim];
-                let column = column.iter_mut().skip(position % STRIP).step_by(STRIP);
-                column.zip(key).for_each(|(to, value)| *to = *value);
-            }
-            for (first, strip) in (0..head_dim).step_by(STRIP).zip(&mut head.values) {
-                strip.grow_to(end * STRIP);
-                let width = STRIP.min(head_dim - first);
-                let values = values.columns(n * head_dim + first, width);
-                let rows = strip[start * STRIP..].chunks_exact_mut(STRIP);
-                for (to, values) in rows.zip(values.iter()) {
-                    to[..width].copy_from_slice(values);
-                }
-            }
+        let first = layer * self.shape.n_heads;
+        match &mut self.heads {
+            HostHeads::Full(heads) => self.shape.write(&mut heads[first..], start, keys, values),
+            HostHeads::Eight(heads) => self.shape.write(&mut heads[first..], start, keys, values),
         }
     }
 
     /// A copy of the first `len` positions, with room for no more.
     pub fn prefix(&self, len: usize) -> Self {
-        let shape = [
-            self.heads.len() / self.n_heads.max(1),
-            self.n_heads,
-            self.head_dim,
-        ];
-        let mut prefix = Self::new(shape, len);
+        let HostKvShape {
+            n_layers,
+            n_heads,
+            head_dim,
+        } = self.shape;
+        let precision = match self.heads {
+            HostHeads::Full(_) => KvPrecision::Full,
+            HostHeads::Eight(_) => KvPrecision::Q8,
+        };
+        let mut prefix = Self::new([n_layers, n_heads, head_dim], len, precision);
         prefix.restore(self, len);
         prefix
     }
 
-    /// Takes the first `len` positions of another in place of its own; false where that is of another shape.
+    /// Takes the first `len` positions of another in place of its own; false where that is of another shape, or kept in
+    /// another way.
     pub fn restore(&mut self, other: &Self, len: usize) -> bool {
-        let shape = |kv: &Self| (kv.heads.len(), kv.n_heads, kv.head_dim);
-        if shape(self) != shape(other) {
+        if self.shape != other.shape {
             return false;
         }
-        let n_keys = len.next_multiple_of(STRIP) * self.head_dim;
-        for (head, other) in self.heads.iter_mut().zip(&other.heads) {
-            head.keys.replace(&other.keys[..n_keys]);
-            for (values, other) in head.values.iter_mut().zip(&other.values) {
-                values.replace(&other[..len * STRIP]);
+        match (&mut self.heads, &other.heads) {
+            (HostHeads::Full(heads), HostHeads::Full(others)) => {
+                self.shape.restore(heads, others, len);
             }
+            (HostHeads::Eight(heads), HostHeads::Eight(others)) => {
+                self.shape.restore(heads, others, len);
+            }
+            _ => return false,
         }
         true
     }
+}
 
-    fn head(&self, layer: usize, head: usize) -> &HeadKv {
-        &self.heads[layer * self.n_heads + head]
+impl HostKvShape {
+    /// Writes positions from `start` on to the first heads of `heads`.
+    fn write<T: KvValue>(
+        self,
+        heads: &mut [HeadKv<T>],
+        start: usize,
+        keys: Rows<'_>,
+        values: Rows<'_>,
+    ) {
+        let head_dim = self.head_dim;
+        for (n, head) in heads.iter_mut().take(self.n_heads).enumerate() {
+            let keys = keys.columns(n * head_dim, head_dim);
+            let values = values.columns(n * head_dim, head_dim);
+            vectorised(
+                #[inline(always)]
+                || {
+                    head.write_keys(start, keys);
+                    head.write_values(start, values);
+                },
+            );
+        }
     }
 
-    /// The first `n_positions` keys of a head, as columns.
-    pub(super) fn keys(&self, layer: usize, head: usize, n_positions: usize) -> Strips<'_> {
+    fn restore<T: KvValue>(self, heads: &mut [HeadKv<T>], others: &[HeadKv<T>], len: usize) {
+        for (head, other) in heads.iter_mut().zip(others) {
+            head.restore(other, len, self.head_dim);
+        }
+    }
+}
+
+/// What keys and values are kept in.
+pub(super) trait KvValue: StripValue + Default {
+    /// Whether a position has a scale of its own.
+    const IS_SCALED: bool;
+
+    /// The scale of a position.
+    fn scale(values: &[f32]) -> f32;
+
+    /// `value ≈ scale · kept`.
+    fn kept(value: f32, scale: f32) -> Self;
+}
+
+impl KvValue for f32 {
+    const IS_SCALED: bool = false;
+
+    #[inline(always)]
+    fn scale(_: &[f32]) -> f32 {
+        1.0
+    }
+
+    #[inline(always)]
+    fn kept(value: f32, _: f32) -> Self {
+        value
+    }
+}
+
+impl KvValue for i8 {
+    const IS_SCALED: bool = true;
+
+    #[inline(always)]
+    fn scale(values: &[f32]) -> f32 {
+        // The bits of numbers without a sign are ordered as they are, and vectors find the greatest of them.
+        let bits = values.iter().map(|value| value.abs().to_bits());
+        let most = f32::from_bits(bits.max().unwrap_or_default());
+        (most / MOST_EIGHT_BITS).max(LEAST_STEP)
+    }
+
+    #[inline(always)]
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "what lies outside is meant to become the nearest that does not"
+    )]
+    fn kept(value: f32, scale: f32) -> Self {
+        (value / scale)
+            .round_ties_even()
+            .clamp(-MOST_EIGHT_BITS, MOST_EIGHT_BITS) as Self
+    }
+}
+
+/// The largest whole number of 8 bits; the smallest is as far from 0.
+pub(crate) const MOST_EIGHT_BITS: f32 = 127.0;
+
+/// Keeps a position of zeros from being divided by 0; a step this small is none.
+pub(crate) const LEAST_STEP: f32 = 1e-6;
+
+/// Keys and values of a head of one layer.
+#[derive(Debug)]
+pub(super) struct HeadKv<T> {
+    /// Strips of positions, in each of them channel by channel.
+    keys: AlignedValues<T>,
+    /// Strips of channels, in each of them position by position.
+    values: Vec<AlignedValues<T>>,
+    /// One for each position, or none at all.
+    key_scales: AlignedValues<f32>,
+    value_scales: AlignedValues<f32>,
+}
+
+impl<T: KvValue> HeadKv<T> {
+    /// So many, with room for `capacity` positions.
+    fn several(n: usize, head_dim: usize, capacity: usize) -> Vec<Self> {
+        let n_keys = capacity.next_multiple_of(STRIP) * head_dim;
+        let n_scales = if T::IS_SCALED { capacity } else { 0 };
+        let head = |_| Self {
+            keys: AlignedValues::with_capacity(n_keys),
+            values: (0..head_dim.div_ceil(STRIP))
+                .map(|_| AlignedValues::with_capacity(capacity * STRIP))
+                .collect(),
+            key_scales: AlignedValues::with_capacity(n_scales),
+            value_scales: AlignedValues::with_capacity(n_scales),
+        };
+        (0..n).map(head).collect()
+    }
+
+    /// # Shapes
+    /// `[positions, head_dim]`.
+    #[inline(always)]
+    fn write_keys(&mut self, start: usize, keys: Rows<'_>) {
+        let (end, head_dim) = (start + keys.len(), keys.width);
+        self.keys.grow_to(end.next_multiple_of(STRIP) * head_dim);
+        let scales = scales::<T>(&mut self.key_scales, start, end);
+        for (n, key) in keys.iter().enumerate() {
+            let scale = T::scale(key);
+            scales.get_mut(n).into_iter().for_each(|to| *to = scale);
+            let position = start + n;
+            let strip = position / STRIP * STRIP * head_dim;
+            let column = &mut self.keys[strip..strip + STRIP * head_dim];
+            let column = column.iter_mut().skip(position % STRIP).step_by(STRIP);
+            column
+                .zip(key)
+                .for_each(|(to, value)| *to = T::kept(*value, scale));
+        }
+    }
+
+    /// # Shapes
+    /// `[positions, head_dim]`.
+    #[inline(always)]
+    fn write_values(&mut self, start: usize, values: Rows<'_>) {
+        let end = start + values.len();
+        let scales = scales::<T>(&mut self.value_scales, start, end);
+        for strip in &mut self.values {
+            strip.grow_to(end * STRIP);
+        }
+        for (n, value) in values.iter().enumerate() {
+            let scale = T::scale(value);
+            scales.get_mut(n).into_iter().for_each(|to| *to = scale);
+            for (strip, channels) in self.values.iter_mut().zip(value.chunks(STRIP)) {
+                let row = &mut strip[(start + n) * STRIP..][..channels.len()];
+                row.iter_mut()
+                    .zip(channels)
+                    .for_each(|(to, value)| *to = T::kept(*value, scale));
+            }
+        }
+    }
+
+    fn restore(&mut self, other: &Self, len: usize, head_dim: usize) {
+        let n_keys = len.next_multiple_of(STRIP) * head_dim;
+        self.keys.replace(&other.keys[..n_keys]);
+        for (values, other) in self.values.iter_mut().zip(&other.values) {
+            values.replace(&other[..len * STRIP]);
+        }
+        if T::IS_SCALED {
+            self.key_scales.replace(&other.key_scales[..len]);
+            self.value_scales.replace(&other.value_scales[..len]);
+        }
+    }
+
+    /// The first `n_positions` keys as columns of `head_dim` rows, to be multiplied by [`Self::key_scales`].
+    pub fn keys(&self, head_dim: usize, n_positions: usize) -> Strips<'_, T> {
         Strips {
-            memory: StripMemory::InARow(&self.head(layer, head).keys),
-            n_inner: self.head_dim,
+            memory: StripMemory::InARow(&self.keys),
+            n_inner: head_dim,
             n_columns: n_positions,
             are_fetched: false,
         }
     }
 
-    /// The first `n_positions` values of a head, as rows.
-    pub(super) fn values(&self, layer: usize, head: usize, n_positions: usize) -> Strips<'_> {
+    /// The first `n_positions` values as rows of `head_dim` columns, to be multiplied by [`Self::value_scales`].
+    pub fn values(&self, head_dim: usize, n_positions: usize) -> Strips<'_, T> {
         Strips {
-            memory: StripMemory::Each(&self.head(layer, head).values),
+            memory: StripMemory::Each(&self.values),
             n_inner: n_positions,
-            n_columns: self.head_dim,
+            n_columns: head_dim,
             are_fetched: false,
         }
     }
+
+    /// One for each position; none where keys are kept as they are.
+    pub fn key_scales(&self) -> &[f32] {
+        &self.key_scales
+    }
+
+    /// One for each position; none where values are kept as they are.
+    pub fn value_scales(&self) -> &[f32] {
+        &self.value_scales
+    }
+}
+
+/// Room for the scales of positions `start..end`; none where positions have no scales.
+fn scales<T: KvValue>(all: &mut AlignedValues<f32>, start: usize, end: usize) -> &mut [f32] {
+    if !T::IS_SCALED {
+        return &mut [];
+    }
+    all.grow_to(end);
+    &mut all[start..end]
 }

@@ -10,6 +10,8 @@ mod kv;
 mod memory;
 mod pointwise;
 mod product;
+mod strips;
+mod weight;
 
 use std::ops::Deref;
 
@@ -17,9 +19,10 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use pulp::WithSimd;
 
 pub(crate) use attention::{Seen, attend};
-pub(crate) use kv::HostKv;
+pub(crate) use kv::{HostKv, LEAST_STEP, MOST_EIGHT_BITS};
 pub(crate) use pointwise::{gelu, layer_norm, rms_norm, silu_product, silu_product_of_rows};
-pub(crate) use product::{PackedWeight, Rows};
+pub(crate) use product::Rows;
+pub(crate) use weight::PackedWeight;
 
 /// Whether a device's memory is this machine's, without records for gradients.
 pub(crate) fn is_here(device: &Device) -> bool {

@@ -20,7 +20,7 @@ pub fn encode_images(glm: &Glm4v, images: &[ImagePatches], device: &Device) -> O
 const MAX_IMAGES_PER_PASS: usize = 8;
 
 /// Images that share a pass: neighbours of one size.
-pub(super) fn passes(images: &[ImagePatches]) -> impl Iterator<Item = &[ImagePatches]> {
+fn passes(images: &[ImagePatches]) -> impl Iterator<Item = &[ImagePatches]> {
     images
         .chunk_by(|a, b| a.grid == b.grid)
         .flat_map(|same_size| same_size.chunks(MAX_IMAGES_PER_PASS))

@@ -1,10 +1,13 @@
 //! One request from pixels to the last token.
 
+use std::slice;
+
 use burn::tensor::{DType, Device, Tensor};
 
 use super::answer::{Answer, AnswerStep};
 use super::device_sampling::{DeviceSampler, choose};
-use super::encode::{encode_pass, passes};
+use super::encode::encode_pass;
+use super::features::part_features;
 use super::sampling::SamplingParams;
 use super::stop::StopParams;
 use crate::checkpoint::Checkpoint;
@@ -15,6 +18,11 @@ use crate::pause::pause;
 use crate::preprocess::{ImagePatches, PatchGrid};
 use crate::prompt::Prompt;
 use crate::text::{KvCache, Positions};
+
+/// Prompt positions that pass the decoder at once, unless a caller wants another number: enough of them to read each
+/// weight for many. More would go little faster, hold more memory, and make whoever waits for the end of a chunk wait
+/// longer: another request's turn, or a person who ends this one. Memory is planned with this number.
+pub const PREFILL_CHUNK: usize = 256;
 
 /// What to generate.
 #[derive(Debug, Clone)]
@@ -41,7 +49,7 @@ impl Generation {
                 ..StopParams::default()
             },
             max_new_tokens: 1024,
-            prefill_chunk: 512,
+            prefill_chunk: PREFILL_CHUNK,
             keep_special_tokens: false,
         }
     }
@@ -142,12 +150,10 @@ pub async fn generate(
     let n_prompt = prompt.ids.len();
     let n_total = n_prompt + options.max_new_tokens;
     let mut cache = KvCache::of(checkpoint, n_total);
-    let features = (!features.is_empty()).then(|| Tensor::cat(features, 0));
-    let x = glm.embed(&prompt.ids, [1, n_prompt], features, &prompt.feature_index);
     let prefilled = prefill(
         glm,
-        x,
         prompt,
+        features,
         &mut cache,
         options.prefill_chunk,
         &mut on_event,
@@ -270,24 +276,24 @@ fn check_inputs(checkpoint: &Checkpoint, prompt: &Prompt, images: &[ImagePatches
     Ok(())
 }
 
-/// Features of the images of each pass; `None` when `on_event` ended the request.
+/// Features of each image; `None` when `on_event` ended the request. Images pass one after the other, so that the
+/// tower's activations are those of one page, as they are planned.
 async fn encode(
     glm: &Glm4v,
     images: &[ImagePatches],
     device: &Device,
     on_event: &mut impl FnMut(GenerationEvent<'_>) -> bool,
 ) -> Result<Option<Vec<Tensor<2>>>> {
-    let mut features = Vec::new();
-    let mut done = 0;
-    for pass in passes(images) {
-        let encoded = encode_pass(glm, pass, device);
+    let of = images.len();
+    let mut features = Vec::with_capacity(of);
+    for image in images {
+        let encoded = encode_pass(glm, slice::from_ref(image), device);
         // Reading one value waits for the device: what is shown is done, and the time is the tower's own.
         read_values(encoded.clone().slice([0..1, 0..1])).await?;
         pause().await;
         features.push(encoded);
-        done += pass.len();
-        let of = images.len();
-        if !on_event(GenerationEvent::Encoded { images: done, of }) {
+        let images = features.len();
+        if !on_event(GenerationEvent::Encoded { images, of }) {
             return Ok(None);
         }
     }
@@ -309,25 +315,39 @@ async fn push_next(
     }
 }
 
-/// Runs the prompt through the decoder in chunks; returns the logits `[1, 1, vocab]` behind its last position, or
-/// `None` when `on_event` ended the request.
+/// Runs the prompt through the decoder in chunks, each embedded when its turn comes; `features` are those of each
+/// image. Returns the logits `[1, 1, vocab]` behind its last position, or `None` when `on_event` ended the request.
 async fn prefill(
     glm: &Glm4v,
-    x: Tensor<3>,
     prompt: &Prompt,
+    features: Vec<Tensor<2>>,
     cache: &mut KvCache,
     chunk: usize,
     on_event: &mut impl FnMut(GenerationEvent<'_>) -> bool,
 ) -> Result<Option<Tensor<3>>> {
-    let [_, n, d] = x.dims();
+    let mut n_rows = 0;
+    let page_starts: Vec<usize> = features
+        .iter()
+        .map(|page| {
+            let start = n_rows;
+            n_rows += page.dims()[0];
+            start
+        })
+        .collect();
+    let n = prompt.ids.len();
     let chunk = chunk.max(1);
     let mut logits = None;
     for start in (0..n).step_by(chunk) {
-        let end = (start + chunk).min(n);
-        let part = x.clone().slice([0..1, start..end, 0..d]);
+        let end = start.saturating_add(chunk).min(n);
+        let (of_part, index) =
+            part_features(&prompt.feature_index[start..end], &page_starts, |page| {
+                features.get(page).cloned()
+            });
+        let x = glm.embed(&prompt.ids[start..end], [1, end - start], of_part, &index);
+        let d = x.dims()[2];
         let positions = Positions(&prompt.positions.positions[start..end]);
         let decoder = &glm.model.language_model;
-        let hidden = decoder.forward_cached(part, positions, &mut [&mut *cache])?;
+        let hidden = decoder.forward_cached(x, positions, &mut [&mut *cache])?;
         let last = hidden.slice([0..1, end - start - 1..end - start, 0..d]);
         // Reading one value waits for the device: what is shown is done.
         read_values(last.clone().slice([0..1, 0..1, 0..1])).await?;

@@ -10,6 +10,7 @@
 //! kernels of our own, `product`.
 
 mod block;
+mod memory;
 // It waits for the device, which a browser cannot.
 #[cfg(not(target_family = "wasm"))]
 mod model;
@@ -22,6 +23,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+pub use memory::TensorLayout;
 #[cfg(not(target_family = "wasm"))]
 pub use model::quantize_model;
 pub use packed::PackedMatrix;
@@ -57,7 +59,7 @@ impl Bits {
         n * self.count() / 8
     }
 
-    /// Bytes of a matrix of so many values with its scales.
+    /// Bytes of a matrix of so many values with its scales, as it is saved and kept in the host's memory.
     pub fn matrix_bytes(self, n_values: u64) -> u64 {
         let block_bytes = self.value_bytes(BLOCK) + SCALE_BYTES;
         (n_values / BLOCK as u64).saturating_mul(block_bytes as u64)
@@ -137,42 +139,14 @@ impl Quantization {
 /// Name of the token table.
 pub(crate) const TOKEN_TABLE: &str = "model.language_model.embed_tokens.weight";
 
-/// Bytes of a value of the token table of a quantised model that has an output head of its own. It stays in the 16 bits
-/// that it is published in: a row is made wider when it is looked up.
-const TABLE_BYTES: u64 = 2;
-
-/// Bytes of all of a model's tensors in memory, where a value that is not quantised takes `bytes_per_value`.
+/// Bytes of all of a model's tensors in the host's memory, where a value that is not quantised takes
+/// `bytes_per_value`. [`TensorLayout`] has those on a GPU.
 pub fn model_bytes(
     specs: &[(String, Vec<usize>)],
     quantization: Option<Quantization>,
     bytes_per_value: u64,
 ) -> u64 {
-    tensor_bytes(specs, quantization, bytes_per_value)
-        .map(|(_, n_bytes)| n_bytes)
-        .fold(0, u64::saturating_add)
-}
-
-/// Bytes of each of them, with its name.
-pub fn tensor_bytes(
-    specs: &[(String, Vec<usize>)],
-    quantization: Option<Quantization>,
-    bytes_per_value: u64,
-) -> impl Iterator<Item = (&str, u64)> {
-    let has_head = specs
-        .iter()
-        .any(|(name, _)| Role::of(name) == Some(Role::OutputHead));
-    specs.iter().map(move |(name, shape)| {
-        let values = shape.iter().map(|n| *n as u64);
-        let n_values = values.fold(1, u64::saturating_mul);
-        let is_narrow_table = quantization.is_some() && has_head && name == TOKEN_TABLE;
-        let bits = quantization.and_then(|quantization| quantization.bits_of(name, shape));
-        let n_bytes = match bits {
-            Some(bits) => bits.matrix_bytes(n_values),
-            None if is_narrow_table => n_values.saturating_mul(bytes_per_value.min(TABLE_BYTES)),
-            None => n_values.saturating_mul(bytes_per_value),
-        };
-        (name.as_str(), n_bytes)
-    })
+    TensorLayout::Host.model_bytes(specs, quantization, bytes_per_value)
 }
 
 impl fmt::Display for Quantization {

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use burn::tensor::quantization::{QuantScheme, QuantStore, QuantValue, ScaleDtype};
 use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData, module};
 
+use super::memory::{WIDE_SCALE_BYTES, gpu_matrix_bytes, gpu_row};
 use super::product::product;
-use super::{BLOCK, Bits, PackedMatrix};
+use super::{BLOCK, Bits, PackedMatrix, SCALE_BYTES};
 use crate::cpu;
 
 /// From so many rows on the CPU makes the weight f32 again and multiplies by that: its products of many rows are
@@ -15,13 +16,6 @@ const DENSE_FROM_ROWS: usize = 64;
 
 /// Values of a weight that are f32 at a time on the CPU: 4 MiB, which stay in its cache.
 const DENSE_VALUES: usize = 1 << 20;
-
-/// Rows of this many words are read by the widest of the GPU's products of one row and a matrix; others are not read by
-/// them at all.
-const WORDS_PER_STEP: usize = 32;
-
-/// Rows are lengthened to whole steps where that makes them no longer than by one part in this many.
-const LEAST_PARTS: usize = 50;
 
 /// A matrix `[d_out, d_in]` of quantised values.
 #[derive(Debug, Clone)]
@@ -63,6 +57,26 @@ impl QuantizedWeight {
     /// `[d_out, d_in]`.
     pub fn shape(&self) -> [usize; 2] {
         self.shape
+    }
+
+    /// Bytes that it takes where it lies, with its scales; what
+    /// [`TensorLayout`](super::TensorLayout) foretells.
+    pub fn stored_bytes(&self) -> u64 {
+        match &self.place {
+            Place::Host(matrix) => {
+                (matrix.value_bytes().len() + size_of_val(matrix.scales())) as u64
+            }
+            Place::Device(weight) => {
+                let [d_in, d_out] = weight.dims();
+                let scale_bytes = match weight.dtype() {
+                    DType::QFloat(scheme) if scheme.scale_dtype() == ScaleDtype::F16 => {
+                        SCALE_BYTES as u64
+                    }
+                    _ => WIDE_SCALE_BYTES,
+                };
+                gpu_matrix_bytes(self.bits, [d_out, d_in], scale_bytes)
+            }
+        }
     }
 
     /// The packed matrix where it is in the host's memory.
@@ -169,33 +183,34 @@ fn times_dense(x: Tensor<2>, matrix: &PackedMatrix) -> Tensor<2> {
     }
 }
 
+/// burn's name for values of so many bits, packed into words along a row, whose blocks have scales of a type.
+pub(super) fn packed_dtype(bits: Bits, scale: ScaleDtype) -> DType {
+    let value = match bits {
+        Bits::Four => QuantValue::Q4F,
+        Bits::Eight => QuantValue::Q8S,
+    };
+    let scheme = QuantScheme::default()
+        .with_value(value)
+        .with_store(QuantStore::PackedU32(0))
+        .per_block([BLOCK as u8], scale);
+    DType::QFloat(scheme)
+}
+
 fn on_device(matrix: PackedMatrix, device: &Device) -> Tensor<2> {
-    let bits = matrix.bits();
-    let d_in = matrix.shape()[1];
-    let step = WORDS_PER_STEP * 32 / bits.count();
-    let padded = d_in.next_multiple_of(step);
-    let matrix = if padded > d_in && (padded - d_in) * LEAST_PARTS <= d_in {
-        matrix.padded(padded)
+    let (bits, [_, d_in]) = (matrix.bits(), matrix.shape());
+    let on_gpu = gpu_row(bits, d_in);
+    let matrix = if on_gpu > d_in {
+        matrix.padded(on_gpu)
     } else {
         matrix
     };
-    let scheme = |scale: ScaleDtype| {
-        let value = match bits {
-            Bits::Four => QuantValue::Q4F,
-            Bits::Eight => QuantValue::Q8S,
-        };
-        QuantScheme::default()
-            .with_value(value)
-            .with_store(QuantStore::PackedU32(0))
-            .per_block([BLOCK as u8], scale)
-    };
-    let half = DType::QFloat(scheme(ScaleDtype::F16));
+    let half = packed_dtype(bits, ScaleDtype::F16);
     let (dtype, scales) = if device.supports_dtype(half) {
         (half, matrix.scale_bytes())
     } else {
         let scales = matrix.scales().iter();
         let scales = scales.flat_map(|scale| scale.to_f32().to_ne_bytes());
-        (DType::QFloat(scheme(ScaleDtype::F32)), scales.collect())
+        (packed_dtype(bits, ScaleDtype::F32), scales.collect())
     };
     let mut bytes = Vec::with_capacity(matrix.value_bytes().len() + scales.len());
     bytes.extend_from_slice(matrix.value_bytes());

@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::tensor::activation::softmax;
 use burn::tensor::{Device, FloatDType, Tensor};
 
-use super::kv_cache::KvRows;
+use super::kv_cache::{KvPrecision, KvRows};
 use super::kv_tensors::KvTensors;
 use crate::attention::attend;
 use crate::config::TextConfig;
@@ -119,7 +119,8 @@ impl SelfAttention {
             }
             None => {
                 for (new, row) in new.zip(of_rows) {
-                    let mut kv = HostKv::new([1, self.n_kv_heads, self.head_dim], seq);
+                    let shape = [1, self.n_kv_heads, self.head_dim];
+                    let mut kv = HostKv::new(shape, seq, KvPrecision::Full);
                     attend(&mut kv, [0, 0], row, new);
                 }
             }
@@ -189,7 +190,7 @@ impl SelfAttention {
     }
 
     /// Keys or values once per query head; not every backend's attention takes fewer of them.
-    fn repeat_heads(&self, x: Tensor<4>) -> Tensor<4> {
+    pub(super) fn repeat_heads(&self, x: Tensor<4>) -> Tensor<4> {
         let group = self.n_heads / self.n_kv_heads;
         if group == 1 {
             return x;

@@ -4,14 +4,10 @@ use std::ops::Range;
 
 use burn::tensor::{DType, Device, FloatDType, Int, IntDType, Tensor};
 
+use crate::cpu::{LEAST_STEP, MOST_EIGHT_BITS};
+
 /// Values in a 32-bit word.
 const PER_WORD: usize = 4;
-
-/// The largest whole number of 8 bits; the smallest is as far from 0.
-const MOST: f64 = 127.0;
-
-/// Keeps a position of zeros from being divided by 0; a step this small is none.
-const LEAST_STEP: f64 = 1e-6;
 
 /// Room for a number of positions, written in place.
 #[derive(Debug, Clone)]
@@ -166,11 +162,11 @@ fn packed(values: Tensor<4>, channels: usize) -> (Tensor<4, Int>, Tensor<4>) {
     let values = values.swap_dims(channels, 3);
     let dtype = values.dtype();
     let values = values.cast(FloatDType::F32);
-    let scales = values.clone().abs().max_dim(3).div_scalar(MOST);
+    let scales = values.clone().abs().max_dim(3).div_scalar(MOST_EIGHT_BITS);
     let scales = scales.clamp_min(LEAST_STEP).cast(dtype);
     let whole = (values / scales.clone().cast(FloatDType::F32))
         .round()
-        .clamp(-MOST, MOST)
+        .clamp(-MOST_EIGHT_BITS, MOST_EIGHT_BITS)
         .int()
         .cast(IntDType::I32);
     let [batch, heads, n, width] = whole.dims();

@@ -19,8 +19,8 @@ pub enum KvPrecision {
     /// In those that are computed with.
     #[default]
     Full,
-    /// In 8, with a scale for each position of each head. What attention sees of a layer is unpacked for it, so that
-    /// this saves memory and costs time.
+    /// In 8, with a scale for each position of each head. On a CPU attention reads them as they are; on other devices
+    /// what it sees of a layer is unpacked for it, which costs time.
     Q8,
 }
 
@@ -124,9 +124,8 @@ impl KvCache {
     ) -> Self {
         let (n_heads, head_dim) = (config.num_key_value_heads(), config.head_dim());
         let shape = [config.num_hidden_layers, n_heads, head_dim];
-        let is_plain = dtype == DType::F32 && precision == KvPrecision::Full;
-        let store = if cpu::is_here(device) && is_plain {
-            Store::Host(HostKv::new(shape, capacity))
+        let store = if cpu::is_here(device) && dtype == DType::F32 {
+            Store::Host(HostKv::new(shape, capacity, precision))
         } else {
             Store::Device(KvTensors::new(shape, capacity, precision, (device, dtype)))
         };

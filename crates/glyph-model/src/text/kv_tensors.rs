@@ -129,7 +129,7 @@ const VALUE_CHANNELS: usize = 3;
 
 /// Positions of keys are shown in multiples of this. A product whose rows are no whole vectors of the processor would
 /// copy all keys into such vectors for every token.
-const KEY_ALIGNMENT: usize = 16;
+pub(super) const KEY_ALIGNMENT: usize = 16;
 
 fn extend_buffer(
     buffer: &mut Option<KvBuffer>,

@@ -8,6 +8,7 @@ use crate::config::VisionConfig;
 use crate::cpu::{self, HostKv, Rows, Seen};
 use crate::layers::{Linear, RmsNorm, silu_product};
 use crate::rotary::Rotary;
+use crate::text::KvPrecision;
 
 /// `x += attn(norm1 x); x += mlp(norm2 x)`.
 #[derive(Module, Debug)]
@@ -82,7 +83,8 @@ impl Attention {
         // Queries and keys stand side by side.
         rotary.turn(&mut qkv, 2 * self.n_heads, 3 * d);
         let mut y = vec![0.0; images * patches * d];
-        let mut kv = HostKv::new([1, self.n_heads, d / self.n_heads], patches);
+        let shape = [1, self.n_heads, d / self.n_heads];
+        let mut kv = HostKv::new(shape, patches, KvPrecision::Full);
         let of_images = qkv.chunks_exact(patches * 3 * d);
         for (qkv, y) in of_images.zip(y.chunks_exact_mut(patches * d)) {
             let [q, k, v] = [0, 1, 2].map(|n| Rows {

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
-use burn::tensor::{DType, Device, Tensor};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 use half::f16;
 
 use super::cast::cast;
@@ -38,8 +38,8 @@ impl From<DType> for LoadAs {
 }
 
 /// Loads a model, linear layers quantised where the files have them so or `load_as` asks for it: tensor by tensor, each
-/// dropped before the next. `device` is the model's. `on_bytes` is called with the bytes that the tensors so far take on
-/// the device, in the types that they have there.
+/// dropped before the next. `device` is the model's. `on_bytes` is called with the bytes of the tensors so far, in the
+/// types that they have on the device.
 ///
 /// # Errors
 /// Those of [`load_weights`], with a line for every matrix that is quantised in another way than is asked for.
@@ -117,11 +117,11 @@ pub fn load_model(
             check_reach(&matrix, &name)?;
         }
         let [d_out, d_in] = linear.shape();
-        let matrix_bytes = bits.matrix_bytes((d_out * d_in) as u64) as usize;
-        n_bytes += matrix_bytes;
+        n_bytes += bits.matrix_bytes((d_out * d_in) as u64) as usize;
         on_bytes(n_bytes);
-        linear.set_quantized(QuantizedWeight::new(matrix, device));
-        in_flight.add(matrix_bytes, device);
+        let weight = QuantizedWeight::new(matrix, device);
+        in_flight.add(weight.stored_bytes() as usize, device);
+        linear.set_quantized(weight);
     }
     in_flight.finish()?;
     Ok((model, report))
@@ -353,8 +353,21 @@ where
         (self.on_tensor)(self.n_bytes);
         let device = param.lazy_device();
         self.in_flight.add(n_bytes, &device);
-        let tensor: Tensor<D> = Tensor::from_data(data, (&device, dtype));
+        let tensor: Tensor<D> = placed(data, &device, dtype);
         let id = param.id;
         param.transform_for_load(tensor, id)
     }
+}
+
+/// A tensor of loaded values. All that one output of a kernel reads goes to the device as one row: CUDA begins every
+/// row at a multiple of at least 16 bytes, and those of a kernel's last axis are of a few.
+fn placed<const D: usize>(data: TensorData, device: &Device, dtype: DType) -> Tensor<D> {
+    if D <= 2 {
+        return Tensor::from_data(data, (device, dtype));
+    }
+    let (bytes, shape, stored) = data.into_parts();
+    let n_rows = shape[0];
+    let row = shape.num_elements() / n_rows.max(1);
+    let rows = TensorData::from_bytes(bytes, [n_rows, row], stored);
+    Tensor::<2>::from_data(rows, (device, dtype)).reshape(shape)
 }

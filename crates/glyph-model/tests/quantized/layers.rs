@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Distribution, Tensor, TensorData};
 use glyph_model::layers::Linear;
-use glyph_model::quantize::Bits;
+use glyph_model::quantize::{Bits, TensorLayout};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -75,6 +75,8 @@ fn check(bits: Bits, [n, d_in, d_out]: [usize; 3], has_bias: bool, device: &Devi
         (bits, [d_out, d_in]),
         "{what}"
     );
+    let foretold = TensorLayout::of(device).matrix_bytes(bits, [d_out, d_in]);
+    assert_eq!(quantized.stored_bytes(), foretold, "{what}");
 
     // Half a step of the largest value of any block, and what f16 takes off the scale.
     let dense = values(quantized.dequantize());
