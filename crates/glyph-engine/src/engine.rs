@@ -1,9 +1,9 @@
 //! The handle that callers hold.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use burn::tensor::Device;
 use futures_lite::future::block_on;
@@ -24,8 +24,9 @@ use crate::request::Request;
 use crate::sequence::Waiting;
 use crate::state::EngineState;
 use crate::stats::{EngineStats, Observer};
-use crate::steps::guarded;
+use crate::steps::{guarded, to_its_end};
 use crate::vision_cache::VisionCache;
+use crate::waiting_room::WaitingRoom;
 use crate::worker::Worker;
 
 /// How an engine is set up.
@@ -59,7 +60,8 @@ impl Drop for Commands {
 }
 
 pub(crate) enum Command {
-    Submit(Box<Waiting>),
+    /// A request waits.
+    Came,
     /// A piece of a prompt has been computed.
     Advanced(Box<Advanced>),
     Drain,
@@ -72,10 +74,10 @@ pub(crate) struct Shared {
     options: EngineOptions,
     state: watch::Sender<EngineState>,
     loaded: OnceLock<Loaded>,
-    n_waiting: AtomicUsize,
+    /// Where requests wait until the thread takes them.
+    pub waiting: WaitingRoom,
     is_draining: AtomicBool,
     stats: Mutex<EngineStats>,
-    pace: Mutex<Pace>,
 }
 
 /// What is known once the model is loaded.
@@ -102,24 +104,15 @@ impl Loaded {
     }
 }
 
-/// How fast requests leave the queue.
-#[derive(Debug, Default)]
-struct Pace {
-    last: Option<Instant>,
-    /// Mean seconds between two, recent ones weighing more.
-    seconds_each: f64,
-}
-
 impl Shared {
     pub fn new(options: EngineOptions) -> Self {
         Self {
             options,
             state: watch::Sender::new(EngineState::Starting),
             loaded: OnceLock::new(),
-            n_waiting: AtomicUsize::new(0),
+            waiting: WaitingRoom::new(options.queue),
             is_draining: AtomicBool::new(false),
             stats: Mutex::new(EngineStats::default()),
-            pace: Mutex::new(Pace::default()),
         }
     }
 
@@ -127,27 +120,15 @@ impl Shared {
         change(&mut self.stats.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// So many requests have left the queue.
-    pub fn left_queue(&self, n: usize) {
-        if n == 0 {
-            return;
-        }
-        let n_before = self.n_waiting.fetch_sub(n, Ordering::Relaxed);
-        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        if let Some(last) = pace.last.replace(now) {
-            let seconds = (now - last).as_secs_f64() / n as f64;
-            pace.seconds_each += 0.2 * (seconds - pace.seconds_each);
-        }
-        // Time in which nobody waits says nothing of how fast the queue moves.
-        if n_before <= n {
-            pace.last = None;
-        }
+    fn set_state(&self, state: EngineState) {
+        self.state.send_replace(state);
     }
 
-    fn retry_after(&self) -> Duration {
-        let pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
-        Duration::from_secs(pace.seconds_each.clamp(1.0, 60.0).ceil() as u64)
+    /// The engine's thread has come to its end, or broke off: nobody shall wait for it.
+    fn end(&self, end: Result<(), String>) {
+        let state = EngineState::of_end(end);
+        self.set_state(state.clone());
+        self.waiting.close(&EngineError::of_end(state));
     }
 }
 
@@ -169,7 +150,8 @@ impl Engine {
             .name("glyph-engine".to_owned())
             .spawn(move || {
                 let (shared, sender) = of_thread;
-                serve(&shared, load, (sender, receiver), observer);
+                let commands = (sender, receiver);
+                shared.end(to_its_end(|| serve(&shared, load, commands, observer)));
             })?;
         Ok(Self {
             shared,
@@ -222,7 +204,7 @@ impl Engine {
             .unwrap_or_else(PoisonError::into_inner);
         let vision_cache = self.shared.loaded.get();
         EngineStats {
-            waiting: self.shared.n_waiting.load(Ordering::Relaxed),
+            waiting: self.shared.waiting.len(),
             vision_cache: vision_cache
                 .map(|loaded| loaded.vision_cache.stats())
                 .unwrap_or_default(),
@@ -325,7 +307,8 @@ impl Engine {
         }
     }
 
-    /// Sends a request on its way.
+    /// Sends a request on its way. Where the queue is full, callers with few requests in it come before one with many,
+    /// whose newest then fails with [`EngineError::QueueFull`].
     ///
     /// # Errors
     /// Before any work: [`EngineError::NotReady`], [`EngineError::ContextOverflow`], [`EngineError::DoesNotFit`],
@@ -334,29 +317,17 @@ impl Engine {
         let loaded = self.loaded()?;
         let kv_bytes = check(&loaded.plan, &request)?;
         request.generation.sampling.check()?;
-        let limit = self.shared.options.queue.max(1);
-        let enter = |waiting: usize| (waiting < limit).then_some(waiting + 1);
-        let counter = &self.shared.n_waiting;
-        if let Err(waiting) = counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, enter) {
-            return Err(EngineError::QueueFull {
-                waiting,
-                retry_after: self.shared.retry_after(),
-            });
-        }
         let (events, receiver) = unbounded_channel();
         let cancelled = Arc::new(AtomicBool::new(false));
-        let waiting = Waiting {
+        self.shared.waiting.enter(Waiting {
             request,
             kv_bytes,
             events,
             cancelled: Arc::clone(&cancelled),
             since: Instant::now(),
-        };
-        let sent = self.commands.0.send(Command::Submit(Box::new(waiting)));
-        if sent.is_err() {
-            self.shared.left_queue(1);
-            return Err(EngineError::NotReady(self.state()));
-        }
+        })?;
+        // A thread that ends tells those who wait.
+        let _ = self.commands.0.send(Command::Came);
         Ok(Events {
             receiver,
             cancelled,
@@ -428,36 +399,29 @@ fn check(plan: &MemoryPlan, request: &Request) -> Result<u64, EngineError> {
     Ok(kv_bytes)
 }
 
-/// The engine's thread.
+/// Loads the model and serves: the engine's thread.
+///
+/// # Errors
+/// Why it cannot serve, or can no longer.
 fn serve(
     shared: &Shared,
     load: impl FnOnce(&mut dyn FnMut(f64)) -> Result<Checkpoint, ModelError>,
     commands: (Sender<Command>, Receiver<Command>),
     observer: impl Observer,
-) {
-    let set = |state: EngineState| {
-        shared.state.send_replace(state);
-    };
-    set(EngineState::Loading { done: 0.0 });
+) -> Result<(), String> {
+    shared.set_state(EngineState::Loading { done: 0.0 });
     // This thread takes a part of every step itself: to hand all parts out and wait for them would cost a change of
     // threads more. A system that gives no threads leaves the ones in common.
     let _cores = rayon::ThreadPoolBuilder::new()
         .use_current_thread()
         .thread_name(|index| format!("glyph-engine-{index}"))
         .build();
-    let mut on_share = |done: f64| set(EngineState::Loading { done });
-    let opened = load(&mut on_share)
-        .map_err(|error| error.to_string())
-        .and_then(|checkpoint| open(shared, checkpoint).map_err(|error| error.to_string()));
-    let (mut checkpoint, plan, vision_cache) = match opened {
-        Ok(opened) => opened,
-        Err(reason) => return set(EngineState::Failed { reason }),
-    };
-    if shared.options.warm_up
-        && let Err(error) = guarded(|| warm_up(&mut checkpoint))
-    {
-        let reason = error.to_string();
-        return set(EngineState::Failed { reason });
+    let mut on_share = |done: f64| shared.set_state(EngineState::Loading { done });
+    let checkpoint = load(&mut on_share).map_err(|error| error.to_string())?;
+    let opened = open(shared, checkpoint).map_err(|error| error.to_string());
+    let (mut checkpoint, plan, vision_cache) = opened?;
+    if shared.options.warm_up {
+        guarded(|| warm_up(&mut checkpoint)).map_err(|error| error.to_string())?;
     }
     let loaded = Loaded {
         settings: Arc::clone(&checkpoint.settings),
@@ -469,11 +433,11 @@ fn serve(
             plan.context_tokens.saturating_mul(longest)
         },
     };
+    let worker = Worker::new(checkpoint, plan, vision_cache, shared, commands, observer);
     if shared.loaded.set(loaded).is_ok() && !shared.is_draining.load(Ordering::Relaxed) {
-        set(EngineState::Ready);
+        shared.set_state(EngineState::Ready);
     }
-    Worker::new(checkpoint, plan, vision_cache, shared, commands, observer).run();
-    set(EngineState::Stopped);
+    worker.run()
 }
 
 /// Two tokens about the smallest page.

@@ -111,6 +111,16 @@ pub enum EngineError {
     Stopped,
 }
 
+impl EngineError {
+    /// What those are told whose requests wait or run when the engine ends.
+    pub(crate) fn of_end(state: EngineState) -> Self {
+        match state {
+            EngineState::Stopped => Self::Stopped,
+            failed => Self::NotReady(failed),
+        }
+    }
+}
+
 impl From<ModelError> for EngineError {
     fn from(error: ModelError) -> Self {
         Self::Request(Arc::new(error))

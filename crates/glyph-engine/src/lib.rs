@@ -19,6 +19,7 @@ mod state;
 mod stats;
 mod steps;
 mod vision_cache;
+mod waiting_room;
 mod worker;
 
 pub use engine::{Engine, EngineOptions};

@@ -76,11 +76,20 @@ impl<K: Hash + Eq, V> ByteLru<K, V> {
 
     /// Puts an entry in and returns the others that it gave up for it; one larger than the whole cache is not kept.
     pub fn insert(&mut self, key: K, value: V, bytes: u64) -> Vec<(K, V)> {
-        let mut evicted = Vec::new();
         if !self.takes(bytes) {
-            return evicted;
+            return Vec::new();
         }
         self.remove(&key);
+        let evicted = self.make_room(bytes);
+        self.stats.bytes += bytes;
+        self.entries.put(key, (value, bytes));
+        evicted
+    }
+
+    /// Gives entries up until so many bytes are free, and returns them: for who makes an entry only when there is room
+    /// for it.
+    pub fn make_room(&mut self, bytes: u64) -> Vec<(K, V)> {
+        let mut evicted = Vec::new();
         while self.stats.bytes + bytes > self.stats.most_bytes {
             let Some((key, (value, freed))) = self.entries.pop_lru() else {
                 break;
@@ -89,8 +98,6 @@ impl<K: Hash + Eq, V> ByteLru<K, V> {
             self.stats.evictions += 1;
             evicted.push((key, value));
         }
-        self.stats.bytes += bytes;
-        self.entries.put(key, (value, bytes));
         evicted
     }
 }

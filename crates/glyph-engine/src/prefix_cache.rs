@@ -82,10 +82,18 @@ impl<V: Clone> PrefixCache<V> {
         Some((self.entries.touch(&id)?.value.clone(), len))
     }
 
-    /// Keeps a prompt, in place of those that it begins with. Who asked [`Self::holds`] first copies nothing in vain.
-    pub fn insert(&mut self, key: Vec<PositionKey>, value: V) {
+    /// Keeps a prompt, in place of those that it begins with. Its keys and values are copied when the others are gone, so
+    /// that they find the room. Who asked [`Self::holds`] first copies nothing in vain.
+    ///
+    /// # Errors
+    /// Those of `copy`; the prompt is not kept then.
+    pub fn insert<E>(
+        &mut self,
+        key: Vec<PositionKey>,
+        copy: impl FnOnce() -> Result<V, E>,
+    ) -> Result<(), E> {
         if key.len() < BLOCK || !self.takes(key.len()) {
-            return;
+            return Ok(());
         }
         let hashes: Vec<u64> = self.chain(&key).collect();
         let ends = hashes.iter().filter_map(|hash| self.blocks.get(hash));
@@ -102,6 +110,11 @@ impl<V: Clone> PrefixCache<V> {
                 self.forget(id, &entry.key);
             }
         }
+        let bytes = self.bytes_per_token * key.len() as u64;
+        for (id, entry) in self.entries.make_room(bytes) {
+            self.forget(id, &entry.key);
+        }
+        let value = copy()?;
         let id = self.next_id;
         self.next_id += 1;
         for hash in &hashes {
@@ -110,10 +123,9 @@ impl<V: Clone> PrefixCache<V> {
         if let Some(last) = hashes.last() {
             self.blocks.entry(*last).or_default().ends.insert(id);
         }
-        let bytes = self.bytes_per_token * key.len() as u64;
-        for (id, entry) in self.entries.insert(id, Entry { key, value }, bytes) {
-            self.forget(id, &entry.key);
-        }
+        // There is room: nothing is given up for it.
+        self.entries.insert(id, Entry { key, value }, bytes);
+        Ok(())
     }
 
     /// Whether an entry begins with all of `key`.
@@ -167,6 +179,7 @@ fn shared_len(a: &[PositionKey], b: &[PositionKey]) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::time::Instant;
 
     use super::{PositionKey, PrefixCache};
@@ -179,11 +192,15 @@ mod tests {
         PrefixCache::new(most_tokens, 1)
     }
 
+    fn keep(cache: &mut PrefixCache<&'static str>, key: Vec<PositionKey>, value: &'static str) {
+        cache.insert(key, || Ok::<_, ()>(value)).unwrap();
+    }
+
     #[test]
     fn the_longest_shared_beginning_is_found_to_the_position() {
         let mut cache = cache(1000);
-        cache.insert(keys(0..40), "forty");
-        cache.insert(keys((0..20).chain(100..200)), "branch");
+        keep(&mut cache, keys(0..40), "forty");
+        keep(&mut cache, keys((0..20).chain(100..200)), "branch");
         // 37 positions are shared, two blocks and five more.
         let (value, len) = cache.longest(&keys((0..37).chain(500..600))).unwrap();
         assert_eq!((value, len), ("forty", 37));
@@ -201,9 +218,9 @@ mod tests {
     #[test]
     fn a_prompt_replaces_those_that_it_begins_with_and_only_those() {
         let mut cache = cache(1000);
-        cache.insert(keys(0..33), "short");
-        cache.insert(keys((0..32).chain([99])), "other end");
-        cache.insert(keys(0..90), "long");
+        keep(&mut cache, keys(0..33), "short");
+        keep(&mut cache, keys((0..32).chain([99])), "other end");
+        keep(&mut cache, keys(0..90), "long");
         assert!(cache.holds(&keys(0..33)) && cache.holds(&keys(0..90)));
         assert!(cache.holds(&keys((0..32).chain([99]))));
         assert!(!cache.holds(&keys(0..91)) && !cache.holds(&keys(5..40)));
@@ -215,7 +232,8 @@ mod tests {
     fn what_was_given_up_is_not_found_and_leaves_nothing_behind() {
         let mut cache = cache(100);
         for start in 0..50 {
-            cache.insert(keys((0..16).chain(start * 1000..start * 1000 + 24)), "x");
+            let key = keys((0..16).chain(start * 1000..start * 1000 + 24));
+            keep(&mut cache, key, "x");
             assert!(cache.stats().bytes <= 100);
         }
         let stats = cache.stats();
@@ -223,7 +241,42 @@ mod tests {
         assert_eq!(cache.longest(&keys(0..40)).map(|(_, len)| len), Some(16));
         // One block in common, two blocks of which one is shared each.
         assert_eq!(cache.blocks.len(), 3);
-        cache.insert(keys(0..101), "larger than the cache");
+        keep(&mut cache, keys(0..101), "larger than the cache");
+        assert_eq!(cache.stats().entries, 2);
+    }
+
+    #[test]
+    fn what_is_given_up_is_gone_before_another_is_copied() {
+        let alive = Arc::new(());
+        let mut cache: PrefixCache<Arc<()>> = PrefixCache::new(100, 1);
+        for start in [0, 1000, 2000, 3000] {
+            let copy = || {
+                // Beside this handle and the new one that of one other prompt.
+                assert!(Arc::strong_count(&alive) <= 2);
+                Ok::<_, ()>(Arc::clone(&alive))
+            };
+            cache.insert(keys(start..start + 40), copy).unwrap();
+            // Room for two.
+            let n_kept = cache.stats().entries;
+            assert_eq!(Arc::strong_count(&alive), 1 + n_kept);
+            assert_eq!(n_kept, if start == 0 { 1 } else { 2 });
+        }
+    }
+
+    #[test]
+    fn a_copy_that_fails_leaves_the_others_as_they_are() {
+        let mut cache = cache(100);
+        keep(&mut cache, keys(0..40), "first");
+        keep(&mut cache, keys(1000..1040), "second");
+        let failed = cache.insert(keys(2000..2040), || Err("out of memory"));
+        assert_eq!(failed, Err("out of memory"));
+        assert!(!cache.holds(&keys(2000..2040)));
+        assert!(cache.longest(&keys(2000..2050)).is_none());
+        // What had to make room for it is gone, the other is not.
+        assert!(cache.longest(&keys(0..50)).is_none());
+        let (value, len) = cache.longest(&keys(1000..1050)).unwrap();
+        assert_eq!((value, len), ("second", 40));
+        keep(&mut cache, keys(2000..2040), "third");
         assert_eq!(cache.stats().entries, 2);
     }
 
@@ -233,7 +286,7 @@ mod tests {
             let mut cache = cache(u64::MAX);
             for entry in 0..n_entries {
                 // They differ at their end alone: comparing each would take their whole length.
-                cache.insert(keys((0..500).chain([10_000 + entry; 16])), "x");
+                keep(&mut cache, keys((0..500).chain([10_000 + entry; 16])), "x");
             }
             let prompt = keys((0..500).chain([9; 100]));
             let runs = (0..5).map(|_| {

@@ -31,10 +31,13 @@ pub(crate) struct Page {
 )]
 #[derive(Debug)]
 pub(crate) enum PageSource {
-    /// The cache had them; they stay alive with the request.
+    /// They have come, and stay alive with the request, which runs.
     Features(Tensor<2>),
-    /// They are to be computed.
+    /// They are to be computed from these.
     Patches(ImagePatches),
+    /// The cache had them when the request was prepared. A request that waits holds none: the memory plan has room for
+    /// those of requests that run. What the cache gives up meanwhile is computed from these.
+    Pixels(RgbImage),
 }
 
 impl Prepared {
@@ -96,8 +99,8 @@ fn page(
     image: &RgbImage,
 ) -> Result<Page, EngineError> {
     let key = cache.key(image);
-    if let Some((grid, features)) = cache.get(&key) {
-        let source = PageSource::Features(features);
+    if let Some(grid) = cache.grid(&key) {
+        let source = PageSource::Pixels(image.clone());
         return Ok(Page { key, grid, source });
     }
     let patches = image_patches(image, &settings.preprocessor)

@@ -63,6 +63,20 @@ impl<T> FairQueue<T> {
         item
     }
 
+    /// Makes room for one request more of a caller: takes the newest out of the longest line, where that is longer than
+    /// the caller's with the new one.
+    pub fn displace_for(&mut self, caller: &str) -> Option<T> {
+        let own = self.lines.iter().find(|line| line.caller == caller);
+        let n_own = own.map_or(0, |line| line.items.len());
+        let longest = self.lines.iter_mut().max_by_key(|line| line.items.len())?;
+        if longest.items.len() <= n_own + 1 {
+            return None;
+        }
+        let item = longest.items.pop_back();
+        self.len -= usize::from(item.is_some());
+        item
+    }
+
     /// Takes out all requests that `is_gone` names.
     pub fn remove(&mut self, is_gone: impl Fn(&T) -> bool) -> Vec<T> {
         let mut gone = Vec::new();
@@ -101,6 +115,34 @@ mod tests {
         }
         assert_eq!(order, [1, 4, 5, 2, 3]);
         assert_eq!(queue.len(), 0);
+    }
+
+    #[test]
+    fn the_longest_line_makes_room_until_all_are_alike() {
+        let mut queue = FairQueue::new();
+        for item in 1..=4 {
+            queue.push("a", item);
+        }
+        // Who has most has nobody to push out.
+        assert_eq!(queue.displace_for("a"), None);
+        // The newest go first, and no further than to lines of one length.
+        for (new, displaced) in [(5, Some(4)), (6, Some(3)), (7, None)] {
+            assert_eq!(queue.displace_for("b"), displaced);
+            if displaced.is_some() {
+                queue.push("b", new);
+            }
+        }
+        assert_eq!(queue.len(), 4);
+        // Of lines of two, one that has none yet gets a place; of lines of one it does not.
+        assert_eq!(queue.displace_for("c"), Some(6));
+        queue.push("c", 8);
+        assert_eq!(queue.displace_for("c"), None);
+        assert_eq!(queue.displace_for("d"), Some(2));
+        queue.push("d", 9);
+        assert_eq!(queue.displace_for("e"), None);
+        let nobody = HashMap::new();
+        let order: Vec<_> = std::iter::from_fn(|| queue.pop_if(&nobody, |_| true)).collect();
+        assert_eq!(order, [1, 5, 8, 9]);
     }
 
     #[test]

@@ -6,7 +6,9 @@ use std::time::Instant;
 
 use burn::tensor::{Device, Tensor};
 use glyph_model::ModelError;
-use glyph_model::generate::{Answer, AnswerStep, DeviceSampler, FinishReason, ImageEncoding};
+use glyph_model::generate::{
+    Answer, AnswerStep, DeviceSampler, FinishReason, ImageEncoding, part_features,
+};
 use glyph_model::prompt::Prompt;
 use glyph_model::text::KvCache;
 use tokio::sync::mpsc::UnboundedSender;
@@ -190,16 +192,18 @@ impl Sequence {
                 .get(page + 1)
                 .copied()
                 .unwrap_or(usize::MAX);
-            end > needed && matches!(self.pages[*page].source, PageSource::Patches(_))
+            end > needed && !matches!(self.pages[*page].source, PageSource::Features(_))
         });
         self.phase = match next {
             Some(page) => Phase::Encoding(page),
             None => {
                 self.times.encode_s = self.lap();
-                // Patches that no one will look at are not kept through the answer.
+                // Patches and pixels that no one will look at are not kept through the answer.
                 for page in &mut self.pages {
-                    if let PageSource::Patches(patches) = &mut page.source {
-                        patches.values = Vec::new();
+                    match &mut page.source {
+                        PageSource::Patches(patches) => patches.values = Vec::new(),
+                        PageSource::Pixels(image) => image.rgb = Vec::new(),
+                        PageSource::Features(_) => {}
                     }
                 }
                 Phase::Prefilling(self.cache.len())
@@ -228,23 +232,12 @@ impl Sequence {
         &self,
         chunk: std::ops::Range<usize>,
     ) -> (Option<Tensor<2>>, Vec<Option<usize>>) {
-        let index = &self.prompt.feature_index[chunk];
-        let rows = || index.iter().flatten().copied();
-        let (Some(first), Some(last)) = (rows().min(), rows().max()) else {
-            return (None, index.to_vec());
+        let of_page = |page: usize| match &self.pages.get(page)?.source {
+            PageSource::Features(features) => Some(features.clone()),
+            PageSource::Patches(_) | PageSource::Pixels(_) => None,
         };
-        let page_of = |row: usize| self.page_starts.partition_point(|start| *start <= row) - 1;
-        let (first_page, last_page) = (page_of(first), page_of(last));
-        let features: Vec<Tensor<2>> = self.pages[first_page..=last_page]
-            .iter()
-            .filter_map(|page| match &page.source {
-                PageSource::Features(features) => Some(features.clone()),
-                PageSource::Patches(_) => None,
-            })
-            .collect();
-        let start = self.page_starts[first_page];
-        let index = index.iter().map(|row| row.map(|row| row - start)).collect();
-        (Some(Tensor::cat(features, 0)), index)
+        let index = &self.prompt.feature_index[chunk];
+        part_features(index, &self.page_starts, of_page)
     }
 
     /// So many positions of the prompt have passed the decoder.

@@ -18,7 +18,7 @@ pub enum EngineState {
     Draining,
     /// It has stopped.
     Stopped,
-    /// The model could not be loaded.
+    /// The model could not be loaded, or can be run no longer.
     Failed {
         /// Why, and what to do; one line per file or tensor.
         reason: String,
@@ -26,6 +26,14 @@ pub enum EngineState {
 }
 
 impl EngineState {
+    /// Where an engine stands when its thread has ended, before its time for a reason.
+    pub(crate) fn of_end(end: Result<(), String>) -> Self {
+        match end {
+            Ok(()) => Self::Stopped,
+            Err(reason) => Self::Failed { reason },
+        }
+    }
+
     /// Its name in reports.
     pub fn name(&self) -> &'static str {
         match self {

@@ -9,6 +9,7 @@ use std::time::Instant;
 use burn::tensor::{Device, Tensor};
 use futures_lite::future::block_on;
 use glyph_model::generate::{DeviceSampler, ImageEncoding, choose, read_values};
+use glyph_model::preprocess::image_patches;
 use glyph_model::text::{KvCache, Positions};
 use glyph_model::{Checkpoint, ModelError};
 use rayon::prelude::*;
@@ -51,50 +52,59 @@ impl Steps {
         }
     }
 
-    /// One token of each of some answers; returns which of them have ended.
-    pub fn decode(&self, rows: &mut [&mut Sequence]) -> Vec<bool> {
+    /// One token of each of some answers; returns for each whether it has ended, or why it failed.
+    pub fn decode(&self, rows: &mut [&mut Sequence]) -> Vec<Result<bool, EngineError>> {
         let n_parts = self.n_cores().min(rows.len());
         if n_parts <= 1 {
             return self.decode_part(rows);
         }
         // Each core takes a part of the rows through all layers: the steps of a small model are too small to be
         // worth sharing out one by one.
-        let mut ended = vec![false; rows.len()];
+        let mut outcomes = vec![Ok(false); rows.len()];
         let mut parts = parts_of_like_length(rows, n_parts);
-        let ended_of_parts: Vec<Vec<bool>> = parts
+        let of_parts: Vec<Vec<Result<bool, EngineError>>> = parts
             .par_iter_mut()
             .map(|part| self.decode_part(&mut part.rows))
             .collect();
-        for (part, of_part) in parts.iter().zip(ended_of_parts) {
-            for (place, has_ended) in part.places.iter().zip(of_part) {
-                ended[*place] = has_ended;
+        for (part, of_part) in parts.iter().zip(of_parts) {
+            for (place, outcome) in part.places.iter().zip(of_part) {
+                outcomes[*place] = outcome;
             }
         }
-        ended
+        outcomes
     }
 
-    fn decode_part(&self, rows: &mut [&mut Sequence]) -> Vec<bool> {
+    fn decode_part(&self, rows: &mut [&mut Sequence]) -> Vec<Result<bool, EngineError>> {
         match guarded(|| self.step(rows)) {
             Ok(next) => rows
                 .iter_mut()
                 .zip(next)
-                .map(|(sequence, next)| {
-                    guarded(|| sequence.push(next)).unwrap_or_else(|error| {
-                        sequence.fail(error);
-                        true
-                    })
-                })
+                .map(|(sequence, next)| guarded(|| sequence.push(next)))
                 .collect(),
             // Whoever it was, the others go on: each row once more by itself.
             Err(_) if rows.len() > 1 => {
                 let each = rows.chunks_mut(1);
                 each.flat_map(|row| self.decode_part(row)).collect()
             }
-            Err(error) => {
-                rows.iter().for_each(|row| row.fail(error.clone()));
-                vec![true; rows.len()]
-            }
+            Err(error) => vec![Err(error); rows.len()],
         }
+    }
+
+    /// One token through the model: whether the device still computes.
+    ///
+    /// # Errors
+    /// What it says where it does not.
+    pub fn probe(&self) -> Result<(), String> {
+        let glm = &self.checkpoint.model;
+        let token = || -> Result<Vec<f32>, ModelError> {
+            let mut cache = KvCache::of(&self.checkpoint, 1);
+            let x = glm.embed(&[0], [1, 1], None, &[]);
+            let decoder = &glm.model.language_model;
+            let hidden = decoder.forward_cached(x, Positions(&[[0; 3]]), &mut [&mut cache])?;
+            block_on(read_values(glm.logits(hidden)))
+        };
+        let scores = caught(token)?;
+        scores.map(drop).map_err(|error| error.to_string())
     }
 
     /// What follows the newest token of each row; where it fails the rows are as they were, or broken for good.
@@ -183,11 +193,21 @@ impl Steps {
             sequence.encoded(index, features);
             return Ok(Advance::default());
         }
-        let PageSource::Patches(patches) = source else {
-            sequence.go_on_encoding(index + 1);
-            return Ok(Advance::default());
-        };
         let checkpoint = &self.checkpoint;
+        let cut;
+        let patches = match source {
+            PageSource::Patches(patches) => patches,
+            // The cache has given up what it had when the request was prepared.
+            PageSource::Pixels(image) => {
+                cut = image_patches(image, &checkpoint.settings.preprocessor)
+                    .map_err(|reason| ModelError::Image { index, reason })?;
+                &cut
+            }
+            PageSource::Features(_) => {
+                sequence.go_on_encoding(index + 1);
+                return Ok(Advance::default());
+            }
+        };
         let encoding = ImageEncoding::begin(&checkpoint.model, patches, &checkpoint.device);
         sequence.encoding = Some(Encoding {
             encoding,
@@ -304,11 +324,18 @@ pub(crate) fn device_error(error: ModelError) -> EngineError {
 /// Runs a piece of work of one request. Backends panic where an allocation or a kernel fails: that ends the work, and
 /// nothing else.
 pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, EngineError>) -> Result<T, EngineError> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-        Err(EngineError::Device {
-            reason: panic_message(panic.as_ref()),
-        })
-    })
+    caught(work).unwrap_or_else(|reason| Err(EngineError::Device { reason }))
+}
+
+/// Runs work that only an end of the engine ends. Where it breaks off that is a reason like any other.
+pub(crate) fn to_its_end(work: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
+    let broke_off = |reason: String| Err(format!("the engine broke off: {reason}. Start it again"));
+    caught(work).unwrap_or_else(broke_off)
+}
+
+/// What work comes to, or what it said when it panicked.
+fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| panic_message(panic.as_ref()))
 }
 
 fn panic_message(panic: &(dyn Any + Send)) -> String {

@@ -38,12 +38,12 @@ impl VisionCache {
         PageKey(*hasher.finalize().as_bytes())
     }
 
-    /// The features of a page, `[tokens, d]`.
-    pub fn get(&self, key: &PageKey) -> Option<(PatchGrid, Tensor<2>)> {
-        self.lock().get(key).cloned()
+    /// The patches of a page whose features it has. Counts whether it has them: for a page of a request that comes.
+    pub fn grid(&self, key: &PageKey) -> Option<PatchGrid> {
+        self.lock().get(key).map(|(grid, _)| *grid)
     }
 
-    /// The same, not counted: for a page that was counted when its request came.
+    /// The features of a page, `[tokens, d]`; not counted: for a page that was counted when its request came.
     pub fn peek(&self, key: &PageKey) -> Option<Tensor<2>> {
         let mut entries = self.lock();
         entries.touch(key).map(|(_, features)| features.clone())

@@ -14,12 +14,12 @@ use crate::error::EngineError;
 use crate::pieces::{Advanced, PieceThreads};
 use crate::plan::MemoryPlan;
 use crate::prefix_cache::{PositionKey, PrefixCache};
-use crate::prepare::{Page, Prepared};
-use crate::queue::FairQueue;
+use crate::prepare::{Page, PageSource, Prepared};
 use crate::request::Event;
 use crate::sequence::{Farewell, Sequence, Waiting};
+use crate::state::EngineState;
 use crate::stats::{Observation, Observer};
-use crate::steps::{Advance, Steps, device_error, guarded};
+use crate::steps::{Advance, Steps, device_error, guarded, to_its_end};
 use crate::vision_cache::VisionCache;
 
 pub(crate) struct Worker<'a, O> {
@@ -28,7 +28,6 @@ pub(crate) struct Worker<'a, O> {
     shared: &'a Shared,
     commands: Receiver<Command>,
     observer: O,
-    waiting: FairQueue<Waiting>,
     /// In the order in which they take turns at the prompt.
     running: Vec<Sequence>,
     /// The one whose prompt is being worked on elsewhere; it is not among those that run.
@@ -36,6 +35,8 @@ pub(crate) struct Worker<'a, O> {
     piece_threads: PieceThreads,
     prefix_cache: PrefixCache,
     is_draining: bool,
+    /// The device has failed a request, and nothing has been computed since that says whether it still does.
+    is_device_in_doubt: bool,
 }
 
 /// What is known of a sequence while a piece of its prompt is being computed.
@@ -68,46 +69,71 @@ impl<'a, O: Observer> Worker<'a, O> {
             shared,
             commands,
             observer,
-            waiting: FairQueue::new(),
             running: Vec::new(),
             away: None,
             prefix_cache,
             is_draining: false,
+            is_device_in_doubt: false,
         }
     }
 
     /// Serves until told to stop. A piece of one prompt is always under way while there are prompts; where it has
     /// threads of its own, tokens of the answers come meanwhile, and elsewhere a token for every answer between two
     /// pieces.
-    pub fn run(mut self) {
+    ///
+    /// # Errors
+    /// Why it can serve no longer; those who ran have been told.
+    pub fn run(mut self) -> Result<(), String> {
+        let end = to_its_end(|| self.serve());
+        self.give_up(&EngineError::of_end(EngineState::of_end(end.clone())));
+        end
+    }
+
+    fn serve(&mut self) -> Result<(), String> {
         loop {
             if !self.take_commands() {
-                return self.give_up();
+                return Ok(());
             }
-            self.turn();
+            self.turn()?;
             if self.is_draining && self.is_idle() {
-                return;
+                return Ok(());
             }
         }
     }
 
-    fn turn(&mut self) {
+    fn turn(&mut self) -> Result<(), String> {
+        self.check_device()?;
         self.drop_cancelled();
         self.admit();
         self.start_piece();
         self.decode();
         self.publish();
+        Ok(())
+    }
+
+    /// A device that has failed a request is looked at before the next. One that computes nothing any more would fail
+    /// them all, and only a new process may get it back.
+    fn check_device(&mut self) -> Result<(), String> {
+        if !std::mem::take(&mut self.is_device_in_doubt) {
+            return Ok(());
+        }
+        self.steps.probe().map_err(|reason| {
+            format!(
+                "the model can be run no longer: {reason}. See to the device's driver and memory, and start the server \
+                 again"
+            )
+        })
     }
 
     fn is_idle(&self) -> bool {
-        self.running.is_empty() && self.away.is_none() && self.waiting.len() == 0
+        self.running.is_empty() && self.away.is_none() && self.shared.waiting.len() == 0
     }
 
     /// Whether there is nothing to do before the next command.
     fn must_wait(&self) -> bool {
         match self.away {
             Some(_) => !self.running.iter().any(Sequence::is_decoding),
-            None => self.is_idle() && !self.is_draining,
+            None => self.is_idle() && !self.is_draining && !self.is_device_in_doubt,
         }
     }
 
@@ -137,12 +163,8 @@ impl<'a, O: Observer> Worker<'a, O> {
 
     fn take(&mut self, command: Command) -> bool {
         match command {
-            Command::Submit(waiting) => {
-                let before = self.waiting.len();
-                let _ = waiting.events.send(Event::Queued { before });
-                let caller = waiting.request.caller.clone();
-                self.waiting.push(&caller, *waiting);
-            }
+            // It is looked for in each turn.
+            Command::Came => {}
             Command::Advanced(advanced) => {
                 self.away = None;
                 self.settle(*advanced);
@@ -153,29 +175,27 @@ impl<'a, O: Observer> Worker<'a, O> {
         true
     }
 
-    fn give_up(mut self) {
-        for waiting in self.waiting.remove(|_| true) {
-            let _ = waiting.events.send(Event::Failed(EngineError::Stopped));
-        }
+    /// Ends all that runs.
+    fn give_up(mut self, last_word: &EngineError) {
         for sequence in &self.running {
-            sequence.fail(EngineError::Stopped);
+            sequence.fail(last_word.clone());
         }
         if let Some(away) = self.away.take() {
-            away.farewell.say(EngineError::Stopped);
+            away.farewell.say(last_word.clone());
         }
         self.running.clear();
         self.publish();
     }
 
     fn drop_cancelled(&mut self) {
-        let gone = self.waiting.remove(Waiting::is_cancelled);
-        self.shared.left_queue(gone.len());
+        self.shared.waiting.drop_cancelled();
         self.running.retain(|sequence| !sequence.is_cancelled());
     }
 
     /// Starts requests while places and memory are free.
     fn admit(&mut self) {
-        while self.n_running() < self.plan.max_batch && self.waiting.len() > 0 {
+        let shared = self.shared;
+        while self.n_running() < self.plan.max_batch && shared.waiting.len() > 0 {
             let mut per_caller: HashMap<String, usize> = HashMap::new();
             let away = self.away.iter().map(|away| &away.caller);
             let running = self.running.iter().map(|sequence| &sequence.caller);
@@ -183,15 +203,14 @@ impl<'a, O: Observer> Worker<'a, O> {
                 *per_caller.entry(caller.clone()).or_default() += 1;
             }
             let free_bytes = self.plan.kv_bytes.saturating_sub(self.kv_bytes());
-            let next = self
-                .waiting
-                .pop_if(&per_caller, |waiting| waiting.kv_bytes <= free_bytes);
+            let has_room = |waiting: &Waiting| waiting.kv_bytes <= free_bytes;
+            let next = shared.waiting.pop_if(&per_caller, has_room);
             let Some(waiting) = next else { return };
-            self.shared.left_queue(1);
             let events = waiting.events.clone();
             match guarded(|| self.start(waiting)) {
                 Ok(sequence) => self.running.push(sequence),
                 Err(error) => {
+                    self.doubt_device(&error);
                     let _ = events.send(Event::Failed(error));
                 }
             }
@@ -207,7 +226,12 @@ impl<'a, O: Observer> Worker<'a, O> {
         running + self.away.as_ref().map_or(0, |away| away.kv_bytes)
     }
 
-    fn start(&mut self, waiting: Waiting) -> Result<Sequence, EngineError> {
+    fn start(&mut self, mut waiting: Waiting) -> Result<Sequence, EngineError> {
+        for page in &mut waiting.request.prepared.pages {
+            if let Some(features) = self.steps.vision_cache.peek(&page.key) {
+                page.source = PageSource::Features(features);
+            }
+        }
         let settings = &self.steps.checkpoint.settings;
         let text_config = &settings.config.text_config;
         let Prepared { prompt, pages } = &waiting.request.prepared;
@@ -258,7 +282,7 @@ impl<'a, O: Observer> Worker<'a, O> {
         if sequence.needs_vision()
             && let Err(error) = guarded(|| self.load_vision())
         {
-            return sequence.fail(error);
+            return self.fail(sequence, error);
         }
         let away = Away {
             caller: sequence.caller.clone(),
@@ -293,14 +317,22 @@ impl<'a, O: Observer> Worker<'a, O> {
             .filter(|sequence| sequence.is_decoding())
             .collect();
         let start = Instant::now();
-        let ended = self.steps.decode(&mut rows);
+        let outcomes = self.steps.decode(&mut rows);
         let (rows, seconds) = (places.len(), start.elapsed().as_secs_f64());
         // Who counts must not end what is counted.
         let _ = self.observe(Observation::DecodeStep { rows, seconds });
-        let ended = places.into_iter().zip(ended);
-        for (place, _) in ended.rev().filter(|(_, ended)| *ended) {
-            let sequence = self.running.remove(place);
-            self.keep_prefix(&sequence);
+        for (place, outcome) in places.into_iter().zip(outcomes).rev() {
+            match outcome {
+                Ok(false) => {}
+                Ok(true) => {
+                    let sequence = self.running.remove(place);
+                    self.keep_prefix(&sequence);
+                }
+                Err(error) => {
+                    let sequence = self.running.remove(place);
+                    self.fail(sequence, error);
+                }
+            }
         }
     }
 
@@ -325,8 +357,18 @@ impl<'a, O: Observer> Worker<'a, O> {
                     self.running.push(sequence);
                 }
             }
-            Err(error) => sequence.fail(error),
+            Err(error) => self.fail(sequence, error),
         }
+    }
+
+    /// Ends a request that failed; what it held is free then.
+    fn fail(&mut self, sequence: Sequence, error: EngineError) {
+        self.doubt_device(&error);
+        sequence.fail(error);
+    }
+
+    fn doubt_device(&mut self, error: &EngineError) {
+        self.is_device_in_doubt |= matches!(error, EngineError::Device { .. });
     }
 
     fn observe(&self, observation: Observation) -> Result<(), EngineError> {
@@ -343,8 +385,13 @@ impl<'a, O: Observer> Worker<'a, O> {
             return;
         }
         let keys = sequence.cached_keys();
-        if !self.prefix_cache.holds(&keys) {
-            self.prefix_cache.insert(keys, sequence.cache.prefix(len));
+        if self.prefix_cache.holds(&keys) {
+            return;
+        }
+        let copy = || guarded(|| Ok(sequence.cache.prefix(len)));
+        // The request has what it needs; what is not remembered is computed again.
+        if let Err(error) = self.prefix_cache.insert(keys, copy) {
+            self.doubt_device(&error);
         }
     }
 

@@ -59,8 +59,7 @@ impl Finished {
 /// Scales a page and finds the edges at which it is cropped.
 pub(crate) fn finish(mut canvas: Canvas, style: &RenderStyle, is_last: bool) -> Finished {
     if style.horizontal_scale != 1.0 {
-        let width_px = (canvas.width_px as f64 * style.horizontal_scale) as usize;
-        canvas = scale_width(&canvas, width_px.max(1));
+        canvas = scale_width(&canvas, style.scaled_width_px() as usize);
     }
     let crops_height = style.auto_crop_last_page && is_last;
     let ink = if style.auto_crop_width || crops_height {
@@ -150,40 +149,46 @@ fn scale_width(canvas: &Canvas, width_px: usize) -> Canvas {
     /// Fraction bits of Pillow's 8-bit filter weights.
     const WEIGHT_BITS: u32 = 32 - 8 - 2;
     const SUPPORT: f64 = 2.0;
+    /// Columns whose weights are held at once.
+    const BLOCK_COLUMNS: usize = 1024;
     let scale = canvas.width_px as f64 / width_px as f64;
     let filter_scale = scale.max(1.0);
     let support = SUPPORT * filter_scale;
-    let columns: Vec<(usize, Vec<i64>)> = (0..width_px)
-        .map(|column| {
-            let center = (column as f64 + 0.5) * scale;
-            let first = (center - support + 0.5).max(0.0) as usize;
-            let end = ((center + support + 0.5) as usize).min(canvas.width_px);
-            let weights: Vec<f64> = (first..end)
-                .map(|source| bicubic((source as f64 - center + 0.5) / filter_scale))
-                .collect();
-            let sum: f64 = weights.iter().sum();
-            let fixed = weights.iter().map(|weight| {
-                let weight = weight / sum * f64::from(1_u32 << WEIGHT_BITS);
-                (weight + 0.5_f64.copysign(weight)) as i64
-            });
-            (first, fixed.collect())
-        })
-        .collect();
+    let weights_of = |column: usize| -> (usize, Vec<i64>) {
+        let center = (column as f64 + 0.5) * scale;
+        let first = (center - support + 0.5).max(0.0) as usize;
+        let end = ((center + support + 0.5) as usize).min(canvas.width_px);
+        let weights: Vec<f64> = (first..end)
+            .map(|source| bicubic((source as f64 - center + 0.5) / filter_scale))
+            .collect();
+        let sum: f64 = weights.iter().sum();
+        let fixed = weights.iter().map(|weight| {
+            let weight = weight / sum * f64::from(1_u32 << WEIGHT_BITS);
+            (weight + 0.5_f64.copysign(weight)) as i64
+        });
+        (first, fixed.collect())
+    };
+    let channels = canvas.channels;
     let mut scaled = Canvas::new(
         width_px as u32,
         canvas.height_px as u32,
-        canvas.channels,
+        channels,
         Vec::new(),
     );
-    for (source, target) in canvas.rows().zip(scaled.rows_mut()) {
-        for (pixel, (first, weights)) in target.chunks_mut(canvas.channels).zip(&columns) {
-            for (channel, value) in pixel.iter_mut().enumerate() {
-                let mut sum = 1_i64 << (WEIGHT_BITS - 1);
-                for (place, weight) in weights.iter().enumerate() {
-                    let source = source[(first + place) * canvas.channels + channel];
-                    sum += i64::from(source) * weight;
+    for start in (0..width_px).step_by(BLOCK_COLUMNS) {
+        let end = width_px.min(start + BLOCK_COLUMNS);
+        let columns: Vec<(usize, Vec<i64>)> = (start..end).map(weights_of).collect();
+        for (source, target) in canvas.rows().zip(scaled.rows_mut()) {
+            let target = &mut target[start * channels..end * channels];
+            for (pixel, (first, weights)) in target.chunks_mut(channels).zip(&columns) {
+                for (channel, value) in pixel.iter_mut().enumerate() {
+                    let mut sum = 1_i64 << (WEIGHT_BITS - 1);
+                    for (place, weight) in weights.iter().enumerate() {
+                        let source = source[(first + place) * channels + channel];
+                        sum += i64::from(source) * weight;
+                    }
+                    *value = (sum >> WEIGHT_BITS).clamp(0, 255) as u8;
                 }
-                *value = (sum >> WEIGHT_BITS).clamp(0, 255) as u8;
             }
         }
     }

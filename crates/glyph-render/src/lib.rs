@@ -36,6 +36,7 @@
 mod canvas;
 mod crop;
 mod fonts;
+mod idle;
 mod layout;
 mod markup;
 mod measure;
@@ -55,9 +56,11 @@ mod wrap_cjk;
 mod wrap_latin;
 
 pub use fonts::{CJK_FONT, FontError, FontLibrary, FontSubstitution, MONO_FONT, SANS_FONT};
+pub use idle::RenderMemory;
 pub use markup::NewlineMarkup;
 pub use page::{Page, PageLine, PngPage};
 #[cfg(not(target_family = "wasm"))]
 pub use parallel::ParallelPages;
 pub use renderer::{Pages, RenderError, RenderReport, Renderer};
 pub use style::{Alignment, RenderStyle, Rgb, StyleError};
+pub use style_check::StyleConflict;

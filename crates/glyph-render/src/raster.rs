@@ -32,6 +32,13 @@ const BOX_MARGIN_PX: i64 = 3;
 /// bundled fonts stay below it; images of large type are dropped and drawn again.
 const MAX_IMAGE_BYTES: usize = 64 << 20;
 
+/// A buffer that is larger is not kept for the next page: to map and clear it anew takes little of
+/// the time of a page of more than 4 million pixels.
+const MAX_KEPT_BUFFER_BYTES: usize = 16 << 20;
+
+/// What the text engine takes for the fonts of a library, about.
+const TEXT_ENGINE_BYTES: usize = 256 << 10;
+
 /// Slot of a glyph that was not drawn yet.
 const UNKNOWN: u32 = u32::MAX;
 /// Slot of a glyph without pixels, such as a space.
@@ -91,6 +98,26 @@ impl Rasterizer {
             images: Vec::new(),
             image_bytes: 0,
             memory: Memory::default(),
+        }
+    }
+
+    /// Memory that it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        let slots = self.faces.iter().map(|face| face.slots.capacity());
+        let Memory { canvas, png } = &self.memory;
+        TEXT_ENGINE_BYTES
+            + slots.sum::<usize>() * size_of::<u32>()
+            + self.image_bytes
+            + canvas.capacity()
+            + png.capacity()
+    }
+
+    /// Gives up the buffers of large pages.
+    pub(crate) fn drop_large_buffers(&mut self) {
+        for buffer in [&mut self.memory.canvas, &mut self.memory.png] {
+            if buffer.capacity() > MAX_KEPT_BUFFER_BYTES {
+                *buffer = Vec::new();
+            }
         }
     }
 

@@ -1,12 +1,13 @@
 //! The renderer: one style, one set of fonts, any number of texts.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use image::ImageError;
 
 use crate::crop::{self, Finished};
 use crate::fonts::{FontError, FontLibrary, FontSubstitution};
+use crate::idle::{Owner, RenderMemory};
 use crate::layout::{PageFlow, PageLayout};
 use crate::metrics::FaceSet;
 use crate::page::{Page, PageLine, PngPage};
@@ -14,7 +15,7 @@ use crate::raster::{Paint, Rasterizer};
 use crate::style::{RenderStyle, Rgb, StyleError};
 
 /// Why a renderer cannot be made.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum RenderError {
     /// The style has a value that cannot be used.
     #[error(transparent)]
@@ -42,8 +43,8 @@ pub struct RenderReport {
 
 /// Renders texts to pages in one style.
 ///
-/// Glyph images are kept between texts. A renderer can be shared between threads; a clone shares
-/// the fonts and costs little.
+/// Glyph images are kept between texts, in a [`RenderMemory`]. A renderer can be shared between
+/// threads; a clone shares the fonts and costs little.
 #[derive(Clone)]
 pub struct Renderer {
     shared: Arc<Shared>,
@@ -57,18 +58,39 @@ pub(crate) struct Shared {
     colors: Vec<Rgb>,
     channels: usize,
     substitution: Option<FontSubstitution>,
-    /// Rasterizers that no thread is using.
-    idle: Mutex<Vec<Rasterizer>>,
+    /// Has the rasterizers that no thread is using.
+    memory: RenderMemory,
+    owner: Owner,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.memory.forget(self.owner);
+    }
 }
 
 impl Renderer {
-    /// Makes a renderer; the style's `font-path` must be in `fonts` or have a bundled stand-in.
+    /// Makes a renderer with a memory of its own; the style's `font-path` must be in `fonts` or have
+    /// a bundled stand-in.
     ///
     /// # Errors
     ///
     /// [`RenderError::Style`] when a value of the style cannot be used ([`RenderStyle::validate`]),
     /// [`RenderError::Font`] when the style's font is missing or a font of the library is unreadable.
     pub fn new(style: RenderStyle, fonts: FontLibrary) -> Result<Renderer, RenderError> {
+        Renderer::with_memory(style, fonts, RenderMemory::default())
+    }
+
+    /// Makes a renderer that shares its memory with others.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Renderer::new`].
+    pub fn with_memory(
+        style: RenderStyle,
+        fonts: FontLibrary,
+        memory: RenderMemory,
+    ) -> Result<Renderer, RenderError> {
         style.validate()?;
         let (fonts, substitution) = fonts.resolve(&style.font_path)?;
         let faces = FaceSet::new(&fonts)?;
@@ -85,14 +107,14 @@ impl Renderer {
             .chain(&backgrounds)
             .all(|color| color.is_gray());
         let channels = if is_gray { 1 } else { 3 };
-        let idle = Mutex::new(Vec::new());
         let shared = Shared {
             style,
             faces,
             colors,
             channels,
             substitution,
-            idle,
+            owner: memory.owner(),
+            memory,
         };
         Ok(Renderer {
             shared: Arc::new(shared),
@@ -149,19 +171,17 @@ impl Renderer {
 
 impl Shared {
     pub(crate) fn take_rasterizer(&self) -> Rasterizer {
-        let idle = self
-            .idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop();
+        let idle = self.memory.take(self.owner);
         idle.unwrap_or_else(|| Rasterizer::new(&self.faces, &self.style))
     }
 
     pub(crate) fn return_rasterizer(&self, rasterizer: Rasterizer) {
-        self.idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(rasterizer);
+        self.memory.keep(self.owner, rasterizer);
+    }
+
+    #[cfg(not(target_family = "wasm"))]
+    pub(crate) fn style(&self) -> &RenderStyle {
+        &self.style
     }
 
     /// Draws, scales and crops one page.

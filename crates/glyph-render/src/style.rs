@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::markup::NewlineMarkup;
 use crate::measure::pdf_number;
+use crate::style_check::StyleConflict;
 use crate::text::holds_cjk;
 
 /// Points per inch, the unit of every length in a style.
@@ -47,7 +48,7 @@ pub(crate) const KEYS: [&str; 23] = [
 ];
 
 /// What is wrong with a render configuration.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum StyleError {
     /// The text is not a JSON object.
     #[error("the render style is not a JSON object: {0}")]
@@ -78,7 +79,7 @@ pub enum StyleError {
     },
     /// Values that are valid alone and impossible together.
     #[error("the render style cannot be used: {0}")]
-    Impossible(String),
+    Impossible(StyleConflict),
 }
 
 /// An opaque colour, 8 bits a channel.
@@ -333,6 +334,25 @@ impl RenderStyle {
     pub fn page_px(&self) -> (u32, u32) {
         let px = |points: f64| (pdf_number(points) * self.px_per_pt()).ceil().max(1.0) as u32;
         (px(self.page_width_pt), px(self.page_height_pt))
+    }
+
+    /// Width of a page in pixels after scaling, before cropping.
+    pub(crate) fn scaled_width_px(&self) -> u32 {
+        let (width_px, _) = self.page_px();
+        ((f64::from(width_px) * self.horizontal_scale) as u32).max(1)
+    }
+
+    /// Width and height of every page in pixels; `None` where some are cropped.
+    pub fn whole_page_px(&self) -> Option<(u32, u32)> {
+        let is_whole = !self.auto_crop_width && !self.auto_crop_last_page;
+        let (_, height_px) = self.page_px();
+        is_whole.then(|| (self.scaled_width_px(), height_px))
+    }
+
+    /// Pixels that a page has while it is drawn, at most. No page has more when it is finished.
+    pub fn drawn_pixels(&self) -> u64 {
+        let (width_px, height_px) = self.page_px();
+        u64::from(width_px.max(self.scaled_width_px())) * u64::from(height_px)
     }
 
     /// Page height as the page description states it, in pixels: the top edge that lines are

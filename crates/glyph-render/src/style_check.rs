@@ -17,6 +17,87 @@ const NOT_NEGATIVE: &str = "a number from 0 to 14400 (points)";
 const MARGIN: &str = "a number from -6 (which cancels the frame padding) to 14400 (points)";
 const INDENT: &str = "a number from -14400 to 14400 (points)";
 
+/// Values of a style that are valid alone and impossible together. All lengths are points.
+#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
+pub enum StyleConflict {
+    /// A line has no width.
+    #[error(
+        "page-size {page_width_pt},{page_height_pt} with margin-x {margin_x_pt}, left-indent \
+         {left_indent_pt}, right-indent {right_indent_pt} and first-line-indent \
+         {first_line_indent_pt} leaves lines of {line_pt:.2} points; widen the page or lower margin \
+         and indents"
+    )]
+    NoWidth {
+        /// `page-size`, its first number.
+        page_width_pt: f64,
+        /// `page-size`, its second number.
+        page_height_pt: f64,
+        /// `margin-x`.
+        margin_x_pt: f64,
+        /// `left-indent`.
+        left_indent_pt: f64,
+        /// `right-indent`.
+        right_indent_pt: f64,
+        /// `first-line-indent`.
+        first_line_indent_pt: f64,
+        /// Width of the narrowest line.
+        line_pt: f64,
+    },
+    /// A page does not hold two lines.
+    #[error(
+        "page-size {page_width_pt},{page_height_pt} with margin-y {margin_y_pt} leaves \
+         {height_pt:.2} points for lines of line-height {line_height_pt}, and a page must hold two; \
+         raise the page or lower margin-y or line-height"
+    )]
+    NoHeight {
+        /// `page-size`, its first number.
+        page_width_pt: f64,
+        /// `page-size`, its second number.
+        page_height_pt: f64,
+        /// `margin-y`.
+        margin_y_pt: f64,
+        /// Height that lines may fill.
+        height_pt: f64,
+        /// `line-height`.
+        line_height_pt: f64,
+    },
+    /// A page has more pixels than memory should hold.
+    #[error(
+        "page-size {page_width_pt},{page_height_pt} with dpi {dpi} and horizontal-scale \
+         {horizontal_scale} makes pages of {width_px:.0}×{height_px} pixels, and the limit is {} in \
+         all; lower page-size or dpi",
+        MAX_PAGE_PIXELS
+    )]
+    LargePages {
+        /// `page-size`, its first number.
+        page_width_pt: f64,
+        /// `page-size`, its second number.
+        page_height_pt: f64,
+        /// `dpi`.
+        dpi: f64,
+        /// `horizontal-scale`.
+        horizontal_scale: f64,
+        /// Width of a page in pixels.
+        width_px: f64,
+        /// Height of a page in pixels.
+        height_px: u32,
+    },
+    /// A letter has more pixels than memory should hold.
+    #[error(
+        "font-size {font_size_pt} with dpi {dpi} makes letters of {font_px:.0} pixels, and the limit \
+         is {}; lower font-size or dpi",
+        MAX_FONT_PX
+    )]
+    LargeLetters {
+        /// `font-size`.
+        font_size_pt: f64,
+        /// `dpi`.
+        dpi: f64,
+        /// Height of a letter in pixels.
+        font_px: f64,
+    },
+}
+
 impl RenderStyle {
     /// Checks every value, alone and together.
     ///
@@ -96,28 +177,27 @@ impl RenderStyle {
         let first_pt = line_pt - self.first_line_indent_pt;
         let narrowest_pt = line_pt.min(first_pt).min(self.frame_width_pt());
         if narrowest_pt <= 0.0 {
-            return Err(StyleError::Impossible(format!(
-                "page-size {},{} with margin-x {}, left-indent {}, right-indent {} and \
-                 first-line-indent {} leaves lines of {narrowest_pt:.2} points; widen the page or \
-                 lower margin and indents",
-                self.page_width_pt,
-                self.page_height_pt,
-                self.margin_x_pt,
-                self.left_indent_pt,
-                self.right_indent_pt,
-                self.first_line_indent_pt,
-            )));
+            return Err(StyleError::Impossible(StyleConflict::NoWidth {
+                page_width_pt: self.page_width_pt,
+                page_height_pt: self.page_height_pt,
+                margin_x_pt: self.margin_x_pt,
+                left_indent_pt: self.left_indent_pt,
+                right_indent_pt: self.right_indent_pt,
+                first_line_indent_pt: self.first_line_indent_pt,
+                line_pt: narrowest_pt,
+            }));
         }
         // The official layout moves a paragraph on when fewer than two of its lines fit, and
         // stops with an error when that happens on an empty page.
         let height_pt = self.frame_top_pt() - self.frame_bottom_pt();
         if ((height_pt / self.line_height_pt) as i64) < 2 {
-            return Err(StyleError::Impossible(format!(
-                "page-size {},{} with margin-y {} leaves {height_pt:.2} points for lines of \
-                 line-height {}, and a page must hold two; raise the page or lower margin-y or \
-                 line-height",
-                self.page_width_pt, self.page_height_pt, self.margin_y_pt, self.line_height_pt,
-            )));
+            return Err(StyleError::Impossible(StyleConflict::NoHeight {
+                page_width_pt: self.page_width_pt,
+                page_height_pt: self.page_height_pt,
+                margin_y_pt: self.margin_y_pt,
+                height_pt,
+                line_height_pt: self.line_height_pt,
+            }));
         }
         Ok(())
     }
@@ -127,20 +207,22 @@ impl RenderStyle {
         let (width_px, height_px) = self.page_px();
         let width_px = f64::from(width_px) * self.horizontal_scale.max(1.0);
         if width_px * f64::from(height_px) > MAX_PAGE_PIXELS {
-            return Err(StyleError::Impossible(format!(
-                "page-size {},{} with dpi {} and horizontal-scale {} makes pages of \
-                 {width_px:.0}×{height_px} pixels, and the limit is {MAX_PAGE_PIXELS} in all; \
-                 lower page-size or dpi",
-                self.page_width_pt, self.page_height_pt, self.dpi, self.horizontal_scale,
-            )));
+            return Err(StyleError::Impossible(StyleConflict::LargePages {
+                page_width_pt: self.page_width_pt,
+                page_height_pt: self.page_height_pt,
+                dpi: self.dpi,
+                horizontal_scale: self.horizontal_scale,
+                width_px,
+                height_px,
+            }));
         }
         let font_px = self.font_size_pt * self.px_per_pt();
         if font_px > MAX_FONT_PX {
-            return Err(StyleError::Impossible(format!(
-                "font-size {} with dpi {} makes letters of {font_px:.0} pixels, and the limit is \
-                 {MAX_FONT_PX}; lower font-size or dpi",
-                self.font_size_pt, self.dpi,
-            )));
+            return Err(StyleError::Impossible(StyleConflict::LargeLetters {
+                font_size_pt: self.font_size_pt,
+                dpi: self.dpi,
+                font_px,
+            }));
         }
         Ok(())
     }

@@ -139,6 +139,52 @@ fn parallel_pages_do_not_block_the_only_thread() {
 }
 
 #[test]
+fn the_size_of_pages_is_known_before_they_are_drawn() {
+    for horizontal_scale in [0.3, 1.0, 1.7, 4.0] {
+        let style = RenderStyle {
+            horizontal_scale,
+            dpi: 75.0,
+            ..mini(28.0)
+        };
+        let page = renderer(style.clone()).pages("text").next().unwrap();
+        let size_px = (page.width_px, page.height_px);
+        assert_eq!(style.whole_page_px(), Some(size_px), "{horizontal_scale}");
+        let n_pixels = u64::from(page.width_px) * u64::from(page.height_px);
+        assert!(style.drawn_pixels() >= n_pixels);
+        let (width_px, height_px) = style.page_px();
+        assert!(style.drawn_pixels() >= u64::from(width_px) * u64::from(height_px));
+    }
+    for (auto_crop_width, auto_crop_last_page) in [(true, false), (false, true)] {
+        let style = RenderStyle {
+            auto_crop_width,
+            auto_crop_last_page,
+            ..mini(28.0)
+        };
+        assert_eq!(style.whole_page_px(), None);
+    }
+}
+
+#[test]
+fn the_steps_of_drawing_ahead_can_be_taken_one_by_one() {
+    let renderer = renderer(mini(14.0));
+    let text = "words ".repeat(2000);
+    let in_turn: Vec<_> = renderer.pages(&text).collect();
+    let mut pages = renderer.pages_parallel(&text);
+    assert!(pages.finish().is_none());
+    let mut one_by_one = Vec::new();
+    while pages.has_more() {
+        assert!(!pages.is_full());
+        pages.begin();
+        one_by_one.extend(pages.finish());
+    }
+    pages.begin();
+    assert!(pages.finish().is_none());
+    assert!(in_turn.len() > 10);
+    assert!(in_turn == one_by_one);
+    assert_eq!(pages.report().pages, in_turn.len() as u64);
+}
+
+#[test]
 fn a_renderer_serves_several_threads() {
     fn is_shared<T: Send + Sync + Clone>(_: &T) {}
     let renderer = renderer(mini(28.0));

@@ -7,7 +7,7 @@
     reason = "a test that cannot go on fails, in its helpers too"
 )]
 
-use glyph_render::{Alignment, NewlineMarkup, RenderStyle, Rgb, StyleError};
+use glyph_render::{Alignment, NewlineMarkup, RenderStyle, Rgb, StyleConflict, StyleError};
 
 const CONFIG: &str = r##"{
     "page-size": "595,842", "dpi": 96, "margin-x": 10, "margin-y": 12.5,
@@ -126,17 +126,36 @@ fn bad_values_are_named() {
 }
 
 #[test]
-fn styles_without_room_for_text_are_refused() {
-    let narrow = r#"{"font-path": "x.ttf", "page-size": "60,842", "margin-x": 24}"#;
-    assert!(matches!(
-        RenderStyle::from_json(narrow),
-        Err(StyleError::Impossible(_))
-    ));
-    let low = r#"{"font-path": "x.ttf", "page-size": "595,71"}"#;
-    assert!(matches!(
-        RenderStyle::from_json(low),
-        Err(StyleError::Impossible(_))
-    ));
+fn values_that_are_impossible_together_are_told_apart() {
+    let conflict = |keys: &str| {
+        let json = format!(r#"{{"font-path": "x.ttf", {keys}}}"#);
+        match RenderStyle::from_json(&json).unwrap_err() {
+            StyleError::Impossible(conflict) => conflict,
+            error => panic!("no conflict: {error}"),
+        }
+    };
+    let narrow = conflict(r#""page-size": "60,842", "margin-x": 24"#);
+    assert!(matches!(narrow, StyleConflict::NoWidth { line_pt, .. } if line_pt <= 0.0));
+    let low = conflict(r#""page-size": "595,71", "line-height": 144"#);
+    let StyleConflict::NoHeight { height_pt, .. } = low else {
+        panic!("another conflict: {low}");
+    };
+    assert_eq!(
+        low.to_string(),
+        format!(
+            "page-size 595,71 with margin-y 20 leaves {height_pt:.2} points for lines of \
+             line-height 144, and a page must hold two; raise the page or lower margin-y or \
+             line-height"
+        )
+    );
+    let large = conflict(r#""page-size": "14400,14400""#);
+    assert!(matches!(large, StyleConflict::LargePages { height_px, .. } if height_px == 14400));
+    let letters = conflict(r#""font-size": 1025, "page-size": "595,5000""#);
+    assert_eq!(
+        letters.to_string(),
+        "font-size 1025 with dpi 72 makes letters of 1025 pixels, and the limit is 1024; lower \
+         font-size or dpi"
+    );
 }
 
 #[test]

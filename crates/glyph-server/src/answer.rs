@@ -27,6 +27,8 @@ pub struct Answer {
     events: Events,
     log: RequestLog,
     metrics: Metrics,
+    /// Of the prompt, and of the answer as far as it has come.
+    usage: Usage,
     last_token: Option<Instant>,
     /// Pages that the model has not seen yet.
     pixels: Option<PixelHold>,
@@ -46,12 +48,18 @@ impl Answer {
     /// # Errors
     /// What [`glyph_engine::Engine::submit`] says.
     pub fn start(state: &AppState, request: Request, log: RequestLog) -> Result<Self, ApiError> {
+        let usage = Usage {
+            prompt_text_tokens: request.prepared.n_text_tokens(),
+            prompt_image_tokens: request.prepared.n_image_tokens(),
+            ..Usage::default()
+        };
         let events = state.engine().submit(request)?;
         log.begins();
         Ok(Self {
             events,
             log,
             metrics: state.metrics().clone(),
+            usage,
             last_token: None,
             pixels: None,
         })
@@ -80,7 +88,8 @@ impl Answer {
                 }
                 Event::Done(done) => {
                     self.metrics.prompt(&done.usage);
-                    self.log.done(done.usage);
+                    self.usage = done.usage;
+                    self.log.done();
                     return Ok(Step::Done(done));
                 }
                 Event::Failed(error) => {
@@ -103,6 +112,7 @@ impl Answer {
                 self.metrics.first_token(seconds);
             }
         }
+        self.usage.completion_tokens += 1;
         self.metrics.token();
     }
 
@@ -117,6 +127,13 @@ impl Answer {
                 Step::Done(done) => return Ok(done),
             }
         }
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        // Also where nobody has waited for its end.
+        self.log.took(self.usage);
     }
 }
 

@@ -7,6 +7,7 @@ use glyph_render::Renderer;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::images::pixels_within;
 use crate::remote::RemoteImageLimits;
 
 /// Largest body of a request unless told otherwise.
@@ -25,8 +26,15 @@ pub const DEFAULT_MAX_CONNECTIONS: usize = 960;
 /// How long a client may take to send a body.
 const DEFAULT_BODY_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Bodies that are received or waited on at once, together, in largest bodies.
-const DEFAULT_BODIES: usize = 4;
+/// What requests may take of memory unless told otherwise.
+const DEFAULT_REQUEST_BYTES: u64 = 4 << 30;
+
+/// Of that, the parts for pages and for bodies.
+const PIXELS_SHARE: u64 = 2;
+const BODIES_SHARE: u64 = 4;
+
+/// Bodies that are received or waited on at once, together, however much memory there is.
+const MOST_BODIES_BYTES: usize = 256 << 20;
 
 /// How long a connection may be idle, and a head may take.
 const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -76,8 +84,11 @@ pub struct ServerConfig {
     pub write_timeout: Duration,
     /// Largest body of a request.
     pub body_limit_bytes: usize,
-    /// What the bodies of all requests may take together until they have been read.
+    /// What the bodies of all requests may take together until they have been read; the largest body at least.
     pub bodies_limit_bytes: usize,
+    /// Pixels that the pages of all requests may have together until the model has seen them, or the client has its
+    /// answer.
+    pub held_pixels_limit: u64,
     /// How long a client may take to send a body.
     pub body_timeout: Duration,
     /// How long requests may go on after the signal to stop.
@@ -104,7 +115,8 @@ impl ServerConfig {
             idle_timeout: DEFAULT_IDLE_TIMEOUT,
             write_timeout: DEFAULT_WRITE_TIMEOUT,
             body_limit_bytes: DEFAULT_BODY_LIMIT_BYTES,
-            bodies_limit_bytes: DEFAULT_BODIES * DEFAULT_BODY_LIMIT_BYTES,
+            bodies_limit_bytes: bodies_within(DEFAULT_REQUEST_BYTES),
+            held_pixels_limit: pixels_within(DEFAULT_REQUEST_BYTES / PIXELS_SHARE),
             body_timeout: DEFAULT_BODY_TIMEOUT,
             drain_timeout: DEFAULT_DRAIN_TIMEOUT,
             max_pages: DEFAULT_MAX_PAGES,
@@ -112,5 +124,46 @@ impl ServerConfig {
             model_renderer: None,
             web_directory: None,
         }
+    }
+
+    /// The same with limits of bodies and pages that let requests take so many bytes of this machine's memory together.
+    pub fn with_request_memory(self, n_bytes: u64) -> Self {
+        Self {
+            bodies_limit_bytes: bodies_within(n_bytes),
+            held_pixels_limit: pixels_within(n_bytes / PIXELS_SHARE),
+            ..self
+        }
+    }
+}
+
+fn bodies_within(n_bytes: u64) -> usize {
+    let share_bytes = usize::try_from(n_bytes / BODIES_SHARE).unwrap_or(usize::MAX);
+    share_bytes.min(MOST_BODIES_BYTES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ServerConfig;
+
+    #[test]
+    fn requests_get_by_with_the_memory_that_there_is_for_them() {
+        let limits = |n_bytes: u64| {
+            let config = ServerConfig::new("a").with_request_memory(n_bytes);
+            (config.bodies_limit_bytes as u64, config.held_pixels_limit)
+        };
+        let default = ServerConfig::new("a");
+        let of_default = (default.bodies_limit_bytes as u64, default.held_pixels_limit);
+        assert_eq!(limits(4 << 30), of_default);
+        for gib in 1..=4 {
+            let n_bytes = gib << 30;
+            let (bodies, pixels) = limits(n_bytes);
+            assert_eq!(bodies, 256 << 20);
+            let taken = bodies + 15 * pixels;
+            assert!(taken <= n_bytes / 4 * 3, "{taken} of {n_bytes}");
+            assert!(taken > n_bytes / 2, "{taken} of {n_bytes}");
+        }
+        // Little memory bounds both, down to one picture of some size.
+        assert_eq!(limits(512 << 20), (128 << 20, (256 << 20) / 15));
+        assert_eq!(limits(0), (0, 1 << 24));
     }
 }

@@ -59,7 +59,7 @@ pub enum Code {
     QueueFull,
     /// The model is being loaded.
     ModelLoading,
-    /// The model could not be loaded.
+    /// The model could not be loaded, or can be run no longer.
     ModelFailed,
     /// The server stops.
     ServerDraining,
@@ -185,7 +185,7 @@ impl ApiError {
         let (code, message) = match state {
             EngineState::Failed { .. } => (
                 Code::ModelFailed,
-                "the model could not be loaded; GET /ready says why".to_owned(),
+                "the model does not answer; GET /ready says why".to_owned(),
             ),
             EngineState::Draining | EngineState::Stopped => (
                 Code::ServerDraining,

@@ -1,7 +1,7 @@
 //! The fields that say how an answer is generated.
 
 use glyph_model::checkpoint::CheckpointSettings;
-use glyph_model::generate::{Generation, SamplingParams, StopParams};
+use glyph_model::generate::{Generation, PREFILL_CHUNK, SamplingParams, StopParams};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -20,9 +20,6 @@ const MOST_STOP_BYTES: usize = 256;
 
 /// Tokens that end an answer beside the model's own.
 const MOST_STOP_TOKEN_IDS: usize = 1024;
-
-/// Prompt positions that pass the decoder at once; the engine has its own measure.
-const PREFILL_CHUNK: usize = 512;
 
 /// How an answer is generated. What is missing comes from the model's `generation_config.json`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, ToSchema)]

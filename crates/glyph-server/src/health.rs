@@ -21,7 +21,7 @@ pub struct Health {
     /// Share of the model that is loaded, from 0 to 1, while it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     progress: Option<f64>,
-    /// Why the model could not be loaded.
+    /// Why the model could not be loaded, or can be run no longer.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     /// The model's name.

@@ -18,7 +18,7 @@ pub const MOST_IMAGE_PIXELS: u64 = 1 << 26;
 
 /// Pixels of all pages of a request together. A few bytes can claim any size; this bounds what decoding and drawing
 /// take.
-pub const MOST_REQUEST_PIXELS: u64 = 1 << 27;
+const MOST_REQUEST_PIXELS: u64 = 1 << 27;
 
 /// Types of images that are decoded.
 pub const TYPES: [&str; 4] = ["image/png", "image/jpeg", "image/jpg", "image/webp"];
@@ -65,24 +65,71 @@ impl ImageSource {
     }
 }
 
-/// Pixels that all requests together may hold until the model has seen them: decoded pages wait in memory with their
-/// request, at fifteen bytes a pixel.
+/// Pixels that all requests together may hold, at most and at least.
 const MOST_HELD_PIXELS: u64 = 2 * MOST_REQUEST_PIXELS;
+const LEAST_HELD_PIXELS: u64 = 1 << 24;
+
+/// Bytes that a pixel takes: three where it is decoded or drawn, and twelve in what the model is given. A page that
+/// becomes a file takes fewer.
+const BYTES_PER_PIXEL: u64 = 15;
 
 /// Pixels that are counted as one.
 const PIXELS_PER_PERMIT: u64 = 1 << 12;
 
-/// What all requests together may hold.
+/// Of all pixels the part that the pages may have that one document has drawn ahead.
+const AHEAD_SHARE: u64 = 8;
+
+/// Pixels that all requests together may hold in so many bytes.
+pub fn pixels_within(n_bytes: u64) -> u64 {
+    (n_bytes / BYTES_PER_PIXEL).clamp(LEAST_HELD_PIXELS, MOST_HELD_PIXELS)
+}
+
+fn n_permits(pixels: u64) -> u32 {
+    u32::try_from(pixels.div_ceil(PIXELS_PER_PERMIT)).unwrap_or(u32::MAX)
+}
+
+/// The pixels that a page counts as.
+fn counted(pixels: u64) -> u64 {
+    u64::from(n_permits(pixels)) * PIXELS_PER_PERMIT
+}
+
+fn held_by_others() -> ApiError {
+    ApiError::busy(
+        "other requests hold as many pages as memory has room for. Try again in a moment",
+    )
+}
+
+/// What all requests together may hold until the model has seen it, or the client has its answer.
 #[derive(Debug, Clone)]
-pub struct PixelPool(Arc<Semaphore>);
+pub struct PixelPool {
+    free: Arc<Semaphore>,
+    most_pixels: u64,
+}
 
 impl PixelPool {
-    /// With nothing held.
-    pub fn new() -> Self {
-        let permits = usize::try_from(MOST_HELD_PIXELS / PIXELS_PER_PERMIT);
-        Self(Arc::new(Semaphore::new(
-            permits.unwrap_or(Semaphore::MAX_PERMITS),
-        )))
+    /// With nothing held of so many pixels.
+    pub fn new(most_pixels: u64) -> Self {
+        let permits = usize::try_from(n_permits(most_pixels)).unwrap_or(usize::MAX);
+        Self {
+            free: Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS))),
+            most_pixels,
+        }
+    }
+
+    /// Pixels of one request, at most.
+    pub fn most_of_request(&self) -> u64 {
+        self.most_pixels.min(MOST_REQUEST_PIXELS)
+    }
+
+    /// Pixels of the pages that one document has drawn ahead, at most.
+    pub fn most_ahead(&self) -> u64 {
+        self.most_pixels / AHEAD_SHARE
+    }
+
+    /// Takes pixels; `None` when others hold too many.
+    pub fn hold(&self, pixels: u64) -> Option<PixelHold> {
+        let taken = Arc::clone(&self.free).try_acquire_many_owned(n_permits(pixels));
+        Some(PixelHold(Some(taken.ok()?)))
     }
 
     /// A budget for one request.
@@ -103,39 +150,91 @@ pub struct PixelBudget {
     hold: PixelHold,
 }
 
-/// The pixels of a request; they are free for others when it is dropped.
+/// Pixels that are held; they are free for others when it is dropped.
 #[derive(Debug)]
 pub struct PixelHold(Option<OwnedSemaphorePermit>);
 
+impl PixelHold {
+    fn merge(&mut self, other: Self) {
+        match (&mut self.0, other.0) {
+            (Some(held), Some(other)) => held.merge(other),
+            (_, None) => {}
+            (none, other) => *none = other,
+        }
+    }
+
+    /// Gives back what is more than so many pixels.
+    fn shrink(&mut self, pixels: u64) {
+        let Some(mut held) = self.0.take() else {
+            return;
+        };
+        let most = usize::try_from(n_permits(pixels)).unwrap_or(usize::MAX);
+        // What remains in `held` is given back with it.
+        self.0 = held.split(most.min(held.num_permits()));
+    }
+
+    /// Gives back what is more than the memory of so many bytes.
+    pub fn shrink_to_bytes(&mut self, n_bytes: usize) {
+        let n_bytes = u64::try_from(n_bytes).unwrap_or(u64::MAX);
+        self.shrink(n_bytes.div_ceil(BYTES_PER_PIXEL));
+    }
+}
+
 impl PixelBudget {
-    /// Counts a page.
+    /// Counts a picture, before it takes any memory.
     ///
     /// # Errors
     /// [`Code::ImageTooLarge`] when all pages together are too large, [`Code::QueueFull`] when other requests hold too
     /// many.
-    pub fn take(&mut self, width_px: u64, height_px: u64, path: &str) -> Result<(), ApiError> {
-        let pixels = width_px.saturating_mul(height_px);
-        self.used = self.used.saturating_add(pixels);
-        if self.used > MOST_REQUEST_PIXELS {
-            let message = format!(
-                "the pages of the request up to {path} hold {} pixels; at most {MOST_REQUEST_PIXELS} are taken. Send \
-                 fewer or smaller pages",
-                self.used
-            );
-            return Err(ApiError::of(Code::ImageTooLarge, path, message));
-        }
-        let permits = u32::try_from(pixels.div_ceil(PIXELS_PER_PERMIT)).unwrap_or(u32::MAX);
-        let pool = Arc::clone(&self.pool.0);
-        let Ok(taken) = pool.try_acquire_many_owned(permits) else {
-            return Err(ApiError::busy(
-                "other requests hold as many pages as memory has room for. Try again in a moment",
-            ));
-        };
-        match &mut self.hold.0 {
-            Some(held) => held.merge(taken),
-            none => *none = Some(taken),
-        }
+    pub fn take(&mut self, size_px: [u32; 2], path: &str) -> Result<(), ApiError> {
+        let pixels = self.count(size_px, path)?;
+        let taken = self.pool.hold(pixels).ok_or_else(held_by_others)?;
+        self.hold.merge(taken);
         Ok(())
+    }
+
+    /// Why the pool has no room to draw a page of so many pixels.
+    pub fn refusal(&self, pixels: u64, path: &str) -> ApiError {
+        let used = self.used.saturating_add(counted(pixels));
+        if used > self.pool.most_of_request() {
+            return self.too_large(used, path);
+        }
+        held_by_others()
+    }
+
+    /// Counts a page that has been drawn, of what was held for drawing it.
+    ///
+    /// # Errors
+    /// [`Code::ImageTooLarge`] when all pages together are too large.
+    pub fn keep(
+        &mut self,
+        mut drawn: PixelHold,
+        size_px: [u32; 2],
+        path: &str,
+    ) -> Result<(), ApiError> {
+        let pixels = self.count(size_px, path)?;
+        drawn.shrink(pixels);
+        self.hold.merge(drawn);
+        Ok(())
+    }
+
+    /// Pixels of a page, which are counted.
+    fn count(&mut self, [width_px, height_px]: [u32; 2], path: &str) -> Result<u64, ApiError> {
+        let pixels = u64::from(width_px) * u64::from(height_px);
+        self.used = self.used.saturating_add(counted(pixels));
+        if self.used > self.pool.most_of_request() {
+            return Err(self.too_large(self.used, path));
+        }
+        Ok(pixels)
+    }
+
+    fn too_large(&self, used: u64, path: &str) -> ApiError {
+        let message = format!(
+            "the pages of the request up to {path} take the room of {used} pixels; at most {} are taken. Send fewer or \
+             smaller pages",
+            self.pool.most_of_request()
+        );
+        ApiError::of(Code::ImageTooLarge, path, message)
     }
 
     /// What was taken.
@@ -230,7 +329,10 @@ fn data_bytes(url: &str, path: &str) -> Result<Vec<u8>, ApiError> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Code, ImageFile, ImageSource, PixelPool, data_bytes};
+    use super::{
+        Code, ImageFile, ImageSource, LEAST_HELD_PIXELS, MOST_HELD_PIXELS, PIXELS_PER_PERMIT,
+        PixelPool, data_bytes, pixels_within,
+    };
 
     #[test]
     fn a_data_url_is_taken_with_or_without_padding() {
@@ -265,19 +367,54 @@ mod tests {
 
     #[test]
     fn pages_share_a_budget_and_requests_a_pool() {
-        let pool = PixelPool::new();
+        let pool = PixelPool::new(MOST_HELD_PIXELS);
         let mut budget = pool.budget();
-        assert!(budget.take(8192, 8192, "a").is_ok());
-        assert!(budget.take(8192, 8192, "b").is_ok());
-        let error = budget.take(1, 1, "c").unwrap_err();
+        assert!(budget.take([8192, 8192], "a").is_ok());
+        assert!(budget.take([8192, 8192], "b").is_ok());
+        let error = budget.take([1, 1], "c").unwrap_err();
         assert_eq!(error.code(), Code::ImageTooLarge);
         let hold = budget.into_hold();
         let mut second = pool.budget();
-        assert!(second.take(16384, 8192, "a").is_ok());
-        let error = pool.budget().take(1, 1, "a").unwrap_err();
+        assert!(second.take([16384, 8192], "a").is_ok());
+        let error = pool.budget().take([1, 1], "a").unwrap_err();
         assert_eq!(error.code(), Code::QueueFull);
         drop(hold);
-        assert!(pool.budget().take(1, 1, "a").is_ok());
+        assert!(pool.budget().take([1, 1], "a").is_ok());
+    }
+
+    #[test]
+    fn a_request_may_have_no_more_than_there_is() {
+        let pool = PixelPool::new(1 << 20);
+        assert!(pool.budget().take([1024, 1024], "a").is_ok());
+        let error = pool.budget().take([1024, 1025], "a").unwrap_err();
+        assert_eq!(error.code(), Code::ImageTooLarge);
+        assert!(error.to_string().contains("1048576"), "{error}");
+    }
+
+    #[test]
+    fn a_drawn_page_gives_back_what_was_cut_off_and_an_answer_what_it_does_not_take() {
+        let pool = PixelPool::new(1 << 20);
+        let n_free = || pool.free.available_permits() as u64 * PIXELS_PER_PERMIT;
+        let mut budget = pool.budget();
+        let drawn = pool.hold(1 << 19).unwrap();
+        assert_eq!(n_free(), 1 << 19);
+        budget.keep(drawn, [512, 512], "style").unwrap();
+        assert_eq!(n_free(), (1 << 20) - (1 << 18));
+        let mut hold = budget.into_hold();
+        hold.shrink_to_bytes(15 * 4096);
+        assert_eq!(n_free(), (1 << 20) - 4096);
+        // More than was held is not taken.
+        hold.shrink_to_bytes(usize::MAX);
+        assert_eq!(n_free(), (1 << 20) - 4096);
+        drop(hold);
+        assert_eq!(n_free(), 1 << 20);
+    }
+
+    #[test]
+    fn memory_decides_how_many_pixels_there_are() {
+        assert_eq!(pixels_within(0), LEAST_HELD_PIXELS);
+        assert_eq!(pixels_within(600 << 20), (600 << 20) / 15);
+        assert_eq!(pixels_within(u64::MAX), MOST_HELD_PIXELS);
     }
 
     #[test]

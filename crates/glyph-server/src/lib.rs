@@ -11,6 +11,7 @@ mod chat;
 mod completions;
 mod config;
 mod connections;
+mod drawing;
 mod error;
 mod fields;
 mod generation;

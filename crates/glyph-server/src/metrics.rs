@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use glyph_device::GpuReading;
 use glyph_engine::{CacheStats, Engine, EngineState, Observation, Observer, Usage};
 use metrics::{counter, gauge, histogram, with_local_recorder};
 use metrics_exporter_prometheus::{
@@ -345,18 +346,65 @@ fn machine_gauges() {
     if let Some(n_files) = machine::open_files() {
         gauge!(PROCESS_FDS).set(n_files as f64);
     }
-    for gpu in machine::gpus() {
-        let of = |name: &'static str, value: Option<f64>| {
-            if let Some(value) = value {
-                gauge!(name, "gpu" => gpu.index.to_string(), "name" => gpu.name.clone()).set(value);
-            }
+    for gpu in glyph_device::gpu_readings() {
+        gpu_gauges(&gpu);
+    }
+}
+
+fn gpu_gauges(gpu: &GpuReading) {
+    let of = |name: &'static str, value: Option<f64>| {
+        if let Some(value) = value {
+            gauge!(name, "gpu" => gpu.index.to_string(), "name" => gpu.name.clone()).set(value);
+        }
+    };
+    of(DEVICE_USED_BYTES, gpu.used_bytes.map(|bytes| bytes as f64));
+    of(
+        DEVICE_TOTAL_BYTES,
+        gpu.total_bytes.map(|bytes| bytes as f64),
+    );
+    of(DEVICE_UTILIZATION, gpu.utilization);
+    of(DEVICE_CELSIUS, gpu.celsius);
+}
+
+#[cfg(test)]
+mod tests {
+    use glyph_device::GpuReading;
+
+    use super::{Metrics, gpu_gauges};
+
+    #[test]
+    fn what_a_gpu_reports_is_told_under_its_number_and_name() {
+        let metrics = Metrics::new().unwrap();
+        let first = GpuReading {
+            index: 0,
+            name: "NVIDIA H100".to_owned(),
+            used_bytes: Some(3 << 30),
+            total_bytes: Some(80 << 30),
+            utilization: Some(0.25),
+            celsius: Some(41.0),
         };
-        of(DEVICE_USED_BYTES, gpu.used_bytes.map(|bytes| bytes as f64));
-        of(
-            DEVICE_TOTAL_BYTES,
-            gpu.total_bytes.map(|bytes| bytes as f64),
-        );
-        of(DEVICE_UTILIZATION, gpu.utilization);
-        of(DEVICE_CELSIUS, gpu.celsius);
+        // One that tells nothing but what it is.
+        let second = GpuReading {
+            index: 1,
+            name: "Tesla K80".to_owned(),
+            ..GpuReading::default()
+        };
+        metrics.count(|| {
+            gpu_gauges(&first);
+            gpu_gauges(&second);
+        });
+        let text = metrics.0.handle.render();
+        for (series, value) in [
+            ("glyph_device_memory_used_bytes", "3221225472"),
+            ("glyph_device_memory_total_bytes", "85899345920"),
+            ("glyph_device_utilization_ratio", "0.25"),
+            ("glyph_device_temperature_celsius", "41"),
+        ] {
+            let line = format!("{series}{{gpu=\"0\",name=\"NVIDIA H100\"}} {value}\n");
+            assert!(text.contains(&line), "no {line:?} in\n{text}");
+            assert!(text.contains(&format!("# HELP {series} ")), "{text}");
+            assert!(text.contains(&format!("# TYPE {series} gauge\n")), "{text}");
+        }
+        assert!(!text.contains("K80"), "{text}");
     }
 }

@@ -81,3 +81,25 @@ pub async fn get(
     let Path(id) = id.map_err(|error| ApiError::of(Code::InvalidValue, "id", error.body_text()))?;
     Ok(Json(object(&state, state.model_name(Some(&id))?)))
 }
+
+/// Describes a model whose name has an owner in front, as on Hugging Face: some clients send the slash as it is.
+#[utoipa::path(
+    get,
+    path = "/v1/models/{owner}/{name}",
+    tag = "Models",
+    params(
+        ("owner" = String, Path, description = "What stands in front of the slash"),
+        ("name" = String, Path, description = "What stands behind it"),
+    ),
+    responses((status = 200, description = "The model", body = ModelObject), ApiErrors),
+    security((), ("api_key" = [])),
+)]
+pub async fn get_owned(
+    State(state): State<AppState>,
+    id: Result<Path<(String, String)>, PathRejection>,
+) -> Result<Json<ModelObject>, ApiError> {
+    let Path((owner, name)) =
+        id.map_err(|error| ApiError::of(Code::InvalidValue, "id", error.body_text()))?;
+    let id = format!("{owner}/{name}");
+    Ok(Json(object(&state, state.model_name(Some(&id))?)))
+}

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{Cursor, Write};
 use std::time::Instant;
 
-use axum::Json;
+use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -21,8 +21,10 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
 use crate::body::JsonBody;
+use crate::drawing::Drawing;
 use crate::error::{ApiError, ApiErrors, Code};
 use crate::fields::{Fields, shown};
+use crate::images::PixelHold;
 use crate::state::AppState;
 use crate::style_schema::StyleKeys;
 use crate::tokenize::text_tokens;
@@ -130,7 +132,7 @@ pub async fn draw(
     let drawn = move || {
         let _body = body;
         let renderer = of_work.renderers().find(style, &text, "style")?;
-        let drawn = Drawn::new(&of_work, &renderer, &text)?;
+        let drawn = Drawn::new(&of_work, &settings, &renderer, &text)?;
         drawn.answer(&settings, &text, format)
     };
     state.blocking(drawn).await
@@ -151,18 +153,29 @@ fn format(fields: &mut Fields) -> Result<PagesFormat, ApiError> {
 /// Pages with their files.
 struct Drawn {
     pages: Vec<glyph_render::PngPage>,
+    hold: PixelHold,
     report: glyph_render::RenderReport,
     seconds: f64,
 }
 
 impl Drawn {
-    fn new(state: &AppState, renderer: &Renderer, text: &str) -> Result<Self, ApiError> {
+    fn new(
+        state: &AppState,
+        settings: &CheckpointSettings,
+        renderer: &Renderer,
+        text: &str,
+    ) -> Result<Self, ApiError> {
         let start = Instant::now();
         let most_pages = state.config().max_pages;
-        let mut budget = state.pixels().budget();
-        let mut drawing = renderer.png_pages_parallel(text);
+        let (style, pool) = (renderer.style(), state.pixels());
+        if let Some((width_px, height_px)) = style.whole_page_px() {
+            // What the model does not take need not be drawn.
+            vision_tokens(settings, [width_px, height_px])?;
+        }
+        let mut budget = pool.budget();
+        let mut drawing = Drawing::new(renderer.png_pages_parallel(text), style, pool, "style")?;
         let mut pages = Vec::new();
-        for page in drawing.by_ref() {
+        while let Some((page, hold)) = drawing.next_page(&budget)? {
             let n_pages = pages.len() + 1;
             if n_pages > most_pages {
                 return Err(EngineError::TooManyPages {
@@ -172,7 +185,7 @@ impl Drawn {
                 .into());
             }
             let page = page.map_err(|error| ApiError::internal(&error))?;
-            budget.take(page.width_px.into(), page.height_px.into(), "style")?;
+            budget.keep(hold, [page.width_px, page.height_px], "style")?;
             pages.push(page);
         }
         let report = drawing.report();
@@ -180,6 +193,7 @@ impl Drawn {
         state.metrics().rendered(pages.len(), seconds);
         Ok(Self {
             pages,
+            hold: budget.into_hold(),
             report,
             seconds,
         })
@@ -229,7 +243,9 @@ impl Drawn {
             render_s: self.seconds,
         };
         if format == PagesFormat::Png {
-            return Ok(Json(answer).into_response());
+            let json = serde_json::to_vec(&answer).map_err(|error| ApiError::internal(&error))?;
+            let headers = [(header::CONTENT_TYPE, "application/json")];
+            return Ok((headers, HeldBytes::body(json, self.hold)).into_response());
         }
         let figures =
             serde_json::to_vec_pretty(&answer).map_err(|error| ApiError::internal(&error))?;
@@ -245,7 +261,27 @@ impl Drawn {
                 "attachment; filename=\"pages.zip\"",
             ),
         ];
-        Ok((headers, archive.into_inner()).into_response())
+        let body = HeldBytes::body(archive.into_inner(), self.hold);
+        Ok((headers, body).into_response())
+    }
+}
+
+/// An answer with its part of what pages may take, until the client has it.
+struct HeldBytes {
+    bytes: Vec<u8>,
+    _hold: PixelHold,
+}
+
+impl HeldBytes {
+    fn body(bytes: Vec<u8>, mut hold: PixelHold) -> Body {
+        hold.shrink_to_bytes(bytes.len());
+        Body::from(Bytes::from_owner(Self { bytes, _hold: hold }))
+    }
+}
+
+impl AsRef<[u8]> for HeldBytes {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 

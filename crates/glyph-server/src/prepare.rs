@@ -8,6 +8,7 @@ use glyph_model::prompt::{Message, Part as PromptPart};
 
 use crate::byte_pool::ByteHold;
 use crate::chat::{Conversation, Part, Turn};
+use crate::drawing::Drawing;
 use crate::error::{ApiError, Code};
 use crate::images::{ImageFile, ImageSource, PixelBudget, PixelHold};
 use crate::remote::{FetchBudget, RemoteImages};
@@ -126,19 +127,18 @@ impl<'a> Pages<'a> {
     /// Decodes a picture, if model and memory plan take one of its size.
     fn picture(&mut self, source: &ImageSource, path: &str) -> Result<RgbImage, ApiError> {
         let file = ImageFile::open(source, path)?;
-        self.admit(file.size_px(), path)?;
+        self.budget.take(file.size_px(), path)?;
+        self.n_tokens = self.check(file.size_px(), path)?;
         file.decode()
     }
 
-    /// Holds the size of a page against what is left, before it costs anything.
-    fn admit(&mut self, [width_px, height_px]: [u32; 2], path: &str) -> Result<(), ApiError> {
-        self.budget.take(width_px.into(), height_px.into(), path)?;
+    /// Holds the size of a page against model and memory plan; returns its tokens with those of the pages before it.
+    fn check(&self, [width_px, height_px]: [u32; 2], path: &str) -> Result<usize, ApiError> {
         let size_px = [width_px as usize, height_px as usize];
         let engine = self.state.engine();
-        self.n_tokens = engine
+        engine
             .check_page(size_px, self.n_tokens)
-            .map_err(|error| ApiError::of_page(error, path))?;
-        Ok(())
+            .map_err(|error| ApiError::of_page(error, path))
     }
 
     fn draw(
@@ -149,11 +149,20 @@ impl<'a> Pages<'a> {
     ) -> Result<(), ApiError> {
         let start = Instant::now();
         let n_before = self.images.len();
-        for page in renderer.pages_parallel(text) {
+        let style = renderer.style();
+        // Every text has a page, and one that is not cropped has the size that its style says.
+        check_pages(self.state, n_before + 1)?;
+        if let Some((width_px, height_px)) = style.whole_page_px() {
+            self.check([width_px, height_px], path)?;
+        }
+        let pages = renderer.pages_parallel(text);
+        let mut drawing = Drawing::new(pages, style, self.state.pixels(), path)?;
+        while let Some((page, hold)) = drawing.next_page(&self.budget)? {
             // Those that follow are not drawn.
             check_pages(self.state, self.images.len() + 1)?;
             let (width_px, height_px) = (page.width_px, page.height_px);
-            self.admit([width_px, height_px], path)?;
+            self.budget.keep(hold, [width_px, height_px], path)?;
+            self.n_tokens = self.check([width_px, height_px], path)?;
             let image = RgbImage::new(width_px as usize, height_px as usize, page.rgb);
             self.images
                 .push(image.map_err(|error| ApiError::internal(&error))?);

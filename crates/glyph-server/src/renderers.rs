@@ -2,12 +2,13 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use glyph_render::{FontLibrary, RenderError, RenderStyle, Renderer, StyleError};
+use glyph_render::{FontLibrary, RenderError, RenderMemory, RenderStyle, Renderer, StyleError};
 use serde_json::{Map, Value};
 
 use crate::error::{ApiError, Code};
 
-/// Renderers kept for styles that requests bring: each remembers the letters that it has drawn.
+/// Renderers kept for styles that requests bring. What each has of the fonts is a megabyte or two; the letters that they
+/// have drawn, and their buffers, share one memory.
 const MOST_KEPT: usize = 16;
 
 /// Makes renderers, and keeps those that were used last.
@@ -16,6 +17,7 @@ pub struct Renderers {
     model: Option<Renderer>,
     /// Those used last at the end.
     kept: Mutex<Vec<Renderer>>,
+    memory: RenderMemory,
 }
 
 impl Renderers {
@@ -24,6 +26,7 @@ impl Renderers {
         Self {
             model,
             kept: Mutex::new(Vec::new()),
+            memory: RenderMemory::default(),
         }
     }
 
@@ -69,15 +72,15 @@ impl Renderers {
             return Ok(renderer);
         }
         drop(kept);
-        let renderer =
-            Renderer::new(style, FontLibrary::bundled()).map_err(|error| match error {
-                RenderError::Style(error) => style_error(&error, path),
-                RenderError::Font(error) => ApiError::of(
-                    Code::InvalidValue,
-                    format!("{path}.font-path"),
-                    error.to_string(),
-                ),
-            })?;
+        let renderer = Renderer::with_memory(style, FontLibrary::bundled(), self.memory.clone());
+        let renderer = renderer.map_err(|error| match error {
+            RenderError::Style(error) => style_error(&error, path),
+            RenderError::Font(error) => ApiError::of(
+                Code::InvalidValue,
+                format!("{path}.font-path"),
+                error.to_string(),
+            ),
+        })?;
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.push(renderer.clone());
         if kept.len() > MOST_KEPT {

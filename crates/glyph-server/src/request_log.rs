@@ -107,11 +107,13 @@ impl RequestLog {
     }
 
     /// An answer has ended.
-    pub fn done(&self, usage: Usage) {
-        self.note(|figures| {
-            *figures.usage.get_or_insert_default() += usage;
-            figures.n_ended += 1;
-        });
+    pub fn done(&self) {
+        self.note(|figures| figures.n_ended += 1);
+    }
+
+    /// What an answer took, whether it came to its end or not.
+    pub fn took(&self, usage: Usage) {
+        self.note(|figures| *figures.usage.get_or_insert_default() += usage);
     }
 
     /// An answer has failed after it had begun, and the others with it.

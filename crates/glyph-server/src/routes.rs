@@ -39,6 +39,7 @@ fn keyed() -> OpenApiRouter<AppState> {
         .routes(routes!(pages::draw))
         .routes(routes!(models::list))
         .routes(routes!(models::get))
+        .routes(routes!(models::get_owned))
         .routes(routes!(health::metrics))
 }
 

@@ -1,7 +1,7 @@
 //! From a listener to a stopped server.
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use glyph_engine::{Engine, EngineState};
 use tokio::net::TcpListener;
@@ -16,14 +16,14 @@ use crate::state::AppState;
 /// How often samples are moved into their buckets.
 const TIDY_EVERY: Duration = Duration::from_secs(5);
 
-/// How long connections may take to send what is ready, after the last answer has ended.
+/// How long connections may take to send what is ready, though the time to finish is over.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Serves until `shutdown` comes. Then nothing new is taken, `/ready` says so, and what runs may go on for the
 /// configured time.
 ///
 /// # Errors
-/// When the server's own work ends before its time.
+/// When the server's own work ends before its time, and when a model that has answered can be run no longer.
 pub async fn serve(
     listener: TcpListener,
     config: ServerConfig,
@@ -47,17 +47,29 @@ pub async fn serve(
             metrics.tidy();
         }
     });
+    let telling = tokio::spawn(tell_batch(engine.clone()));
+    let mut failed = None;
     let ended = tokio::select! {
         ended = &mut serving => Some(ended),
         () = shutdown => None,
+        reason = failure(&engine) => {
+            tracing::error!(reason, "the model answers no longer");
+            failed = Some(reason);
+            None
+        }
     };
     let outcome = match ended {
         Some(ended) => ended.map_err(io::Error::other),
         None => {
+            let start = Instant::now();
             drain(&engine, drain_timeout).await;
             // The server may have ended by itself.
             let _ = close.send(true);
-            match tokio::time::timeout(CLOSE_TIMEOUT, &mut serving).await {
+            // Pages are drawn, and answers are sent, while the model has nothing more to do.
+            let left = drain_timeout
+                .saturating_sub(start.elapsed())
+                .max(CLOSE_TIMEOUT);
+            match tokio::time::timeout(left, &mut serving).await {
                 Ok(ended) => ended.map_err(io::Error::other),
                 Err(_) => {
                     serving.abort();
@@ -67,7 +79,36 @@ pub async fn serve(
         }
     };
     tidying.abort();
-    outcome
+    telling.abort();
+    match failed {
+        Some(reason) => Err(io::Error::other(reason)),
+        None => outcome,
+    }
+}
+
+/// Says so when memory has no room for as many requests at once as were asked for.
+async fn tell_batch(engine: Engine) {
+    engine.settled().await;
+    let Some(plan) = engine.plan() else { return };
+    let (asked, max_batch) = (plan.limits.max_batch, plan.max_batch);
+    if max_batch < asked {
+        tracing::warn!(
+            asked,
+            max_batch,
+            "memory has room for fewer requests at once than --max-batch asks for"
+        );
+    }
+}
+
+/// Why an engine that was ready serves no longer, when it does not.
+async fn failure(engine: &Engine) -> String {
+    if engine.settled().await == EngineState::Ready {
+        engine.stopped().await;
+        if let EngineState::Failed { reason } = engine.state() {
+            return reason;
+        }
+    }
+    std::future::pending().await
 }
 
 /// Lets what runs come to its end, for a time.

@@ -42,11 +42,11 @@ impl AppState {
             keys: Keys::new(&config.api_keys),
             renderers: Renderers::new(config.model_renderer.clone()),
             remote_images: config.remote_images.map(RemoteImages::new),
+            pixels: PixelPool::new(config.held_pixels_limit),
             config,
             engine,
             metrics,
             preparing: Arc::new(Semaphore::new(cores)),
-            pixels: PixelPool::new(),
             bodies: BytePool::new(bodies_bytes),
             started_s: now_s(),
         }))
@@ -82,7 +82,7 @@ impl AppState {
         self.0.remote_images.as_ref()
     }
 
-    /// What decoded pages may take.
+    /// What pages may take.
     pub fn pixels(&self) -> &PixelPool {
         &self.0.pixels
     }

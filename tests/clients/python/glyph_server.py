@@ -146,6 +146,11 @@ class Server:
         pairs = (line.rsplit(" ", 1) for line in lines if line and not line.startswith("#"))
         return {name: float(value) for name, value in pairs}
 
+    def resident_bytes(self):
+        """The memory that the process has now."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(r"^VmRSS:\s*(\d+) kB$", status, re.MULTILINE)[1]) << 10
+
     def peak_bytes(self):
         """The most memory that the process has had at once."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()

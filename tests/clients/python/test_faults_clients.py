@@ -55,6 +55,21 @@ def test_a_client_that_closes_its_stream_frees_its_place(client, model, server):
     server.assert_answers()
 
 
+def test_the_log_says_what_a_client_took_before_it_went_away(tmp_path):
+    def lines_of_the_client():
+        # Behind the last line break a line may be unfinished.
+        whole = (tmp_path / "glyph.log").read_text().split("\n")[:-1]
+        return [line for line in map(json.loads, whole) if line.get("status") == 499]
+
+    with serving("--log-format", "json", "--log-file", str(tmp_path)) as server:
+        with server.streaming(server.endless()):
+            server.wait_running(1)
+        server.wait_for("its line in the log", lambda _series: lines_of_the_client())
+        [line] = lines_of_the_client()
+        assert line["prompt_tokens"] > 0
+        assert line["completion_tokens"] > 0
+
+
 def test_a_caller_that_waits_and_goes_away_leaves_the_queue():
     with serving("--max-batch", "1", "--queue", "4") as server:
         with server.streaming(server.endless()):

@@ -92,6 +92,26 @@ def test_what_is_hidden_behind_a_small_picture_takes_no_memory(server, name):
     assert server.peak_bytes() - before < MOST_GROWTH_BYTES
 
 
+def test_styles_of_large_pages_leave_little_behind(server):
+    before = server.resident_bytes()
+    for margin in range(16):
+        # 48 million bytes while it is drawn, in a style that nobody has asked for before.
+        style = {
+            "page-size": "4000,4000",
+            "dpi": 72,
+            "font-color": "#FF0000",
+            "margin-x": 100 + margin,
+        }
+        answer = server.post("/v1/pages", {"text": "A line of text.\n" * 300, "style": style})
+        assert answer.status == 200, answer.body
+        # And one whose pages the model may be given, if the plan has room for what is left of them.
+        style = {**style, "auto-crop-width": True, "margin-x": 200 + margin}
+        document = {"type": "document", "text": "word\n" * 100, "style": style}
+        answer = server.post("/v1/tokenize", {"messages": [user_message([document])]})
+        assert answer.status in (200, 422), answer.body
+    assert server.resident_bytes() - before < MOST_GROWTH_BYTES
+
+
 def test_what_is_not_utf_8_is_refused(server):
     for body in (b'{"messages": "\xff\xfe"}', b"\x80", b'{"a": "\xc3"}', b"\xff" * 1000):
         answer = server.post(CHAT, body)

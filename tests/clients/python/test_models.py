@@ -3,6 +3,8 @@
 import openai
 import pytest
 
+from glyph_server import serving
+
 
 def test_the_served_model_is_listed_and_described(client):
     models = client.models.list()
@@ -21,3 +23,12 @@ def test_a_model_that_is_not_served_is_not_found(client):
     assert caught.value.code == "model_not_found"
     assert caught.value.param == "model"
     assert "another" in caught.value.message
+
+
+def test_a_name_with_an_owner_is_found_whether_its_slash_is_escaped_or_not():
+    name = "zai-org/Glyph"
+    with serving("--lazy", "--served-model-name", name) as server:
+        assert server.client().models.retrieve(name).id == name
+        for path in ("zai-org/Glyph", "zai-org%2FGlyph"):
+            answer = server.request("GET", f"/v1/models/{path}")
+            assert (answer.status, answer.json().get("id")) == (200, name), path

@@ -17,7 +17,8 @@ LEAST_CASES = 500
 # Of these at least so many were such that there was an answer.
 LEAST_ANSWERED = 30
 ROUTES = ["/v1/chat/completions", "/v1/completions", "/v1/pages", "/v1/tokenize"]
-KEYED_ROUTES = {*ROUTES, "/v1/models", "/v1/models/{id}", "/metrics"}
+MODEL_ROUTES = ["/v1/models", "/v1/models/{id}", "/v1/models/{owner}/{name}"]
+KEYED_ROUTES = {*ROUTES, *MODEL_ROUTES, "/metrics"}
 STATUS = re.compile(r'glyph_requests_total\{route="([^"]*)",status="(\d+)"\}')
 
 

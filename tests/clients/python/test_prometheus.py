@@ -51,6 +51,8 @@ SERIES = [
 ]
 # These are there, at 0 while nothing runs.
 QUIET_SERIES = ["glyph_queue_length", "glyph_requests_running", "glyph_kv_bytes"]
+# Every NVIDIA GPU has these; not every one tells more.
+NVIDIA_SERIES = ["glyph_device_memory_used_bytes", "glyph_device_memory_total_bytes"]
 
 
 def program(name):
@@ -159,6 +161,21 @@ def test_a_series_is_found_with_a_value(prometheus, series):
 @pytest.mark.parametrize("series", QUIET_SERIES)
 def test_a_quiet_series_is_found(prometheus, series):
     assert prometheus.value(series) == 0
+
+
+def nvidia_gpus():
+    """What the driver's own tool lists, a line each."""
+    path = shutil.which("nvidia-smi")
+    if path is None:
+        return []
+    lines = subprocess.run([path, "-L"], capture_output=True, text=True).stdout.splitlines()
+    return [line for line in lines if line.startswith("GPU ")]
+
+
+@pytest.mark.parametrize("series", NVIDIA_SERIES)
+def test_every_nvidia_gpu_has_its_series(prometheus, series):
+    found = prometheus.api("query", query=series)["result"]
+    assert len(found) == len(nvidia_gpus())
 
 
 def test_every_series_has_its_type_and_help(prometheus):

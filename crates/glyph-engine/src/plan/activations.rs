@@ -44,7 +44,8 @@ impl Scores {
         match self {
             Self::Tiled => {
                 let whole = n_queries.saturating_mul(n_keys).min(MOST_WHOLE_SCORES);
-                n_heads * whole.max(n_queries * SCORE_TILE) * F32_BYTES
+                let tiles = n_queries.saturating_mul(SCORE_TILE);
+                whole.max(tiles).saturating_mul(n_heads * F32_BYTES)
             }
             Self::InParts => {
                 let of_a_query = n_heads.saturating_mul(n_keys);
@@ -214,13 +215,14 @@ impl DecoderShape {
         };
         let span = context.saturating_mul(2 * (kv + repeated) * own + unpacked);
         let scores = scores.bytes(self.n_heads, rows, context, value);
-        let attention = (rows * turn.max(attend))
+        let attention = rows
+            .saturating_mul(turn.max(attend))
             .saturating_add(span)
             .saturating_add(scores);
-        let rotary_tables = rows * 2 * self.head_width * F32_BYTES;
-        let logits = batch as u64 * self.vocab_size * SCORE_COPIES * F32_BYTES;
+        let rotary_tables = rows.saturating_mul(2 * self.head_width * F32_BYTES);
+        let logits = (batch as u64).saturating_mul(self.vocab_size * SCORE_COPIES * F32_BYTES);
         attention
-            .max(rows * feed)
+            .max(rows.saturating_mul(feed))
             .saturating_add(rotary_tables)
             .saturating_add(logits)
     }

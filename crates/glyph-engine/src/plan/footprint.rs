@@ -3,7 +3,7 @@
 use burn::tensor::Device;
 use glyph_model::Glm4v;
 use glyph_model::config::ModelConfig;
-use glyph_model::quantize::{Quantization, model_bytes};
+use glyph_model::quantize::{Quantization, TensorLayout};
 use glyph_model::text::{KvCache, KvPrecision};
 use glyph_model::weights::tensor_specs;
 use serde::Serialize;
@@ -21,7 +21,7 @@ pub struct Footprint {
     pub quantization: Option<Quantization>,
     /// In how many bits keys and values are kept.
     pub kv_precision: KvPrecision,
-    /// Bytes of all weights.
+    /// Bytes of all weights, as they lie on the device.
     pub weight_bytes: u64,
     /// Keys and values of one token.
     pub kv_bytes_per_token: u64,
@@ -29,6 +29,8 @@ pub struct Footprint {
     pub feature_bytes_per_token: u64,
     /// Tokens that the positions reach.
     pub context_tokens: usize,
+    #[serde(skip)]
+    weights: WeightBytes,
     #[serde(skip)]
     merge_area: usize,
     #[serde(skip)]
@@ -39,23 +41,52 @@ pub struct Footprint {
     decoder: DecoderShape,
 }
 
+/// Bytes of all weights by where they lie.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct WeightBytes {
+    on_cpu: u64,
+    on_gpu: u64,
+}
+
+impl WeightBytes {
+    fn new(
+        specs: &[(String, Vec<usize>)],
+        quantization: Option<Quantization>,
+        bytes_per_value: u64,
+    ) -> Self {
+        let of = |layout: TensorLayout| layout.model_bytes(specs, quantization, bytes_per_value);
+        Self {
+            on_cpu: of(TensorLayout::Host),
+            on_gpu: of(TensorLayout::gpu(bytes_per_value)),
+        }
+    }
+}
+
+/// Name and shape of every parameter of a model.
+fn specs(config: &ModelConfig) -> Vec<(String, Vec<usize>)> {
+    tensor_specs(&Glm4v::new(config, &Device::flex()))
+}
+
 impl Footprint {
     /// Of a model on a CPU whose values take `bytes_per_value`.
     pub fn new(config: &ModelConfig, bytes_per_value: u64) -> Self {
-        let n_parameters = tensor_specs(&Glm4v::new(config, &Device::flex()))
+        let specs = specs(config);
+        let n_parameters = specs
             .iter()
             .map(|(_, shape)| shape.iter().map(|n| *n as u64).product::<u64>())
             .fold(0, u64::saturating_add);
+        let weights = WeightBytes::new(&specs, None, bytes_per_value);
         let (text, vision) = (&config.text_config, &config.vision_config);
         Self {
             n_parameters,
             bytes_per_value,
             quantization: None,
             kv_precision: KvPrecision::Full,
-            weight_bytes: n_parameters.saturating_mul(bytes_per_value),
+            weight_bytes: weights.on_cpu,
             kv_bytes_per_token: KvCache::bytes_per_token(text, 1) as u64 * bytes_per_value,
             feature_bytes_per_token: vision.out_hidden_size as u64 * bytes_per_value,
             context_tokens: text.max_position_embeddings,
+            weights,
             merge_area: vision.merge_area().max(1),
             scores: Scores::Tiled,
             tower: TowerShape::new(vision),
@@ -63,23 +94,28 @@ impl Footprint {
         }
     }
 
-    /// The same on another device than a CPU, or still on a CPU, as `is_cpu` says.
+    /// The same on a CPU or on a GPU, as `is_cpu` says. Weights on a GPU are counted as [`TensorLayout::gpu`] has them,
+    /// which is what the widest layout of any takes.
     pub fn on(self, is_cpu: bool) -> Self {
-        let scores = if is_cpu {
-            Scores::Tiled
+        let (scores, weight_bytes) = if is_cpu {
+            (Scores::Tiled, self.weights.on_cpu)
         } else {
-            Scores::InParts
+            (Scores::InParts, self.weights.on_gpu)
         };
-        Self { scores, ..self }
+        Self {
+            scores,
+            weight_bytes,
+            ..self
+        }
     }
 
     /// The same with the linear layers of `config` quantised. What a product unpacks on its way is not counted: on a
     /// CPU 4 MiB at a time, on a GPU by the tile; the headroom is for that.
     pub fn quantized(mut self, config: &ModelConfig, quantization: Option<Quantization>) -> Self {
         self.quantization = quantization;
-        let specs = tensor_specs(&Glm4v::new(config, &Device::flex()));
-        self.weight_bytes = model_bytes(&specs, quantization, self.bytes_per_value);
-        self
+        self.weights = WeightBytes::new(&specs(config), quantization, self.bytes_per_value);
+        let is_cpu = self.scores == Scores::Tiled;
+        self.on(is_cpu)
     }
 
     /// The same with keys and values of `config` kept in another precision.

@@ -8,11 +8,9 @@ mod shares;
 mod tests;
 
 pub use footprint::Footprint;
+pub use glyph_model::generate::PREFILL_CHUNK;
 pub use row::{PlanRow, Shortfall};
 pub use shares::{Limits, MemoryPlan, ModelDoesNotFit};
-
-/// Prompt positions that pass the decoder at once. More would go little faster and make the others wait.
-pub const PREFILL_CHUNK: usize = 256;
 
 /// Memory left untouched on a GPU unless told otherwise: what driver, allocator and kernels take on a 24 GB card.
 pub const DEFAULT_HEADROOM_BYTES: u64 = 4 << 30;
@@ -31,8 +29,8 @@ pub fn default_headroom_bytes(is_cpu: bool, device_bytes: u64) -> u64 {
     }
 }
 
-/// The most of `limit` tokens that `fits`, which holds up to some count and for none beyond it.
-fn most_tokens(limit: usize, fits: impl Fn(usize) -> bool) -> usize {
+/// The most of `limit` that `fits`, which holds up to some count and for none beyond it.
+fn most_of(limit: usize, fits: impl Fn(usize) -> bool) -> usize {
     let (mut most, mut beyond) = (0, limit.saturating_add(1));
     while most + 1 < beyond {
         let middle = most + (beyond - most) / 2;

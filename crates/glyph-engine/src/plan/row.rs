@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Footprint, most_tokens};
+use super::{Footprint, most_of};
 
 /// Whether a number of equal requests fits a device: all of them as long as is said, at once, and no caches.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -75,7 +75,7 @@ impl PlanRow {
         } else {
             None
         };
-        let largest = most_tokens(footprint.context_tokens, |n| total(n) <= device_bytes);
+        let largest = most_of(footprint.context_tokens, |n| total(n) <= device_bytes);
         Self {
             vision_tokens,
             batch,

@@ -3,7 +3,7 @@
 use bytesize::ByteSize;
 use serde::Serialize;
 
-use super::{Footprint, most_tokens};
+use super::{Footprint, most_of};
 
 /// Of what is left beside weights and activations, the part that caches may take; requests have the rest.
 const CACHE_SHARE: f64 = 0.25;
@@ -46,7 +46,7 @@ pub struct MemoryPlan {
     pub feature_bytes: u64,
     /// The caches of pages and of prompts, each half of it.
     pub cache_bytes: u64,
-    /// Requests that run together, at most.
+    /// Requests that run together, at most: as many as were asked for, or as memory has room for.
     pub max_batch: usize,
     /// Tokens of one request, at most.
     pub context_tokens: usize,
@@ -92,19 +92,18 @@ impl ModelDoesNotFit {
 
 impl MemoryPlan {
     /// Shares out a device's memory: first weights, headroom and the tower's activations, then caches and requests.
-    /// Caches give way to a context that was asked for.
+    /// Caches give way to a context that was asked for, and a batch to a context that is worth serving.
     ///
     /// # Errors
     /// [`ModelDoesNotFit`] with the figures.
     pub fn new(footprint: Footprint, limits: Limits) -> Result<Self, ModelDoesNotFit> {
-        let max_batch = limits.max_batch.max(1);
         let asked_tokens = limits.max_context.unwrap_or(footprint.context_tokens);
         let most_context = asked_tokens.clamp(1, footprint.context_tokens);
         let least_context = LEAST_CONTEXT_TOKENS.min(most_context);
         let vision_bytes = footprint.vision_bytes(limits.largest_page_patches);
         // What the decoder and one request of so many tokens need.
-        let need = |n_tokens: usize| {
-            let decoder_bytes = footprint.decoder_bytes(max_batch, n_tokens);
+        let need_beside = |batch: usize, n_tokens: usize| {
+            let decoder_bytes = footprint.decoder_bytes(batch, n_tokens);
             decoder_bytes.saturating_add(footprint.request_bytes(n_tokens))
         };
         let fixed_bytes = footprint
@@ -112,17 +111,22 @@ impl MemoryPlan {
             .saturating_add(limits.headroom_bytes)
             .saturating_add(vision_bytes);
         let left_bytes = limits.device_bytes.checked_sub(fixed_bytes);
-        let Some(left_bytes) = left_bytes.filter(|left| *left >= need(least_context)) else {
+        let Some(left_bytes) = left_bytes.filter(|left| *left >= need_beside(1, least_context))
+        else {
             return Err(ModelDoesNotFit {
                 weight_bytes: footprint.weight_bytes,
                 activation_bytes: vision_bytes
-                    .saturating_add(footprint.decoder_bytes(max_batch, least_context)),
+                    .saturating_add(footprint.decoder_bytes(1, least_context)),
                 request_bytes: footprint.request_bytes(least_context),
                 request_tokens: least_context,
                 headroom_bytes: limits.headroom_bytes,
                 device_bytes: limits.device_bytes,
             });
         };
+        let max_batch = most_of(limits.max_batch.max(1), |batch| {
+            need_beside(batch, least_context) <= left_bytes
+        });
+        let need = |n_tokens: usize| need_beside(max_batch, n_tokens);
         let before_caches = if limits.max_context.is_some() {
             most_context
         } else {
@@ -131,7 +135,7 @@ impl MemoryPlan {
         let spare_bytes = left_bytes.saturating_sub(need(before_caches));
         let cache_bytes = ((left_bytes as f64 * CACHE_SHARE) as u64).min(spare_bytes);
         let serving_bytes = left_bytes - cache_bytes;
-        let context_tokens = most_tokens(most_context, |n| need(n) <= serving_bytes);
+        let context_tokens = most_of(most_context, |n| need(n) <= serving_bytes);
         let decoder_bytes = footprint.decoder_bytes(max_batch, context_tokens);
         // No more than every place of the batch filled to the brim: what a small model leaves is not taken.
         let bytes_per_token = footprint.request_bytes(1).max(1);

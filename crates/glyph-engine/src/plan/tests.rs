@@ -7,7 +7,7 @@ use glyph_model::text::KvPrecision;
 
 use super::{
     DEFAULT_HEADROOM_BYTES, Footprint, Limits, MemoryPlan, ModelDoesNotFit, PlanRow, Shortfall,
-    most_tokens,
+    most_of,
 };
 
 const BF16_BYTES: u64 = 2;
@@ -192,6 +192,34 @@ fn shares_are_never_more_than_the_device_has() {
 }
 
 #[test]
+fn a_batch_that_memory_has_no_room_for_is_lowered_until_it_fits() {
+    let footprint = footprint_9b();
+    let asked = Limits {
+        max_batch: 1 << 20,
+        ..limits(32 * GIB)
+    };
+    let plan = MemoryPlan::new(footprint.clone(), asked).unwrap();
+    assert!((4..1 << 20).contains(&plan.max_batch), "{plan:?}");
+    assert_eq!(plan.limits.max_batch, 1 << 20);
+    assert!(planned_bytes(&plan) <= asked.device_bytes, "{plan:?}");
+    // The shortest request that is worth serving fits beside the batch, and beside one more it would not.
+    let least_context = 512;
+    let needed_bytes = |batch: usize| {
+        let fixed_bytes = footprint.weight_bytes + asked.headroom_bytes + plan.vision_bytes;
+        let request_bytes = footprint.request_bytes(least_context);
+        fixed_bytes + request_bytes + footprint.decoder_bytes(batch, least_context)
+    };
+    assert!(needed_bytes(plan.max_batch) <= asked.device_bytes);
+    assert!(needed_bytes(plan.max_batch + 1) > asked.device_bytes);
+    // What fits one request is enough to start with.
+    let tight = Limits {
+        device_bytes: needed_bytes(1),
+        ..asked
+    };
+    assert_eq!(MemoryPlan::new(footprint, tight).unwrap().max_batch, 1);
+}
+
+#[test]
 fn caches_give_way_to_a_context_that_was_asked_for() {
     let footprint = footprint_9b();
     let any = limits(28 * GIB);
@@ -266,11 +294,11 @@ fn the_total_of_a_row_is_the_sum_of_its_parts() {
 }
 
 #[test]
-fn the_most_tokens_are_found_at_both_ends() {
+fn the_most_that_fits_is_found_at_both_ends() {
     for (limit, most) in [(0, 0), (1, 1), (10, 0), (10, 3), (10, 10)] {
-        assert_eq!(most_tokens(limit, |n| n <= most), most, "of {limit}");
+        assert_eq!(most_of(limit, |n| n <= most), most, "of {limit}");
     }
-    assert_eq!(most_tokens(10, |_| true), 10);
+    assert_eq!(most_of(10, |_| true), 10);
 }
 
 #[test]
@@ -287,22 +315,49 @@ fn figures_without_bound_do_not_overflow() {
         headroom_bytes: u64::MAX,
         ..limits(u64::MAX)
     };
-    assert!(MemoryPlan::new(footprint, limits).is_err());
+    assert!(MemoryPlan::new(footprint.clone(), limits).is_err());
+    let limits = Limits {
+        headroom_bytes: 0,
+        ..limits
+    };
+    let plan = MemoryPlan::new(footprint, limits).unwrap();
+    assert!(plan.max_batch > 1 << 20, "{}", plan.max_batch);
 }
 
 #[test]
 fn quantised_weights_make_the_9b_model_fit_24_gib() {
     let config = CONFIG_9B.replace(": 65536", ": 131072");
     let config = ModelConfig::from_json(&config).unwrap();
-    let footprint =
+    let on_cpu =
         |quantization| Footprint::new(&config, BF16_BYTES).quantized(&config, quantization);
+    let footprint = |quantization| on_cpu(quantization).on(false);
     let plain = footprint(None);
-    assert_eq!(plain, Footprint::new(&config, BF16_BYTES));
+    assert_eq!(plain, Footprint::new(&config, BF16_BYTES).on(false));
     let [q8, q4] = Quantization::ALL.map(|quantization| footprint(Some(quantization)));
     // 8.16 billion weights of the decoder's layers at 8.5 or 4.5 bits, 0.62 of the head at 8.5, and in bf16 as many of
     // the table and 0.89 of the tower.
-    assert_eq!(q8.weight_bytes / 10_000_000, 1235);
-    assert_eq!(q4.weight_bytes / 10_000_000, 827);
+    let [q8_on_cpu, q4_on_cpu] = Quantization::ALL.map(|q| on_cpu(Some(q)).weight_bytes);
+    assert_eq!(q8_on_cpu / 10_000_000, 1235);
+    assert_eq!(q4_on_cpu / 10_000_000, 827);
+    // Of 13,696 values of a row a GPU keeps 13,824 in bf16, in 8 bits as many with 512 scales for 428, and in 4 bits
+    // room for 14,336 and 512 scales; the kernel of a patch has rows of 1176 values, which take room for 1280.
+    let (layers, rows) = (40, 4096);
+    let in_bf16 = rows * (13_824 - 13_696) * BF16_BYTES + 1536 * (1280 - 1176) * BF16_BYTES;
+    let scales = (512 - 428) * 2;
+    let longer = |footprint: &Footprint, on_cpu: u64| footprint.weight_bytes - on_cpu;
+    let plain_on_cpu = on_cpu(None).weight_bytes;
+    assert_eq!(
+        longer(&plain, plain_on_cpu),
+        in_bf16 + layers * rows * (13_824 - 13_696) * BF16_BYTES
+    );
+    assert_eq!(
+        longer(&q8, q8_on_cpu),
+        in_bf16 + layers * rows * (13_824 - 13_696 + scales)
+    );
+    assert_eq!(
+        longer(&q4, q4_on_cpu),
+        in_bf16 + layers * rows * ((14_336 - 13_696) / 2 + scales)
+    );
     let memory = (24 * GIB, DEFAULT_HEADROOM_BYTES);
     let fits = |footprint: &Footprint, context_tokens| {
         PlanRow::new(footprint, 2520, (1, context_tokens), memory).fits
@@ -312,8 +367,8 @@ fn quantised_weights_make_the_9b_model_fit_24_gib() {
     assert_eq!(
         rows,
         [
-            [true, false, false, false],
-            [true, true, true, true],
+            [false, false, false, false],
+            [true, true, true, false],
             [true, true, true, true]
         ]
     );
@@ -321,6 +376,18 @@ fn quantised_weights_make_the_9b_model_fit_24_gib() {
     assert_eq!(q4.kv_bytes_per_token, plain.kv_bytes_per_token);
     assert_eq!(q4.vision_bytes(2520), plain.vision_bytes(2520));
     assert_eq!(q4.n_parameters, plain.n_parameters);
+}
+
+#[test]
+fn scales_in_f32_are_planned_for_where_there_may_be_no_f16() {
+    let config = ModelConfig::from_json(CONFIG_9B).unwrap();
+    let q4 = Footprint::new(&config, 4).quantized(&config, Some(Quantization::Q4));
+    let longer = q4.clone().on(false).weight_bytes - q4.weight_bytes;
+    // Two bytes more for each 32 of the weights of the decoder and the head, and for each value of the token table,
+    // which need not stay in 16 bits.
+    let (n_quantised, n_table) = (8_778_678_272, 620_756_992);
+    assert!(longer >= n_quantised / 32 * 2 + n_table * 2, "{longer}");
+    assert_eq!(q4.clone().on(false).on(true), q4);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use burn::tensor::{DType, Device};
 use glyph_model::Checkpoint;
-use glyph_model::generate::{Generation, SamplingParams, StopParams};
+use glyph_model::generate::{Generation, PREFILL_CHUNK, SamplingParams, StopParams};
 use glyph_model::text::KvCache;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -62,7 +62,7 @@ fn worker(shared: &Shared) -> Worker<'_, ()> {
     Worker::new(checkpoint, plan, vision_cache, shared, commands, ())
 }
 
-fn submit(worker: &mut Worker<'_, ()>, text: &str) -> UnboundedReceiver<Event> {
+fn submit(worker: &Worker<'_, ()>, text: &str) -> UnboundedReceiver<Event> {
     let prepared = prepare::text(&worker.steps.checkpoint.settings, text).unwrap();
     let (events, receiver) = unbounded_channel();
     let waiting = Waiting {
@@ -72,7 +72,7 @@ fn submit(worker: &mut Worker<'_, ()>, text: &str) -> UnboundedReceiver<Event> {
                 sampling: SamplingParams::default(),
                 stop: StopParams::default(),
                 max_new_tokens: N_TOKENS,
-                prefill_chunk: 256,
+                prefill_chunk: PREFILL_CHUNK,
                 keep_special_tokens: false,
             },
             top_logprobs: None,
@@ -83,7 +83,7 @@ fn submit(worker: &mut Worker<'_, ()>, text: &str) -> UnboundedReceiver<Event> {
         cancelled: Arc::new(AtomicBool::new(false)),
         since: Instant::now(),
     };
-    assert!(worker.take(Command::Submit(Box::new(waiting))));
+    worker.shared.waiting.enter(waiting).unwrap();
     receiver
 }
 
@@ -91,7 +91,7 @@ fn step(worker: &mut Worker<'_, ()>) {
     if !worker.is_idle() {
         assert!(worker.take_commands());
     }
-    worker.turn();
+    worker.turn().unwrap();
 }
 
 fn finish(worker: &mut Worker<'_, ()>) {
@@ -120,7 +120,7 @@ fn outcome(mut events: UnboundedReceiver<Event>) -> (Vec<u32>, Option<EngineErro
 fn alone(text: &str) -> Vec<u32> {
     let shared = Shared::new(options());
     let mut worker = worker(&shared);
-    let events = submit(&mut worker, text);
+    let events = submit(&worker, text);
     finish(&mut worker);
     outcome(events).0
 }
@@ -138,7 +138,7 @@ fn a_row_that_breaks_a_step_ends_alone_and_the_others_answers_stay_right() {
     for guilty in [0, 1, 4] {
         let shared = Shared::new(options());
         let mut worker = worker(&shared);
-        let events: Vec<_> = TEXTS.iter().map(|text| submit(&mut worker, text)).collect();
+        let events: Vec<_> = TEXTS.iter().map(|text| submit(&worker, text)).collect();
         while worker.running.len() < TEXTS.len()
             || !worker.running.iter().all(|row| row.answer.ids().len() >= 3)
         {
@@ -171,7 +171,7 @@ fn a_row_that_breaks_a_step_ends_alone_and_the_others_answers_stay_right() {
         // What is remembered of all of them, the broken one included, gives the right answers.
         for (text, want) in TEXTS.iter().zip(&want) {
             let hits = worker.prefix_cache.stats().hits;
-            let events = submit(&mut worker, text);
+            let events = submit(&worker, text);
             finish(&mut worker);
             assert_eq!(outcome(events).0, *want, "{text}");
             assert_eq!(worker.prefix_cache.stats().hits, hits + 1);

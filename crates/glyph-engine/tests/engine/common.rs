@@ -11,7 +11,7 @@ use glyph_engine::{
 };
 use glyph_model::Checkpoint;
 use glyph_model::checkpoint::{CheckpointDir, CheckpointSettings};
-use glyph_model::generate::{FinishReason, Generation, SamplingParams, StopParams};
+use glyph_model::generate::{FinishReason, Generation, PREFILL_CHUNK, SamplingParams, StopParams};
 use glyph_model::preprocess::RgbImage;
 use glyph_model::prompt::Message;
 use glyph_model::weights::WeightFiles;
@@ -144,7 +144,7 @@ pub fn request(
             // No token ends an answer: what a test sees must not depend on what the weights have to say.
             stop: StopParams::default(),
             max_new_tokens,
-            prefill_chunk: 512,
+            prefill_chunk: PREFILL_CHUNK,
             keep_special_tokens: false,
         },
         top_logprobs: None,

@@ -16,10 +16,12 @@ use std::time::{Duration, Instant};
 
 use common::{Asked, Recorder, ask, chat, dir, engine, finish, limits, load, options, pages};
 use futures_lite::future::block_on;
-use glyph_engine::{Engine, EngineError, EngineOptions, EngineState, Event, Observation, Observer};
-use glyph_model::Checkpoint;
-use glyph_model::generate::{FinishReason, Generation, generate};
+use glyph_engine::{
+    Engine, EngineError, EngineOptions, EngineState, Event, Events, Observation, Observer,
+};
+use glyph_model::generate::{FinishReason, Generation, PREFILL_CHUNK, generate};
 use glyph_model::preprocess::RgbImage;
+use glyph_model::{Checkpoint, ModelError};
 
 const TEXTS: [&str; 5] = [
     "The invoice number is 4471.\nThe delivery date is 3 May.",
@@ -63,6 +65,34 @@ fn every_answer_is_what_the_model_gives_alone_whoever_shares_the_batch() {
         assert_eq!(together, alone);
     }
     assert!(recorder.widest_step() > 2, "{}", recorder.widest_step());
+}
+
+#[test]
+fn an_answer_does_not_depend_on_how_its_prompt_is_cut() {
+    let checkpoint = load();
+    let settings = &checkpoint.settings;
+    let images = settings.preprocess(&pages(&TEXTS.repeat(3).join("\n")));
+    let images = images.unwrap();
+    assert!(images.len() > 2, "{}", images.len());
+    let grids: Vec<_> = images.iter().map(|image| image.grid).collect();
+    let messages = chat("Read the page.", grids.len());
+    let prompt = settings.encoder.encode(&messages, &grids).unwrap();
+    let answer = |prefill_chunk: usize| {
+        let mut generation = Generation::from_checkpoint(&checkpoint);
+        generation.max_new_tokens = 30;
+        generation.stop.stop_ids.clear();
+        generation.prefill_chunk = prefill_chunk;
+        block_on(generate(&checkpoint, &prompt, &images, &generation, |_| {
+            true
+        }))
+        .unwrap()
+        .ids
+    };
+    let whole = answer(prompt.ids.len());
+    // Within pages, just over their ends, and with some of them in one.
+    for chunk in [13, 81, PREFILL_CHUNK] {
+        assert_eq!(answer(chunk), whole, "{chunk}");
+    }
 }
 
 #[test]
@@ -126,8 +156,43 @@ fn caches_without_room_change_nothing_but_the_work() {
     assert!(stats.vision_cache.bytes <= stats.vision_cache.most_bytes);
 }
 
+#[test]
+fn a_request_that_waits_keeps_nothing_of_a_page_on_the_device() {
+    let probe = engine(options()).0;
+    let request =
+        |engine: &Engine, text: &str| common::request(engine, text, "Read the page.", 5).unwrap();
+    let sizes = [TEXTS[0], TEXTS[1]].map(|text| request(&probe, text).prepared.n_image_tokens());
+    let page_tokens = sizes.into_iter().max().unwrap();
+    // Caches with room for one page's features, and for no prompt.
+    let footprint = probe.plan().unwrap().footprint.clone();
+    let page_bytes = footprint.feature_bytes(page_tokens);
+    assert!(page_bytes < footprint.kv_bytes(sizes[0].min(sizes[1])));
+    let mut small = options();
+    let context_tokens = 700;
+    small.limits.max_context = Some(context_tokens);
+    small.limits.device_bytes = footprint.weight_bytes
+        + footprint.vision_bytes(small.limits.largest_page_patches)
+        + footprint.decoder_bytes(small.limits.max_batch, context_tokens)
+        + footprint.request_bytes(context_tokens)
+        + 2 * page_bytes;
+    let (engine, recorder) = engine(small);
+    assert_eq!(engine.plan().unwrap().cache_bytes, 2 * page_bytes);
+
+    let first = finish(ask(&engine, TEXTS[0], "Read the page.", 5).unwrap());
+    let waits = request(&engine, TEXTS[0]);
+    let of_cache = engine.stats().vision_cache;
+    assert_eq!((of_cache.hits, of_cache.entries), (1, 1));
+    // Another page takes the room meanwhile: the features of the first are free, and are made again.
+    finish(ask(&engine, TEXTS[1], "Read the page.", 5).unwrap());
+    assert_eq!(engine.stats().vision_cache.evictions, 1);
+    assert_eq!(recorder.pages_encoded(), 2);
+    let again = finish(engine.submit(waits).unwrap());
+    assert_eq!(recorder.pages_encoded(), 3);
+    assert_eq!((again.ids, again.cached_tokens), (first.ids, 0));
+}
+
 /// A request whose answer goes on for a long time; its first token has come.
-fn running(engine: &Engine, text: &str) -> glyph_engine::Events {
+fn running(engine: &Engine, text: &str) -> Events {
     let mut events = ask(engine, text, "Read the page.", 4000).unwrap();
     while !matches!(block_on(events.next()).unwrap(), Event::Token(_)) {}
     events
@@ -312,7 +377,7 @@ fn a_full_queue_says_when_to_come_again_and_takes_the_next_when_it_has_room() {
     let waiting: Vec<_> = (0..2)
         .map(|_| ask(&engine, TEXTS[1], "Read the page.", 5).unwrap())
         .collect();
-    let error = ask(&engine, TEXTS[2], "Read the page.", 5).unwrap_err();
+    let error = ask(&engine, TEXTS[1], "Read the page.", 5).unwrap_err();
     let EngineError::QueueFull {
         waiting: 2,
         retry_after,
@@ -333,6 +398,42 @@ fn a_full_queue_says_when_to_come_again_and_takes_the_next_when_it_has_room() {
             .len(),
         5
     );
+}
+
+#[test]
+fn a_caller_with_many_waiting_makes_room_for_one_with_few() {
+    let mut narrow = options();
+    narrow.limits.max_batch = 1;
+    narrow.queue = 4;
+    let (engine, _) = engine(narrow);
+    let first = running(&engine, TEXTS[0]);
+    let ask = |text: &str| ask(&engine, text, "Read the page.", 5);
+    let mut many: Vec<_> = (0..4).map(|_| ask(TEXTS[1]).unwrap()).collect();
+    let few = ask(TEXTS[2]).unwrap();
+    // The newest of the many is told to come again.
+    let newest = last_event(many.pop().unwrap());
+    assert!(
+        matches!(
+            newest,
+            Some(Event::Failed(EngineError::QueueFull { waiting: 4, .. }))
+        ),
+        "{newest:?}"
+    );
+    assert_eq!(engine.stats().waiting, 4);
+    // Who has most finds the queue full.
+    let error = ask(TEXTS[1]).unwrap_err();
+    assert!(
+        matches!(error, EngineError::QueueFull { waiting: 4, .. }),
+        "{error}"
+    );
+    // Who has gone away leaves a place, and nobody has to make one.
+    drop(many.pop());
+    let late = ask(TEXTS[1]).unwrap();
+    assert_eq!(engine.stats().waiting, 4);
+    drop(first);
+    for events in many.into_iter().chain([few, late]) {
+        assert_eq!(finish(events).ids.len(), 5);
+    }
 }
 
 #[test]
@@ -377,19 +478,79 @@ fn draining_finishes_what_runs_and_takes_nothing_new() {
 #[test]
 fn stopping_tells_those_who_wait() {
     let (engine, _) = engine(options());
-    let mut events = ask(&engine, TEXTS[0], "Read the page.", 3000).unwrap();
+    let events = ask(&engine, TEXTS[0], "Read the page.", 3000).unwrap();
     engine.stop();
-    let last = block_on(async {
-        let mut last = None;
-        while let Some(event) = events.next().await {
-            last = Some(event);
-        }
-        last
-    });
+    let last = last_event(events);
     assert!(
         matches!(last, Some(Event::Failed(EngineError::Stopped))),
         "{last:?}"
     );
+}
+
+fn last_event(mut events: Events) -> Option<Event> {
+    let mut last = None;
+    while let Some(event) = block_on(events.next()) {
+        last = Some(event);
+    }
+    last
+}
+
+fn is_failed(error: &EngineError) -> bool {
+    matches!(error, EngineError::NotReady(EngineState::Failed { .. }))
+}
+
+#[test]
+fn loading_that_breaks_off_is_a_failure_and_nobody_waits_for_it() {
+    fn breaks_off(_: &mut dyn FnMut(f64)) -> Result<Checkpoint, ModelError> {
+        std::panic::resume_unwind(Box::new("no such kernel".to_owned()))
+    }
+    let engine = Engine::start(options(), breaks_off, ()).unwrap();
+    let EngineState::Failed { reason } = block_on(engine.settled()) else {
+        panic!("{:?}", engine.state());
+    };
+    assert!(reason.contains("no such kernel"), "{reason}");
+    block_on(engine.stopped());
+    let error = ask(&engine, TEXTS[0], "Read.", 1).unwrap_err();
+    assert!(is_failed(&error), "{error}");
+}
+
+/// glyph-mini without its last layer: the keys and values of requests are made for one more, so that no step succeeds.
+fn load_unusable(_: &mut dyn FnMut(f64)) -> Result<Checkpoint, ModelError> {
+    let mut checkpoint = load();
+    checkpoint.model.model.language_model.layers.pop();
+    Ok(checkpoint)
+}
+
+#[test]
+fn a_model_that_can_be_run_no_longer_ends_the_engine() {
+    let mut single = options();
+    single.limits.max_batch = 1;
+    let engine = Engine::start(single, load_unusable, ()).unwrap();
+    assert_eq!(block_on(engine.settled()), EngineState::Ready);
+    let requests = [TEXTS[0], TEXTS[1]]
+        .map(|text| common::request(&engine, text, "Read the page.", 5).unwrap());
+    let [first, second] = requests.map(|request| engine.submit(request));
+    let failed = last_event(first.unwrap());
+    assert!(
+        matches!(failed, Some(Event::Failed(EngineError::Device { .. }))),
+        "{failed:?}"
+    );
+    // The other one did not have its turn; it is not tried in vain.
+    let refused = match second {
+        Err(error) => error,
+        Ok(events) => match last_event(events) {
+            Some(Event::Failed(error)) => error,
+            other => panic!("{other:?}"),
+        },
+    };
+    assert!(is_failed(&refused), "{refused}");
+    block_on(engine.stopped());
+    let EngineState::Failed { reason } = engine.state() else {
+        panic!("{:?}", engine.state());
+    };
+    assert!(reason.contains("can be run no longer"), "{reason}");
+    let error = ask(&engine, TEXTS[0], "Read.", 1).unwrap_err();
+    assert!(is_failed(&error), "{error}");
 }
 
 #[test]
@@ -417,10 +578,7 @@ fn a_model_that_does_not_load_or_fit_says_why() {
     };
     assert!(reason.contains("1.0 MiB are free"), "{reason}");
     let error = ask(&engine, TEXTS[0], "Read.", 1).unwrap_err();
-    assert!(matches!(
-        error,
-        EngineError::NotReady(EngineState::Failed { .. })
-    ));
+    assert!(is_failed(&error), "{error}");
 }
 
 /// Breaks off the first piece of work of its kind, as a failed allocation on a device does.
@@ -454,12 +612,9 @@ fn work_that_breaks_off_ends_its_request_alone() {
         let engine =
             Engine::start(options(), |_: &mut dyn FnMut(f64)| Ok(load()), observer).unwrap();
         assert_eq!(block_on(engine.settled()), EngineState::Ready);
-        let mut broken = ask(&engine, TEXTS[0], "Read the page.", 10).unwrap();
+        let broken = ask(&engine, TEXTS[0], "Read the page.", 10).unwrap();
         let good = ask(&engine, TEXTS[1], "Read the page.", 10).unwrap();
-        let mut last = None;
-        while let Some(event) = block_on(broken.next()) {
-            last = Some(event);
-        }
+        let last = last_event(broken);
         let Some(Event::Failed(EngineError::Device { reason })) = last else {
             panic!("{last:?}");
         };
@@ -471,6 +626,8 @@ fn work_that_breaks_off_ends_its_request_alone() {
             again.ids,
             finish(ask(&fresh, TEXTS[0], "Read the page.", 10).unwrap()).ids
         );
+        // The device was looked at, and computes.
+        assert_eq!(engine.state(), EngineState::Ready);
     }
 }
 

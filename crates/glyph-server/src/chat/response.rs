@@ -281,3 +281,123 @@ impl Chunks for ChatChunks {
             .then(|| self.chunk(Vec::new(), Some(usage.into())))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use glyph_engine::{Done, Times, Token, TokenLogprobs, Usage};
+    use glyph_model::checkpoint::{CheckpointDir, CheckpointSettings};
+    use glyph_model::generate::FinishReason;
+    use serde_json::{Value, json};
+
+    use super::{ChatAnswer, ChatChunks, Head};
+    use crate::answer::Chunks;
+
+    /// Tokens end where tags do not.
+    const THINKING: &[&str] = &["\n<th", "ink>Six", " lamps</think", ">\n\nThree."];
+
+    fn settings() -> Arc<CheckpointSettings> {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/glyph-mini");
+        Arc::new(CheckpointSettings::read(&CheckpointDir(&directory)).unwrap())
+    }
+
+    fn token(text: &str) -> Token {
+        Token {
+            id: 0,
+            text: text.to_owned(),
+            logprobs: None,
+        }
+    }
+
+    fn done() -> Done {
+        Done {
+            finish_reason: FinishReason::Stop,
+            usage: Usage::default(),
+            times: Times::default(),
+        }
+    }
+
+    fn head() -> Head {
+        Head::new("glyph-mini".to_owned())
+    }
+
+    /// The message of a whole answer.
+    fn whole(texts: &[&str]) -> Value {
+        let settings = settings();
+        let mut answer = ChatAnswer::new(&settings, false);
+        for text in texts {
+            answer.push(&token(text));
+        }
+        let answer = serde_json::to_value(answer.finish(head(), &done())).unwrap();
+        answer["choices"][0]["message"].clone()
+    }
+
+    /// The deltas of a streamed answer.
+    fn streamed(texts: &[&str]) -> Vec<Value> {
+        let mut chunks = ChatChunks::new(head(), settings(), false);
+        let mut sent = Vec::from_iter(chunks.begin());
+        sent.extend(texts.iter().filter_map(|text| chunks.token(token(text))));
+        sent.extend(chunks.end(&done()));
+        let sent = serde_json::to_value(sent).unwrap();
+        let sent = sent.as_array().unwrap().iter();
+        sent.map(|chunk| chunk["choices"][0]["delta"].clone())
+            .collect()
+    }
+
+    fn is_thought(delta: &Value) -> bool {
+        delta.get("reasoning_content").is_some()
+    }
+
+    fn joined(deltas: &[Value], key: &str) -> String {
+        let texts = deltas.iter().filter_map(|delta| delta[key].as_str());
+        texts.collect()
+    }
+
+    #[test]
+    fn what_the_model_thinks_is_told_apart_whole_and_streamed() {
+        for (texts, reasoning, content) in [
+            (THINKING, "Six lamps", "Three."),
+            // Too long to come to its end.
+            (&["<think>", "Six </thi"], "Six </thi", ""),
+        ] {
+            let said =
+                json!({"role": "assistant", "content": content, "reasoning_content": reasoning});
+            assert_eq!(whole(texts), said);
+            let deltas = streamed(texts);
+            assert_eq!(joined(&deltas, "reasoning_content"), reasoning);
+            assert_eq!(joined(&deltas, "content"), content);
+            // They come as they are thought, behind the piece with the role and before the answer.
+            assert!(deltas[1..=2].iter().all(is_thought), "{deltas:?}");
+            assert!(!deltas[3..].iter().any(is_thought), "{deltas:?}");
+        }
+    }
+
+    #[test]
+    fn an_answer_without_thoughts_says_nothing_of_them() {
+        let texts = ["Three", " < ", "<think>"];
+        let said = json!({"role": "assistant", "content": "Three < <think>"});
+        assert_eq!(whole(&texts), said);
+        let deltas = streamed(&texts);
+        assert_eq!(joined(&deltas, "content"), "Three < <think>");
+        assert!(!deltas.iter().any(is_thought), "{deltas:?}");
+    }
+
+    #[test]
+    fn a_token_whose_text_waits_has_its_log_probability_all_the_same() {
+        let mut chunks = ChatChunks::new(head(), settings(), false);
+        for text in THINKING {
+            let token = Token {
+                logprobs: Some(TokenLogprobs {
+                    chosen: -0.5,
+                    top: Vec::new(),
+                }),
+                ..token(text)
+            };
+            let chunk = chunks.token(token).unwrap();
+            let logprobs = chunk.choices[0].logprobs.as_ref().unwrap();
+            assert_eq!(logprobs.content.len(), 1, "{text:?}");
+        }
+    }
+}

@@ -1,5 +1,8 @@
 //! Connections: how many there are, and how long one may keep the server waiting.
 //!
+//! They speak HTTP/1, in which a client that takes nothing of an answer is seen: what is sent to it no longer goes out.
+//! One of HTTP/2 can hold back every answer and still read its connection.
+//!
 //! A connection is idle while no request of it is being answered, which includes the time in which a head trickles in.
 //! Idle ones are closed after a time, and at once when their places are needed. One whose client does not take what is
 //! sent is closed after a time too. Bodies have bounds of their own (`body`).
@@ -17,8 +20,8 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
 use hyper::body::Incoming;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -32,9 +35,6 @@ use io::ObservedStream;
 /// Largest head of a request, in bytes and in fields.
 const MOST_HEAD_BYTES: usize = 64 << 10;
 const MOST_HEADERS: usize = 100;
-
-/// Requests that one HTTP/2 connection may have open.
-const MOST_STREAMS: u32 = 64;
 
 /// How long the system is left alone after it gave no connection, as when all its files are open.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -187,19 +187,12 @@ impl Connection {
                 )
             }
         });
-        let mut builder = Builder::new(TokioExecutor::new());
+        let mut builder = http1::Builder::new();
         builder
-            .http1()
             .timer(TokioTimer::new())
             .header_read_timeout(limits.idle_timeout)
             .max_buf_size(MOST_HEAD_BYTES)
             .max_headers(MOST_HEADERS);
-        builder
-            .http2()
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(MOST_STREAMS)
-            .keep_alive_interval(limits.idle_timeout)
-            .keep_alive_timeout(limits.idle_timeout);
         let io = TokioIo::new(ObservedStream::new(stream, Arc::clone(&activity)));
         let serving = builder.serve_connection(io, TowerToHyperService::new(service));
         let mut serving = std::pin::pin!(serving);

@@ -8,6 +8,7 @@ use crate::client::{CHAT, MODEL, Server, Setup, is_error, question};
 async fn a_key_opens_what_asks_for_one() {
     let mut setup = Setup::new();
     setup.config.api_keys = vec!["first".to_owned(), "second".to_owned()];
+    setup.config.model_names.push("zai-org/Glyph".to_owned());
     let server = setup.start().await;
     let get = async |path: &str, key: Option<&str>| {
         let mut request = server.http.get(server.url(path));
@@ -16,7 +17,12 @@ async fn a_key_opens_what_asks_for_one() {
         }
         request.send().await.unwrap()
     };
-    for path in ["/v1/models", "/v1/models/glyph-mini", "/metrics"] {
+    for path in [
+        "/v1/models",
+        "/v1/models/glyph-mini",
+        "/v1/models/zai-org/Glyph",
+        "/metrics",
+    ] {
         for key in [
             None,
             Some("Bearer wrong"),
@@ -61,17 +67,25 @@ async fn the_model_is_listed_under_all_its_names() {
         .collect();
     assert_eq!(ids, ["glyph-mini", "zai-org/Glyph"]);
     assert_eq!(list["data"][0]["max_model_len"], 8192);
-    for path in ["/v1/models/glyph-mini", "/v1/models/zai-org%2FGlyph"] {
+    for (path, id) in [
+        ("/v1/models/glyph-mini", "glyph-mini"),
+        ("/v1/models/zai-org%2FGlyph", "zai-org/Glyph"),
+        // As clients send it that do not escape names.
+        ("/v1/models/zai-org/Glyph", "zai-org/Glyph"),
+    ] {
         let model: Value = server.get(path).await.json().await.unwrap();
         assert_eq!(model["object"], "model", "{path}: {model}");
+        assert_eq!(model["id"], id, "{path}");
     }
-    let response = server.get("/v1/models/other").await;
-    let status = response.status();
-    is_error(
-        status,
-        &response.json().await.unwrap(),
-        (404, "model_not_found", Some("model")),
-    );
+    for path in ["/v1/models/other", "/v1/models/other/glyph-mini"] {
+        let response = server.get(path).await;
+        let status = response.status();
+        is_error(
+            status,
+            &response.json().await.unwrap(),
+            (404, "model_not_found", Some("model")),
+        );
+    }
     let mut body = question("Hello", 1);
     body["model"] = "zai-org/Glyph".into();
     assert_eq!(server.ask(CHAT, &body).await["model"], "zai-org/Glyph");

@@ -177,7 +177,12 @@ impl Server {
 
     /// Waits until it has stopped.
     pub async fn stopped(self) {
-        self.task.await.unwrap().unwrap();
+        self.ended().await.unwrap();
+    }
+
+    /// Waits until it has stopped, or failed.
+    pub async fn ended(self) -> std::io::Result<()> {
+        self.task.await.unwrap()
     }
 
     /// Waits until the engine is as asked.

@@ -53,14 +53,8 @@ fn impatient() -> Setup {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_head_that_does_not_come_or_trickles_is_not_waited_for() {
     let server = impatient().start().await;
-    // Nothing, the beginnings of HTTP/1 and of HTTP/2, and a whole preface with nothing behind it.
-    for start in [
-        &b""[..],
-        b"G",
-        b"GET / HTTP/1.1\r\nhost: x\r\nx: ",
-        b"PRI * HTTP/2.0",
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-    ] {
+    // Nothing, and beginnings.
+    for start in [&b""[..], b"G", b"GET / HTTP/1.1\r\nhost: x\r\nx: "] {
         let mut connection = connect(&server).await;
         connection.write_all(start).await.unwrap();
         let since = Instant::now();
@@ -172,6 +166,32 @@ async fn whoever_does_not_read_the_answers_is_not_waited_for() {
     let answers = read_to_end(&mut connection).await;
     let n_answers = answers.matches("HTTP/1.1 200").count();
     assert!(n_answers < N_REQUESTS, "it waited until all were taken");
+    assert_eq!(server.get("/health").await.status(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn http_2_is_not_spoken_so_that_nobody_can_hold_an_answer_back_in_it() {
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    // The window of every stream is 0: nothing of a body may be sent.
+    const SETTINGS: &[u8] = &[0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0];
+    // GET, http, /, by their numbers in the static table; the stream ends with it.
+    const HEADERS: &[u8] = &[0, 0, 3, 1, 5, 0, 0, 0, 1, 0x82, 0x86, 0x84];
+    let mut setup = Setup::new();
+    setup.config.max_connections = 2;
+    let server = setup.start().await;
+    let request = [PREFACE, SETTINGS, HEADERS].concat();
+    for start in [&request[..], PREFACE, b"PRI * HTTP/2.0\r\n"] {
+        for _ in 0..4 {
+            let mut connection = connect(&server).await;
+            connection.write_all(start).await.unwrap();
+            // Long before it counts as idle.
+            let answer = read_to_end(&mut connection).await;
+            assert!(
+                answer.is_empty() || answer.starts_with("HTTP/1.1 400"),
+                "{answer:?}"
+            );
+        }
+    }
     assert_eq!(server.get("/health").await.status(), 200);
 }
 

@@ -200,7 +200,12 @@ async fn unknown_fields_and_nulls_are_passed_over() {
     let mut body = question("Hello", 1);
     for (name, value) in [
         ("user", json!("me")),
-        ("tools", json!([])),
+        (
+            "tools",
+            json!([{"type": "function", "function": {"name": "look_up"}}]),
+        ),
+        ("tool_choice", json!("required")),
+        ("response_format", json!({"type": "json_object"})),
         ("logit_bias", json!({"1": 2})),
         ("temperature", Value::Null),
         ("stop", Value::Null),
@@ -264,7 +269,7 @@ async fn what_is_not_there_is_404_or_405() {
         "/v1/nothing",
         "/nothing",
         "/v1/chat/completions/x",
-        "/v1/models/a/b",
+        "/v1/models/a/b/c",
     ] {
         let response = server.get(path).await;
         let status = response.status();

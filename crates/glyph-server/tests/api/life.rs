@@ -74,6 +74,24 @@ async fn a_model_that_cannot_be_loaded_is_told_with_the_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_can_be_run_no_longer_ends_the_server() {
+    let server = Setup::new()
+        .begin_with(|_| {
+            let mut checkpoint = endless_model()?;
+            // The keys and values of requests are made for one layer more, so that no step succeeds.
+            checkpoint.model.model.language_model.layers.pop();
+            Ok(checkpoint)
+        })
+        .await;
+    assert_eq!(server.engine.settled().await, EngineState::Ready);
+    server
+        .refuses(CHAT, &question("Hello", 1), (500, "device_error", None))
+        .await;
+    let error = server.ended().await.unwrap_err().to_string();
+    assert!(error.contains("can be run no longer"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_runs_is_finished_before_the_end() {
     let mut server = Server::start().await;
     let mut stream = server.open_stream(&long_answer(600)).await;

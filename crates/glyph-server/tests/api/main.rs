@@ -13,5 +13,6 @@ mod life;
 mod limits;
 mod observed;
 mod openapi;
+mod pages;
 mod remote;
 mod web;

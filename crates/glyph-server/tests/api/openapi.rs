@@ -4,15 +4,16 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::client::{CHAT, Server};
+use crate::client::{CHAT, Server, Setup};
 
-const ROUTES: [(&str, &str); 10] = [
+const ROUTES: [(&str, &str); 11] = [
     ("post", "/v1/chat/completions"),
     ("post", "/v1/completions"),
     ("post", "/v1/tokenize"),
     ("post", "/v1/pages"),
     ("get", "/v1/models"),
     ("get", "/v1/models/{id}"),
+    ("get", "/v1/models/{owner}/{name}"),
     ("get", "/health"),
     ("get", "/ready"),
     ("get", "/metrics"),
@@ -25,7 +26,12 @@ async fn document(server: &Server) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_route_is_described_and_every_description_is_a_route() {
-    let server = Server::start().await;
+    let mut setup = Setup::new();
+    setup
+        .config
+        .model_names
+        .push("glyph-owner/glyph-mini".to_owned());
+    let server = setup.start().await;
     let document = document(&server).await;
     let described: BTreeSet<(String, String)> = document["paths"]
         .as_object()
@@ -48,7 +54,9 @@ async fn every_route_is_described_and_every_description_is_a_route() {
         for status in ["200", "405", "500"] {
             assert!(responses.contains_key(status), "{method} {path}: {status}");
         }
-        let path = path.replace("{id}", "glyph-mini");
+        let path = path
+            .replace("{id}", "glyph-mini")
+            .replace("{owner}/{name}", "glyph-owner/glyph-mini");
         let answer = match method {
             "get" => server.get(&path).await,
             _ => server.post(&path, &json!({})).await,
