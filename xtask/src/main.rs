@@ -32,7 +32,8 @@ Commands:
   fmt               format all code
   clippy, tests, wgpu, clients, doc, wasm-check, browser
                     one step of `test`
-  cuda-check        compile and link glyph with CUDA; no GPU is needed
+  cuda-check        compile and link glyph with CUDA, and run the model's tests
+                    with its fused kernels on Vulkan; no GPU is needed
   web               build the page into dist/
   web-sizes         sizes of its files
   help              this text

@@ -247,6 +247,12 @@ pub struct ModelArgs {
     )]
     #[arg(hide_env_values = true)]
     pub kv_cache: KvPrecision,
+    /// Memory of the device that is left free beside model and request [default: a quarter of
+    /// what is free, at most 4GiB]
+    #[arg(verbatim_doc_comment)]
+    #[arg(long, value_name = "SIZE", value_parser = plan_values::size)]
+    #[arg(allow_hyphen_values = true)]
+    pub memory_headroom: Option<ByteSize>,
 }
 
 /// What the model looks at.

@@ -15,6 +15,7 @@ use crate::error::CliError;
 use crate::generation::{AnswerFigures, AnswerSettings, Stream, answer};
 use crate::model::Model;
 use crate::report::{RenderNotes, timed};
+use crate::request_memory::RequestSize;
 use crate::{output, progress, style};
 
 /// Longest answer unless the command line says otherwise.
@@ -62,11 +63,8 @@ pub fn run(args: &AskArgs) -> Result<(), CliError> {
 
     let model_name = model.files.name();
     let mut load_s = 0.0;
-    let checkpoint = timed(&mut load_s, || {
-        let n_positions = prompt.ids.len() + max_new_tokens;
-        let kinds = (args.model.quantize, args.model.kv_cache);
-        model.load(&target, kinds, n_positions)
-    })?;
+    let size = RequestSize::new(&prompt, max_new_tokens);
+    let (checkpoint, _) = timed(&mut load_s, || model.load(&target, &args.model, size))?;
     let stream = if args.json {
         Stream::None
     } else {

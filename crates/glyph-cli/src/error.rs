@@ -8,6 +8,7 @@ use glyph_model::ModelError;
 use glyph_render::RenderError;
 
 use crate::hub::HubError;
+use crate::request_memory::RequestDoesNotFit;
 
 /// The exit codes, as `--help` shows them.
 macro_rules! exit_codes {
@@ -198,26 +199,9 @@ pub enum CliError {
     /// The server cannot begin or go on.
     #[error("the server failed: {0}")]
     Serve(io::Error),
-    /// Weights and cache are larger than the free memory.
-    #[error(
-        "{name} takes {needed_gb:.1} GB as {dtype} with the keys and values of {n_positions} tokens, and \
-         {free_gb:.1} GB of memory are free on {device}. Ask for a shorter answer or about fewer pages, \
-         choose a smaller --dtype or --quantize q4, close other programs, or run it on a larger device"
-    )]
-    Memory {
-        /// The model's directory.
-        name: String,
-        /// Name of the device.
-        device: String,
-        /// Type of weights, keys and values.
-        dtype: &'static str,
-        /// Tokens of prompt and answer.
-        n_positions: usize,
-        /// What the weights take, and the keys and values of those tokens.
-        needed_gb: f64,
-        /// What the operating system can give.
-        free_gb: f64,
-    },
+    /// Weights and request need more than the free memory.
+    #[error("{0}")]
+    Memory(Box<RequestDoesNotFit>),
     /// Prompt and answer are longer than the context.
     #[error(
         "the prompt does not fit the {context_tokens} tokens of {model}'s context: {about}{vision_tokens} \
@@ -309,7 +293,7 @@ impl CliError {
             | Self::Unusable { .. }
             | Self::Fetch { .. }
             | Self::Incomplete { .. }
-            | Self::Memory { .. }
+            | Self::Memory(_)
             | Self::Run(_) => MODEL,
             Self::DoesNotFit { .. } | Self::Overflow { .. } => CONTEXT,
             Self::Device { .. } | Self::Dtype { .. } => DEVICE,

@@ -29,6 +29,7 @@ mod quantize;
 mod read;
 mod render;
 mod report;
+mod request_memory;
 mod serve;
 mod serve_args;
 mod style;

@@ -4,22 +4,22 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::DType;
-use glyph_device::dtype_name;
+use glyph_engine::Footprint;
 use glyph_model::Checkpoint;
 use glyph_model::checkpoint::{CheckpointDir, CheckpointFiles, CheckpointSettings};
 use glyph_model::config::ModelConfig;
-use glyph_model::quantize::{Quantization, model_bytes, tensor_bytes};
+use glyph_model::quantize::{Quantization, TensorLayout, model_bytes};
 use glyph_model::text::KvPrecision;
 use glyph_model::weights::{LoadAs, WeightFiles, tensor_specs};
 use glyph_model::{Glm4v, ModelError};
 
+use crate::args::ModelArgs;
 use crate::bundled::{self, Bundled};
 use crate::device::{self, Target};
 use crate::error::CliError;
 use crate::pieces::pieces;
+use crate::request_memory::{RequestMemory, RequestSize};
 use crate::{output, progress};
-
-const BYTES_PER_GB: f64 = 1e9;
 
 /// Ends of the names of weight files.
 const WEIGHT_FILES: [&str; 2] = [".safetensors", ".safetensors.index.json"];
@@ -155,12 +155,51 @@ pub fn check_tensors(
     quantization: Option<Quantization>,
     dtype: DType,
 ) -> Result<(), CliError> {
-    let tensors = tensor_bytes(specs, quantization, dtype.size() as u64);
+    let layout = TensorLayout::of(&target.device.device);
+    let tensors = layout.tensor_bytes(specs, quantization, dtype.size() as u64);
     let checked = target.device.check_tensors(tensors);
     checked.map_err(|source| CliError::Device {
         choice: target.device.name.clone(),
         source,
     })
+}
+
+/// How a model is loaded, and what it takes then.
+#[derive(Debug)]
+pub struct LoadPlan {
+    /// What its weights become.
+    pub load_as: LoadAs,
+    /// What it takes.
+    pub footprint: Footprint,
+    /// Bytes that are counted while it is loaded; on a GPU its weights take somewhat more.
+    n_bytes: u64,
+}
+
+impl LoadPlan {
+    /// From the headers of the weight files. Refuses a model with a tensor that the device has no buffer for.
+    pub fn new(
+        settings: &CheckpointSettings,
+        weights: &WeightFiles,
+        target: &Target,
+        (quantization, kv_precision): (Option<Quantization>, KvPrecision),
+    ) -> Result<Self, CliError> {
+        let config = config_for(settings.config.clone(), weights);
+        let dtype = target.dtype(weights)?;
+        let in_memory = quantization.or(weights.quantization());
+        let specs = specs(&config);
+        check_tensors(target, &specs, in_memory, dtype)?;
+        Ok(Self {
+            n_bytes: model_bytes(&specs, in_memory, dtype.size() as u64),
+            load_as: LoadAs {
+                dtype,
+                quantization,
+            },
+            footprint: Footprint::new(&config, dtype.size() as u64)
+                .on(target.device.is_cpu())
+                .quantized(&config, in_memory)
+                .with_kv_precision(&config, kv_precision),
+        })
+    }
 }
 
 /// A model whose weights are not read yet.
@@ -226,50 +265,38 @@ impl Model {
         })
     }
 
-    /// Loads the weights, showing how far it is, if memory holds them and the keys and values of `n_positions`.
+    /// Loads the weights, showing how far it is, if the device holds them and the request; also returns what further
+    /// requests are held against.
     pub fn load(
         self,
         target: &Target,
-        (quantization, kv_precision): (Option<Quantization>, KvPrecision),
-        n_positions: usize,
-    ) -> Result<Checkpoint, CliError> {
+        args: &ModelArgs,
+        request: RequestSize,
+    ) -> Result<(Checkpoint, RequestMemory), CliError> {
         let Self { files, settings } = self;
         let model_error = |error| files.error(error);
         let weights = files.weights().map_err(model_error)?;
-        let config = config_for(settings.config.clone(), &weights);
-        let dtype = target.dtype(&weights)?;
-        let in_memory = quantization.or(weights.quantization());
-        let specs = specs(&config);
-        check_tensors(target, &specs, in_memory, dtype)?;
-        let n_bytes = model_bytes(&specs, in_memory, dtype.size() as u64);
-        let kv_bytes = kv_precision
-            .bytes_per_token(&config.text_config, dtype.size())
-            .saturating_mul(n_positions) as u64;
-        let needed_bytes = n_bytes.saturating_add(kv_bytes);
-        if let Some(free) = target.free_bytes()
-            && needed_bytes > free
-        {
-            return Err(CliError::Memory {
-                name: files.name(),
-                device: target.device.name.clone(),
-                dtype: dtype_name(dtype),
-                n_positions,
-                needed_gb: needed_bytes as f64 / BYTES_PER_GB,
-                free_gb: free as f64 / BYTES_PER_GB,
-            });
-        }
+        let kinds = (args.quantize, args.kv_cache);
+        let LoadPlan {
+            load_as,
+            footprint,
+            n_bytes,
+        } = LoadPlan::new(&settings, &weights, target, kinds)?;
+        let memory = RequestMemory::new(
+            (files.name(), settings.config.text_config.clone()),
+            (target, load_as.dtype),
+            footprint,
+            args.memory_headroom,
+        );
+        memory.check(request)?;
         let bar = progress::bytes_bar(n_bytes as usize, format!("loading {}", files.name()));
         let on_bytes = |n_bytes: usize| bar.set_position(n_bytes as u64);
-        let load_as = LoadAs {
-            dtype,
-            quantization,
-        };
         let checkpoint = settings.load(&weights, &target.device.device, load_as, on_bytes);
         progress::clear();
         let mut checkpoint = checkpoint.map_err(model_error)?;
         note_unused(&checkpoint.report.unexpected);
-        checkpoint.kv_precision = kv_precision;
-        Ok(checkpoint)
+        checkpoint.kv_precision = args.kv_cache;
+        Ok((checkpoint, memory))
     }
 }
 

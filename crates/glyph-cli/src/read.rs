@@ -18,6 +18,7 @@ use crate::error::CliError;
 use crate::generation::{AnswerFigures, AnswerSettings, Stream, answer};
 use crate::model::{Model, ModelFiles};
 use crate::report::{RenderNotes, timed};
+use crate::request_memory::{RequestMemory, RequestSize};
 use crate::{output, progress, style};
 
 /// Longest transcript of a page unless the command line says otherwise.
@@ -101,24 +102,22 @@ pub fn run(args: &ReadArgs) -> Result<(), CliError> {
         stream,
     };
     // The first page shows whether pages fit at all, before the weights are read.
-    let mut n_positions = 0;
+    let mut size = RequestSize::default();
     if let Some(first) = &first {
         let (prompt, max_new_tokens) = reader.prompt(
             first.grid(&model.settings.preprocessor)?,
             &model.settings.encoder,
         )?;
-        n_positions = prompt.ids.len() + max_new_tokens;
+        size = RequestSize::new(&prompt, max_new_tokens);
     }
     let model_name = model.files.name();
     let mut load_s = 0.0;
-    let checkpoint = timed(&mut load_s, || {
-        let kinds = (args.model.quantize, args.model.kv_cache);
-        model.load(&target, kinds, n_positions)
-    })?;
+    let (checkpoint, memory) = timed(&mut load_s, || model.load(&target, &args.model, size))?;
 
     let mut reports = Vec::with_capacity(n_pages);
     for page in first.into_iter().map(Ok).chain(&mut pages) {
-        reports.push(reader.read(&checkpoint, page?, reports.len() + 1)?);
+        let place = (&checkpoint, &memory);
+        reports.push(reader.read(place, page?, reports.len() + 1)?);
     }
     let notes = pages.notes();
     notes.print();
@@ -179,21 +178,23 @@ impl Reader<'_> {
 
     fn read(
         &self,
-        checkpoint: &Checkpoint,
+        (checkpoint, memory): (&Checkpoint, &RequestMemory),
         page: PageImage,
         number: usize,
     ) -> Result<PageReport, CliError> {
-        if let Some(note) = page.slowness(&checkpoint.settings.preprocessor)? {
+        let preprocessor = &checkpoint.settings.preprocessor;
+        if let Some(note) = page.slowness(preprocessor)? {
             output::note(&note);
         }
+        let grid = page.grid(preprocessor)?;
+        let (prompt, max_new_tokens) = self.prompt(grid, &checkpoint.settings.encoder)?;
+        // Pictures may be of many sizes, and the first was not the largest.
+        memory.check(RequestSize::new(&prompt, max_new_tokens))?;
         let mut preprocess_s = 0.0;
-        let patches = timed(&mut preprocess_s, || {
-            page.patches(&checkpoint.settings.preprocessor)
-        })?;
+        let patches = timed(&mut preprocess_s, || page.patches(preprocessor))?;
         let name = page.name.clone();
         // Its pixels are not held while the model runs.
         drop(page);
-        let (prompt, max_new_tokens) = self.prompt(patches.grid, &checkpoint.settings.encoder)?;
         let doing = format!("reading page {number} of {}", self.n_pages);
         let length = (max_new_tokens, self.stream);
         let images = slice::from_ref(&patches);

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use glyph_device::dtype_name;
 use glyph_engine::{Engine, EngineOptions, EngineState, Footprint, Limits, default_headroom_bytes};
+use glyph_model::config::PreprocessorConfig;
 use glyph_model::preprocess::PatchGrid;
 use glyph_model::quantize::Quantization;
-use glyph_model::text::KvPrecision;
+use glyph_model::text::{KvPrecision, KvTensorBytes};
 use glyph_model::weights::LoadAs;
 use glyph_model::{Checkpoint, ModelError};
 use glyph_server::logging::{self, LogError, LogFormat};
@@ -22,7 +23,7 @@ use tokio::net::TcpListener;
 use crate::device::Target;
 use crate::document::patch_grid;
 use crate::error::CliError;
-use crate::model::{self, Model, ModelFiles};
+use crate::model::{self, LoadPlan, Model, ModelFiles};
 use crate::serve_args::{self, ServeArgs, ServeOptions};
 use crate::{info, output, progress, style};
 
@@ -32,7 +33,8 @@ const DEFAULT_MAX_BATCH: usize = 16;
 const DEFAULT_QUEUE: usize = 256;
 const DEFAULT_LOG_LEVEL: &str = "info";
 
-/// Sizes of the largest page that memory is kept free for, the most generous first.
+/// Sizes of the largest page that memory is kept free for where it has no room for the largest that the model takes, the
+/// most generous first.
 const LARGEST_PAGES_PX: [[usize; 2]; 4] = [[2048, 2048], [1536, 1536], [1024, 1024], [768, 1024]];
 
 /// Runs the command.
@@ -54,6 +56,10 @@ pub fn run(args: &ServeArgs) -> Result<(), CliError> {
         model_renderer: style::of_model(&files)?,
         device: Some(loading.device_info()),
         ..config
+    };
+    let config = match request_bytes(&loading.target, limits.headroom_bytes) {
+        Some(n_bytes) => config.with_request_memory(n_bytes),
+        None => config,
     };
     // Connections take little time, and the model wants the cores: with few threads one waking serves many answers.
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -164,25 +170,54 @@ fn limits(options: &ServeOptions, loading: &Loading) -> Result<Limits, CliError>
         .saturating_sub(headroom_bytes)
         .saturating_sub(footprint.weight_bytes);
     let preprocessor = &loading.model.settings.preprocessor;
-    let grids =
-        LARGEST_PAGES_PX.map(|size_px| patch_grid("the largest page", size_px, preprocessor));
-    let patches: Vec<usize> = grids
-        .into_iter()
-        .map(|grid| grid.map(PatchGrid::n_patches))
-        .collect::<Result<_, _>>()?;
-    let fitting = patches
-        .iter()
-        .copied()
-        .find(|n_patches| footprint.vision_bytes(*n_patches) <= left_bytes / 4);
-    let least = patches.last().copied().unwrap_or_default();
+    let of_buffers = device.most_buffer_bytes.map(|most_bytes| {
+        let text_config = &loading.model.settings.config.text_config;
+        KvTensorBytes::most_tokens(text_config, loading.load_as.dtype.size(), most_bytes)
+    });
     Ok(Limits {
         max_batch: options.max_batch.unwrap_or(DEFAULT_MAX_BATCH),
         max_pages: options.max_pages.unwrap_or(DEFAULT_MAX_PAGES),
-        max_context: options.max_context,
+        max_context: max_context(options.max_context, of_buffers, footprint.context_tokens),
         device_bytes,
         headroom_bytes,
-        largest_page_patches: fitting.unwrap_or(least),
+        largest_page_patches: largest_page_patches(preprocessor, footprint, left_bytes)?,
     })
+}
+
+/// Memory of this machine that requests may take for bodies and pages: on a CPU it is what the plan leaves untouched,
+/// beside a GPU, which has its own, as much as would be left on a CPU. `None` where nothing says how much there is.
+fn request_bytes(target: &Target, headroom_bytes: u64) -> Option<u64> {
+    if target.device.is_cpu() {
+        return Some(headroom_bytes);
+    }
+    let free_bytes = glyph_device::free_host_bytes()?;
+    Some(default_headroom_bytes(true, free_bytes))
+}
+
+/// Patches of the largest page that memory is kept free for: the largest that the model takes, or else one whose pass
+/// through the tower takes no more than a quarter of what weights and headroom leave.
+fn largest_page_patches(
+    preprocessor: &PreprocessorConfig,
+    footprint: &Footprint,
+    left_bytes: u64,
+) -> Result<usize, CliError> {
+    let grids =
+        LARGEST_PAGES_PX.map(|size_px| patch_grid("the largest page", size_px, preprocessor));
+    let mut patches = vec![preprocessor.most_patches()];
+    for grid in grids {
+        patches.push(grid.map(PatchGrid::n_patches)?);
+    }
+    let least = patches.last().copied().unwrap_or_default();
+    let mut patches = patches.into_iter();
+    let fitting = patches.find(|n_patches| footprint.vision_bytes(*n_patches) <= left_bytes / 4);
+    Ok(fitting.unwrap_or(least))
+}
+
+/// Tokens of a request, at most: those that were asked for, but no more than the device has buffers for; `None` for
+/// what model and memory hold.
+fn max_context(asked: Option<usize>, of_buffers: Option<usize>, of_model: usize) -> Option<usize> {
+    let of_buffers = of_buffers.filter(|most_tokens| *most_tokens < of_model);
+    asked.into_iter().chain(of_buffers).min()
 }
 
 /// A model whose small files are read and whose weights are to come.
@@ -199,24 +234,15 @@ impl Loading {
     fn new(
         files: &ModelFiles,
         target: Target,
-        (quantization, kv_precision): (Option<Quantization>, KvPrecision),
+        kinds: (Option<Quantization>, KvPrecision),
         is_lazy: bool,
     ) -> Result<Self, CliError> {
         let read = || {
             let model = Model::of(files.clone())?;
             let weights = files.weights().map_err(|error| files.error(error))?;
-            let config = model::config_for(model.settings.config.clone(), &weights);
-            let dtype = target.dtype(&weights)?;
-            let in_memory = quantization.or(weights.quantization());
-            model::check_tensors(&target, &model::specs(&config), in_memory, dtype)?;
-            let load_as = LoadAs {
-                dtype,
-                quantization,
-            };
-            let footprint = Footprint::new(&config, dtype.size() as u64)
-                .on(target.device.is_cpu())
-                .quantized(&config, in_memory)
-                .with_kv_precision(&config, kv_precision);
+            let LoadPlan {
+                load_as, footprint, ..
+            } = LoadPlan::new(&model.settings, &weights, &target, kinds)?;
             Ok(Self {
                 model,
                 target,
@@ -362,4 +388,60 @@ fn signal() -> io::Result<impl Future<Output = ()> + Send> {
             std::future::pending::<()>().await;
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use glyph_engine::Footprint;
+    use glyph_model::checkpoint::CheckpointFiles;
+    use glyph_model::config::{ModelConfig, PreprocessorConfig};
+
+    use super::{largest_page_patches, max_context};
+    use crate::bundled::Bundled;
+    use crate::document::patch_grid;
+
+    fn bundled(file: &str) -> String {
+        String::from_utf8(Bundled.read(file).unwrap().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn memory_is_kept_free_for_every_picture_that_the_model_takes() {
+        let config = ModelConfig::from_json(&bundled("config.json")).unwrap();
+        let footprint = Footprint::new(&config, 4);
+        let of_mini = PreprocessorConfig::from_json(&bundled("preprocessor_config.json")).unwrap();
+        for preprocessor in [of_mini, PreprocessorConfig::default()] {
+            let patches = |size_px| patch_grid("a picture", size_px, &preprocessor).unwrap();
+            let largest =
+                |left_bytes| largest_page_patches(&preprocessor, &footprint, left_bytes).unwrap();
+            let roomy = largest(u64::MAX);
+            // A camera's, an A4 page at 300 dpi, and the largest that are drawn.
+            for size_px in [[4000, 3000], [2480, 3508], [2100, 2100], [6000, 6000]] {
+                let n_patches = patches(size_px).n_patches();
+                assert!(n_patches <= roomy, "{size_px:?}: {n_patches} of {roomy}");
+            }
+            // No more than a quarter of what is left.
+            let page_bytes = footprint.vision_bytes(roomy);
+            assert_eq!(largest(4 * page_bytes), roomy);
+            let next = largest(4 * page_bytes - 1);
+            assert_eq!(next, patches([2048, 2048]).n_patches());
+            assert_eq!(largest(0), patches([768, 1024]).n_patches());
+        }
+    }
+
+    #[test]
+    fn no_context_is_longer_than_the_devices_buffers() {
+        for (asked, of_buffers, most) in [
+            (None, None, None),
+            (Some(4096), None, Some(4096)),
+            (None, Some(16_384), Some(16_384)),
+            (Some(4096), Some(16_384), Some(4096)),
+            (Some(32_768), Some(16_384), Some(16_384)),
+            // Buffers that hold more than the model reaches leave the context to model and memory.
+            (None, Some(65_536), None),
+            (Some(4096), Some(1 << 20), Some(4096)),
+        ] {
+            let found = max_context(asked, of_buffers, 65_536);
+            assert_eq!(found, most, "{asked:?} {of_buffers:?}");
+        }
+    }
 }

@@ -79,7 +79,7 @@ pub struct ServeOptions {
         hide_env_values = true
     )]
     pub kv_cache: Option<KvPrecision>,
-    /// Name that clients ask for; may be given several times [default: the directory's name]
+    /// Name that clients ask for; may be given several times, or once with commas [default: the directory's name]
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     #[arg(env = "GLYPH_SERVED_MODEL_NAME", hide_env_values = true)]
     pub served_model_name: Vec<String>,
@@ -147,7 +147,8 @@ pub struct ServeOptions {
         hide_env_values = true
     )]
     pub device_memory: Option<ByteSize>,
-    /// Key that requests must carry; may be given several times [default: everybody may ask]
+    /// Key that requests must carry; may be given several times, or once with commas, so that a key with a
+    /// comma in it has to come by --api-key-file [default: everybody may ask]
     #[arg(long, value_name = "KEY", value_delimiter = ',')]
     #[arg(env = "GLYPH_API_KEY", hide_env_values = true)]
     pub api_key: Vec<String>,
@@ -160,7 +161,7 @@ pub struct ServeOptions {
     )]
     #[arg(value_hint = ValueHint::FilePath)]
     pub api_key_file: Option<PathBuf>,
-    /// Origin whose pages may call from a browser, or *; may be given several times
+    /// Origin whose pages may call from a browser, or *; may be given several times, or once with commas
     #[arg(long, value_name = "ORIGIN", value_delimiter = ',')]
     #[arg(env = "GLYPH_CORS_ORIGIN", hide_env_values = true)]
     pub cors_origin: Vec<String>,
@@ -248,8 +249,10 @@ fn from_file(path: &Path) -> Result<ServeOptions, CliError> {
 
 impl ServeOptions {
     fn or(self, other: Self) -> Self {
-        let list = |given: Vec<String>, other: Vec<String>| {
-            if given.is_empty() { other } else { given }
+        let list = |given: Vec<String>, other: Vec<String>| -> Vec<String> {
+            let list = if given.is_empty() { other } else { given };
+            // Spaces beside the commas of a list belong to none of its items.
+            list.iter().map(|item| item.trim().to_owned()).collect()
         };
         Self {
             model: self.model.or(other.model),
@@ -301,7 +304,7 @@ impl ServeOptions {
                 });
             }
         }
-        if keys.iter().any(|key| key.trim().is_empty()) {
+        if keys.iter().any(String::is_empty) {
             return Err(CliError::Usage(
                 "a key of --api-key is empty. Leave the option out to let everybody in".to_owned(),
             ));
@@ -364,5 +367,21 @@ mod tests {
         assert_eq!((options.port, options.max_batch), (Some(3), Some(2)));
         assert_eq!(options.memory_headroom, Some(bytesize::ByteSize::gib(2)));
         assert_eq!(options.api_key, ["a"]);
+    }
+
+    #[test]
+    fn spaces_beside_the_commas_of_a_list_belong_to_none_of_its_items() {
+        let command = <ServeOptions as clap::Args>::augment_args(clap::Command::new("serve"));
+        let words = ["serve", "--api-key", "one, two ,three", "--api-key", "four"];
+        let matches = command.try_get_matches_from(words).unwrap();
+        let given = <ServeOptions as clap::FromArgMatches>::from_arg_matches(&matches).unwrap();
+        let options = given.or(ServeOptions::default());
+        assert_eq!(options.api_keys().unwrap(), ["one", "two", "three", "four"]);
+        // A list of the file has no commas to part its items.
+        let file: ServeOptions = toml::from_str("api-key = [\" a,b \"]").unwrap();
+        let options = ServeOptions::default().or(file);
+        assert_eq!(options.api_keys().unwrap(), ["a,b"]);
+        let empty: ServeOptions = toml::from_str("api-key = [\" \"]").unwrap();
+        assert!(ServeOptions::default().or(empty).api_keys().is_err());
     }
 }

@@ -169,6 +169,23 @@ pub enum DeviceError {
         /// The most that a buffer holds.
         most_bytes: u64,
     },
+    /// A tensor of a request that the device has no buffer for.
+    #[error(
+        "{tensor} take {n_bytes} bytes in one buffer, and a buffer of {device} ({description}) holds {most_bytes}. Ask \
+         for a shorter answer or about fewer pages, choose a smaller --dtype, or another device"
+    )]
+    RequestTooLarge {
+        /// Name of the device.
+        device: String,
+        /// Which one it is.
+        description: String,
+        /// The tensor, and how many tokens it is for.
+        tensor: String,
+        /// What it takes.
+        n_bytes: u64,
+        /// The most that a buffer holds.
+        most_bytes: u64,
+    },
 }
 
 impl DeviceError {

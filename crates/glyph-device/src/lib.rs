@@ -21,6 +21,7 @@ pub use choice::DeviceChoice;
 pub use dtype::{DtypeChoice, Dtypes, StoredType, dtype_name};
 pub use error::{DeviceError, OLDEST_DRIVER};
 pub use host_memory::free_bytes as free_host_bytes;
+pub use nvml::{GpuReading, readings as gpu_readings};
 pub use open::{DeviceMemory, OpenDevice, list, open};
 pub use report::{Backend, DeviceReport};
 pub use wgpu::set_runtime_directory;

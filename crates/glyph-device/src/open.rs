@@ -74,7 +74,7 @@ impl OpenDevice {
         })
     }
 
-    /// Checks that the device has buffers for tensors of so many bytes.
+    /// Checks that the device has buffers for a model's tensors of so many bytes.
     ///
     /// # Errors
     /// [`DeviceError::TensorTooLarge`] for the first that is larger.
@@ -82,15 +82,9 @@ impl OpenDevice {
         &self,
         tensors: impl IntoIterator<Item = (&'a str, u64)>,
     ) -> Result<(), DeviceError> {
-        let Some(most_bytes) = self.most_buffer_bytes else {
-            return Ok(());
-        };
-        match tensors
-            .into_iter()
-            .find(|(_, n_bytes)| *n_bytes > most_bytes)
-        {
+        match self.first_too_large(tensors) {
             None => Ok(()),
-            Some((tensor, n_bytes)) => Err(DeviceError::TensorTooLarge {
+            Some((tensor, n_bytes, most_bytes)) => Err(DeviceError::TensorTooLarge {
                 device: self.name.clone(),
                 description: self.description.clone(),
                 tensor: tensor.to_owned(),
@@ -98,6 +92,37 @@ impl OpenDevice {
                 most_bytes,
             }),
         }
+    }
+
+    /// Checks that the device has buffers for a request's tensors of so many bytes, which are named in the plural.
+    ///
+    /// # Errors
+    /// [`DeviceError::RequestTooLarge`] for the first that is larger.
+    pub fn check_request<'a>(
+        &self,
+        tensors: impl IntoIterator<Item = (&'a str, u64)>,
+    ) -> Result<(), DeviceError> {
+        match self.first_too_large(tensors) {
+            None => Ok(()),
+            Some((tensor, n_bytes, most_bytes)) => Err(DeviceError::RequestTooLarge {
+                device: self.name.clone(),
+                description: self.description.clone(),
+                tensor: tensor.to_owned(),
+                n_bytes,
+                most_bytes,
+            }),
+        }
+    }
+
+    /// The first tensor that is larger than a buffer, its bytes and the most that a buffer holds.
+    fn first_too_large<'a>(
+        &self,
+        tensors: impl IntoIterator<Item = (&'a str, u64)>,
+    ) -> Option<(&'a str, u64, u64)> {
+        let most_bytes = self.most_buffer_bytes?;
+        let mut tensors = tensors.into_iter();
+        let (tensor, n_bytes) = tensors.find(|(_, n_bytes)| *n_bytes > most_bytes)?;
+        Some((tensor, n_bytes, most_bytes))
     }
 
     fn because(self, reason: &str) -> Self {
@@ -227,6 +252,28 @@ mod tests {
             matches!(&error, DeviceError::TensorTooLarge { tensor, .. } if tensor == "lm_head.weight")
         );
         assert!(cpu::open().check_tensors(tensors).is_ok());
+    }
+
+    #[test]
+    fn a_request_larger_than_a_buffer_is_refused_with_what_makes_it_smaller() {
+        const MOST_BYTES: u64 = 128 << 20;
+        let device = OpenDevice {
+            most_buffer_bytes: Some(MOST_BYTES),
+            ..device(Backend::Wgpu, true, false)
+        };
+        let keys = |n_bytes: u64| [("the keys of 70000 tokens", n_bytes)];
+        assert_eq!(device.check_request(keys(MOST_BYTES)), Ok(()));
+        let error = device.check_request(keys(MOST_BYTES + 1)).unwrap_err();
+        let message = error.to_string();
+        for part in [
+            "the keys of 70000 tokens",
+            "134217729",
+            "134217728",
+            "shorter answer",
+        ] {
+            assert!(message.contains(part), "no {part} in {message}");
+        }
+        assert_eq!(cpu::open().check_request(keys(u64::MAX)), Ok(()));
     }
 
     #[test]

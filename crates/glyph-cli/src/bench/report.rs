@@ -107,7 +107,8 @@ pub struct Prefill {
     pub share_of_matmul: Option<f64>,
 }
 
-/// The decoder over an answer, each token chosen on the device and its id read.
+/// The decoder over an answer, each token chosen as the server chooses: on a CPU by its scores, elsewhere on the device,
+/// from which its id is read.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Decode {
     /// Tokens of the answer.

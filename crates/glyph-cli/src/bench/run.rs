@@ -22,6 +22,7 @@ use super::{ceilings, peer, products, work};
 use crate::bench_args::BenchModelArgs;
 use crate::device::Target;
 use crate::error::CliError;
+use crate::request_memory::check_kv_tensors;
 use crate::{model, output};
 
 /// Measures this runtime, and transformers before it where that is asked for: a process of its own, whose memory is
@@ -38,6 +39,14 @@ pub fn compare(args: &BenchModelArgs) -> Result<Comparison, CliError> {
     let stored = subject.weights.as_ref();
     let quantization = args.quantize.or_else(|| stored?.quantization());
     model::check_tensors(&target, &model::specs(&subject.config), quantization, dtype)?;
+    let n_tokens = args.prompt_tokens + args.new_tokens;
+    let text_config = &subject.config.text_config;
+    check_kv_tensors(
+        &target.device,
+        text_config,
+        dtype,
+        [args.prompt_tokens, n_tokens],
+    )?;
     let mut problems = Vec::new();
     let transformers = args.python.as_deref().and_then(|python| {
         let measured = peer::measure(python, args, &subject, (&target.device, dtype), grid);
@@ -270,10 +279,8 @@ impl Bench<'_> {
         let chunk_tokens = self.args.prefill_chunk.min(n);
         let place = (self.device, self.dtype);
         let n_positions = n + self.args.new_tokens;
-        let mut steps = Steps {
-            glm,
-            cache: KvCache::with_precision(text, n_positions, self.args.kv_cache, place),
-        };
+        let cache = KvCache::with_precision(text, n_positions, self.args.kv_cache, place);
+        let mut steps = Steps::new(glm, cache, text.vocab_size, self.device)?;
         let seconds = measure(self.device, self.args.repeat, || {
             steps.prompt(&ids, chunk_tokens).map(drop)
         })?;
@@ -298,7 +305,8 @@ impl Bench<'_> {
         weights: WeightBytes,
     ) -> Result<Decode, String> {
         let (n_prompt, n) = (self.args.prompt_tokens, self.args.new_tokens);
-        let mut steps = Steps { glm, cache };
+        let vocab_size = self.subject.config.text_config.vocab_size;
+        let mut steps = Steps::new(glm, cache, vocab_size, self.device)?;
         let seconds = measure(self.device, self.args.repeat, || {
             steps.answer(FIRST_ID, n_prompt, n).map(drop)
         })?

@@ -1,22 +1,42 @@
-//! What a request has the decoder do: a prompt in chunks, then one token after the other, each chosen on the device.
+//! What a request has the decoder do: a prompt in chunks, then one token after the other, each chosen as the server
+//! chooses where nothing else is asked for.
 
 use std::ops::Range;
 
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{Device, Tensor};
 use futures_lite::future::block_on;
 use glyph_model::Glm4v;
-use glyph_model::generate::read_values;
+use glyph_model::generate::{DeviceSampler, Sampler, SamplingParams, choose, read_values};
 use glyph_model::text::{KvCache, Positions};
 
 /// A sequence.
 pub struct Steps<'a> {
-    /// The model.
-    pub glm: &'a Glm4v,
+    glm: &'a Glm4v,
     /// Keys and values of the sequence.
     pub cache: KvCache,
+    sampler: Sampler,
+    /// What chooses where the scores are; none on a CPU, where they are at hand.
+    device_sampler: Option<DeviceSampler>,
 }
 
-impl Steps<'_> {
+impl<'a> Steps<'a> {
+    /// A sequence of a vocabulary's tokens, which takes the most likely one.
+    pub fn new(
+        glm: &'a Glm4v,
+        cache: KvCache,
+        vocab_size: usize,
+        device: &Device,
+    ) -> Result<Self, String> {
+        let sampler = Sampler::new(SamplingParams::default(), &[], vocab_size);
+        let sampler = sampler.map_err(|error| error.to_string())?;
+        Ok(Self {
+            device_sampler: (*device != Device::flex()).then(|| sampler.on_device(device)),
+            glm,
+            cache,
+            sampler,
+        })
+    }
+
     /// A prompt from its beginning, as the engine computes it: chunk by chunk, each waited for. Returns the token
     /// behind it.
     pub fn prompt(&mut self, ids: &[u32], chunk_tokens: usize) -> Result<u32, String> {
@@ -56,17 +76,18 @@ impl Steps<'_> {
         Ok(hidden.narrow(1, n - 1, 1))
     }
 
-    /// The most likely token: its id is all that leaves the device.
-    fn choose(&self, hidden: Tensor<3>) -> Result<u32, String> {
+    /// The most likely token; elsewhere than on a CPU its id is all that leaves the device.
+    fn choose(&mut self, hidden: Tensor<3>) -> Result<u32, String> {
         let scores = self.glm.logits(hidden);
-        let n_ids = scores.dims()[2];
-        let id: Tensor<3, Int> = scores.argmax(2);
-        let data = block_on(id.into_data_async()).map_err(|error| error.to_string())?;
-        let id = data.iter::<i64>().next();
-        // Scores that are no numbers would leave nothing to choose, or something that is no token.
-        let id = id.and_then(|id| u32::try_from(id).ok());
-        id.filter(|id| (*id as usize) < n_ids)
-            .ok_or_else(|| format!("no token of {n_ids} was chosen"))
+        let chosen = match &mut self.device_sampler {
+            None => {
+                block_on(read_values(scores)).map(|mut scores| self.sampler.sample(&mut scores))
+            }
+            Some(sampler) => block_on(choose(scores.squeeze_dim(0), &mut [sampler]))
+                .map(|ids| ids.first().copied().flatten()),
+        };
+        let chosen = chosen.map_err(|error| error.to_string())?;
+        chosen.ok_or_else(|| "none of the scores is a number".to_owned())
     }
 }
 

@@ -162,8 +162,42 @@ fn a_cache_that_memory_cannot_hold_is_4_before_anything_is_loaded() {
     change_decoder(&model, "max_position_embeddings", 1 << 24);
     change_decoder(&model, "num_hidden_layers", 1024);
     let ask = ["ask", "q", "--max-tokens", "16000000", "--model"];
-    let parts = ["mini-f16", "tokens", "GB", "shorter answer"];
+    let parts = [
+        "mini-f16 as f32 needs",
+        "of weights",
+        "of activations",
+        "for a request of 16000",
+        "are free on cpu",
+        "shorter answer",
+    ];
     run(&[&ask[..], &[text(&model)]].concat()).fails(4, &parts);
+}
+
+#[test]
+fn a_request_that_leaves_too_little_memory_is_4_before_anything_is_loaded() {
+    let folder = tempfile::tempdir().unwrap();
+    // Its weights cannot be loaded: they lack a layer.
+    let model = copy_model("mini-f16", folder.path());
+    change_decoder(&model, "num_hidden_layers", 3);
+    let image = sample_image();
+    for command in [&["ask", "q"][..], &["read"]] {
+        let with = |headroom: &str, more: &[&str]| {
+            let given = ["--image", text(&image), "--max-tokens", "1"];
+            let headroom = ["--memory-headroom", headroom];
+            run(&[command, &given, &headroom, more].concat())
+        };
+        assert_eq!(with("0MiB", &[]).code, 0);
+        let parts = [
+            "mini-f16 as f32 needs",
+            "of activations",
+            "1.0 PiB of headroom",
+            "lower --memory-headroom",
+        ];
+        with("1PiB", &["--model", text(&model)]).fails(4, &parts);
+        for value in ["-1GiB", "4", "lots"] {
+            with(value, &[]).fails(2, &["--memory-headroom", value, "24GiB"]);
+        }
+    }
 }
 
 #[test]

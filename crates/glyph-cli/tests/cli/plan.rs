@@ -25,6 +25,8 @@ fn the_built_in_model_fits_a_small_device() {
         "4GiB",
         "--memory-headroom",
         "1GB",
+        "--device",
+        "cpu",
         "--json",
     ]);
     assert_eq!(plan["model"], "glyph-mini");
@@ -70,6 +72,35 @@ fn what_is_left_free_depends_on_the_kind_of_device() {
     let given = [&cpu[..], &["--memory-headroom", "1GiB"]].concat();
     assert_eq!(headroom("2GiB", &given), GIB);
     run(&["plan", "--device-memory", "2GiB", "--device", "tpu"]).fails(2, &["--device", "tpu"]);
+}
+
+#[test]
+fn weights_are_counted_as_they_lie_on_the_kind_of_device() {
+    let model = fixture("shapes/9b");
+    let weight_bytes = |kind: &str, quantize: &str| {
+        let args = [
+            "plan",
+            "--model",
+            text(&model),
+            "--device-memory",
+            "24GiB",
+            "--dtype",
+            "bf16",
+            "--json",
+        ];
+        let of_kind = ["--device", kind, "--quantize", quantize];
+        let plan = run_json(&[&args[..], &of_kind].concat());
+        bytes(&plan["weights"][0]["model_needs"], "weight_bytes")
+    };
+    // Rows of 13,696 values, and those of a patch, are longer on a GPU; all others are as they are saved.
+    for (quantize, on_cpu, on_gpu) in [
+        ("full", 20_585_554_944, 20_628_866_048),
+        ("q8", 12_355_544_064, 12_405_408_768),
+        ("q4", 8_276_583_424, 8_357_905_408),
+    ] {
+        let found = (weight_bytes("cpu", quantize), weight_bytes("gpu", quantize));
+        assert_eq!(found, (on_cpu, on_gpu), "{quantize}");
+    }
 }
 
 #[test]
@@ -144,7 +175,7 @@ fn quantised_weights_are_planned_for() {
 fn the_configuration_is_enough() {
     let folder = tempfile::tempdir().unwrap();
     let model = config_alone("base", folder.path());
-    let plan = |dtype: &str| {
+    let plan = |kind: &str, dtype: &str| {
         let args = [
             "plan",
             "--device-memory",
@@ -153,11 +184,12 @@ fn the_configuration_is_enough() {
             "56x56",
             "--json",
         ];
-        run_json(&[&args[..], &["--model", text(&model), "--dtype", dtype]].concat())
+        let of_kind = ["--device", kind, "--model", text(&model), "--dtype", dtype];
+        run_json(&[&args[..], &of_kind].concat())
     };
-    let full = plan("f32");
+    let full = plan("cpu", "f32");
     for dtype in ["f16", "bf16"] {
-        let half = plan(dtype);
+        let half = plan("cpu", dtype);
         assert_eq!(half["dtype"], dtype);
         for key in [
             "weight_bytes",
@@ -170,7 +202,7 @@ fn the_configuration_is_enough() {
         }
     }
     // The headroom alone is more than the device has.
-    for row in full["weights"][0]["rows"].as_array().unwrap() {
+    for row in plan("gpu", "f32")["weights"][0]["rows"].as_array().unwrap() {
         assert_eq!(row["fits"], false);
         assert_eq!(row["shortfall"], "memory");
         assert_eq!(row["largest_context_tokens"], 0);

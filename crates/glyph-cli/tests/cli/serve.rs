@@ -301,6 +301,31 @@ fn keys_are_read_from_a_file() {
 }
 
 #[test]
+fn images_are_fetched_only_where_the_flag_says_so() {
+    let body = serde_json::json!({
+        "messages": [{"role": "user", "content": [
+            {"type": "image_url", "image_url": {"url": "http://127.0.0.1:9/page.png"}},
+        ]}],
+        "max_tokens": 1,
+    });
+    for (flags, code) in [
+        (&["--lazy"][..], "remote_images_disabled"),
+        (
+            &["--lazy", "--allow-remote-images", "false"],
+            "remote_images_disabled",
+        ),
+        // It would be fetched, were the address not one of this machine.
+        (&["--lazy", "--allow-remote-images"], "image_fetch_failed"),
+    ] {
+        let server = Server::start(flags);
+        let answer = server.send("POST", "/v1/chat/completions", "", &body.to_string());
+        let error: Value = serde_json::from_str(&answer.body).unwrap();
+        let found = (answer.status, error["error"]["code"].as_str());
+        assert_eq!(found, (400, Some(code)), "{flags:?}: {}", answer.body);
+    }
+}
+
+#[test]
 fn options_that_are_wrong_are_2() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("serve.toml");
@@ -389,6 +414,49 @@ fn a_model_that_memory_cannot_hold_is_4_with_the_figures() {
         "1MiB",
     ];
     run(&args).fails(4, &["of weights", "8.0 MiB are free", "--memory-headroom"]);
+}
+
+/// Counted and not answered: a page of 24,120 patches takes the tower the better part of a minute on a small CPU.
+#[test]
+fn a_page_of_a_cameras_size_is_taken() {
+    let server = Server::start(&["--device-memory", "2GiB", "--memory-headroom", "64MiB"]);
+    let body = serde_json::json!({
+        "messages": [{"role": "user", "content": [
+            {
+                "type": "document",
+                "text": "A page of twelve megapixels.",
+                "style": {
+                    "page-size": "4000,3000",
+                    "dpi": 72,
+                    "auto-crop-width": false,
+                    "auto-crop-last-page": false,
+                },
+            },
+            {"type": "text", "text": "Read the page."},
+        ]}],
+    });
+    let answer = server.send("POST", "/v1/tokenize", "", &body.to_string());
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let counts: Value = serde_json::from_str(&answer.body).unwrap();
+    assert_eq!(counts["image_tokens"], 24_120 / 4, "{counts}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_batch_that_memory_has_no_room_for_is_lowered_and_told() {
+    let memory = ["--device-memory", "1GiB", "--memory-headroom", "64MiB"];
+    let server = Server::start(&[&["--max-batch", "1000000"], &memory[..]].concat());
+    assert_eq!(server.ask("Hello", 2).status, 200);
+    let (code, errors) = server.stop();
+    assert_eq!(code, 0, "{errors}");
+    let told = errors.lines().filter(|line| line.contains("--max-batch"));
+    let told: Vec<_> = told.collect();
+    assert_eq!(told.len(), 1, "{errors}");
+    assert!(told[0].contains("1000000"), "{errors}");
+
+    let server = Server::start(&[&["--max-batch", "2"], &memory[..]].concat());
+    let (_, errors) = server.stop();
+    assert!(!errors.contains("--max-batch"), "{errors}");
 }
 
 #[cfg(unix)]
