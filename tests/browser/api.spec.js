@@ -6,8 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { dist } from "./glyph.js";
-import { CHINESE, ORDER } from "./texts.js";
-import { expect, isWorker, test } from "./api.js";
+import { CHINESE } from "./texts.js";
+import { expect, test } from "./api.js";
 
 const MODEL = "../../models/glyph-mini";
 
@@ -84,6 +84,13 @@ test("the renderer names what it cannot use", async ({ api }) => {
       number: await failure(glyph.renderPages("x", { style: 5 })),
       named: await failure(glyph.renderPages("x", { style: "unofficial" })),
       key: await failure(glyph.renderPages("x", { overrides: { dpi: "many" } })),
+      unknown: await failure(glyph.renderPages("x", { overrides: { color: "red" } })),
+      width: await failure(glyph.renderPages("x", { overrides: { "left-indent": 600 } })),
+      height: await failure(glyph.renderPages("x", { overrides: { "line-height": 500 } })),
+      pixels: await failure(glyph.renderPages("x", { overrides: { dpi: 2400 } })),
+      letters: await failure(
+        glyph.renderPages("x", { overrides: { "font-size": 1025, "page-size": "595,5000" } }),
+      ),
       font: await failure(glyph.renderPages("x", { overrides: { "font-path": "none.ttf" } })),
     };
   });
@@ -99,130 +106,41 @@ test("the renderer names what it cannot use", async ({ api }) => {
     expect(refused[name], name).toMatchObject({ code: "argument", detail });
   }
   expect(refused.number).toMatchObject({ code: "argument" });
-  expect(refused.key).toMatchObject({ code: "style" });
+  expect(refused.key).toMatchObject({ code: "style", detail: 'dpi = "many"' });
   expect(refused.key.message).toContain("dpi");
+  expect(refused.unknown).toMatchObject({ code: "style", detail: "color" });
+  // Of 595 points the margins, the frame and the indent leave less than nothing.
+  expect(refused.width).toMatchObject({ code: "style-width", detail: "-37.00 pt" });
+  expect(refused.height).toMatchObject({ code: "style-height", detail: "2 × 500 > 810.00 pt" });
+  expect(refused.height.message).toContain("lower margin-y or line-height");
+  expect(refused.pixels.code).toBe("style-pixels");
+  expect(refused.letters).toMatchObject({ code: "style-letters", detail: "1025 px" });
   expect(refused.font).toMatchObject({ code: "font", detail: "none.ttf" });
 });
 
-test.describe("what is ended", () => {
-  test("a signal that has ended the work before it began is heeded", async ({ api }) => {
-    const names = await api.evaluate(async () => {
-      const signal = AbortSignal.abort("a reason of one's own");
-      const works = [
-        glyph.loadModel({ device: "cpu", signal }),
-        glyph.renderPages("x", { signal }),
-        glyph.decodeText(new Blob(["x"]), { signal }),
-        glyph.zip([], { signal }),
-      ];
-      return Promise.all(works.map(async (work) => (await failure(work)).name));
-    });
-    expect(names).toEqual(["AbortError", "AbortError", "AbortError", "AbortError"]);
-    expect(api.workers()).toEqual([]);
+test("the size of what is kept is told without reading the weights", async ({ api }) => {
+  const { told, kept, read } = await api.evaluate(async () => {
+    (await glyph.loadModel({ device: "cpu" })).close();
+    const cache = await caches.open("glyph-models");
+    // Of a compressed body the header has another length.
+    const headers = { "content-encoding": "gzip", "content-length": "3" };
+    await cache.put("compressed.json", new Response("x".repeat(1000), { headers }));
+    const responses = await cache.matchAll();
+    const sizes = await Promise.all(responses.map(async (response) => (await response.blob()).size));
+    let read = 0;
+    const blobOf = Response.prototype.blob;
+    Response.prototype.blob = async function () {
+      const blob = await blobOf.call(this);
+      read += blob.size;
+      return blob;
+    };
+    const told = await glyph.cachedBytes();
+    return { told, kept: sizes.reduce((sum, size) => sum + size, 0), read };
   });
-
-  for (const [held, work] of [
-    ["**/assets.json", "loadModel"],
-    ["**/assets.json", "renderPages"],
-    ["**/render-worker_bg.wasm", "renderPages"],
-    ["**/model-worker_bg.wasm", "loadModel"],
-  ]) {
-    test(`nothing that is fetched is waited for any more: ${work}, ${held}`, async ({ api }) => {
-      const asked = api.waitForRequest(held, { timeout: 120_000 });
-      await api.route(held, () => {
-        // Never answered.
-      });
-      await api.evaluate((work) => {
-        window.abort = new AbortController();
-        const { signal } = window.abort;
-        const started = {
-          loadModel: () => glyph.loadModel({ device: "cpu", signal }),
-          renderPages: () => glyph.renderPages("x", { signal }),
-        };
-        window.ended = failure(started[work]());
-      }, work);
-      await asked;
-      const { name } = await api.evaluate(() => {
-        window.abort.abort();
-        return window.ended;
-      });
-      expect(name).toBe("AbortError");
-    });
-  }
-
-  test("a drawing that waits for a font ends at once, and another one is drawn", async ({ api }) => {
-    await api.route(/CJK[^/]*\.ttf$/, () => {
-      // Never answered.
-    });
-    const { name, pages } = await api.evaluate(async (text) => {
-      const abort = new AbortController();
-      const onProgress = ({ stage }) => stage === "font" && abort.abort();
-      const { name } = await failure(glyph.renderPages(text, { onProgress, signal: abort.signal }));
-      const { pages } = await glyph.renderPages("Plain English.");
-      return { name, pages };
-    }, CHINESE);
-    expect(name).toBe("AbortError");
-    expect(pages).toBe(1);
-  });
-
-  test("who closes a model straight after a question gets an AbortError", async ({ api }) => {
-    const { asked, later, isClosed } = await api.evaluate(async () => {
-      const model = await glyph.loadModel({ device: "cpu" });
-      const asked = failure(glyph.ask(model, { question: "Read the page.", pages: [] }));
-      model.close();
-      const later = await failure(model.countTokens("x"));
-      return { asked: await asked, later, isClosed: model.isClosed };
-    });
-    expect(asked.name).toBe("AbortError");
-    expect(later.message).toContain("load the model again");
-    expect(isClosed).toBe(true);
-  });
-
-  test("a message that cannot be sent and a function that throws end their work alone", async ({ api }) => {
-    const ended = await api.evaluate(async (text) => {
-      const unsent = await failure(glyph.zip([["page.png", () => {}]]));
-      const onPages = () => {
-        throw new Error("no room for pages");
-      };
-      const thrown = await failure(glyph.renderPages(text, { onPages }));
-      const { pages } = await glyph.renderPages(text);
-      return { unsent, thrown, pages };
-    }, ORDER);
-    expect(ended.unsent.name).toBe("DataCloneError");
-    expect(ended.thrown.message).toBe("no room for pages");
-    expect(ended.pages).toBeGreaterThan(0);
-  });
-
-  test("an archive tells how far it is, and can be ended", async ({ api }) => {
-    const { steps, name, bytes } = await api.evaluate(async () => {
-      const entries = (count) => {
-        const blob = new Blob(["x".repeat(1000)]);
-        return Array.from({ length: count }, (_, index) => [`${index}.txt`, blob]);
-      };
-      const abort = new AbortController();
-      const steps = [];
-      const onProgress = (step) => {
-        steps.push(step);
-        abort.abort();
-      };
-      const { name } = await failure(glyph.zip(entries(20_000), { onProgress, signal: abort.signal }));
-      const archive = await glyph.zip(entries(3));
-      return { steps, name, bytes: archive.size };
-    });
-    expect(name).toBe("AbortError");
-    expect(steps).toHaveLength(1);
-    expect(steps[0].of).toBe(20_000);
-    expect(steps[0].done).toBeLessThan(20_000);
-    expect(bytes).toBeGreaterThan(3000);
-  });
-
-  test("the renderer can be closed, and the next drawing starts another", async ({ api }) => {
-    const draw = () => api.evaluate(async () => (await glyph.renderPages("x")).pages);
-    expect(await draw()).toBe(1);
-    expect(api.workers().filter(isWorker("render-worker"))).toHaveLength(1);
-    await api.evaluate(() => glyph.closeRenderer());
-    await expect.poll(() => api.workers().length).toBe(0);
-    expect(await draw()).toBe(1);
-  });
+  const { length } = await readFile(join(MODEL, "model.safetensors"));
+  expect(kept).toBeGreaterThan(length);
+  expect(told).toBe(kept);
+  expect(read).toBeLessThan(length / 10);
 });
 
 test("drawings that need the Chinese font at the same time fetch it once", async ({ api }) => {

@@ -97,6 +97,36 @@ test.describe("a question that is put while a text is being read", () => {
     expect(sent).toHaveLength(0);
   });
 
+  test("fails when that reading is cancelled", async ({ app, page }) => {
+    const sent = questions(page);
+    await app.write("FIRST TEXT");
+    await holdReading(page);
+    await app.openFile("order.txt", ORDER);
+    await app.ask(QUESTION, 8);
+    await expect(page.getByTestId("answer-status").first()).toContainText("Reading order.txt");
+    await page.getByTestId("reading").getByRole("button", { name: "Cancel" }).click();
+    await expect(app.answer.getByRole("alert")).toContainText("order.txt is not here: its reading was cancelled");
+    expect(sent).toHaveLength(0);
+    // Put again, it is about the text that is there.
+    await app.ask(QUESTION, 8);
+    expect((await app.answered()).length).toBeGreaterThan(0);
+    expect(sent).toHaveLength(1);
+  });
+
+  test("fails when another text is opened in its place", async ({ app, page }) => {
+    const sent = questions(page);
+    await app.write("FIRST TEXT");
+    const letGo = await holdReading(page);
+    await app.openFile("order.txt", ORDER);
+    await app.ask(QUESTION);
+    await expect(page.getByTestId("answer-status").first()).toContainText("Reading order.txt");
+    await app.openFile("second.txt", "SECOND TEXT");
+    await expect(app.answer.getByRole("alert")).toContainText("The text was changed or replaced");
+    await letGo();
+    await expect(app.text).toHaveValue("SECOND TEXT");
+    expect(sent).toHaveLength(0);
+  });
+
   test("can be stopped", async ({ app, page }) => {
     await app.write("FIRST TEXT");
     await holdReading(page);
@@ -104,6 +134,42 @@ test.describe("a question that is put while a text is being read", () => {
     await app.ask(QUESTION);
     await page.getByTestId("stop").click();
     await expect(page.getByTestId("answer-status").first()).toHaveText("Stopped");
+  });
+});
+
+test.describe("a question that is put while the model is being loaded", () => {
+  /** Asks about a text while the model's program is held back; `letGo` has it come. */
+  async function asked(app, maxTokens) {
+    const { page } = app;
+    const program = await holdBack(page, "**/model-worker_bg.wasm");
+    await app.useTab("cpu");
+    await app.ask(QUESTION, maxTokens);
+    await expect(page.getByTestId("answer-status").first()).toContainText("Loading the model");
+    return program;
+  }
+
+  test("is not answered about another text", async ({ app }) => {
+    await app.write("FIRST TEXT");
+    const program = await asked(app, 8);
+    await app.write(ORDER);
+    program.letGo();
+    await expect(app.answer.getByRole("alert")).toContainText("The text was changed or replaced");
+    await expect(app.answerText).toBeEmpty();
+    // Put again, it is about the text that is there.
+    await app.ask(QUESTION, 8);
+    expect((await app.answered()).length).toBeGreaterThan(0);
+  });
+
+  test("is about the same text when that can be edited whole by then", async ({ app, page }) => {
+    // More than the model's context, so that nothing has to be answered.
+    await app.openFile("long.txt", longText(45_000));
+    await app.drawn();
+    const program = await asked(app, 8);
+    await page.getByRole("button", { name: "Edit all of it" }).click();
+    await expect(page.locator("#text textarea")).toBeVisible();
+    await app.drawn();
+    program.letGo();
+    await expect(app.answer.getByRole("alert")).toContainText("the model has room for 8192");
   });
 });
 

@@ -68,6 +68,20 @@ test.describe("what does not come, or ends", () => {
     expect(await api.evaluate(async () => (await glyph.renderPages("x")).pages)).toBe(1);
   });
 
+  test("a list of files that hangs is given up, and asked for again", async ({ api, server }) => {
+    await api.evaluate(() => {
+      const timeout = AbortSignal.timeout;
+      AbortSignal.timeout = (ms) => timeout.call(AbortSignal, ms / 30);
+    });
+    await api.route("**/assets.json", () => {
+      // Never answered.
+    });
+    const refused = await api.evaluate(() => failure(glyph.assets()));
+    expect(refused).toMatchObject({ code: "network", detail: `${server.url}/assets.json` });
+    await api.unroute("**/assets.json");
+    expect(await api.evaluate(async () => (await glyph.assets()).model.name)).toBe("glyph-mini");
+  });
+
   test("the page says in both languages that its program does not come", async ({ page, server }) => {
     await page.route("**/glyph-app-*_bg.wasm", (route) => route.abort());
     await page.goto(server.url);
@@ -133,6 +147,21 @@ test.describe("a graphics adapter that fails", () => {
     const answered = await answer(api);
     expect(answered).toMatchObject({ answerTokens: 4, device: "cpu", adapter: null });
     expect(answered.fallbackReason).toContain("computes wrong numbers: 0 where 16 is right");
+  });
+
+  test("where it computes wrong numbers, a person reads it in Chinese", async ({ app, page }) => {
+    await patch(
+      page,
+      "model-worker",
+      `GPUBuffer.prototype.getMappedRange = function (offset = 0, size = this.size - offset) {
+        return new ArrayBuffer(size);
+      };`,
+    );
+    await page.getByLabel("Language").selectOption("zh");
+    await app.useTab("auto");
+    await page.getByTestId("load").click();
+    const words = "WebGPU 失败，改用 CPU： 显卡计算结果错误：得到 0，应为 16";
+    await expect(page.getByText(words)).toBeVisible();
   });
 
   test("where there is none, a person reads it in Chinese", async ({ app, page }) => {

@@ -1,7 +1,7 @@
 // Languages, colours, phone, and what assistive technology finds.
 
 import AxeBuilder from "@axe-core/playwright";
-import { CHINESE, ORDER } from "./texts.js";
+import { CHINESE, longText, ORDER } from "./texts.js";
 import { App, answerWith, expect, holdBack, test } from "./page.js";
 
 /** What the built-in model answers to the examples that it can read. */
@@ -227,6 +227,26 @@ test("the end of drawing is announced by the number of pages", async ({ app, pag
 
 test.describe("a phone", () => {
   test.use({ hasTouch: true, isMobile: true, viewport: { width: 360, height: 740 } });
+
+  test("has the question a few screens below a long text, however many pages are shown", async ({
+    app,
+    page,
+  }) => {
+    await app.openFile("long.txt", longText(100_000));
+    await app.drawn();
+    const screens = () =>
+      app.question.evaluate((field) => (field.getBoundingClientRect().top + scrollY) / innerHeight);
+    expect(await screens()).toBeLessThan(4);
+    const before = await app.tiles.count();
+    expect(before).toBeGreaterThan(0);
+    // The pages scroll by themselves, and there are more at their end.
+    await page.locator(".gallery-place").evaluate((place) => {
+      place.scrollIntoView();
+      place.scrollTop = place.scrollHeight;
+    });
+    await expect.poll(() => app.tiles.count()).toBeGreaterThan(before);
+    expect(await screens()).toBeLessThan(4);
+  });
 
   test("has no field of letters so small that the page is enlarged for it", async ({ app, page }) => {
     await app.write(ORDER);

@@ -125,6 +125,28 @@ test("a size beyond its limits is shown as it is used, each time", async ({ app,
   }
 });
 
+test("a style that cannot be drawn is told in the page's language, with what to change", async ({
+  app,
+  page,
+}) => {
+  const failed = page.getByTestId("drawing-failed");
+  await app.write(ORDER);
+  await page.locator(".style-details > summary").click();
+  const enter = async (label) => {
+    const field = page.getByLabel(label, { exact: true });
+    await field.fill("144");
+    await field.press("Tab");
+  };
+  await enter("Line height, pt");
+  await expect(failed).toContainText("lower margin-y or line-height");
+  await page.getByRole("button", { name: "Reset the style" }).click();
+  await app.drawn();
+  await page.getByLabel("Language").selectOption("zh");
+  await enter("行高，pt");
+  const words = "这个样式的页面放不下两行（2 × 144 > 224.00 pt）。请增大页面，或减小行高、字号或上下边距。";
+  await expect(failed).toContainText(`无法渲染页面：${words}`);
+});
+
 test("pages are seen before all of them are drawn", async ({ app, page }) => {
   await page.getByText("Official Glyph").click();
   await app.openFile("long.txt", longText(2_000_000));

@@ -58,7 +58,10 @@ test("an error in the middle of an answer is shown with what came, and ends the 
 }) => {
   for (const [event, reason] of [
     [{ error: { message: "the device has run out of memory" } }, "run out of memory"],
-    ["{", "no JSON"],
+    [{ error: { code: 7 } }, "does not say why"],
+    ["{", "no JSON: {"],
+    // No server sends pieces of that size.
+    ["x".repeat(5_000_000), "an event of more than 4 MB"],
   ]) {
     const stream = await asked();
     stream.say("The first words");
@@ -68,6 +71,20 @@ test("an error in the middle of an answer is shown with what came, and ends the 
     await expect(alert).toContainText(reason);
     await expect(alert).toContainText("ask again");
     // The server need not go on.
+    await stream.closed;
+  }
+});
+
+test("what is wrong with an answer is told in the page's language", async ({ app, page, asked }) => {
+  await page.getByLabel("Language").selectOption("zh");
+  for (const [event, reason] of [
+    [{ error: {} }, "服务器在回答结束之前放弃了：没有说明原因。"],
+    ["Internal error", "它发来的内容不是 JSON：Internal error。"],
+    ["x".repeat(5_000_000), "它发来的一个事件超过 4 MB。"],
+  ]) {
+    const stream = await asked();
+    stream.send(event);
+    await expect(app.answer.getByRole("alert")).toContainText(reason);
     await stream.closed;
   }
 });
@@ -114,6 +131,59 @@ test("the thinking of every page's answer is folded away", async ({ app }) => {
     for (const n of numbers) {
       await expect(thinking.locator("p")).toContainText(`about page ${n}`);
     }
+  } finally {
+    await server.stop();
+  }
+});
+
+test("new words change the answer to their own page alone, and that once per frame", async ({
+  app,
+  page,
+}) => {
+  const words = Array.from({ length: 200 }, (_, n) => `${n} `);
+  const answer = (stream, n) => {
+    if (n !== 2) {
+      stream.say(`read ${n}`);
+      stream.finish();
+    }
+  };
+  const server = await fakeServer({ models: ["glyph-mini"], answer });
+  try {
+    const pages = await readAllPages(app, server);
+    await expect.poll(() => server.questions.length).toBe(2);
+    const { stream } = server.questions[1];
+    stream.say("read 2: ");
+    await expect(app.answerText).toContainText("read 2:");
+    await app.answerText.evaluate((place) => {
+      const last = place.lastElementChild;
+      window.seen = { frames: 0, changes: 0, elsewhere: 0 };
+      const frame = () => {
+        window.seen.frames += 1;
+        requestAnimationFrame(frame);
+      };
+      requestAnimationFrame(frame);
+      const observer = new MutationObserver((records) => {
+        const isHere = ({ target }) => last.contains(target);
+        const here = records.filter(isHere).length;
+        window.seen.changes += here;
+        window.seen.elsewhere += records.length - here;
+      });
+      observer.observe(place, { characterData: true, childList: true, subtree: true });
+    });
+    for (const word of words) {
+      stream.say(word);
+      // Each comes by itself.
+      await new Promise((resolve) => setTimeout(resolve, 2));
+    }
+    await expect(app.answerText).toContainText(words.slice(-3).join("").trim());
+    const seen = await page.evaluate(() => window.seen);
+    expect(seen.changes).toBeGreaterThan(0);
+    expect(seen.changes).toBeLessThanOrEqual(seen.frames + 1);
+    expect(seen.elsewhere).toBe(0);
+    stream.finish();
+    const numbers = Array.from({ length: pages }, (_, index) => index + 1);
+    const read = numbers.map((n) => (n === 2 ? `read 2: ${words.join("")}` : `read ${n}`));
+    expect(await app.answered()).toBe(read.join("\n"));
   } finally {
     await server.stop();
   }

@@ -126,10 +126,11 @@ export interface LoadProgress {
 export interface GlyphError extends Error {
   /**
    * What kind of error it is, where it is a common one: an option is missing or is of another kind; a file
-   * cannot be read, is empty, or is no text; a style or a font cannot be used; a file of the checkpoint is
-   * missing or is not what its name says; an address answers with a web page or not at all; a file is too
-   * large for a tab; there is no WebGPU; the graphics device has failed, which has ended the model's worker;
-   * prompt and answer do not fit the model's context.
+   * cannot be read, is empty, or is no text; a key of a style cannot be used, or keys together leave lines no
+   * width, pages no height for two lines, or make pages or letters of sizes that cannot be used; a font cannot
+   * be used; a file of the checkpoint is missing or is not what its name says; an address answers with a web
+   * page or not at all; a file is too large for a tab; there is no WebGPU; the graphics device has failed, which
+   * has ended the model's worker; prompt and answer do not fit the model's context.
    */
   code?:
     | "argument"
@@ -137,6 +138,10 @@ export interface GlyphError extends Error {
     | "empty"
     | "binary"
     | "style"
+    | "style-width"
+    | "style-height"
+    | "style-pixels"
+    | "style-letters"
     | "font"
     | "missing-file"
     | "not-a-checkpoint"
@@ -146,7 +151,7 @@ export interface GlyphError extends Error {
     | "no-webgpu"
     | "device"
     | "context";
-  /** With a code: the option, the file, the address, the figure or the reason that it is about. */
+  /** With a code: the option, the key, the file, the address, the figures or the reason that it is about. */
   detail?: string;
 }
 
@@ -173,7 +178,10 @@ export interface AskOptions {
   seed?: number;
   onToken?: (piece: { text: string; tokens: number }) => void;
   onProgress?: (progress: { stage: "encode" | "prefill"; done: number; of: number }) => void;
-  /** Ends the answer; the promise resolves to what there is of it. */
+  /**
+   * Ends the answer; the promise resolves to what there is of it. Where the question has not been sent yet, because
+   * the signal is aborted before the call or straight after it, the promise is rejected with an AbortError.
+   */
   signal?: AbortSignal;
 }
 
@@ -221,7 +229,7 @@ export function loadModel(options?: LoadOptions): Promise<Model>;
 /** Asks a model about pages. */
 export function ask(model: Model, options: AskOptions): Promise<Answer>;
 
-/** Bytes of the models that the browser keeps. */
+/** Bytes of the models that the browser keeps, as the hosts of their files told them. */
 export function cachedBytes(): Promise<number>;
 
 /** Deletes the models that the browser keeps. */

@@ -3,6 +3,9 @@
 
 const home = new URL(".", import.meta.url);
 
+/** How long the list of files may take, as long as a font: what hangs is asked for again by the next who needs it. */
+const MOST_LISTING_MS = 120_000;
+
 let listing;
 
 /** The files beside this module: fonts and the built-in model. */
@@ -16,14 +19,15 @@ async function readListing() {
   const { href } = new URL("assets.json", home);
   const unfetched = (detail, reason) =>
     failed({ message: `${href} cannot be fetched: ${reason}`, code: "network", detail });
-  const response = await fetch(href).catch((error) => {
+  const broken = (error) => {
     throw unfetched(href, error.message);
-  });
+  };
+  const response = await fetch(href, { signal: AbortSignal.timeout(MOST_LISTING_MS) }).catch(broken);
   const { ok, status } = response;
   if (!ok) {
     throw unfetched(`${href}: HTTP ${status}`, `the host answers ${status}`);
   }
-  const { fonts, model } = await response.json();
+  const { fonts, model } = await response.json().catch(broken);
   const absolute = (path) => new URL(path, home).href;
   return {
     fonts: fonts.map((font) => ({ ...font, url: absolute(font.url) })),
@@ -86,7 +90,12 @@ class Channel {
     let isReady = false;
     this.#ready = new Promise((resolve, reject) => {
       this.#giveUp = reject;
+      // What a worker had sent before it was ended comes late; another one may have its place.
+      const isOver = () => this.#worker !== worker;
       worker.onmessage = ({ data }) => {
+        if (isOver()) {
+          return;
+        }
         if (data.type === "ready") {
           isReady = true;
           resolve();
@@ -98,6 +107,9 @@ class Channel {
       };
       worker.onerror = (event) => {
         event.preventDefault();
+        if (isOver()) {
+          return;
+        }
         const { message } = event;
         this.stop(isReady ? crashed(this.#content, message) : unstarted(href, message));
       };
@@ -143,10 +155,10 @@ class Channel {
   }
 
   /**
-   * Sends a request; `on` has a function for each kind of message before the last. A signal ends it at once,
-   * unless it has a partial result: what is under way then resolves to what there is.
+   * Sends the request that `prepare` makes; `on` has a function for each kind of message before the last. A signal
+   * ends it at once, unless it has a partial result: what is under way then resolves to what there is.
    */
-  request(message, { on = {}, signal, hasPartialResult = false } = {}) {
+  request(prepare, { on = {}, signal, hasPartialResult = false } = {}) {
     return new Promise((resolve, reject) => {
       if (signal?.aborted) {
         reject(aborted());
@@ -177,7 +189,7 @@ class Channel {
       const request = { resolve: ended(resolve), reject: ended(reject), cancel, on };
       this.#pending.set(id, request);
       signal?.addEventListener("abort", abort, { once: true });
-      const send = () => {
+      const send = ([message]) => {
         // It may have been ended meanwhile.
         if (this.#pending.has(id)) {
           // An option that is undefined is one that is missing.
@@ -186,7 +198,7 @@ class Channel {
           isSent = true;
         }
       };
-      this.#ready.then(send).catch(request.reject);
+      Promise.all([prepare(), this.#ready]).then(send).catch(request.reject);
     });
   }
 }
@@ -195,17 +207,16 @@ const renderer = new Channel("render-worker_loader.js", "text");
 
 /** The text of a file: UTF-8, UTF-16, GB18030 or windows-1252. */
 export async function decodeText(file, { most, encoding, signal } = {}) {
-  return renderer.request({ type: "decode", file, most, encoding }, { signal });
+  return renderer.request(() => ({ type: "decode", file, most, encoding }), { signal });
 }
 
 /** Draws a text, a string or a blob of UTF-8. Resolves to the figures when the last page has been handed to `onPages`. */
 export async function renderPages(text, options = {}) {
   const { style = "official", overrides = {}, rules, onPages, onProgress, signal } = options;
-  const { fonts } = await unlessAborted(assets(), signal);
-  const message = { type: "render", text, style, overrides, fonts };
-  if (rules) {
-    message.rules = rules;
-  }
+  const prepare = async () => {
+    const { fonts } = await assets();
+    return { type: "render", text, style, overrides, rules: rules ?? undefined, fonts };
+  };
   const pages = (batch) => {
     for (const page of batch) {
       page.blob = new Blob([page.png], { type: "image/png" });
@@ -213,13 +224,13 @@ export async function renderPages(text, options = {}) {
     }
     onPages?.(batch);
   };
-  return renderer.request(message, { on: { pages, progress: onProgress }, signal });
+  return renderer.request(prepare, { on: { pages, progress: onProgress }, signal });
 }
 
 /** A zip archive of named blobs. */
 export async function zip(entries, { onProgress, signal } = {}) {
-  const message = { type: "zip", entries };
-  const bytes = await renderer.request(message, { on: { progress: onProgress }, signal });
+  const prepare = () => ({ type: "zip", entries });
+  const bytes = await renderer.request(prepare, { on: { progress: onProgress }, signal });
   return new Blob([bytes], { type: "application/zip" });
 }
 
@@ -246,7 +257,7 @@ class Model {
     if (this.isClosed) {
       throw new Error("the model's worker has ended: load the model again");
     }
-    return this.#channel.request(message, options);
+    return this.#channel.request(() => message, options);
   }
 
   async ask(options = {}) {
@@ -287,7 +298,7 @@ export async function loadModel(options = {}) {
   }
   const channel = new Channel("model-worker_loader.js", message.name);
   try {
-    const info = await channel.request(message, { on: { progress: onProgress }, signal });
+    const info = await channel.request(() => message, { on: { progress: onProgress }, signal });
     return new Model(channel, info);
   } catch (error) {
     // Reading weights does not stop to look for messages: the worker ends instead.
@@ -303,6 +314,15 @@ export async function ask(model, options) {
 
 const CACHE = "glyph-models";
 
+/** Bytes of a kept file; of a compressed body the header has another length. */
+async function keptBytes(response) {
+  const { headers } = response;
+  if (headers.has("content-length") && !headers.has("content-encoding")) {
+    return Number(headers.get("content-length"));
+  }
+  return (await response.blob()).size;
+}
+
 /** Bytes of the models that the browser keeps. */
 export async function cachedBytes() {
   if (!globalThis.caches || !(await caches.has(CACHE))) {
@@ -311,7 +331,7 @@ export async function cachedBytes() {
   const cache = await caches.open(CACHE);
   const sizes = (await cache.keys()).map(async (request) => {
     const response = await cache.match(request);
-    return response ? (await response.blob()).size : 0;
+    return response ? keptBytes(response) : 0;
   });
   return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
 }

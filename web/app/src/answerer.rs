@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use gloo_timers::future::TimeoutFuture;
 use glyph_web_core::limits::Limits;
 use glyph_web_core::messages::LoadedModel;
 use glyph_web_core::settings::Runner;
@@ -13,6 +14,7 @@ use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::Closure;
 
 use crate::api::Model;
+use crate::ask::LOOK_MS;
 use crate::browser::JsError;
 use crate::exchange::Exchange;
 use crate::limits::limits;
@@ -66,10 +68,16 @@ impl Answerer {
         let chosen = settings.server_model.as_deref();
         let name = state.server.with_untracked(|server| server.model(chosen));
         let not_ready = || JsError::Failed(state.words().server_not_ready.to_owned());
+        let name = name.ok_or_else(not_ready)?;
+        let limits = untrack(|| limits(state));
+        started(state, exchange).await?;
+        // Servers have no style; that of the built-in model is known.
+        let built_in = state.built_in.get_untracked();
+        let built_in = built_in.filter(|built_in| built_in.name == name);
         Ok(Self {
-            name: name.ok_or_else(not_ready)?,
-            style: untrack(|| state.model_style()),
-            limits: untrack(|| limits(state)),
+            style: built_in.map(|built_in| built_in.style.clone()),
+            name,
+            limits,
             place: Place::Server {
                 base: settings.server_base(),
             },
@@ -84,6 +92,18 @@ impl Answerer {
         let style = self.style.as_ref().filter(|_| base == StyleBase::Model);
         untrack(|| state.base_style()).as_ref() == style
     }
+}
+
+/// Waits for the files of the built-in model.
+async fn started(state: State, exchange: Exchange) -> Result<(), JsError> {
+    while state.is_starting.get_untracked() {
+        if exchange.signal().is_some_and(|signal| signal.aborted()) {
+            return Err(JsError::Aborted);
+        }
+        exchange.waiting(state.words().fetching_style.to_owned());
+        TimeoutFuture::new(LOOK_MS).await;
+    }
+    Ok(())
 }
 
 /// The model in this tab, loaded where it is not there.

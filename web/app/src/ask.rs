@@ -19,12 +19,13 @@ use crate::exchange::{Exchange, Progress};
 use crate::limits::refusal;
 use crate::model;
 use crate::state::{Drawing, State, Tile};
+use crate::text::TextId;
 
 /// The question that a model is asked about each page when all of them are to be read.
 pub const READ_QUESTION: &str = "Read the page.";
 
-/// Between two looks at a drawing that is waited for.
-const LOOK_MS: u32 = 50;
+/// Between two looks at what is waited for.
+pub const LOOK_MS: u32 = 50;
 
 /// What is asked.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,17 +45,18 @@ pub fn ask(state: State, question: Question) {
     };
     let id = state.exchanges.with_untracked(Vec::len);
     let name = state.model_name();
+    let text = TextId::meant(state);
     let exchange = Exchange::new(id, &shown, name, words.waiting_start);
     state
         .exchanges
         .update(|exchanges| exchanges.insert(0, exchange));
     spawn_local(async move {
         let start_ms = browser::now_ms();
-        let outcome = run(state, exchange, &question).await;
+        let outcome = run(state, exchange, &question, text).await;
         exchange.figures.update(|figures| {
             figures.total_s = (browser::now_ms() - start_ms) / 1000.0;
         });
-        exchange.progress.set(match outcome {
+        exchange.end(match outcome {
             Ok(reason) => Progress::Done(reason),
             Err(JsError::Aborted) => Progress::Stopped,
             Err(JsError::Failed(reason)) => Progress::Failed(reason),
@@ -62,16 +64,20 @@ pub fn ask(state: State, question: Question) {
     });
 }
 
-/// Runs one prompt or one for each page; says why the last answer ended, or that one was cut off.
-async fn run(state: State, exchange: Exchange, question: &Question) -> Result<String, JsError> {
+/// Runs one prompt about a text, or one for each of its pages; says why the last answer ended, or that one was
+/// cut off.
+async fn run(
+    state: State,
+    exchange: Exchange,
+    question: &Question,
+    text: TextId,
+) -> Result<String, JsError> {
     let max_tokens = state
         .settings
         .with_untracked(|settings| settings.max_tokens);
-    // A text that is refused by the time the model is there was meant all the same.
-    let was_reading = state.reading.with_untracked(Option::is_some);
     // The model first: pages are drawn in its style, which is known when it is there.
     let answerer = Answerer::find(state, exchange).await?;
-    let pages = drawn_pages(state, exchange, was_reading).await?;
+    let pages = drawn_pages(state, exchange, text).await?;
     if !answerer.has_its_pages(state) {
         let reason = state.words().drawn_for_another(&answerer.name);
         return Err(JsError::Failed(reason));
@@ -116,36 +122,35 @@ struct Prompt<'a> {
     max_tokens: usize,
 }
 
-/// The text's pages, all of them. `was_reading`: the question was put while a text was being read, and is
-/// about that one.
-async fn drawn_pages(
-    state: State,
-    exchange: Exchange,
-    mut was_reading: bool,
-) -> Result<Vec<Blob>, JsError> {
+/// All pages of a text, which are waited for; never those of another one that has taken its place.
+async fn drawn_pages(state: State, exchange: Exchange, text: TextId) -> Result<Vec<Blob>, JsError> {
     let words = state.words();
     loop {
-        // Before the tick: a text that has been read is drawn from the next one on.
-        let reading = state.reading.get_untracked();
+        // Before the tick: a text that is new is drawn from the next one on.
+        let was_shown = text.is_shown();
         tick().await;
         if exchange.signal().is_some_and(|signal| signal.aborted()) {
             return Err(JsError::Aborted);
         }
-        let is_running = |drawing: &Drawing| matches!(drawing, Drawing::Running { .. });
-        match reading {
-            Some(reading) => {
-                was_reading = true;
-                exchange.waiting(reading.shown(words));
-            }
-            None if state.drawing.with_untracked(is_running) => {
+        if text.is_shown() {
+            let is_running = |drawing: &Drawing| matches!(drawing, Drawing::Running { .. });
+            if state.drawing.with_untracked(is_running) {
                 exchange.waiting(words.drawing.to_owned());
+            } else if was_shown {
+                break;
             }
-            None => break,
+        } else {
+            let reading = state.reading.get_untracked();
+            let Some(reading) = reading.filter(|reading| reading.text == text) else {
+                let refusal = state.refused_text.get_untracked();
+                let refusal = refusal.filter(|refusal| refusal.text == text);
+                let reason = refusal.map(|refusal| refusal.reason);
+                let reason = reason.unwrap_or_else(|| words.text_replaced.to_owned());
+                return Err(JsError::Failed(reason));
+            };
+            exchange.waiting(reading.shown(words));
         }
         TimeoutFuture::new(LOOK_MS).await;
-    }
-    if was_reading && let Some(reason) = state.refused_text.get_untracked() {
-        return Err(JsError::Failed(reason));
     }
     match state.drawing.get_untracked() {
         Drawing::Cancelled => return Err(JsError::Failed(words.drawing_incomplete.to_owned())),
@@ -205,10 +210,7 @@ impl Answer {
             figures.tokens_per_s = pace.with_value(Pace::tokens_per_s);
         });
         if has_text {
-            self.exchange
-                .reasoning
-                .update(|text| text.push_str(reasoning));
-            self.exchange.raw.update(|text| text.push_str(content));
+            self.exchange.add(content, reasoning);
         }
     }
 
@@ -311,15 +313,7 @@ async fn ask_tab(
     options.set_on_token(on_token.as_ref().unchecked_ref());
     options.set_on_progress(on_progress.as_ref().unchecked_ref());
     let summary = browser::awaited_of_worker::<AnswerSummary>(model.ask(&options), words).await;
-    let summary = summary.map_err(|error| {
-        // The next question loads it anew.
-        if model.is_closed() && error != JsError::Aborted {
-            let reason = error.to_string();
-            model::note_crash(state, &reason);
-            return error.or(words.model_crashed(&reason));
-        }
-        error
-    })?;
+    let summary = summary.map_err(|error| model::failure(state, model, error))?;
     answer.counted(summary.prompt_tokens, summary.answer_tokens);
     match summary.finish_reason {
         Finish::Cancelled => Err(JsError::Aborted),

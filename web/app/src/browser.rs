@@ -46,7 +46,7 @@ pub async fn awaited<T: DeserializeOwned>(promise: Promise) -> Result<T, JsError
     awaited_or(promise, JsError::new).await
 }
 
-/// The same for a promise of a worker, whose errors are told in the words of the page.
+/// The same for a promise whose errors glyph.js gives a code: they are told in the words of the page.
 pub async fn awaited_of_worker<T: DeserializeOwned>(
     promise: Promise,
     words: &Strings,

@@ -107,8 +107,11 @@ async fn read_events(
         // One update for all that came together.
         let mut whole: Option<Piece> = None;
         let mut last = None;
-        for data in events.push(&bytes) {
-            match ChatEvent::from_data(&data) {
+        events.push(&bytes);
+        while last.is_none()
+            && let Some(data) = events.next_data()
+        {
+            match data.and_then(|data| ChatEvent::from_data(&data)) {
                 Ok(ChatEvent::Piece(piece)) => {
                     if piece.finish_reason.is_some() {
                         end = StreamEnd::Finished;
@@ -123,13 +126,14 @@ async fn read_events(
                     whole.usage = piece.usage.or(whole.usage);
                 }
                 Ok(ChatEvent::End) => last = Some(Ok(StreamEnd::Finished)),
-                Ok(ChatEvent::Error(reason)) | Err(reason) => {
-                    let reason = words.server_gave_up(&reason);
+                Ok(ChatEvent::Error(reason)) => {
+                    let reason = words.server_gave_up(reason.as_deref());
                     last = Some(Err(JsError::Failed(reason)));
                 }
-            }
-            if last.is_some() {
-                break;
+                Err(error) => {
+                    let reason = words.stream_unreadable(&error);
+                    last = Some(Err(JsError::Failed(reason)));
+                }
             }
         }
         whole.into_iter().for_each(&mut on_piece);

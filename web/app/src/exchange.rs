@@ -1,7 +1,7 @@
 //! A question and its answer.
 
 use glyph_web_core::pace::Pace;
-use glyph_web_core::thinking::split_each;
+use glyph_web_core::thinking::{PromptAnswer, joined};
 use leptos::prelude::*;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -41,6 +41,46 @@ pub struct Figures {
     pub total_s: f64,
 }
 
+/// The answer to one prompt as it comes. Cheap to copy.
+#[derive(Clone, Copy)]
+pub struct Part {
+    /// Its number among the prompts.
+    pub number: usize,
+    /// What has come. Who follows it hears of news once per frame.
+    pub text: RwSignal<PromptAnswer>,
+    is_frame_due: StoredValue<bool>,
+}
+
+impl Part {
+    fn new(number: usize) -> Self {
+        Self {
+            number,
+            text: RwSignal::new(PromptAnswer::default()),
+            is_frame_due: StoredValue::new(false),
+        }
+    }
+
+    /// Adds new text. It is shown in the next frame, with all that comes until then.
+    fn add(self, content: &str, reasoning: &str) {
+        self.text.update_untracked(|text| {
+            text.raw.push_str(content);
+            text.reasoning.push_str(reasoning);
+        });
+        if !self.is_frame_due.get_value() {
+            self.is_frame_due.set_value(true);
+            request_animation_frame(move || self.show());
+        }
+    }
+
+    /// Shows what waits for the next frame.
+    fn show(self) {
+        if self.is_frame_due.get_value() {
+            self.is_frame_due.set_value(false);
+            self.text.notify();
+        }
+    }
+}
+
 /// A question and its answer as it comes. Cheap to copy.
 #[derive(Clone, Copy)]
 pub struct Exchange {
@@ -54,14 +94,10 @@ pub struct Exchange {
     pub place: RwSignal<String>,
     /// What it is about, once that is drawn.
     pub about: StoredValue<About>,
-    /// The answers to all prompts as they came, one behind the other.
-    pub raw: RwSignal<String>,
-    /// Where in it each prompt's answer begins.
-    starts: StoredValue<Vec<usize>>,
+    /// The answers to all prompts, apart from each other: what is new changes the last of them alone.
+    pub parts: RwSignal<Vec<Part>>,
     /// How fast they came.
     pub pace: StoredValue<Pace>,
-    /// What the server told apart as thinking.
-    pub reasoning: RwSignal<String>,
     /// How far it is.
     pub progress: RwSignal<Progress>,
     /// What it took.
@@ -79,28 +115,34 @@ impl Exchange {
             model: StoredValue::new(model),
             place: RwSignal::new(String::new()),
             about: StoredValue::new(About::default()),
-            raw: RwSignal::new(String::new()),
-            starts: StoredValue::new(Vec::new()),
+            parts: RwSignal::new(Vec::new()),
             pace: StoredValue::new(Pace::default()),
-            reasoning: RwSignal::new(String::new()),
             progress: RwSignal::new(Progress::Waiting(waiting.to_owned())),
             figures: RwSignal::new(Figures::default()),
             abort: StoredValue::new_local(AbortController::new().ok()),
         }
     }
 
-    /// The answer to the next prompt begins.
+    /// The answer to the next prompt begins, on a line of its own.
     pub fn begin_prompt(self) {
-        let is_first = self.starts.with_value(Vec::is_empty);
-        if !is_first {
-            self.raw.update(|raw| raw.push('\n'));
-        }
-        if self.reasoning.with_untracked(|text| !text.is_empty()) {
-            self.reasoning.update(|text| text.push('\n'));
-        }
-        let start = self.raw.with_untracked(String::len);
-        self.starts.update_value(|starts| starts.push(start));
+        self.add("\n", "");
+        self.parts
+            .update(|parts| parts.push(Part::new(parts.len())));
         self.pace.update_value(Pace::begin_prompt);
+    }
+
+    /// New text of the last prompt's answer, and of its thinking where the server tells that apart.
+    pub fn add(self, content: &str, reasoning: &str) {
+        let last = self.parts.with_untracked(|parts| parts.last().copied());
+        if let Some(last) = last {
+            last.add(content, reasoning);
+        }
+    }
+
+    /// It has ended: all that came is shown, also where the tab is hidden and draws no frames.
+    pub fn end(self, how: Progress) {
+        self.parts.get_untracked().into_iter().for_each(Part::show);
+        self.progress.set(how);
     }
 
     /// What is being done before the first word.
@@ -139,13 +181,27 @@ impl Exchange {
         matches!(*progress, Progress::Waiting(_) | Progress::Streaming)
     }
 
+    /// Whether a part is such.
+    fn any(self, is_such: impl Fn(&PromptAnswer) -> bool) -> bool {
+        let parts = self.parts.read();
+        parts.iter().any(|part| part.text.with(&is_such))
+    }
+
+    /// Whether there is any thinking.
+    pub fn has_thinking(self) -> bool {
+        self.any(PromptAnswer::has_thinking)
+    }
+
+    /// Whether nothing has come.
+    pub fn is_blank(self) -> bool {
+        !self.any(|text| !text.raw.trim().is_empty())
+    }
+
     /// Thinking and answer.
-    pub fn parts(self) -> (String, String) {
-        let raw = self.raw.read();
-        let (thinking, answer) = self.starts.with_value(|starts| split_each(&raw, starts));
-        let mut all = self.reasoning.get();
-        all.push_str(&thinking);
-        (all, answer)
+    pub fn whole(self) -> (String, String) {
+        let parts = self.parts.get();
+        let texts: Vec<PromptAnswer> = parts.iter().map(|part| part.text.get()).collect();
+        joined(&texts)
     }
 
     /// Ends it.
@@ -159,7 +215,7 @@ impl Exchange {
 
     /// What a download holds.
     pub fn record(self) -> Record {
-        let (thinking, answer) = self.parts();
+        let (thinking, answer) = self.whole();
         Record {
             question: self.question.get_value(),
             model: self.model.get_value(),

@@ -4,6 +4,7 @@ use glyph_web_core::settings::Language;
 
 mod en;
 mod messages;
+mod servers;
 mod zh;
 
 macro_rules! strings {
@@ -21,7 +22,7 @@ strings! {
     title, tagline, skip_to_text, skip_to_question, language, theme, theme_system, theme_light, theme_dark, api_docs,
     text_heading, text_label, text_placeholder, open_file, clear, examples, drop_here,
     large_text, edit_as_text, too_long_to_edit, folder_dropped, from_file,
-    pages_heading, no_pages, cancel, drawing, fetching_font, drawing_cancelled, drawing_incomplete, draw_again,
+    pages_heading, no_pages, cancel, drawing, fetching_style, fetching_font, drawing_cancelled, drawing_incomplete, draw_again,
     download_pages, show_more, zoom_in, zoom_out, zoom_fit, close, previous, next,
     characters, text_tokens, text_bytes, pages_count, png_bytes, vision_tokens, compression,
     per_token, kv_pages, kv_text, kv_of_model, kv_of_9b, unknown_yet,
@@ -31,7 +32,7 @@ strings! {
     style_value, reset_style, style_used,
     ask_heading, question_label, question_placeholder, ask_button, presets, preset_read,
     preset_needle, preset_lookup, preset_summary, needle_question, lookup_question,
-    summary_question, no_pages_to_ask, no_answers, max_tokens,
+    summary_question, no_pages_to_ask, text_replaced, no_answers, max_tokens,
     where_heading, run_server, run_tab, server_address, server_address_hint, server_key,
     server_key_hint, server_model, server_asking, server_retry, server_not_ready,
     server_cannot_count, tokens_need_model, this_text,

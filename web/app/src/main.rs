@@ -16,6 +16,7 @@ mod rendering;
 mod server;
 mod state;
 mod text;
+mod tokens;
 mod view;
 
 use leptos::mount::mount_to_body;

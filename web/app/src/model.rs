@@ -1,14 +1,11 @@
 //! The model in this tab.
 
 use std::cell::Cell;
-use std::rc::Rc;
 use std::sync::Arc;
 
-use gloo_timers::future::TimeoutFuture;
 use glyph_web_core::accounting::{MissingNumber, kv_bytes_per_token, size_rules};
 use glyph_web_core::address;
 use glyph_web_core::messages::{DeviceChoice, LoadedModel};
-use glyph_web_core::settings::{Runner, Settings};
 use glyph_web_core::stage::{LoadStage, TabDevice};
 use js_sys::{Array, Promise, Reflect};
 use leptos::prelude::*;
@@ -18,17 +15,15 @@ use serde_json::{Map, Value};
 use wasm_bindgen::prelude::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{AbortController, Response};
+use web_sys::{AbortController, AbortSignal, RequestInit, Response};
 
 use crate::api::{self, LoadOptions, Model};
 use crate::browser::{self, JsError};
 use crate::i18n::Strings;
-use crate::server;
-use crate::state::{BuiltIn, State, TextTokens, Uncounted};
-use crate::text::Text;
+use crate::state::{BuiltIn, State};
 
-/// How long the text must rest before its tokens are counted.
-const PATIENCE_MS: u32 = 500;
+/// How long the small files of the built-in model may take, as long as a font: pages wait for them.
+const MOST_START_MS: u32 = 120_000;
 
 /// How far a model is.
 #[derive(Clone, Default)]
@@ -119,15 +114,18 @@ pub fn read_built_in(state: State) {
                     .set(Some(state.words().page_incomplete(&reason)));
             }
         }
+        // Without its style, pages are drawn in the official one.
+        state.is_starting.set(false);
     });
 }
 
 async fn built_in(words: &Strings) -> Result<BuiltIn, JsError> {
     const CONFIG: &str = "config.json";
     const PREPROCESSOR: &str = "preprocessor_config.json";
-    let Assets { model } = browser::awaited(api::assets()).await?;
+    let Assets { model } = browser::awaited_of_worker(api::assets(), words).await?;
     let url = |name: &str| format!("{}{name}", model.base);
-    let file = async |name: &str| json_file(words, &url(name)).await;
+    let patience = AbortSignal::timeout_with_u32(MOST_START_MS);
+    let file = async |name: &str| json_file(words, &url(name), &patience).await;
     let lacks = |name: &str, MissingNumber(path): MissingNumber| {
         JsError::Failed(words.number_missing(&url(name), path))
     };
@@ -146,15 +144,21 @@ async fn built_in(words: &Strings) -> Result<BuiltIn, JsError> {
     })
 }
 
-async fn json_file(words: &Strings, url: &str) -> Result<Value, JsError> {
-    let response = JsFuture::from(window().fetch_with_str(url)).await;
-    let response: Response = response.and_then(JsCast::dyn_into).map_err(JsError::new)?;
+async fn json_file(words: &Strings, url: &str, patience: &AbortSignal) -> Result<Value, JsError> {
+    let broken = |error: JsValue| {
+        let reason = JsError::new(error).to_string();
+        JsError::Failed(words.file_broke_off(url, &reason))
+    };
+    let init = RequestInit::new();
+    init.set_signal(Some(patience));
+    let response = JsFuture::from(window().fetch_with_str_and_init(url, &init)).await;
+    let response: Response = response.and_then(JsCast::dyn_into).map_err(broken)?;
     if !response.ok() {
         let reason = words.file_not_fetched(url, response.status());
         return Err(JsError::Failed(reason));
     }
-    let text = response.text().map_err(JsError::new)?;
-    let text = JsFuture::from(text).await.map_err(JsError::new)?;
+    let text = response.text().map_err(broken)?;
+    let text = JsFuture::from(text).await.map_err(broken)?;
     let text = text.as_string().unwrap_or_default();
     serde_json::from_str(&text).map_err(|error| JsError::Failed(format!("{url}: {error}")))
 }
@@ -297,8 +301,18 @@ pub fn unload(state: State) {
     state.model.set(TabModel::None);
 }
 
+/// What an error of a model means. Where its worker has ended, that is noted: the next question loads it anew.
+pub fn failure(state: State, model: &Model, error: JsError) -> JsError {
+    if !model.is_closed() || error == JsError::Aborted {
+        return error;
+    }
+    let reason = error.to_string();
+    note_crash(state, &reason);
+    error.or(state.words().model_crashed(&reason))
+}
+
 /// Notes why a model's worker has ended, unless another model has taken its place.
-pub fn note_crash(state: State, reason: &str) {
+fn note_crash(state: State, reason: &str) {
     let device_of_closed = |model: &TabModel| match model {
         TabModel::Ready { model, info } if model.is_closed() => Some(info.device),
         _ => None,
@@ -310,89 +324,4 @@ pub fn note_crash(state: State, reason: &str) {
         state.webgpu_failure.set(Some(reason.to_owned()));
     }
     state.model.set(TabModel::Crashed(reason.to_owned()));
-}
-
-/// How the tokens of the text are found out.
-#[derive(Debug, Clone, PartialEq)]
-enum Counting {
-    /// Nobody is asked.
-    AtOnce(TextTokens),
-    /// The model in this tab is asked.
-    InTab(Arc<LoadedModel>),
-    /// The server at an address is asked, which answers by this model.
-    ByServer { base: String, model: String },
-}
-
-fn counting(state: State, text: &Text) -> Counting {
-    // The built-in model's tokens are bytes.
-    if text.bytes == 0 || state.answering_built_in().is_some() {
-        return Counting::AtOnce(TextTokens::Known(text.bytes));
-    }
-    let refused = |why| Counting::AtOnce(TextTokens::Refused(why));
-    match state.runner() {
-        Runner::Tab => match state.answering_loaded() {
-            Some(info) => Counting::InTab(info),
-            None => refused(Uncounted::NoModel),
-        },
-        Runner::Server => {
-            let base = state.settings.with(Settings::server_base);
-            let model = state.model_name();
-            if model.is_empty() {
-                refused(Uncounted::NoServer)
-            } else if server::may_count(&base) {
-                Counting::ByServer { base, model }
-            } else {
-                refused(Uncounted::NoRoute)
-            }
-        }
-    }
-}
-
-async fn count(state: State, counting: Counting, text: &Text) -> TextTokens {
-    let counted = match counting {
-        Counting::AtOnce(tokens) => return tokens,
-        Counting::InTab(_) => match state.model.get_untracked() {
-            TabModel::Ready { model, .. } => {
-                let count = model.count_tokens(&text.source());
-                let count = browser::awaited_of_worker::<usize>(count, state.words()).await;
-                count.map_err(|error| Uncounted::Failed(error.to_string()))
-            }
-            _ => Err(Uncounted::NoModel),
-        },
-        Counting::ByServer { base, .. } => server::count_tokens(state, &base, text).await,
-    };
-    counted.map_or_else(TextTokens::Refused, TextTokens::Known)
-}
-
-/// Counts the text's tokens by whoever would answer, whenever that or the text change.
-pub fn follow_tokens(state: State) {
-    let latest = Rc::new(Cell::new(0));
-    // Other settings than those of who answers change nothing here.
-    let inputs = Memo::new(move |_| {
-        let text = state.text.get();
-        let counting = counting(state, &text);
-        (text, counting)
-    });
-    Effect::new(move || {
-        let (text, counting) = inputs.get();
-        let latest = Rc::clone(&latest);
-        let id = latest.get() + 1;
-        latest.set(id);
-        if let Counting::AtOnce(tokens) = counting {
-            state.text_tokens.set(tokens);
-            return;
-        }
-        state.text_tokens.set(TextTokens::Unknown);
-        spawn_local(async move {
-            // While the text is typed, nobody is asked for every letter.
-            TimeoutFuture::new(PATIENCE_MS).await;
-            if latest.get() != id {
-                return;
-            }
-            let tokens = count(state, counting, &text).await;
-            if latest.get() == id {
-                state.text_tokens.set(tokens);
-            }
-        });
-    });
 }

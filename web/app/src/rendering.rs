@@ -41,12 +41,13 @@ pub fn follow(state: State) {
         rules: state.rules(),
         attempt: state.attempt.get(),
     });
-    // Until the built-in model's style is known, pages would be drawn twice.
-    let is_ready = Memo::new(move |_| state.built_in.with(Option::is_some));
-    Effect::new(move || {
+    Effect::new(move |was_starting: Option<bool>| {
         let inputs = inputs.get();
-        if !is_ready.get() {
-            return;
+        let is_starting = state.is_starting.get();
+        // The style that was waited for is no reason to draw what the person has cancelled meanwhile.
+        let has_started = was_starting == Some(true) && !is_starting;
+        if has_started && state.drawing.get_untracked() == Drawing::Cancelled {
+            return is_starting;
         }
         let id = state.drawing_id.get_untracked() + 1;
         state.drawing_id.set(id);
@@ -54,13 +55,14 @@ pub fn follow(state: State) {
         if inputs.text.is_blank() {
             state.tiles.set(Vec::new());
             state.drawing.set(Drawing::Idle);
-            return;
+            return is_starting;
         }
-        let (is_fetching_font, share) = (false, 0.0);
-        state.drawing.set(Drawing::Running {
-            is_fetching_font,
-            share,
-        });
+        let (stage, share) = ((!is_starting).then_some(DrawingStage::Pages), 0.0);
+        state.drawing.set(Drawing::Running { stage, share });
+        // Until the built-in model's style is known, pages would be drawn twice.
+        if is_starting {
+            return is_starting;
+        }
         // From now on the person can cancel, before anything is drawn too.
         let controller = AbortController::new().ok();
         let signal = controller.as_ref().map(AbortController::signal);
@@ -71,6 +73,7 @@ pub fn follow(state: State) {
                 draw(state, id, inputs, signal).await;
             }
         });
+        is_starting
     });
 }
 
@@ -133,11 +136,8 @@ async fn draw(state: State, id: u32, inputs: Inputs, signal: Option<AbortSignal>
     let on_progress = Closure::<dyn FnMut(JsValue)>::new(move |progress: JsValue| {
         let progress = serde_wasm_bindgen::from_value::<Progress>(progress);
         if let (true, Ok(Progress { stage, share })) = (is_current(), progress) {
-            let is_fetching_font = stage == DrawingStage::Font;
-            state.drawing.set(Drawing::Running {
-                is_fetching_font,
-                share,
-            });
+            let stage = Some(stage);
+            state.drawing.set(Drawing::Running { stage, share });
         }
     });
     options.set_on_pages(on_pages.as_ref().unchecked_ref());

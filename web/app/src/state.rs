@@ -7,6 +7,7 @@ use glyph_web_core::accounting::KV_BYTES_OF_9B;
 use glyph_web_core::keys::ApiKeys;
 use glyph_web_core::messages::{LoadedModel, PageFigures, RenderSummary, SizeRules};
 use glyph_web_core::settings::{Language, Runner, Settings};
+use glyph_web_core::stage::DrawingStage;
 use glyph_web_core::style::StyleBase;
 use leptos::prelude::*;
 use serde_json::{Map, Value};
@@ -18,7 +19,7 @@ use crate::export::Packing;
 use crate::i18n::{Strings, strings};
 use crate::model::{Folder, LoadProgress, TabModel};
 use crate::server::ServerState;
-use crate::text::{Reading, Text};
+use crate::text::{Reading, Refusal, Text};
 
 const SETTINGS_KEY: &str = "glyph-settings";
 const API_KEYS: &str = "glyph-api-keys";
@@ -41,8 +42,8 @@ pub enum Drawing {
     Idle,
     /// Pages are coming.
     Running {
-        /// A font is being fetched.
-        is_fetching_font: bool,
+        /// What it does; nothing until the style is known.
+        stage: Option<DrawingStage>,
         /// Share that is done.
         share: f64,
     },
@@ -129,8 +130,8 @@ pub struct State {
     pub reading: RwSignal<Option<Reading>>,
     /// What the person is told of a text or a file, until there is another.
     pub text_notice: RwSignal<Option<String>>,
-    /// Why the last text that was read is refused, if it is.
-    pub refused_text: RwSignal<Option<String>>,
+    /// The last text that was to be read, if it is not here.
+    pub refused_text: RwSignal<Option<Refusal>>,
     /// The text's pages.
     pub tiles: RwSignal<Vec<Tile>, LocalStorage>,
     /// Counts the drawings: tiles of different ones are different.
@@ -149,6 +150,8 @@ pub struct State {
     pub text_tokens: RwSignal<TextTokens>,
     /// The built-in model, once its files are read.
     pub built_in: RwSignal<Option<Arc<BuiltIn>>>,
+    /// Whether they are still being read.
+    pub is_starting: RwSignal<bool>,
     /// The server.
     pub server: RwSignal<ServerState>,
     /// The model in this tab.
@@ -187,6 +190,7 @@ impl State {
             drawing_abort: StoredValue::new_local(None),
             text_tokens: RwSignal::new(TextTokens::Unknown),
             built_in: RwSignal::new(None),
+            is_starting: RwSignal::new(true),
             server: RwSignal::new(ServerState::default()),
             model: RwSignal::new_local(TabModel::default()),
             folder: RwSignal::new_local(None),
@@ -300,7 +304,7 @@ impl State {
     }
 
     /// The style of the model that would answer; `None` where it has none, or it is not known.
-    pub fn model_style(self) -> Option<Map<String, Value>> {
+    fn model_style(self) -> Option<Map<String, Value>> {
         if let Some(loaded) = self.answering_loaded() {
             return loaded.style.clone();
         }

@@ -45,9 +45,32 @@ pub struct FileNote {
     pub encoding: String,
 }
 
+/// Tells texts apart, whatever is in them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TextId(u32);
+
+impl TextId {
+    /// The text that a question of this moment is about: the one that is being read, else the one that is
+    /// shown.
+    pub fn meant(state: State) -> Self {
+        let coming = |reading: &Option<Reading>| Some(reading.as_ref()?.text);
+        state
+            .reading
+            .with_untracked(coming)
+            .unwrap_or_else(|| SHOWN.get())
+    }
+
+    /// Whether the page has it.
+    pub fn is_shown(self) -> bool {
+        SHOWN.get() == self
+    }
+}
+
 /// A text that the worker is reading, until it is here.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reading {
+    /// Which one it is.
+    pub text: TextId,
     /// The file that it comes from.
     pub name: Option<String>,
     /// Its size as it is written there.
@@ -57,9 +80,21 @@ pub struct Reading {
 impl Reading {
     /// What is being read, for people.
     pub fn shown(&self, words: &Strings) -> String {
-        let name = self.name.as_deref().unwrap_or(words.this_text);
-        words.text_being_read(name, &bytes_shown(self.bytes))
+        words.text_being_read(self.name(words), &bytes_shown(self.bytes))
     }
+
+    fn name(&self, words: &Strings) -> &str {
+        self.name.as_deref().unwrap_or(words.this_text)
+    }
+}
+
+/// A text that was to be read, and is not.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Refusal {
+    /// Which one it is.
+    pub text: TextId,
+    /// Why, and what to do.
+    pub reason: String,
 }
 
 impl Text {
@@ -105,12 +140,14 @@ struct Decoded {
 thread_local! {
     /// Counts the texts, so that a file that took long to read does not replace a later text.
     static TEXTS: Cell<u32> = const { Cell::new(0) };
+    /// The text that the page has.
+    static SHOWN: Cell<TextId> = const { Cell::new(TextId(0)) };
     /// Ends the reading that is under way.
     static READING: RefCell<Option<AbortController>> = const { RefCell::new(None) };
 }
 
 /// Begins another text: nothing is read any more, and what was told of the one before is settled.
-fn next_text(state: State) -> u32 {
+fn next_text(state: State) -> TextId {
     TEXTS.set(TEXTS.get() + 1);
     if let Some(reading) = READING.take() {
         reading.abort();
@@ -118,18 +155,32 @@ fn next_text(state: State) -> u32 {
     state.reading.set(None);
     state.text_notice.set(None);
     state.refused_text.set(None);
-    TEXTS.get()
+    TextId(TEXTS.get())
+}
+
+fn show(state: State, id: TextId, text: Text) {
+    SHOWN.set(id);
+    state.text.set(text);
 }
 
 /// Puts a text that is edited in the page in the place of the one before.
 pub fn put(state: State, text: Text) {
-    next_text(state);
-    state.text.set(text);
+    let id = next_text(state);
+    show(state, id, text);
 }
 
 /// Ends the reading that is under way; the text before it stays.
 pub fn cancel_reading(state: State) {
+    let reading = state.reading.get_untracked();
     next_text(state);
+    // Who has asked about it is told.
+    state.refused_text.set(reading.map(|reading| {
+        let words = state.words();
+        Refusal {
+            text: reading.text,
+            reason: words.reading_cancelled(reading.name(words)),
+        }
+    }));
 }
 
 /// Takes a text that was pasted or made here; a long one goes through the worker.
@@ -140,8 +191,8 @@ pub fn take(state: State, content: String) {
     }
     let parts = Array::of1(&JsValue::from(content));
     match Blob::new_with_str_sequence(&parts) {
-        Ok(blob) => read(state, blob, Origin::Page(None), Some(MOST_EDITED), None),
-        Err(error) => refuse(state, None, JsError::new(error)),
+        Ok(blob) => read(state, blob, Origin::Pasted, Some(MOST_EDITED), None),
+        Err(error) => refuse(state, next_text(state), None, JsError::new(error)),
     }
 }
 
@@ -193,7 +244,7 @@ fn open_file_saying(state: State, file: File, notice: Option<String>) {
 pub fn edit_whole(state: State) {
     let text = state.text.get_untracked();
     if let Some(whole) = text.whole {
-        read(state, whole, Origin::Page(text.file), None, None);
+        read(state, whole, Origin::Shown(text.file), None, None);
     }
 }
 
@@ -201,28 +252,37 @@ pub fn edit_whole(state: State) {
 enum Origin {
     /// A file of this name. How it is written is found out.
     File(String),
-    /// The page, which writes UTF-8; its text may have been a file's.
-    Page(Option<FileNote>),
+    /// The page, which writes UTF-8: a text that is new to it.
+    Pasted,
+    /// The page too: the text that it shows, which may have been a file's.
+    Shown(Option<FileNote>),
 }
 
 impl Origin {
     fn file_name(&self) -> Option<&str> {
         match self {
             Self::File(name) => Some(name),
-            Self::Page(file) => file.as_ref().map(|file| file.name.as_str()),
+            Self::Pasted => None,
+            Self::Shown(file) => file.as_ref().map(|file| file.name.as_str()),
         }
     }
 }
 
 /// Has the worker read a blob, up to so many characters for the page; then the notice is shown.
 fn read(state: State, blob: Blob, origin: Origin, most: Option<usize>, notice: Option<String>) {
-    let id = next_text(state);
+    let next = next_text(state);
+    let text = match origin {
+        // The same text, which can then be edited.
+        Origin::Shown(_) => SHOWN.get(),
+        Origin::File(_) | Origin::Pasted => next,
+    };
     state.reading.set(Some(Reading {
+        text,
         name: origin.file_name().map(str::to_owned),
         bytes: blob.size(),
     }));
     let options: api::DecodeOptions = api::options();
-    if let Origin::Page(_) = origin {
+    if let Origin::Pasted | Origin::Shown(_) = origin {
         options.set_encoding("UTF-8");
     }
     if let Some(most) = most {
@@ -234,7 +294,7 @@ fn read(state: State, blob: Blob, origin: Origin, most: Option<usize>, notice: O
     }
     spawn_local(async move {
         let decoded = decode(state, &blob, &options).await;
-        if TEXTS.get() != id {
+        if TextId(TEXTS.get()) != next {
             return;
         }
         state.reading.set(None);
@@ -242,18 +302,20 @@ fn read(state: State, blob: Blob, origin: Origin, most: Option<usize>, notice: O
             Ok((decoded, whole)) => {
                 state.text_notice.set(notice);
                 let encoding = decoded.encoding;
-                state.text.set(Text {
+                let decoded = Text {
                     content: decoded.text.into(),
                     whole,
                     characters: decoded.characters,
                     bytes: decoded.bytes,
                     file: match origin {
                         Origin::File(name) => Some(FileNote { name, encoding }),
-                        Origin::Page(file) => file,
+                        Origin::Pasted => None,
+                        Origin::Shown(file) => file,
                     },
-                });
+                };
+                show(state, text, decoded);
             }
-            Err(error) => refuse(state, origin.file_name(), error),
+            Err(error) => refuse(state, text, origin.file_name(), error),
         }
     });
 }
@@ -276,12 +338,12 @@ async fn decode(
     Ok((decoded, whole))
 }
 
-fn refuse(state: State, name: Option<&str>, error: JsError) {
+fn refuse(state: State, text: TextId, name: Option<&str>, error: JsError) {
     let words = state.words();
     let name = name.unwrap_or(words.this_text);
     if let JsError::Failed(reason) = error {
-        let refusal = words.file_refused(name, &reason);
-        state.refused_text.set(Some(refusal.clone()));
-        state.text_notice.set(Some(refusal));
+        let reason = words.file_refused(name, &reason);
+        state.text_notice.set(Some(reason.clone()));
+        state.refused_text.set(Some(Refusal { text, reason }));
     }
 }

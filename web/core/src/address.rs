@@ -16,7 +16,6 @@ impl Address {
     /// `http://localhost:9999`. Names with a dot are https, because a key may be sent to them.
     pub fn parse(entered: &str) -> Option<Self> {
         let entered = entered.trim();
-        let is_odd = |c: char| c.is_whitespace() || c.is_control() || "?#\\".contains(c);
         if entered.contains(is_odd) {
             return None;
         }
@@ -77,9 +76,13 @@ pub fn checkpoint(entered: &str) -> Option<String> {
     if is_host || first == "localhost" {
         return Address::parse(entered).map(|address| address.url());
     }
-    let is_odd = |c: char| c.is_whitespace() || c.is_control() || "?#\\".contains(c);
     let is_path = !entered.contains(is_odd) && !entered.starts_with("//");
     is_path.then(|| entered.to_owned())
+}
+
+/// What stands in no address that files are put behind.
+fn is_odd(c: char) -> bool {
+    c.is_whitespace() || c.is_control() || "?#\\".contains(c)
 }
 
 /// Host and port; `None` where the port is no number.

@@ -16,3 +16,4 @@ pub mod sse;
 pub mod stage;
 pub mod style;
 pub mod thinking;
+pub mod webgpu;

@@ -3,45 +3,78 @@
 use serde::Deserialize;
 use serde_json::Value;
 
+/// Most bytes of an event. A piece of an answer has some hundreds; what never ends would fill the memory.
+pub const MOST_EVENT_BYTES: usize = 4_000_000;
+
+/// Most characters of an event's data that an error shows.
+const MOST_SHOWN: usize = 80;
+
+/// Why a stream of events cannot be read on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StreamError {
+    /// An event has more than [`MOST_EVENT_BYTES`].
+    LargeEvent,
+    /// The data of an event is no JSON; its beginning.
+    NoJson(String),
+}
+
 /// Cuts a stream of bytes into the data of its events.
 #[derive(Debug, Default)]
 pub struct EventStream {
     bytes: Vec<u8>,
+    /// Where the next event begins.
+    start: usize,
+    /// Before this the next event has no end.
+    searched: usize,
 }
 
 impl EventStream {
-    /// Adds bytes; returns the data of every event that is now complete.
-    pub fn push(&mut self, bytes: &[u8]) -> Vec<String> {
+    /// Adds bytes.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.bytes.drain(..self.start);
+        self.searched -= self.start;
+        self.start = 0;
         self.bytes.extend_from_slice(bytes);
-        let mut events = Vec::new();
-        while let Some((end, next)) = self.end_of_event() {
-            let event: Vec<u8> = self.bytes.drain(..next).take(end).collect();
-            let event = String::from_utf8_lossy(&event);
+    }
+
+    /// The data of the next event that is complete and has data.
+    pub fn next_data(&mut self) -> Option<Result<String, StreamError>> {
+        loop {
+            let found = self.end_of_event();
+            let (end, next) = found.unwrap_or((self.bytes.len(), self.start));
+            if end - self.start > MOST_EVENT_BYTES {
+                return Some(Err(StreamError::LargeEvent));
+            }
+            if found.is_none() {
+                // An empty line may have begun with the last two bytes.
+                let whole = self.bytes.len().saturating_sub(2);
+                self.searched = whole.max(self.start);
+                return None;
+            }
+            let event = self.bytes.get(self.start..end).unwrap_or_default();
+            let event = String::from_utf8_lossy(event);
             let data: Vec<&str> = event
                 .lines()
                 .filter_map(|line| line.strip_prefix("data:"))
                 .map(|data| data.strip_prefix(' ').unwrap_or(data))
                 .collect();
-            if !data.is_empty() {
-                events.push(data.join("\n"));
+            let data = (!data.is_empty()).then(|| data.join("\n"));
+            self.start = next;
+            self.searched = next;
+            if let Some(data) = data {
+                return Some(Ok(data));
             }
         }
-        events
     }
 
-    /// Where the first event ends and where the next begins: behind an empty line.
+    /// Where the next event ends and where the one after it begins: behind an empty line.
     fn end_of_event(&self) -> Option<(usize, usize)> {
-        let found = |mark: &[u8]| {
-            let at = self
-                .bytes
-                .windows(mark.len())
-                .position(|window| window == mark);
-            at.map(|at| (at, at + mark.len()))
-        };
-        [found(b"\n\n"), found(b"\r\n\r\n")]
-            .into_iter()
-            .flatten()
-            .min()
+        (self.searched..self.bytes.len()).find_map(|at| {
+            let line = self.bytes.get(at..)?.strip_prefix(b"\n")?;
+            let line = line.strip_prefix(b"\r").unwrap_or(line);
+            let rest = line.strip_prefix(b"\n")?;
+            Some((at + 1, self.bytes.len() - rest.len()))
+        })
     }
 }
 
@@ -50,8 +83,8 @@ impl EventStream {
 pub enum ChatEvent {
     /// New text.
     Piece(Piece),
-    /// The server gives up.
-    Error(String),
+    /// The server gives up; its words, if it has any.
+    Error(Option<String>),
     /// Nothing follows.
     End,
 }
@@ -84,15 +117,17 @@ impl ChatEvent {
     /// Reads an event's data.
     ///
     /// # Errors
-    /// A sentence when it is no JSON.
-    pub fn from_data(data: &str) -> Result<Self, String> {
+    /// [`StreamError::NoJson`].
+    pub fn from_data(data: &str) -> Result<Self, StreamError> {
         if data.trim() == "[DONE]" {
             return Ok(Self::End);
         }
-        let value: Value = serde_json::from_str(data)
-            .map_err(|error| format!("the server sent what is no JSON: {error}"))?;
-        if let Some(message) = error_message(&value) {
-            return Ok(Self::Error(message));
+        let value: Value = serde_json::from_str(data).map_err(|_| {
+            let beginning = data.chars().take(MOST_SHOWN).collect();
+            StreamError::NoJson(beginning)
+        })?;
+        if error_of(&value).is_some() {
+            return Ok(Self::Error(error_message(&value)));
         }
         let choice = value.pointer("/choices/0");
         let text = |key: &str| {
@@ -112,34 +147,71 @@ impl ChatEvent {
     }
 }
 
-/// The message of OpenAI's error object.
+/// OpenAI's error object. Some servers have the key in every event.
+fn error_of(value: &Value) -> Option<&Value> {
+    value.get("error").filter(|error| !error.is_null())
+}
+
+/// The message of OpenAI's error object, if it has one.
 pub fn error_message(value: &Value) -> Option<String> {
-    // Some servers have the key in every event.
-    let error = value.get("error").filter(|error| !error.is_null())?;
-    let message = error.get("message").or(Some(error)).and_then(Value::as_str);
-    Some(
-        message
-            .unwrap_or("the server failed without saying why")
-            .to_owned(),
-    )
+    let error = error_of(value)?;
+    let message = error.get("message").unwrap_or(error).as_str()?;
+    Some(message.to_owned()).filter(|message| !message.trim().is_empty())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{ChatEvent, EventStream, Piece, Usage};
+    use super::{
+        ChatEvent, EventStream, MOST_EVENT_BYTES, Piece, StreamError, Usage, error_message,
+    };
+
+    /// What comes of a chunk.
+    fn read(events: &mut EventStream, chunk: &[u8]) -> Vec<Result<String, StreamError>> {
+        events.push(chunk);
+        std::iter::from_fn(|| events.next_data()).collect()
+    }
 
     #[test]
     fn events_come_whole_whatever_the_pieces() {
         let stream = "data: {\"a\":\"你好\"}\n\ndata: 1\r\n\r\n: note\n\ndata: [DONE]\n\n";
         for size in 1..stream.len() {
             let mut events = EventStream::default();
-            let found: Vec<String> = stream
+            let found: Result<Vec<String>, StreamError> = stream
                 .as_bytes()
                 .chunks(size)
-                .flat_map(|chunk| events.push(chunk))
+                .flat_map(|chunk| read(&mut events, chunk))
                 .collect();
-            assert_eq!(found, ["{\"a\":\"你好\"}", "1", "[DONE]"], "{size}");
+            let expected = ["{\"a\":\"你好\"}", "1", "[DONE]"];
+            assert_eq!(found.unwrap(), expected, "{size}");
         }
+    }
+
+    #[test]
+    fn an_event_that_does_not_end_is_refused_after_those_before_it() {
+        let mut events = EventStream::default();
+        assert_eq!(
+            read(&mut events, b"data: 1\n\ndata: "),
+            [Ok("1".to_owned())]
+        );
+        let chunk = [b'x'; 1 << 14];
+        let whole_chunks = MOST_EVENT_BYTES / chunk.len();
+        for _ in 0..whole_chunks {
+            assert!(read(&mut events, &chunk).is_empty());
+        }
+        events.push(&chunk);
+        assert_eq!(events.next_data(), Some(Err(StreamError::LargeEvent)));
+    }
+
+    #[test]
+    fn an_event_that_came_whole_is_held_to_the_same_size() {
+        let event = |bytes: usize| format!("data: {}\n\n", "x".repeat(bytes));
+        let mut events = EventStream::default();
+        events.push(event(MOST_EVENT_BYTES).as_bytes());
+        assert_eq!(events.next_data(), Some(Err(StreamError::LargeEvent)));
+        let most = "x".repeat(MOST_EVENT_BYTES - "data: \n".len());
+        let mut events = EventStream::default();
+        events.push(event(most.len()).as_bytes());
+        assert!(events.next_data() == Some(Ok(most)));
     }
 
     #[test]
@@ -166,9 +238,31 @@ mod tests {
             })
         );
         let error = piece(r#"{"error":{"message":"too long","code":"x"}}"#);
-        assert_eq!(error, ChatEvent::Error("too long".to_owned()));
+        assert_eq!(error, ChatEvent::Error(Some("too long".to_owned())));
+        for wordless in [r#"{"error":{"code":7}}"#, r#"{"error":{"message":""}}"#] {
+            assert_eq!(piece(wordless), ChatEvent::Error(None), "{wordless}");
+        }
         let content = piece(r#"{"choices":[{"delta":{"content":"a"}}],"error":null}"#);
         assert!(matches!(content, ChatEvent::Piece(piece) if piece.content == "a"));
-        assert!(ChatEvent::from_data("{").is_err());
+        let html = format!("<html>{}", "字".repeat(1000));
+        let beginning = html.chars().take(80).collect();
+        assert_eq!(
+            ChatEvent::from_data(&html),
+            Err(StreamError::NoJson(beginning))
+        );
+    }
+
+    #[test]
+    fn servers_write_errors_as_objects_and_as_words() {
+        let message = |json: &str| error_message(&serde_json::from_str(json).unwrap());
+        for (json, words) in [
+            (r#"{"error":{"message":"no key"}}"#, Some("no key")),
+            (r#"{"error":"no key"}"#, Some("no key")),
+            (r#"{"error":{"message":7}}"#, None),
+            (r#"{"error":null}"#, None),
+            (r#"{"detail":"no key"}"#, None),
+        ] {
+            assert_eq!(message(json).as_deref(), words, "{json}");
+        }
     }
 }

@@ -15,26 +15,43 @@ pub fn split_thinking(text: &str) -> (&str, &str) {
     }
 }
 
-/// The same for the answers to several prompts that stand behind one another in a text: each begins at
-/// one of `starts`, in their order, and has its own thinking.
-pub fn split_each(text: &str, starts: &[usize]) -> (String, String) {
-    let ends = starts.iter().skip(1).copied().chain([text.len()]);
-    let mut all_thinking = String::new();
-    let mut answers = String::new();
-    for (start, end) in starts.iter().copied().zip(ends) {
-        let (thinking, answer) = split_thinking(text.get(start..end).unwrap_or_default());
-        if !all_thinking.is_empty() && !thinking.is_empty() {
-            all_thinking.push('\n');
-        }
-        all_thinking.push_str(thinking);
-        answers.push_str(answer);
+/// The answer to one prompt as it comes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PromptAnswer {
+    /// As it came, with the thinking that is in it.
+    pub raw: String,
+    /// What the server told apart as thinking.
+    pub reasoning: String,
+}
+
+impl PromptAnswer {
+    /// Whether there is any thinking.
+    pub fn has_thinking(&self) -> bool {
+        !self.reasoning.is_empty() || !split_thinking(&self.raw).0.is_empty()
     }
-    (all_thinking, answers)
+
+    /// All of the thinking.
+    pub fn thinking(&self) -> String {
+        format!("{}{}", self.reasoning, split_thinking(&self.raw).0)
+    }
+
+    /// The answer alone.
+    pub fn answer(&self) -> &str {
+        split_thinking(&self.raw).1
+    }
+}
+
+/// Thinking and answer of several prompts. The thinking of each begins a line; the answers stand as they came.
+pub fn joined(prompts: &[PromptAnswer]) -> (String, String) {
+    let thinking = prompts.iter().map(PromptAnswer::thinking);
+    let thinking: Vec<String> = thinking.filter(|thinking| !thinking.is_empty()).collect();
+    let answers = prompts.iter().map(PromptAnswer::answer).collect();
+    (thinking.join("\n"), answers)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{split_each, split_thinking};
+    use super::{PromptAnswer, joined, split_thinking};
 
     #[test]
     fn thinking_is_told_from_the_answer() {
@@ -54,21 +71,22 @@ mod tests {
 
     #[test]
     fn every_answer_has_its_own_thinking() {
-        let parts = [
-            "<think>one</think>A\n",
-            "B\n",
-            "<think>三</think>\nC\n",
-            "<think>on",
-        ];
-        let mut text = String::new();
-        let mut starts = Vec::new();
-        for part in parts {
-            starts.push(text.len());
-            text.push_str(part);
-        }
-        let (thinking, answers) = split_each(&text, &starts);
-        assert_eq!(thinking, "one\n三\non");
-        assert_eq!(answers, "A\nB\nC\n");
-        assert_eq!(split_each("", &[]), (String::new(), String::new()));
+        let prompts = [
+            ("<think>one</think>A\n", ""),
+            ("B\n", ""),
+            ("C\n", "apart"),
+            ("<think>三</think>\nD\n", ""),
+            ("<think>on", ""),
+        ]
+        .map(|(raw, reasoning)| PromptAnswer {
+            raw: raw.to_owned(),
+            reasoning: reasoning.to_owned(),
+        });
+        let (thinking, answers) = joined(&prompts);
+        assert_eq!(thinking, "one\napart\n三\non");
+        assert_eq!(answers, "A\nB\nC\nD\n");
+        let has_thinking = prompts.each_ref().map(PromptAnswer::has_thinking);
+        assert_eq!(has_thinking, [true, false, true, true, true]);
+        assert_eq!(joined(&[]), (String::new(), String::new()));
     }
 }

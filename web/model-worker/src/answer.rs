@@ -12,9 +12,6 @@ use wasm_bindgen::JsValue;
 use crate::State;
 use crate::error::ModelFailure;
 
-/// Positions of the prompt that pass the decoder at once: between two chunks the work can be ended.
-const PREFILL_CHUNK: usize = 256;
-
 /// What a request asks for.
 pub struct Job {
     pub pages: Vec<Vec<u8>>,
@@ -61,7 +58,6 @@ impl Job {
         let prompt = settings.encoder.encode(&[message], &grids)?;
 
         let mut options = Generation::from_checkpoint(&checkpoint);
-        options.prefill_chunk = PREFILL_CHUNK;
         let context_tokens = settings.config.text_config.max_position_embeddings;
         let left = context_tokens.saturating_sub(prompt.ids.len());
         let wanted = self.max_tokens.unwrap_or(options.max_new_tokens);

@@ -4,6 +4,7 @@ use burn::tensor::{Device, Tensor};
 use glyph_model::generate::read_values;
 use glyph_web_core::messages::DeviceChoice;
 use glyph_web_core::stage::TabDevice;
+use glyph_web_core::webgpu::WebGpuFailure;
 use glyph_worker::{js_message, scope};
 use js_sys::{Function, Object, Promise, Reflect};
 use wasm_bindgen::{JsCast, JsValue};
@@ -21,12 +22,12 @@ pub struct OpenDevice {
     pub device: Device,
     /// The adapter's name, on WebGPU.
     pub adapter: Option<String>,
-    /// Why WebGPU is not used although it was wanted; the page has the fixed sentences in Chinese.
-    pub fallback_reason: Option<String>,
+    /// Why WebGPU is not used although it was wanted.
+    pub fallback_reason: Option<WebGpuFailure>,
 }
 
 impl OpenDevice {
-    fn cpu(fallback_reason: Option<String>) -> Self {
+    fn cpu(fallback_reason: Option<WebGpuFailure>) -> Self {
         Self {
             device: Device::flex(),
             adapter: None,
@@ -55,10 +56,10 @@ pub async fn open(choice: DeviceChoice) -> Result<OpenDevice, ModelFailure> {
     }
 }
 
-async fn webgpu() -> Result<OpenDevice, String> {
+async fn webgpu() -> Result<OpenDevice, WebGpuFailure> {
     let adapter = adapter().await?;
     let device = Device::wgpu_options().init_async().await;
-    let device = device.map_err(|error| error.to_string())?;
+    let device = device.map_err(|error| WebGpuFailure::Other(error.to_string()))?;
     check(&device).await?;
     Ok(OpenDevice {
         device,
@@ -68,12 +69,13 @@ async fn webgpu() -> Result<OpenDevice, String> {
 }
 
 /// Asks for an adapter first: what comes later fails with fewer words.
-async fn adapter() -> Result<String, String> {
+async fn adapter() -> Result<String, WebGpuFailure> {
     let get = |object: &JsValue, key: &str| Reflect::get(object, &key.into());
+    let other = |error: JsValue| WebGpuFailure::Other(js_message(&error));
     let gpu = get(&scope(), "navigator").and_then(|navigator| get(&navigator, "gpu"));
-    let gpu = gpu.map_err(|error| js_message(&error))?;
+    let gpu = gpu.map_err(other)?;
     if gpu.is_falsy() {
-        return Err("this browser has no WebGPU on this page".to_owned());
+        return Err(WebGpuFailure::Missing);
     }
     let request = get(&gpu, "requestAdapter").and_then(|request| {
         let request: Function = request.dyn_into()?;
@@ -85,11 +87,11 @@ async fn adapter() -> Result<String, String> {
         )?;
         request.call1(&gpu, &options)?.dyn_into::<Promise>()
     });
-    let request = request.map_err(|error| js_message(&error))?;
+    let request = request.map_err(other)?;
     let adapter = JsFuture::from(request).await;
-    let adapter = adapter.map_err(|error| js_message(&error))?;
+    let adapter = adapter.map_err(other)?;
     if adapter.is_falsy() {
-        return Err("WebGPU finds no graphics adapter".to_owned());
+        return Err(WebGpuFailure::NoAdapter);
     }
     let info = get(&adapter, "info").unwrap_or(JsValue::UNDEFINED);
     let words = ["description", "vendor", "architecture", "device"]
@@ -108,18 +110,17 @@ async fn adapter() -> Result<String, String> {
 }
 
 /// Some drivers compute wrong numbers and say nothing.
-async fn check(device: &Device) -> Result<(), String> {
+async fn check(device: &Device) -> Result<(), WebGpuFailure> {
     const SIDE: usize = 8;
     let ones = Tensor::<2>::ones([SIDE, SIDE], device);
     let product = ones.clone().matmul(ones * 2.0);
     let values = read_values(product).await;
-    let values = values.map_err(|error| error.to_string())?;
-    let expected = (SIDE * 2) as f32;
-    if values.iter().all(|value| (value - expected).abs() < 1e-3) {
-        return Ok(());
+    let values = values.map_err(|error| WebGpuFailure::Other(error.to_string()))?;
+    let right = (SIDE * 2) as f32;
+    // Not a number is no right one either.
+    let is_right = |value: &f32| (value - right).abs() < 1e-3;
+    match values.into_iter().find(|value| !is_right(value)) {
+        None => Ok(()),
+        Some(computed) => Err(WebGpuFailure::WrongNumbers { computed, right }),
     }
-    Err(format!(
-        "the graphics adapter computes wrong numbers: {} where {expected} is right",
-        values.first().copied().unwrap_or_default()
-    ))
 }

@@ -1,6 +1,7 @@
 //! Why a request of the model's worker has no result, and codes for what people meet most.
 
 use glyph_model::ModelError;
+use glyph_web_core::webgpu::WebGpuFailure;
 use glyph_worker::{Cancelled, ErrorCode, FetchError, MessageError, Unfinished, WorkerError};
 
 /// What can go wrong while a model is loaded or answers.
@@ -30,7 +31,7 @@ pub enum ModelFailure {
     )]
     TooLarge { size: String },
     #[error("{reason}; choose the CPU instead")]
-    NoWebgpu { reason: String },
+    NoWebgpu { reason: WebGpuFailure },
     #[error("no model is loaded yet")]
     NotLoaded,
 }
@@ -79,7 +80,7 @@ impl From<ModelFailure> for Unfinished {
             ModelFailure::NotACheckpoint { name, .. } => (ErrorCode::NotACheckpoint, name),
             ModelFailure::WebPage { url } => (ErrorCode::WebPage, url),
             ModelFailure::TooLarge { size } => (ErrorCode::TooLarge, size),
-            ModelFailure::NoWebgpu { reason } => (ErrorCode::NoWebgpu, reason),
+            ModelFailure::NoWebgpu { reason } => (ErrorCode::NoWebgpu, reason.to_string()),
             ModelFailure::NotLoaded => return Self::Failed(WorkerError::uncommon(message)),
         };
         Self::Failed(WorkerError::new(code, detail, message))

@@ -85,7 +85,7 @@ async fn read_and_load(
         name,
         device: opened.kind(),
         adapter: opened.adapter,
-        fallback_reason: opened.fallback_reason,
+        fallback_reason: opened.fallback_reason.map(|reason| reason.to_string()),
         context_tokens: settings.config.text_config.max_position_embeddings,
         kv_bytes_per_token: KvCache::bytes_per_token(&settings.config.text_config, DTYPE.size()),
         bytes: files.bytes,

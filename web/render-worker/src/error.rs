@@ -1,9 +1,10 @@
 //! Why a request of the renderer's worker has no result.
 
+use glyph_render::{StyleConflict, StyleError};
 use glyph_worker::{Cancelled, ErrorCode, FetchError, MessageError, Unfinished, WorkerError};
 
 /// What can go wrong while a text is read, drawn or packed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum RenderFailure {
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
@@ -18,9 +19,15 @@ pub enum RenderFailure {
          first"
     )]
     Binary { name: String },
-    /// A style or its rules; the reason names the key and its value.
-    #[error("{reason}")]
-    Style { reason: String },
+    #[error(transparent)]
+    Style(#[from] StyleError),
+    /// The reason goes on from "a page".
+    #[error("a page of this style {reason}")]
+    PageSize {
+        width_px: usize,
+        height_px: usize,
+        reason: String,
+    },
     #[error("the font {name} cannot be used: {reason}")]
     Font { name: String, reason: String },
     #[error("page {page} cannot be encoded: {reason}")]
@@ -40,11 +47,54 @@ impl From<RenderFailure> for Unfinished {
             RenderFailure::Fetch(error) => error.into(),
             RenderFailure::Empty { name } => WorkerError::new(ErrorCode::Empty, name, message),
             RenderFailure::Binary { name } => WorkerError::new(ErrorCode::Binary, name, message),
-            RenderFailure::Style { reason } => WorkerError::new(ErrorCode::Style, reason, message),
+            RenderFailure::Style(error) => {
+                let (code, detail) = of_style(error);
+                WorkerError::new(code, detail, message)
+            }
+            RenderFailure::PageSize {
+                width_px,
+                height_px,
+                ..
+            } => {
+                let size = format!("{width_px}×{height_px} px");
+                WorkerError::new(ErrorCode::StylePixels, size, message)
+            }
             RenderFailure::Font { name, .. } => WorkerError::new(ErrorCode::Font, name, message),
             RenderFailure::Page { .. }
             | RenderFailure::Archive { .. }
             | RenderFailure::Handover { .. } => WorkerError::uncommon(message),
         })
+    }
+}
+
+/// What is wrong with a style, and the key or the figures that it is about.
+fn of_style(error: StyleError) -> (ErrorCode, String) {
+    match error {
+        StyleError::NotJson(reason) => (ErrorCode::Style, reason),
+        StyleError::UnknownKey { key } => (ErrorCode::Style, key),
+        StyleError::MissingKey { key, .. } => (ErrorCode::Style, key.to_owned()),
+        StyleError::BadValue { key, value, .. } => (ErrorCode::Style, format!("{key} = {value}")),
+        StyleError::Impossible(StyleConflict::NoWidth { line_pt, .. }) => {
+            (ErrorCode::StyleWidth, format!("{line_pt:.2} pt"))
+        }
+        StyleError::Impossible(StyleConflict::NoHeight {
+            height_pt,
+            line_height_pt,
+            ..
+        }) => (
+            ErrorCode::StyleHeight,
+            format!("2 × {line_height_pt} > {height_pt:.2} pt"),
+        ),
+        StyleError::Impossible(StyleConflict::LargePages {
+            width_px,
+            height_px,
+            ..
+        }) => (
+            ErrorCode::StylePixels,
+            format!("{width_px:.0}×{height_px} px"),
+        ),
+        StyleError::Impossible(StyleConflict::LargeLetters { font_px, .. }) => {
+            (ErrorCode::StyleLetters, format!("{font_px:.0} px"))
+        }
     }
 }

@@ -61,8 +61,10 @@ impl Job {
             })?;
             let (width, height) = (page.width_px as usize, page.height_px as usize);
             let vision_tokens = rules.vision_tokens(height, width);
-            let vision_tokens = vision_tokens.map_err(|reason| RenderFailure::Style {
-                reason: format!("a page of this style {reason}"),
+            let vision_tokens = vision_tokens.map_err(|reason| RenderFailure::PageSize {
+                width_px: width,
+                height_px: height,
+                reason,
             })?;
             summary.pages += 1;
             summary.vision_tokens += vision_tokens;
@@ -105,9 +107,7 @@ impl Job {
         let make = || {
             let renderer = Renderer::new(style.clone(), fonts.library());
             renderer.map_err(|error| match error {
-                RenderError::Style(error) => RenderFailure::Style {
-                    reason: error.to_string(),
-                },
+                RenderError::Style(error) => RenderFailure::Style(error),
                 RenderError::Font(error) => RenderFailure::Font {
                     name: style.font_path.clone(),
                     reason: error.to_string(),
@@ -147,10 +147,7 @@ impl Job {
         for (key, value) in &self.overrides {
             keys.insert(key.clone(), value.clone());
         }
-        let style = RenderStyle::try_from(keys);
-        style.map_err(|error| RenderFailure::Style {
-            reason: error.to_string(),
-        })
+        RenderStyle::try_from(keys).map_err(RenderFailure::Style)
     }
 }
 

@@ -14,8 +14,16 @@ pub enum ErrorCode {
     Empty,
     /// The bytes of a file are no text.
     Binary,
-    /// A style, or the rules that count its tokens, cannot be used.
+    /// A key of a style is unknown, missing, or has a value that cannot be used.
     Style,
+    /// A style leaves its lines no width.
+    StyleWidth,
+    /// A page of a style does not hold two lines.
+    StyleHeight,
+    /// A page of a style has too many pixels, or too few on one side for the other.
+    StylePixels,
+    /// Letters of a style have too many pixels.
+    StyleLetters,
     /// A font cannot be used.
     Font,
     /// A file that a checkpoint must have is not there.

@@ -1,11 +1,12 @@
 //! Sentences with values in them.
 
 use glyph_web_core::settings::Language;
+use glyph_web_core::webgpu::WebGpuFailure;
 
 use super::Strings;
 
 impl Strings {
-    fn pick(&self, en: String, zh: String) -> String {
+    pub(super) fn pick(&self, en: String, zh: String) -> String {
         match self.language_of {
             Language::En => en,
             Language::Zh => zh,
@@ -25,6 +26,17 @@ impl Strings {
         self.pick(
             format!("Reading {name}, {size}"),
             format!("正在读取 {name}，{size}"),
+        )
+    }
+
+    /// A question was about a text that is read no more.
+    pub fn reading_cancelled(&self, name: &str) -> String {
+        self.pick(
+            format!(
+                "{name} is not here: its reading was cancelled, and the question was about it. Open it \
+                 again, or ask about the text that is there."
+            ),
+            format!("{name} 的读取已取消，而问题是针对它的。请重新打开它，或针对现有的文本提问。"),
         )
     }
 
@@ -91,54 +103,19 @@ impl Strings {
         )
     }
 
+    /// A file beside the page does not come, or not whole.
+    pub fn file_broke_off(&self, url: &str, reason: &str) -> String {
+        self.pick(
+            format!("{url} cannot be fetched whole ({reason})"),
+            format!("无法完整获取 {url}（{reason}）"),
+        )
+    }
+
     /// A file lacks a number; `path` is where it should be.
     pub fn number_missing(&self, url: &str, path: &str) -> String {
         self.pick(
             format!("{url} has no positive number at {path}"),
             format!("{url} 中的 {path} 不是正数"),
-        )
-    }
-
-    /// Nobody answers at an address.
-    pub fn server_unreachable(&self, server: &str) -> String {
-        self.pick(
-            format!(
-                "{server} does not answer. Start it with cargo xtask serve; if it runs elsewhere, \
-                 start it with --cors-origin and this page's address. Or run the model in this browser."
-            ),
-            format!(
-                "{server} 没有应答。请用 cargo xtask serve 启动；如果它在别处运行，请加上 --cors-origin \
-                 和本页的地址。也可以在本浏览器中运行模型。"
-            ),
-        )
-    }
-
-    /// A browser keeps a page of https from asking a server of http.
-    pub fn server_blocked(&self, server: &str) -> String {
-        self.pick(
-            format!(
-                "The browser keeps this page, which came by https, from asking {server} by plain http. \
-                 Give the server https, open the page that the server itself has, or run the model in \
-                 this browser."
-            ),
-            format!(
-                "本页通过 https 打开，浏览器不允许它用 http 访问 {server}。请让服务器使用 https，\
-                 打开服务器自带的页面，或在本浏览器中运行模型。"
-            ),
-        )
-    }
-
-    /// What was entered is no address of a server.
-    pub fn address_refused(&self, entered: &str) -> String {
-        self.pick(
-            format!(
-                "“{entered}” is not the address of a server. Enter one such as \
-                 http://localhost:8080, or nothing: the server that this page comes from."
-            ),
-            format!(
-                "“{entered}”不是服务器的地址。请填写类似 http://localhost:8080 的地址，\
-                 或留空以使用本页所在的服务器。"
-            ),
         )
     }
 
@@ -152,59 +129,6 @@ impl Strings {
             format!(
                 "“{entered}”不是检查点的地址。请填写目录的地址，例如 \
                  https://example.org/models/glyph/，或留空以使用内置模型。"
-            ),
-        )
-    }
-
-    /// A key has a character that cannot be sent.
-    pub fn key_refused(&self, character: char) -> String {
-        let code = format!("U+{:04X}", u32::from(character));
-        // Many of those that slip in are invisible.
-        let character = match character.is_alphanumeric() {
-            true => format!("“{character}” ({code})"),
-            false => code,
-        };
-        self.pick(
-            format!(
-                "The key has a character that cannot be sent: {character}. Keys are made of ASCII \
-                 letters, digits and punctuation; enter it again."
-            ),
-            format!(
-                "密钥中有无法发送的字符：{character}。密钥由 ASCII 字母、数字和标点组成，请重新填写。"
-            ),
-        )
-    }
-
-    /// A server does not take the key that was sent.
-    pub fn key_not_taken(&self, server: &str, reason: Option<&str>) -> String {
-        let Some(reason) = reason.map(|reason| reason.trim_end_matches(['.', '。'])) else {
-            return self.pick(
-                format!("{server} refuses this key. Enter another one."),
-                format!("{server} 拒绝了这个密钥。请填写别的密钥。"),
-            );
-        };
-        self.pick(
-            format!("{server} refuses this key: {reason}. Enter another one."),
-            format!("{server} 拒绝了这个密钥：{reason}。请填写别的密钥。"),
-        )
-    }
-
-    /// A server answers something else than a stream.
-    pub fn server_no_stream(&self, server: &str, content_type: &str) -> String {
-        let content_type = match (content_type, self.language_of) {
-            ("", Language::En) => "something without a content type",
-            ("", Language::Zh) => "没有内容类型的数据",
-            _ => content_type,
-        };
-        self.pick(
-            format!(
-                "{server} answered, but not with a stream of events (text/event-stream): it sent \
-                 {content_type}. Check its address and that it can stream, or run the model in this \
-                 browser."
-            ),
-            format!(
-                "{server} 有应答，但不是事件流（text/event-stream），而是 {content_type}。\
-                 请检查地址以及它是否支持流式输出，或在本浏览器中运行模型。"
             ),
         )
     }
@@ -226,65 +150,6 @@ impl Strings {
         )
     }
 
-    /// Something else is at an address.
-    pub fn server_is_no_api(&self, server: &str) -> String {
-        self.pick(
-            format!(
-                "{server} has no /v1/models: it is not a server with the API of OpenAI. \
-                 Enter another address, or run the model in this browser."
-            ),
-            format!("{server} 没有 /v1/models：它不是 OpenAI 接口的服务器。请填写别的地址，或在本浏览器中运行模型。"),
-        )
-    }
-
-    /// A server has the API and an empty list of models.
-    pub fn server_has_no_model(&self, server: &str) -> String {
-        self.pick(
-            format!(
-                "{server} answers, but its list of models is empty. Start it with a model and try again, \
-                 enter another address, or run the model in this browser."
-            ),
-            format!(
-                "{server} 有应答，但它的模型列表是空的。请让它加载模型后重试、填写别的地址，\
-                 或在本浏览器中运行模型。"
-            ),
-        )
-    }
-
-    /// A server refuses.
-    pub fn server_refused(&self, server: &str, reason: &str) -> String {
-        self.pick(
-            format!("{server} refuses: {reason}"),
-            format!("{server} 拒绝了请求：{reason}"),
-        )
-    }
-
-    /// A server fails without a word.
-    pub fn server_failed(&self, server: &str, status: u16) -> String {
-        self.pick(
-            format!(
-                "{server} answers with HTTP {status} and does not say why. Look at what it has \
-                 printed, or run the model in this browser."
-            ),
-            format!(
-                "{server} 返回 HTTP {status}，没有说明原因。请查看它的输出，或在本浏览器中运行模型。"
-            ),
-        )
-    }
-
-    /// A server ends an answer with an error.
-    pub fn server_gave_up(&self, reason: &str) -> String {
-        self.pick(
-            format!(
-                "The server gave up before its answer had ended: {reason}. What came stands here; \
-                 ask again, or run the model in this browser."
-            ),
-            format!(
-                "服务器在回答结束之前放弃了：{reason}。已收到的内容在这里；请再问一次，或在本浏览器中运行模型。"
-            ),
-        )
-    }
-
     /// The tokens of the text are not known.
     pub fn tokens_uncounted(&self, reason: &str) -> String {
         let reason = reason.trim_end_matches(['.', '。']);
@@ -302,7 +167,17 @@ impl Strings {
             "unreadable" => format!("无法读取 {detail}。请重新选择该文件"),
             "empty" => format!("{detail} 是空的。请选择一个有内容的文本文件"),
             "binary" => format!("{detail} 不是文本文件。请先另存为纯文本"),
-            "style" => format!("样式无法使用：{detail}"),
+            "style" => format!("样式的键无法使用：{detail}。请修改它"),
+            "style-width" => {
+                format!("这个样式留给每行的宽度是 {detail}。请加宽页面，或减小边距和缩进")
+            }
+            "style-height" => format!(
+                "这个样式的页面放不下两行（{detail}）。请增大页面，或减小行高、字号或上下边距"
+            ),
+            "style-pixels" => {
+                format!("这个样式的页面大小无法使用（{detail}）。请更换页面大小或 DPI")
+            }
+            "style-letters" => format!("这个样式的字母过大（{detail}）。请减小字号或 DPI"),
             "font" => format!("字体 {detail} 无法使用。请更换字体，或重新构建页面"),
             "missing-file" => format!("缺少 {detail}。请选择包含完整检查点的目录"),
             "not-a-checkpoint" => format!("{detail} 不是有效的检查点文件。请从原始检查点恢复它"),
@@ -330,14 +205,13 @@ impl Strings {
 
     /// Why WebGPU is not used, as the model's worker says it. What a driver says is not translated.
     pub fn fallback_reason(&self, reason: &str) -> String {
-        const WRONG: &str = "the graphics adapter computes wrong numbers: ";
-        let zh = match reason {
-            "this browser has no WebGPU on this page" => "本浏览器在此页面上没有 WebGPU".to_owned(),
-            "WebGPU finds no graphics adapter" => "WebGPU 找不到显卡".to_owned(),
-            _ => match reason.strip_prefix(WRONG) {
-                Some(numbers) => format!("显卡计算结果错误：{numbers}"),
-                None => reason.to_owned(),
-            },
+        let zh = match WebGpuFailure::read(reason) {
+            WebGpuFailure::Missing => "本浏览器在此页面上没有 WebGPU".to_owned(),
+            WebGpuFailure::NoAdapter => "WebGPU 找不到显卡".to_owned(),
+            WebGpuFailure::WrongNumbers { computed, right } => {
+                format!("显卡计算结果错误：得到 {computed}，应为 {right}")
+            }
+            WebGpuFailure::Other(words) => words,
         };
         self.pick(reason.to_owned(), zh)
     }

@@ -1,9 +1,10 @@
 //! One answer: its words as they come, its thinking folded away, its figures.
 
+use glyph_web_core::thinking::PromptAnswer;
 use leptos::prelude::*;
 
 use crate::browser::{copy, pass_focus};
-use crate::exchange::{Exchange, Progress};
+use crate::exchange::{Exchange, Part, Progress};
 use crate::state::state;
 
 /// Most characters of an answer that assistive technology says by itself when it has ended.
@@ -14,9 +15,8 @@ const MOST_SPOKEN: usize = 300;
 pub fn Answer(exchange: Exchange) -> impl IntoView {
     let state = state();
     let words = move || state.words();
-    let parts = Memo::new(move |_| exchange.parts());
     let is_running = move || exchange.is_running();
-    let has_thinking = move || parts.with(|(thinking, _)| !thinking.is_empty());
+    let has_thinking = Memo::new(move |_| exchange.has_thinking());
     let status = move || match exchange.progress.get() {
         Progress::Waiting(what) => format!("{what}…"),
         Progress::Streaming | Progress::Done(_) => String::new(),
@@ -28,8 +28,8 @@ pub fn Answer(exchange: Exchange) -> impl IntoView {
         Progress::Waiting(_) => words().answer_prepared.to_owned(),
         Progress::Streaming => words().answer_comes.to_owned(),
         Progress::Done(_) => {
-            let spoken = parts.with(|(_, answer)| spoken(answer));
-            words().answer_ended(&spoken)
+            let (_, answer) = exchange.whole();
+            words().answer_ended(&spoken(&answer))
         }
         Progress::Stopped => words().stopped.to_owned(),
         Progress::Failed(_) => words().failed.to_owned(),
@@ -43,7 +43,7 @@ pub fn Answer(exchange: Exchange) -> impl IntoView {
     };
     let hint = move || match exchange.progress.get() {
         Progress::Done(reason) if reason == "length" => Some(words().cut_off),
-        Progress::Done(_) if exchange.raw.read().trim().is_empty() => Some(words().empty_answer),
+        Progress::Done(_) if exchange.is_blank() => Some(words().empty_answer),
         _ => None,
     };
     view! {
@@ -57,10 +57,16 @@ pub fn Answer(exchange: Exchange) -> impl IntoView {
             <h3 class="asked" id=heading_id() tabindex="-1">
                 {exchange.question.get_value()}
             </h3>
-            <Show when=has_thinking>
+            <Show when=move || has_thinking.get()>
                 <details class="thinking">
                     <summary>{move || words().thinking}</summary>
-                    <p>{move || parts.with(|(thinking, _)| thinking.clone())}</p>
+                    <p>
+                        <For
+                            each=move || exchange.parts.get()
+                            key=|part| part.number
+                            children=|part| view! { <span>{thinking(part)}</span> }
+                        />
+                    </p>
                 </details>
             </Show>
             <div
@@ -70,7 +76,11 @@ pub fn Answer(exchange: Exchange) -> impl IntoView {
                 aria-label=move || words().answer_label
                 role="group"
             >
-                {move || parts.with(|(_, answer)| answer.clone())}
+                <For
+                    each=move || exchange.parts.get()
+                    key=|part| part.number
+                    children=|part| view! { <div>{answer(part)}</div> }
+                />
             </div>
             <p class="hint" data-testid="answer-status">{status}</p>
             <p class="hidden-label" role="status" data-testid="answer-announced">{announced}</p>
@@ -79,7 +89,7 @@ pub fn Answer(exchange: Exchange) -> impl IntoView {
             <div class="answer-foot">
                 <Show
                     when=is_running
-                    fallback=move || view! { <CopyButton parts/> }
+                    fallback=move || view! { <CopyButton exchange/> }
                 >
                     <StopButton exchange/>
                 </Show>
@@ -87,6 +97,16 @@ pub fn Answer(exchange: Exchange) -> impl IntoView {
             </div>
         </article>
     }
+}
+
+/// What a model thinks of one prompt.
+fn thinking(part: Part) -> impl Fn() -> String + Send + 'static {
+    move || part.text.with(PromptAnswer::thinking)
+}
+
+/// What it answers to it.
+fn answer(part: Part) -> impl Fn() -> String + Send + 'static {
+    move || part.text.with(|text| text.answer().to_owned())
 }
 
 /// What is said of an answer: its beginning.
@@ -130,11 +150,11 @@ fn StopButton(exchange: Exchange) -> impl IntoView {
 }
 
 #[component]
-fn CopyButton(parts: Memo<(String, String)>) -> impl IntoView {
+fn CopyButton(exchange: Exchange) -> impl IntoView {
     let state = state();
     let is_copied = RwSignal::new(None::<bool>);
     let on_click = move |_| {
-        let answer = parts.with_untracked(|(_, answer)| answer.clone());
+        let (_, answer) = untrack(|| exchange.whole());
         copy(answer, move |done| is_copied.set(Some(done)));
     };
     let label = move || match is_copied.get() {

@@ -16,7 +16,7 @@ use leptos::prelude::*;
 
 use crate::browser::focus_soon;
 use crate::state::{State, state};
-use crate::{model, rendering, server};
+use crate::{model, rendering, server, tokens};
 
 /// The whole page.
 #[component]
@@ -27,7 +27,7 @@ pub fn App() -> impl IntoView {
     state.keep();
     follow_language_and_theme(state);
     model::read_built_in(state);
-    model::follow_tokens(state);
+    tokens::follow(state);
     rendering::follow(state);
     server::follow(state);
     let zoomed = RwSignal::new(None::<usize>);

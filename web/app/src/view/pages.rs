@@ -1,6 +1,7 @@
 //! The pages: figures, style, and the pages themselves.
 
 use glyph_web_core::messages::RenderSummary;
+use glyph_web_core::stage::DrawingStage;
 use leptos::html::Div;
 use leptos::prelude::*;
 use wasm_bindgen::JsCast;
@@ -64,14 +65,15 @@ fn Status() -> impl IntoView {
     // Progress moves the bar alone: a button that is made anew cannot be pressed.
     let shown = Memo::new(move |_| match state.drawing.get() {
         Drawing::Running { .. } => Drawing::Running {
-            is_fetching_font: false,
+            stage: None,
             share: 0.0,
         },
         other => other,
     });
     let what = move || match *state.drawing.read() {
+        Drawing::Running { stage: None, .. } => words().fetching_style,
         Drawing::Running {
-            is_fetching_font: true,
+            stage: Some(DrawingStage::Font),
             ..
         } => words().fetching_font,
         _ => words().drawing,
@@ -217,13 +219,19 @@ fn Gallery(zoomed: RwSignal<Option<usize>>) -> impl IntoView {
         }
     });
     view! {
-        <ol class="gallery" data-testid="gallery">
-            <For each=shown key=|key| *key children=move |(_, index)| view! { <PageTile index zoomed/> }/>
-        </ol>
-        <div node_ref=end class="gallery-end">
-            <Show when=move || { n_shown.get() < n_pages.get() }>
-                <MoreButton grow=Callback::new(move |()| grow())/>
-            </Show>
+        <div class="gallery-place">
+            <ol class="gallery" data-testid="gallery">
+                <For
+                    each=shown
+                    key=|key| *key
+                    children=move |(_, index)| view! { <PageTile index zoomed/> }
+                />
+            </ol>
+            <div node_ref=end class="gallery-end">
+                <Show when=move || { n_shown.get() < n_pages.get() }>
+                    <MoreButton grow=Callback::new(move |()| grow())/>
+                </Show>
+            </div>
         </div>
     }
 }
@@ -245,7 +253,7 @@ fn MoreButton(grow: Callback<()>) -> impl IntoView {
     }
 }
 
-/// Calls `grow` whenever the end of the list comes into sight.
+/// Calls `grow` whenever the end of the list comes into sight, in whatever scrolls.
 fn grow_in_sight(end: &web_sys::HtmlDivElement, grow: impl Fn() + 'static) {
     let on_sight = Closure::<dyn Fn(js_sys::Array)>::new(move |entries: js_sys::Array| {
         let is_seen = entries.iter().any(|entry| {
