@@ -32,4 +32,17 @@ export const patch = (page, worker, script) =>
     return route.fulfill({ headers, body: `${script}\n${loader}` });
   });
 
+/** Has the model's worker end whenever it is to count tokens. */
+export const failCounting = (page) =>
+  patch(
+    page,
+    "model-worker",
+    `self.addEventListener("message", (event) => {
+      if (event.data.type === "countTokens") {
+        event.stopImmediatePropagation();
+        setTimeout(() => { throw new Error("out of memory"); });
+      }
+    });`,
+  );
+
 export const isWorker = (name) => (worker) => worker.url().includes(name);

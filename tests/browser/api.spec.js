@@ -85,6 +85,7 @@ test("the renderer names what it cannot use", async ({ api }) => {
       named: await failure(glyph.renderPages("x", { style: "unofficial" })),
       key: await failure(glyph.renderPages("x", { overrides: { dpi: "many" } })),
       unknown: await failure(glyph.renderPages("x", { overrides: { color: "red" } })),
+      missing: await failure(glyph.renderPages("x", { style: { dpi: 72 } })),
       width: await failure(glyph.renderPages("x", { overrides: { "left-indent": 600 } })),
       height: await failure(glyph.renderPages("x", { overrides: { "line-height": 500 } })),
       pixels: await failure(glyph.renderPages("x", { overrides: { dpi: 2400 } })),
@@ -108,7 +109,8 @@ test("the renderer names what it cannot use", async ({ api }) => {
   expect(refused.number).toMatchObject({ code: "argument" });
   expect(refused.key).toMatchObject({ code: "style", detail: 'dpi = "many"' });
   expect(refused.key.message).toContain("dpi");
-  expect(refused.unknown).toMatchObject({ code: "style", detail: "color" });
+  expect(refused.unknown).toMatchObject({ code: "style-unknown", detail: "color" });
+  expect(refused.missing).toMatchObject({ code: "style-missing", detail: "font-path" });
   // Of 595 points the margins, the frame and the indent leave less than nothing.
   expect(refused.width).toMatchObject({ code: "style-width", detail: "-37.00 pt" });
   expect(refused.height).toMatchObject({ code: "style-height", detail: "2 × 500 > 810.00 pt" });
@@ -122,9 +124,14 @@ test("the size of what is kept is told without reading the weights", async ({ ap
   const { told, kept, read } = await api.evaluate(async () => {
     (await glyph.loadModel({ device: "cpu" })).close();
     const cache = await caches.open("glyph-models");
-    // Of a compressed body the header has another length.
-    const headers = { "content-encoding": "gzip", "content-length": "3" };
-    await cache.put("compressed.json", new Response("x".repeat(1000), { headers }));
+    // Of a compressed body the header has another length; another origin does not tell that it was compressed.
+    const headers = { "content-length": "3" };
+    const compressed = { ...headers, "content-encoding": "gzip" };
+    for (const name of ["tokenizer.json", "model.safetensors"]) {
+      const body = "x".repeat(1000);
+      await cache.put(`compressed/${name}`, new Response(body, { headers: compressed }));
+    }
+    await cache.put("elsewhere/tokenizer.json", new Response("x".repeat(1000), { headers }));
     const responses = await cache.matchAll();
     const sizes = await Promise.all(responses.map(async (response) => (await response.blob()).size));
     let read = 0;

@@ -322,3 +322,21 @@ test("a model of the built-in one's name has its own style", async ({ app, page 
   await expect(page.getByTestId("tab-ready")).toContainText("glyph-mini");
   await expect(app.tiles.first()).not.toHaveText(size);
 });
+
+test("what a folder's style may not have is told in Chinese, with what it may", async ({ app, page }) => {
+  await page.getByLabel("Language").selectOption("zh");
+  await app.write(ORDER);
+  await app.useTab("cpu");
+  for (const [changes, words] of [
+    [{ dpi: 3000 }, "样式的值无法使用：dpi = 3000，应为 1 到 2400 之间的数。请修改它"],
+    [{ "font-size": 0 }, "font-size = 0，应为 0.1 到 14400 之间的数（pt）"],
+    [{ "margin-x": -9 }, "margin-x = -9，应为 -6（抵消边框的内边距） 到 14400 之间的数（pt）"],
+    [{ "font-color": "red" }, 'font-color = "red"，应为颜色，例如 "#1A2B3C"'],
+    [{ colour: "red" }, "样式没有 colour 这个键。请删除它或改正键名"],
+    [{ "font-path": undefined }, "样式缺少 font-path 这个键。请补上它"],
+  ]) {
+    const path = await folder(`style-of-${Object.keys(changes)[0]}`, changes);
+    await page.getByTestId("folder").setInputFiles(path);
+    await expect(page.getByTestId("drawing-failed")).toContainText(words);
+  }
+});

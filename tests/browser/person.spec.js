@@ -246,6 +246,7 @@ test.describe("a phone", () => {
     });
     await expect.poll(() => app.tiles.count()).toBeGreaterThan(before);
     expect(await screens()).toBeLessThan(4);
+    await noSeriousIssue(page);
   });
 
   test("has no field of letters so small that the page is enlarged for it", async ({ app, page }) => {

@@ -94,6 +94,8 @@ test("an answer that is no stream is told by what it is", async ({ app, page }) 
   const answers = [
     ["text/html; charset=utf-8", "<!doctype html><title>Welcome</title>"],
     ["application/json", JSON.stringify({ choices: [{ message: { content: "73-4815" } }] })],
+    // Larger than an event may be.
+    ["application/octet-stream", "x".repeat(5_000_000)],
   ];
   for (const [contentType, body] of answers) {
     await page.route("**/v1/chat/completions", (route) => route.fulfill({ contentType, body }));

@@ -2,7 +2,7 @@
 
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { patch } from "./api.js";
+import { failCounting, patch } from "./api.js";
 import { browserArguments } from "./browser.js";
 import { hostFiles, nativeAnswer } from "./glyph.js";
 import { ORDER } from "./texts.js";
@@ -134,31 +134,46 @@ test("a worker that ends in an answer is told, and the next question starts anot
   expect((await app.answered()).length).toBeGreaterThan(0);
 });
 
-test("a worker that ends while it counts tokens is told, and the next question starts another", async ({
+test("a worker that ends while it counts tokens is told, and the next one does not count that text", async ({
   app,
   page,
 }) => {
-  await patch(
-    page,
-    "model-worker",
-    `self.addEventListener("message", (event) => {
-      if (event.data.type === "countTokens") {
-        event.stopImmediatePropagation();
-        setTimeout(() => { throw new Error("out of memory"); });
-      }
-    });`,
-  );
+  await failCounting(page);
   await app.write(TEXT);
   await app.useTab("cpu");
   // The page counts the tokens of the built-in model itself.
   await page.getByTestId("folder").setInputFiles("../../models/glyph-mini");
   await expect(page.getByTestId("tab-failed")).toContainText("The model in this browser has failed");
   await expect(page.getByTestId("tab-ready")).toHaveCount(0);
-  await page.unroute("**/model-worker_loader.js");
   await app.ask(QUESTION, 8);
   expect((await app.answered()).length).toBeGreaterThan(0);
+  await expect(page.getByTestId("uncounted")).toContainText("out of memory");
+  // Longer than the page waits before it has a text counted.
+  await page.waitForTimeout(1500);
   await expect(page.getByTestId("tab-ready")).toBeVisible();
+  await expect(app.figure("text-tokens")).toHaveText("–");
+  // Another text is counted, and ends the worker as well.
+  await app.write(`${TEXT}.`);
+  await expect(page.getByTestId("tab-failed")).toContainText("out of memory");
+});
+
+test("a worker that has ended while nobody waited for it is told with its reason", async ({ app, page }) => {
+  await page.getByLabel("Language").selectOption("zh");
+  await app.write(TEXT);
+  await app.useTab("cpu");
+  await page.getByTestId("folder").setInputFiles("../../models/glyph-mini");
   await expect(app.figure("text-tokens")).toHaveText(TEXT.length.toLocaleString("en"));
+  const [worker] = modelWorkers(page);
+  await worker.evaluate(() => {
+    const body = { message: "the graphics device failed", code: "device", detail: "the driver is gone" };
+    setTimeout(() => self.postMessage({ id: 0, type: "crashed", body }), 100);
+  });
+  await expect.poll(() => modelWorkers(page)).toHaveLength(0);
+  await app.write(`${TEXT}.`);
+  await expect(page.getByTestId("tab-failed")).toContainText("显卡设备出错（the driver is gone）");
+  // It was not that text.
+  await page.getByTestId("tab-failed").getByRole("button", { name: "重试" }).click();
+  await expect(app.figure("text-tokens")).toHaveText((TEXT.length + 1).toLocaleString("en"));
 });
 
 test("files alone are enough, and are kept until they are deleted", async ({ page }) => {

@@ -1,5 +1,6 @@
 // The model in the tab, on WebGPU.
 
+import { failCounting } from "./api.js";
 import { nativeAnswer } from "./glyph.js";
 import { ORDER } from "./texts.js";
 import { expect, test } from "./page.js";
@@ -48,4 +49,27 @@ test("after it has ended on WebGPU the CPU takes over and says so, until the per
   await page.getByTestId("load").click();
   await expect(ready).toContainText("WebGPU", { timeout: 600_000 });
   await expect(fallback).toHaveCount(0);
+});
+
+test("what ends it while it counts tokens is no failure of WebGPU", async ({ app, page }) => {
+  test.setTimeout(1_500_000);
+  const ready = page.getByTestId("tab-ready");
+  await failCounting(page);
+  // Its pages are the same with every model, so the question does not wait for others.
+  await page.getByText("Official Glyph").click();
+  await app.write(TEXT);
+  await app.useTab("auto");
+  // The page counts the tokens of the built-in model itself.
+  await page.getByTestId("folder").setInputFiles("../../models/glyph-mini");
+  // Asked before it is there, it has the question already when it is to count.
+  await app.ask(QUESTION, FEW_TOKENS);
+  await app.answered(600_000);
+  await expect(app.answer.getByRole("alert")).toContainText("out of memory");
+  await expect(page.getByTestId("tab-failed")).toBeVisible();
+  await app.ask(QUESTION, FEW_TOKENS);
+  await expect(ready).toContainText("WebGPU", { timeout: 600_000 });
+  await expect(page.getByTestId("tab-status").getByText("so the CPU took over")).toHaveCount(0);
+  // Longer than the page waits before it has a text counted: this one is not counted again.
+  await page.waitForTimeout(1500);
+  await expect(ready).toBeVisible();
 });

@@ -126,11 +126,12 @@ export interface LoadProgress {
 export interface GlyphError extends Error {
   /**
    * What kind of error it is, where it is a common one: an option is missing or is of another kind; a file
-   * cannot be read, is empty, or is no text; a key of a style cannot be used, or keys together leave lines no
-   * width, pages no height for two lines, or make pages or letters of sizes that cannot be used; a font cannot
-   * be used; a file of the checkpoint is missing or is not what its name says; an address answers with a web
-   * page or not at all; a file is too large for a tab; there is no WebGPU; the graphics device has failed, which
-   * has ended the model's worker; prompt and answer do not fit the model's context.
+   * cannot be read, is empty, or is no text; a value of a style cannot be used, a key of it is unknown or
+   * missing, or values together leave lines no width, pages no height for two lines, or make pages or letters of
+   * sizes that cannot be used; a font cannot be used; a file of the checkpoint is missing or is not what its
+   * name says; an address answers with a web page or not at all; a file is too large for a tab; there is no
+   * WebGPU; the graphics device has failed, which has ended the model's worker; prompt and answer do not fit the
+   * model's context.
    */
   code?:
     | "argument"
@@ -138,6 +139,8 @@ export interface GlyphError extends Error {
     | "empty"
     | "binary"
     | "style"
+    | "style-unknown"
+    | "style-missing"
     | "style-width"
     | "style-height"
     | "style-pixels"
@@ -217,9 +220,12 @@ export interface Model {
   readonly isByteLevel: boolean;
   ask(options: AskOptions): Promise<Answer>;
   countTokens(text: string | Blob, options?: { signal?: AbortSignal }): Promise<number>;
-  /** Whether its worker has ended: closed, crashed, or left by its device. Another model must then be loaded. */
+  /**
+   * Whether its worker has ended: closed, crashed, or left by its device. What it is asked for then is rejected with
+   * the reason, and another model must be loaded.
+   */
   readonly isClosed: boolean;
-  /** Ends the worker and frees its memory. What it is doing is rejected with an AbortError. */
+  /** Ends the worker and frees its memory. What it is doing or asked for later is rejected with an AbortError. */
   close(): void;
 }
 

@@ -76,6 +76,8 @@ class Channel {
   #giveUp;
   #pending = new Map();
   #lastId = 0;
+  /** Why its last worker has ended. */
+  error;
 
   /** `content` is what takes most of its memory. */
   constructor(script, content) {
@@ -126,6 +128,7 @@ class Channel {
   stop(error) {
     this.#worker?.terminate();
     this.#worker = undefined;
+    this.error = error;
     this.#giveUp?.(error);
     for (const request of [...this.#pending.values()]) {
       request.reject(error);
@@ -255,7 +258,7 @@ class Model {
 
   async #request(message, options) {
     if (this.isClosed) {
-      throw new Error("the model's worker has ended: load the model again");
+      throw this.#channel.error;
     }
     return this.#channel.request(() => message, options);
   }
@@ -314,10 +317,14 @@ export async function ask(model, options) {
 
 const CACHE = "glyph-models";
 
-/** Bytes of a kept file; of a compressed body the header has another length. */
-async function keptBytes(response) {
+/**
+ * Bytes of a kept file. Of a compressed body the header has another length, and what comes from another origin
+ * does not tell that it was compressed: only weights, too large to be read for this, are believed.
+ */
+async function keptBytes({ url }, response) {
   const { headers } = response;
-  if (headers.has("content-length") && !headers.has("content-encoding")) {
+  const isWeights = new URL(url).pathname.endsWith(".safetensors");
+  if (isWeights && headers.has("content-length") && !headers.has("content-encoding")) {
     return Number(headers.get("content-length"));
   }
   return (await response.blob()).size;
@@ -331,7 +338,7 @@ export async function cachedBytes() {
   const cache = await caches.open(CACHE);
   const sizes = (await cache.keys()).map(async (request) => {
     const response = await cache.match(request);
-    return response ? keptBytes(response) : 0;
+    return response ? keptBytes(request, response) : 0;
   });
   return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
 }

@@ -1,6 +1,6 @@
 //! A question to a server, and its answer piece by piece.
 
-use glyph_web_core::sse::{ChatEvent, EventStream, Piece};
+use glyph_web_core::sse::{ChatEvent, EventStream, Piece, StreamError};
 use js_sys::{Reflect, Uint8Array};
 use leptos::task::spawn_local;
 use serde_json::json;
@@ -60,10 +60,11 @@ pub async fn chat(
     }
     let content_type = response.headers().get("content-type").ok().flatten();
     let content_type = content_type.unwrap_or_default().to_ascii_lowercase();
+    let is_stream = content_type.starts_with("text/event-stream");
     let broke_off = || JsError::Failed(words.server_broke_off.to_owned());
     let reader = response.body().map(|body| body.get_reader());
     let reader: ReadableStreamDefaultReader = reader.ok_or_else(broke_off)?.unchecked_into();
-    let end = read_events(&reader, words, on_piece).await;
+    let end = read_events(&reader, is_stream, words, on_piece).await;
     // A server goes on for whoever does not hang up.
     spawn_local(async move {
         // Of a stream that has ended or failed there is nothing to be cancelled.
@@ -72,9 +73,9 @@ pub async fn chat(
     match end? {
         StreamEnd::Finished => Ok(()),
         // Some servers stream under another type, so only where nothing came does the type count.
-        StreamEnd::Nothing if !content_type.starts_with("text/event-stream") => Err(
-            JsError::Failed(words.server_no_stream(&shown(server), &content_type)),
-        ),
+        StreamEnd::Nothing if !is_stream => Err(JsError::Failed(
+            words.server_no_stream(&shown(server), &content_type),
+        )),
         StreamEnd::Nothing | StreamEnd::BrokenOff => Err(broke_off()),
     }
 }
@@ -90,9 +91,11 @@ enum StreamEnd {
     Nothing,
 }
 
-/// Hands out the pieces of a stream until the server says that nothing follows, or nothing comes.
+/// Hands out the pieces of a stream until the server says that nothing follows, or nothing comes. What is by its
+/// type no stream may still be one.
 async fn read_events(
     reader: &ReadableStreamDefaultReader,
+    is_stream: bool,
     words: &Strings,
     mut on_piece: impl FnMut(Piece),
 ) -> Result<StreamEnd, JsError> {
@@ -129,6 +132,10 @@ async fn read_events(
                 Ok(ChatEvent::Error(reason)) => {
                     let reason = words.server_gave_up(reason.as_deref());
                     last = Some(Err(JsError::Failed(reason)));
+                }
+                // A large file rather than a large event.
+                Err(StreamError::LargeEvent) if end == StreamEnd::Nothing && !is_stream => {
+                    last = Some(Ok(StreamEnd::Nothing));
                 }
                 Err(error) => {
                     let reason = words.stream_unreadable(&error);

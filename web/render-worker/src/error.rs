@@ -71,8 +71,8 @@ impl From<RenderFailure> for Unfinished {
 fn of_style(error: StyleError) -> (ErrorCode, String) {
     match error {
         StyleError::NotJson(reason) => (ErrorCode::Style, reason),
-        StyleError::UnknownKey { key } => (ErrorCode::Style, key),
-        StyleError::MissingKey { key, .. } => (ErrorCode::Style, key.to_owned()),
+        StyleError::UnknownKey { key } => (ErrorCode::StyleUnknown, key),
+        StyleError::MissingKey { key, .. } => (ErrorCode::StyleMissing, key.to_owned()),
         StyleError::BadValue { key, value, .. } => (ErrorCode::Style, format!("{key} = {value}")),
         StyleError::Impossible(StyleConflict::NoWidth { line_pt, .. }) => {
             (ErrorCode::StyleWidth, format!("{line_pt:.2} pt"))

@@ -14,8 +14,12 @@ pub enum ErrorCode {
     Empty,
     /// The bytes of a file are no text.
     Binary,
-    /// A key of a style is unknown, missing, or has a value that cannot be used.
+    /// A value of a style cannot be used.
     Style,
+    /// A style has a key that there is not.
+    StyleUnknown,
+    /// A style lacks a key that has no default.
+    StyleMissing,
     /// A style leaves its lines no width.
     StyleWidth,
     /// A page of a style does not hold two lines.

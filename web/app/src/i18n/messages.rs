@@ -5,6 +5,35 @@ use glyph_web_core::webgpu::WebGpuFailure;
 
 use super::Strings;
 
+/// What a value of a style must be, in Chinese; the renderer says it in English.
+fn allowed_zh(allowed: &str) -> String {
+    let (allowed, unit) = match allowed.strip_suffix(" (points)") {
+        Some(allowed) => (allowed, "（pt）"),
+        None => (allowed, ""),
+    };
+    let range = allowed.strip_prefix("a number from ");
+    if let Some((least, most)) = range.and_then(|range| range.split_once(" to ")) {
+        let least = least.replace(" (which cancels the frame padding)", "（抵消边框的内边距）");
+        return format!(" {least} 到 {most} 之间的数{unit}");
+    }
+    let zh = match allowed {
+        "two numbers above 0 and at most 14400" => "两个大于 0、不超过 14400 的数",
+        "width and height in points, such as \"595,842\"" => {
+            "以 pt 为单位的宽和高，例如 \"595,842\""
+        }
+        "a number" => "数字",
+        "a non-empty string" => "非空的文字",
+        "true or false" => " true 或 false",
+        "a color such as \"#1A2B3C\"" => "颜色，例如 \"#1A2B3C\"",
+        "LEFT, CENTER, RIGHT or JUSTIFY" => " LEFT、CENTER、RIGHT 或 JUSTIFY",
+        _ if allowed.starts_with("made of <br/>") => {
+            "由 <br/>、普通文字和 <font color=\"#RRGGBB\">普通文字</font> 组成的文字，最多 1000 字节"
+        }
+        _ => allowed,
+    };
+    format!("{zh}{unit}")
+}
+
 impl Strings {
     pub(super) fn pick(&self, en: String, zh: String) -> String {
         match self.language_of {
@@ -167,7 +196,14 @@ impl Strings {
             "unreadable" => format!("无法读取 {detail}。请重新选择该文件"),
             "empty" => format!("{detail} 是空的。请选择一个有内容的文本文件"),
             "binary" => format!("{detail} 不是文本文件。请先另存为纯文本"),
-            "style" => format!("样式的键无法使用：{detail}。请修改它"),
+            "style" => {
+                let allowed = text.rsplit_once("it must be ");
+                let allowed = allowed.map(|(_, allowed)| format!("，应为{}", allowed_zh(allowed)));
+                let allowed = allowed.unwrap_or_default();
+                format!("样式的值无法使用：{detail}{allowed}。请修改它")
+            }
+            "style-unknown" => format!("样式没有 {detail} 这个键。请删除它或改正键名"),
+            "style-missing" => format!("样式缺少 {detail} 这个键。请补上它"),
             "style-width" => {
                 format!("这个样式留给每行的宽度是 {detail}。请加宽页面，或减小边距和缩进")
             }
