@@ -238,7 +238,7 @@ pub struct ModelArgs {
         hide_env_values = true
     )]
     pub quantize: Option<Quantization>,
-    /// Keep keys and values in 8 bits: q8, or full; saves memory with long prompts and costs time
+    /// Keep keys and values in 8 bits: q8, or full; saves memory with long prompts, and costs time on a GPU
     #[arg(
         long,
         value_name = "BITS",

@@ -170,14 +170,15 @@ fn limits(options: &ServeOptions, loading: &Loading) -> Result<Limits, CliError>
         .saturating_sub(headroom_bytes)
         .saturating_sub(footprint.weight_bytes);
     let preprocessor = &loading.model.settings.preprocessor;
-    let of_buffers = device.most_buffer_bytes.map(|most_bytes| {
+    let buffer_tokens = device.most_buffer_bytes.map(|most_bytes| {
         let text_config = &loading.model.settings.config.text_config;
         KvTensorBytes::most_tokens(text_config, loading.load_as.dtype.size(), most_bytes)
     });
     Ok(Limits {
         max_batch: options.max_batch.unwrap_or(DEFAULT_MAX_BATCH),
         max_pages: options.max_pages.unwrap_or(DEFAULT_MAX_PAGES),
-        max_context: max_context(options.max_context, of_buffers, footprint.context_tokens),
+        max_context: options.max_context,
+        buffer_tokens,
         device_bytes,
         headroom_bytes,
         largest_page_patches: largest_page_patches(preprocessor, footprint, left_bytes)?,
@@ -211,13 +212,6 @@ fn largest_page_patches(
     let mut patches = patches.into_iter();
     let fitting = patches.find(|n_patches| footprint.vision_bytes(*n_patches) <= left_bytes / 4);
     Ok(fitting.unwrap_or(least))
-}
-
-/// Tokens of a request, at most: those that were asked for, but no more than the device has buffers for; `None` for
-/// what model and memory hold.
-fn max_context(asked: Option<usize>, of_buffers: Option<usize>, of_model: usize) -> Option<usize> {
-    let of_buffers = of_buffers.filter(|most_tokens| *most_tokens < of_model);
-    asked.into_iter().chain(of_buffers).min()
 }
 
 /// A model whose small files are read and whose weights are to come.
@@ -392,13 +386,17 @@ fn signal() -> io::Result<impl Future<Output = ()> + Send> {
 
 #[cfg(test)]
 mod tests {
+    use bytesize::ByteSize;
+    use glyph_device::{DeviceChoice, DtypeChoice};
     use glyph_engine::Footprint;
     use glyph_model::checkpoint::CheckpointFiles;
     use glyph_model::config::{ModelConfig, PreprocessorConfig};
+    use glyph_model::text::KvPrecision;
 
-    use super::{largest_page_patches, max_context};
+    use super::{Loading, ServeOptions, Target, largest_page_patches, limits};
     use crate::bundled::Bundled;
     use crate::document::patch_grid;
+    use crate::model::ModelFiles;
 
     fn bundled(file: &str) -> String {
         String::from_utf8(Bundled.read(file).unwrap().unwrap()).unwrap()
@@ -429,19 +427,32 @@ mod tests {
     }
 
     #[test]
-    fn no_context_is_longer_than_the_devices_buffers() {
-        for (asked, of_buffers, most) in [
-            (None, None, None),
-            (Some(4096), None, Some(4096)),
-            (None, Some(16_384), Some(16_384)),
-            (Some(4096), Some(16_384), Some(4096)),
-            (Some(32_768), Some(16_384), Some(16_384)),
-            // Buffers that hold more than the model reaches leave the context to model and memory.
-            (None, Some(65_536), None),
-            (Some(4096), Some(1 << 20), Some(4096)),
+    fn buffers_are_no_context_that_was_asked_for() {
+        let target = Target::open(DeviceChoice::Cpu, DtypeChoice::default()).unwrap();
+        let kinds = (None, KvPrecision::Full);
+        let mut loading = Loading::new(&ModelFiles::Bundled, target, kinds, true).unwrap();
+        let text_config = &loading.model.settings.config.text_config;
+        // Keys of a token, one for each query head.
+        let n_values = text_config.num_attention_heads * text_config.head_dim();
+        let of_a_token = n_values * loading.load_as.dtype.size();
+        for (asked, buffer_tokens) in [
+            (None, None),
+            (None, Some(1024)),
+            (Some(4096), None),
+            (Some(4096), Some(1024)),
         ] {
-            let found = max_context(asked, of_buffers, 65_536);
-            assert_eq!(found, most, "{asked:?} {of_buffers:?}");
+            let n_bytes = buffer_tokens.map(|n_tokens| (n_tokens * of_a_token) as u64);
+            loading.target.device.most_buffer_bytes = n_bytes;
+            let options = ServeOptions {
+                max_context: asked,
+                device_memory: Some(ByteSize::gib(2)),
+                ..ServeOptions::default()
+            };
+            let limits = limits(&options, &loading).unwrap();
+            assert_eq!(
+                (limits.max_context, limits.buffer_tokens),
+                (asked, buffer_tokens)
+            );
         }
     }
 }

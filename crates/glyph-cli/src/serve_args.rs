@@ -71,7 +71,7 @@ pub struct ServeOptions {
         hide_env_values = true
     )]
     pub quantize: Option<Quantization>,
-    /// Keep keys and values in 8 bits: q8; saves memory and costs time [default: full]
+    /// Keep keys and values in 8 bits: q8; saves memory, and costs time on a GPU [default: full]
     #[arg(
         long,
         value_name = "BITS",

@@ -19,7 +19,7 @@ use crate::error::EngineError;
 use crate::events::Events;
 use crate::pieces::Advanced;
 use crate::plan::{Footprint, Limits, MemoryPlan};
-use crate::prepare::{self, Prepared};
+use crate::prepare::{self, CheckedPage, Prepared};
 use crate::request::Request;
 use crate::sequence::Waiting;
 use crate::state::EngineState;
@@ -212,8 +212,8 @@ impl Engine {
         }
     }
 
-    /// Holds the size of a page against the model and the memory plan, before anybody decodes or draws it; returns its
-    /// tokens with those of the pages before it.
+    /// Holds the size of a page against the model and the memory plan, before anybody decodes or draws it; returns what
+    /// it takes.
     ///
     /// # Errors
     /// [`EngineError::Request`] for a shape that the model does not take, [`EngineError::PageTooLarge`], and
@@ -222,7 +222,7 @@ impl Engine {
         &self,
         [width_px, height_px]: [usize; 2],
         tokens_before: usize,
-    ) -> Result<usize, EngineError> {
+    ) -> Result<CheckedPage, EngineError> {
         let loaded = self.loaded()?;
         let preprocessor = &loaded.settings.preprocessor;
         let resized = smart_resize(height_px, width_px, preprocessor);
@@ -249,7 +249,10 @@ impl Engine {
                 context_tokens: plan.context_tokens,
             });
         }
-        Ok(n_tokens)
+        Ok(CheckedPage {
+            n_tokens,
+            resized_pixels: (rows_px as u64).saturating_mul(columns_px as u64),
+        })
     }
 
     /// Renders the chat template, tokenises, and preprocesses the images. It works on the caller's thread, for

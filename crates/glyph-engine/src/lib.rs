@@ -29,7 +29,7 @@ pub use plan::{
     Footprint, Limits, MemoryPlan, ModelDoesNotFit, PREFILL_CHUNK, PlanRow, Shortfall,
     default_headroom_bytes,
 };
-pub use prepare::Prepared;
+pub use prepare::{CheckedPage, Prepared};
 pub use request::{Done, Event, Request, Times, Token, TokenLogprobs, Usage};
 pub use state::EngineState;
 pub use stats::{CacheStats, EngineStats, Observation, Observer};

@@ -16,6 +16,15 @@ pub struct Prepared {
     pub(crate) pages: Vec<Page>,
 }
 
+/// What a page of some size takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CheckedPage {
+    /// Its tokens with those of the pages before it.
+    pub n_tokens: usize,
+    /// Pixels that the model is given of it. A small or narrow page is enlarged for it.
+    pub resized_pixels: u64,
+}
+
 /// A page of a prompt.
 #[derive(Debug)]
 pub(crate) struct Page {

@@ -17,7 +17,7 @@ use glyph_model::Glm4v;
 use glyph_model::config::ModelConfig;
 use glyph_model::generate::encode_images;
 use glyph_model::preprocess::{ImagePatches, PatchGrid};
-use glyph_model::text::{KvCache, Positions};
+use glyph_model::text::{KvCache, KvPrecision, Positions};
 
 /// Counts the bytes in use and the most that were.
 struct Counting;
@@ -132,9 +132,14 @@ fn a_page_takes_what_is_planned_for_it() {
 fn a_prompt_takes_what_is_planned_for_it() {
     let _alone = alone();
     let device = Device::flex();
-    for group in [1, 4] {
+    for (group, precision) in [
+        (1, KvPrecision::Full),
+        (4, KvPrecision::Full),
+        (1, KvPrecision::Q8),
+        (4, KvPrecision::Q8),
+    ] {
         let config = config(group);
-        let footprint = Footprint::new(&config, F32_BYTES);
+        let footprint = Footprint::new(&config, F32_BYTES).with_kv_precision(&config, precision);
         let glm = Glm4v::new(&config, &device);
         let chunk = |cache: &mut KvCache| {
             let ids = [1; PREFILL_CHUNK];
@@ -149,7 +154,8 @@ fn a_prompt_takes_what_is_planned_for_it() {
             black_box(glm.logits(last).into_data());
         };
         for context in [256, 1024, 2048] {
-            let mut cache = KvCache::new(&config.text_config, 8192, DType::F32, &device);
+            let place = (&device, DType::F32);
+            let mut cache = KvCache::with_precision(&config.text_config, 8192, precision, place);
             while cache.len() < context {
                 chunk(&mut cache);
             }
@@ -158,7 +164,7 @@ fn a_prompt_takes_what_is_planned_for_it() {
                 chunk(&mut cache);
             });
             let estimate = footprint.decoder_bytes(1, context);
-            let what = format!("{context} tokens, groups of {group}");
+            let what = format!("{context} tokens, groups of {group}, {precision:?}");
             check(&what, estimate, measured, 4.0);
         }
     }

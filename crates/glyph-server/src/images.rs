@@ -16,8 +16,8 @@ use crate::error::{ApiError, Code};
 /// Largest image that is decoded: an A4 page at 600 dpi has half as many pixels.
 pub const MOST_IMAGE_PIXELS: u64 = 1 << 26;
 
-/// Pixels of all pages of a request together. A few bytes can claim any size; this bounds what decoding and drawing
-/// take.
+/// Pixels of all pages of a request together. A few bytes can claim any size; this bounds what decoding, drawing and
+/// enlarging take.
 const MOST_REQUEST_PIXELS: u64 = 1 << 27;
 
 /// Types of images that are decoded.
@@ -82,6 +82,11 @@ const AHEAD_SHARE: u64 = 8;
 /// Pixels that all requests together may hold in so many bytes.
 pub fn pixels_within(n_bytes: u64) -> u64 {
     (n_bytes / BYTES_PER_PIXEL).clamp(LEAST_HELD_PIXELS, MOST_HELD_PIXELS)
+}
+
+/// Pixels of a picture or a page of so many each way.
+pub fn n_pixels([width_px, height_px]: [u32; 2]) -> u64 {
+    u64::from(width_px) * u64::from(height_px)
 }
 
 fn n_permits(pixels: u64) -> u32 {
@@ -163,6 +168,12 @@ impl PixelHold {
         }
     }
 
+    /// Pixels that are held.
+    fn pixels(&self) -> u64 {
+        let n_permits = self.0.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        n_permits as u64 * PIXELS_PER_PERMIT
+    }
+
     /// Gives back what is more than so many pixels.
     fn shrink(&mut self, pixels: u64) {
         let Some(mut held) = self.0.take() else {
@@ -181,19 +192,19 @@ impl PixelHold {
 }
 
 impl PixelBudget {
-    /// Counts a picture, before it takes any memory.
+    /// Counts a picture, before it takes any memory, as so many pixels: its own, or those that it is enlarged to.
     ///
     /// # Errors
     /// [`Code::ImageTooLarge`] when all pages together are too large, [`Code::QueueFull`] when other requests hold too
     /// many.
-    pub fn take(&mut self, size_px: [u32; 2], path: &str) -> Result<(), ApiError> {
-        let pixels = self.count(size_px, path)?;
+    pub fn take(&mut self, pixels: u64, path: &str) -> Result<(), ApiError> {
+        self.count(pixels, path)?;
         let taken = self.pool.hold(pixels).ok_or_else(held_by_others)?;
         self.hold.merge(taken);
         Ok(())
     }
 
-    /// Why the pool has no room to draw a page of so many pixels.
+    /// Why the pool has no room for so many pixels more.
     pub fn refusal(&self, pixels: u64, path: &str) -> ApiError {
         let used = self.used.saturating_add(counted(pixels));
         if used > self.pool.most_of_request() {
@@ -202,30 +213,29 @@ impl PixelBudget {
         held_by_others()
     }
 
-    /// Counts a page that has been drawn, of what was held for drawing it.
+    /// Counts a page that has been drawn as so many pixels: its own, or those that it is enlarged to. What was held for
+    /// drawing it is a part of them.
     ///
     /// # Errors
-    /// [`Code::ImageTooLarge`] when all pages together are too large.
-    pub fn keep(
-        &mut self,
-        mut drawn: PixelHold,
-        size_px: [u32; 2],
-        path: &str,
-    ) -> Result<(), ApiError> {
-        let pixels = self.count(size_px, path)?;
+    /// [`Code::ImageTooLarge`] when all pages together are too large, [`Code::QueueFull`] when other requests hold too
+    /// many for it to be enlarged.
+    pub fn keep(&mut self, mut drawn: PixelHold, pixels: u64, path: &str) -> Result<(), ApiError> {
+        self.count(pixels, path)?;
         drawn.shrink(pixels);
+        let missing = pixels.saturating_sub(drawn.pixels());
+        // The pages that its document has drawn ahead may be what holds the rest.
+        let more = self.pool.hold(missing);
+        drawn.merge(more.ok_or_else(|| self.refusal(self.pool.most_ahead(), path))?);
         self.hold.merge(drawn);
         Ok(())
     }
 
-    /// Pixels of a page, which are counted.
-    fn count(&mut self, [width_px, height_px]: [u32; 2], path: &str) -> Result<u64, ApiError> {
-        let pixels = u64::from(width_px) * u64::from(height_px);
+    fn count(&mut self, pixels: u64, path: &str) -> Result<(), ApiError> {
         self.used = self.used.saturating_add(counted(pixels));
         if self.used > self.pool.most_of_request() {
             return Err(self.too_large(self.used, path));
         }
-        Ok(pixels)
+        Ok(())
     }
 
     fn too_large(&self, used: u64, path: &str) -> ApiError {
@@ -267,8 +277,8 @@ impl<'a> ImageFile<'a> {
             }
         };
         let size_px = RgbImage::size_px(&bytes).map_err(|error| refused(error, path))?;
-        let [width_px, height_px] = size_px;
-        if u64::from(width_px) * u64::from(height_px) > MOST_IMAGE_PIXELS {
+        if n_pixels(size_px) > MOST_IMAGE_PIXELS {
+            let [width_px, height_px] = size_px;
             let message = format!(
                 "{path} is {width_px}×{height_px} px; at most {MOST_IMAGE_PIXELS} pixels are decoded. Send it smaller"
             );
@@ -331,7 +341,7 @@ fn data_bytes(url: &str, path: &str) -> Result<Vec<u8>, ApiError> {
 mod tests {
     use super::{
         Code, ImageFile, ImageSource, LEAST_HELD_PIXELS, MOST_HELD_PIXELS, PIXELS_PER_PERMIT,
-        PixelPool, data_bytes, pixels_within,
+        PixelPool, counted, data_bytes, pixels_within,
     };
 
     #[test]
@@ -369,24 +379,24 @@ mod tests {
     fn pages_share_a_budget_and_requests_a_pool() {
         let pool = PixelPool::new(MOST_HELD_PIXELS);
         let mut budget = pool.budget();
-        assert!(budget.take([8192, 8192], "a").is_ok());
-        assert!(budget.take([8192, 8192], "b").is_ok());
-        let error = budget.take([1, 1], "c").unwrap_err();
+        assert!(budget.take(1 << 26, "a").is_ok());
+        assert!(budget.take(1 << 26, "b").is_ok());
+        let error = budget.take(1, "c").unwrap_err();
         assert_eq!(error.code(), Code::ImageTooLarge);
         let hold = budget.into_hold();
         let mut second = pool.budget();
-        assert!(second.take([16384, 8192], "a").is_ok());
-        let error = pool.budget().take([1, 1], "a").unwrap_err();
+        assert!(second.take(1 << 27, "a").is_ok());
+        let error = pool.budget().take(1, "a").unwrap_err();
         assert_eq!(error.code(), Code::QueueFull);
         drop(hold);
-        assert!(pool.budget().take([1, 1], "a").is_ok());
+        assert!(pool.budget().take(1, "a").is_ok());
     }
 
     #[test]
     fn a_request_may_have_no_more_than_there_is() {
         let pool = PixelPool::new(1 << 20);
-        assert!(pool.budget().take([1024, 1024], "a").is_ok());
-        let error = pool.budget().take([1024, 1025], "a").unwrap_err();
+        assert!(pool.budget().take(1 << 20, "a").is_ok());
+        let error = pool.budget().take((1 << 20) + 1, "a").unwrap_err();
         assert_eq!(error.code(), Code::ImageTooLarge);
         assert!(error.to_string().contains("1048576"), "{error}");
     }
@@ -398,7 +408,7 @@ mod tests {
         let mut budget = pool.budget();
         let drawn = pool.hold(1 << 19).unwrap();
         assert_eq!(n_free(), 1 << 19);
-        budget.keep(drawn, [512, 512], "style").unwrap();
+        budget.keep(drawn, 1 << 18, "style").unwrap();
         assert_eq!(n_free(), (1 << 20) - (1 << 18));
         let mut hold = budget.into_hold();
         hold.shrink_to_bytes(15 * 4096);
@@ -407,6 +417,32 @@ mod tests {
         hold.shrink_to_bytes(usize::MAX);
         assert_eq!(n_free(), (1 << 20) - 4096);
         drop(hold);
+        assert_eq!(n_free(), 1 << 20);
+    }
+
+    #[test]
+    fn a_drawn_page_that_is_enlarged_holds_what_it_is_enlarged_to() {
+        let (drawn_pixels, pixels) = (10 * 1990, 28 * 5572);
+        let pool = PixelPool::new(1 << 20);
+        let n_free = || pool.free.available_permits() as u64 * PIXELS_PER_PERMIT;
+        let mut budget = pool.budget();
+        let drawn = pool.hold(drawn_pixels).unwrap();
+        budget.keep(drawn, pixels, "style").unwrap();
+        assert_eq!(n_free(), (1 << 20) - counted(pixels));
+        // Another request holds the rest.
+        let drawn = pool.hold(drawn_pixels).unwrap();
+        let rest = pool.hold(n_free()).unwrap();
+        let error = budget.keep(drawn, pixels, "style").unwrap_err();
+        assert_eq!(error.code(), Code::QueueFull);
+        drop((rest, budget));
+        // Its own pages do: those that are counted, and one that is drawn ahead.
+        let mut budget = pool.budget();
+        budget.take((1 << 20) - counted(pixels), "a").unwrap();
+        let drawn = pool.hold(drawn_pixels).unwrap();
+        let ahead = pool.hold(drawn_pixels).unwrap();
+        let error = budget.keep(drawn, pixels, "style").unwrap_err();
+        assert_eq!(error.code(), Code::ImageTooLarge);
+        drop((ahead, budget));
         assert_eq!(n_free(), 1 << 20);
     }
 

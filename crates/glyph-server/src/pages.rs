@@ -24,7 +24,7 @@ use crate::body::JsonBody;
 use crate::drawing::Drawing;
 use crate::error::{ApiError, ApiErrors, Code};
 use crate::fields::{Fields, shown};
-use crate::images::PixelHold;
+use crate::images::{PixelHold, n_pixels};
 use crate::state::AppState;
 use crate::style_schema::StyleKeys;
 use crate::tokenize::text_tokens;
@@ -185,7 +185,8 @@ impl Drawn {
                 .into());
             }
             let page = page.map_err(|error| ApiError::internal(&error))?;
-            budget.keep(hold, [page.width_px, page.height_px], "style")?;
+            let pixels = n_pixels([page.width_px, page.height_px]);
+            budget.keep(hold, pixels, "style")?;
             pages.push(page);
         }
         let report = drawing.report();

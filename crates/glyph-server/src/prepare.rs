@@ -10,7 +10,7 @@ use crate::byte_pool::ByteHold;
 use crate::chat::{Conversation, Part, Turn};
 use crate::drawing::Drawing;
 use crate::error::{ApiError, Code};
-use crate::images::{ImageFile, ImageSource, PixelBudget, PixelHold};
+use crate::images::{ImageFile, ImageSource, PixelBudget, PixelHold, n_pixels};
 use crate::remote::{FetchBudget, RemoteImages};
 use crate::state::AppState;
 
@@ -127,18 +127,21 @@ impl<'a> Pages<'a> {
     /// Decodes a picture, if model and memory plan take one of its size.
     fn picture(&mut self, source: &ImageSource, path: &str) -> Result<RgbImage, ApiError> {
         let file = ImageFile::open(source, path)?;
-        self.budget.take(file.size_px(), path)?;
-        self.n_tokens = self.check(file.size_px(), path)?;
+        let (n_tokens, pixels) = self.check(file.size_px(), path)?;
+        self.budget.take(pixels, path)?;
+        self.n_tokens = n_tokens;
         file.decode()
     }
 
-    /// Holds the size of a page against model and memory plan; returns its tokens with those of the pages before it.
-    fn check(&self, [width_px, height_px]: [u32; 2], path: &str) -> Result<usize, ApiError> {
-        let size_px = [width_px as usize, height_px as usize];
+    /// Holds the size of a page against model and memory plan; returns its tokens with those of the pages before it, and
+    /// its pixels, or those that it is enlarged to.
+    fn check(&self, size_px: [u32; 2], path: &str) -> Result<(usize, u64), ApiError> {
         let engine = self.state.engine();
-        engine
-            .check_page(size_px, self.n_tokens)
-            .map_err(|error| ApiError::of_page(error, path))
+        let checked = engine
+            .check_page(size_px.map(|side_px| side_px as usize), self.n_tokens)
+            .map_err(|error| ApiError::of_page(error, path))?;
+        let pixels = n_pixels(size_px).max(checked.resized_pixels);
+        Ok((checked.n_tokens, pixels))
     }
 
     fn draw(
@@ -161,8 +164,9 @@ impl<'a> Pages<'a> {
             // Those that follow are not drawn.
             check_pages(self.state, self.images.len() + 1)?;
             let (width_px, height_px) = (page.width_px, page.height_px);
-            self.budget.keep(hold, [width_px, height_px], path)?;
-            self.n_tokens = self.check([width_px, height_px], path)?;
+            let (n_tokens, pixels) = self.check([width_px, height_px], path)?;
+            self.budget.keep(hold, pixels, path)?;
+            self.n_tokens = n_tokens;
             let image = RgbImage::new(width_px as usize, height_px as usize, page.rgb);
             self.images
                 .push(image.map_err(|error| ApiError::internal(&error))?);

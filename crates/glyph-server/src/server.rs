@@ -1,6 +1,7 @@
 //! From a listener to a stopped server.
 
 use std::io;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use glyph_engine::{Engine, EngineState};
@@ -16,11 +17,11 @@ use crate::state::AppState;
 /// How often samples are moved into their buckets.
 const TIDY_EVERY: Duration = Duration::from_secs(5);
 
-/// How long connections may take to send what is ready, though the time to finish is over.
+/// How long connections may take to send what is ready, though the time to finish is over or the model has failed.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Serves until `shutdown` comes. Then nothing new is taken, `/ready` says so, and what runs may go on for the
-/// configured time.
+/// configured time. A model that can be run no longer ends the server sooner, and `shutdown` ends it at once then.
 ///
 /// # Errors
 /// When the server's own work ends before its time, and when a model that has answered can be run no longer.
@@ -48,10 +49,11 @@ pub async fn serve(
         }
     });
     let telling = tokio::spawn(tell_batch(engine.clone()));
+    let mut shutdown = pin!(shutdown);
     let mut failed = None;
     let ended = tokio::select! {
         ended = &mut serving => Some(ended),
-        () = shutdown => None,
+        () = shutdown.as_mut() => None,
         reason = failure(&engine) => {
             tracing::error!(reason, "the model answers no longer");
             failed = Some(reason);
@@ -65,13 +67,22 @@ pub async fn serve(
             drain(&engine, drain_timeout).await;
             // The server may have ended by itself.
             let _ = close.send(true);
-            // Pages are drawn, and answers are sent, while the model has nothing more to do.
-            let left = drain_timeout
-                .saturating_sub(start.elapsed())
-                .max(CLOSE_TIMEOUT);
-            match tokio::time::timeout(left, &mut serving).await {
-                Ok(ended) => ended.map_err(io::Error::other),
-                Err(_) => {
+            let left = match failed {
+                // Whoever starts the server again waits for its end.
+                Some(_) => CLOSE_TIMEOUT,
+                // Pages are drawn, and answers are sent, while the model has nothing more to do.
+                None => drain_timeout
+                    .saturating_sub(start.elapsed())
+                    .max(CLOSE_TIMEOUT),
+            };
+            let ended = tokio::select! {
+                ended = &mut serving => Some(ended),
+                () = tokio::time::sleep(left) => None,
+                () = shutdown.as_mut(), if failed.is_some() => None,
+            };
+            match ended {
+                Some(ended) => ended.map_err(io::Error::other),
+                None => {
                     serving.abort();
                     Ok(())
                 }
@@ -95,6 +106,7 @@ async fn tell_batch(engine: Engine) {
         tracing::warn!(
             asked,
             max_batch,
+            context_tokens = plan.context_tokens,
             "memory has room for fewer requests at once than --max-batch asks for"
         );
     }

@@ -445,14 +445,19 @@ fn a_page_of_a_cameras_size_is_taken() {
 #[test]
 fn a_batch_that_memory_has_no_room_for_is_lowered_and_told() {
     let memory = ["--device-memory", "1GiB", "--memory-headroom", "64MiB"];
-    let server = Server::start(&[&["--max-batch", "1000000"], &memory[..]].concat());
+    let many = ["--max-batch", "1000000", "--max-context", "4321"];
+    let server = Server::start(&[&many[..], &memory[..]].concat());
     assert_eq!(server.ask("Hello", 2).status, 200);
+    let models: Value = serde_json::from_str(&server.get("/v1/models").body).unwrap();
+    assert_eq!(models["data"][0]["max_model_len"], 4321);
     let (code, errors) = server.stop();
     assert_eq!(code, 0, "{errors}");
     let told = errors.lines().filter(|line| line.contains("--max-batch"));
     let told: Vec<_> = told.collect();
     assert_eq!(told.len(), 1, "{errors}");
-    assert!(told[0].contains("1000000"), "{errors}");
+    for part in ["asked=1000000", "context_tokens=4321"] {
+        assert!(told[0].contains(part), "{errors}");
+    }
 
     let server = Server::start(&[&["--max-batch", "2"], &memory[..]].concat());
     let (_, errors) = server.stop();

@@ -16,7 +16,7 @@ use glyph_model::config::{TextConfig, VisionConfig};
 
 use super::PREFILL_CHUNK;
 
-const F32_BYTES: u64 = size_of::<f32>() as u64;
+pub(super) const F32_BYTES: u64 = size_of::<f32>() as u64;
 
 /// Keys whose scores the CPU backend holds at a time, with maximum and sum of each row.
 const SCORE_TILE: u64 = 64 + 2;
@@ -174,8 +174,8 @@ impl DecoderShape {
     }
 
     /// Of a chunk of a prompt whose last position sees `context_tokens`, and of one token for each of `batch` answers:
-    /// a CPU computes both at once. `is_unpacked` says that keys and values are kept in 8 bits, and what is seen of a
-    /// layer is unpacked.
+    /// a CPU computes both at once. `is_unpacked` says that keys and values are kept in 8 bits, and that what is seen of
+    /// a layer is unpacked for it.
     pub fn bytes(
         &self,
         (batch, context_tokens): (usize, usize),

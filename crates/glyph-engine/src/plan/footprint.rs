@@ -8,7 +8,7 @@ use glyph_model::text::{KvCache, KvPrecision};
 use glyph_model::weights::tensor_specs;
 use serde::Serialize;
 
-use super::activations::{DecoderShape, Scores, TowerShape};
+use super::activations::{DecoderShape, F32_BYTES, Scores, TowerShape};
 
 /// Bytes that a model takes for each of the things that it does.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -144,7 +144,9 @@ impl Footprint {
     /// answers: the tensors of its widest layer, one layer's keys and values repeated for each query head, and the
     /// scores of the vocabulary.
     pub fn decoder_bytes(&self, batch: usize, context_tokens: usize) -> u64 {
-        let is_unpacked = self.kv_precision != KvPrecision::Full;
+        // A CPU's own kernels, which are for f32, read 8 bits as they are.
+        let is_read_as_it_is = self.scores == Scores::Tiled && self.bytes_per_value == F32_BYTES;
+        let is_unpacked = self.kv_precision != KvPrecision::Full && !is_read_as_it_is;
         self.decoder.bytes(
             (batch, context_tokens),
             self.bytes_per_value,

@@ -8,7 +8,11 @@ use super::{Footprint, most_of};
 /// Of what is left beside weights and activations, the part that caches may take; requests have the rest.
 const CACHE_SHARE: f64 = 0.25;
 
-/// Fewer tokens than this are no context worth serving.
+/// Of what one request leaves beside weights and activations, the part that the activations of a batch may take. With more
+/// of it a batch would wait for keys and values that memory has no room for.
+const BATCH_SHARE: f64 = 0.5;
+
+/// Fewer tokens than this are no context worth serving. As many are planned for question and answer beside a page.
 const LEAST_CONTEXT_TOKENS: usize = 512;
 
 /// What the person who starts a server asks for.
@@ -18,8 +22,10 @@ pub struct Limits {
     pub max_batch: usize,
     /// Pages of one request, at most.
     pub max_pages: usize,
-    /// Tokens of one request, at most; `None` for what the model and the memory hold.
+    /// Tokens of one request, at most; `None` for what model, buffers and memory hold.
     pub max_context: Option<usize>,
+    /// Tokens of one request that the device has buffers for; `None` where it has them for any number.
+    pub buffer_tokens: Option<usize>,
     /// Memory of the device that is free before the weights are loaded.
     pub device_bytes: u64,
     /// What is left untouched of it.
@@ -92,17 +98,24 @@ impl ModelDoesNotFit {
 
 impl MemoryPlan {
     /// Shares out a device's memory: first weights, headroom and the tower's activations, then caches and requests.
-    /// Caches give way to a context that was asked for, and a batch to a context that is worth serving.
+    /// Caches and batch give way to a context that was asked for, or else to one that holds the largest page with
+    /// question and answer.
     ///
     /// # Errors
     /// [`ModelDoesNotFit`] with the figures.
     pub fn new(footprint: Footprint, limits: Limits) -> Result<Self, ModelDoesNotFit> {
-        let asked_tokens = limits.max_context.unwrap_or(footprint.context_tokens);
-        let most_context = asked_tokens.clamp(1, footprint.context_tokens);
+        let buffer_tokens = limits.buffer_tokens.unwrap_or(usize::MAX);
+        let possible_tokens = footprint.context_tokens.min(buffer_tokens).max(1);
+        let asked_tokens = limits.max_context.map(|n| n.clamp(1, possible_tokens));
+        let most_context = asked_tokens.unwrap_or(possible_tokens);
         let least_context = LEAST_CONTEXT_TOKENS.min(most_context);
+        let page_context = footprint
+            .vision_tokens(limits.largest_page_patches)
+            .saturating_add(LEAST_CONTEXT_TOKENS)
+            .min(most_context);
         let vision_bytes = footprint.vision_bytes(limits.largest_page_patches);
         // What the decoder and one request of so many tokens need.
-        let need_beside = |batch: usize, n_tokens: usize| {
+        let need = |batch: usize, n_tokens: usize| {
             let decoder_bytes = footprint.decoder_bytes(batch, n_tokens);
             decoder_bytes.saturating_add(footprint.request_bytes(n_tokens))
         };
@@ -111,8 +124,7 @@ impl MemoryPlan {
             .saturating_add(limits.headroom_bytes)
             .saturating_add(vision_bytes);
         let left_bytes = limits.device_bytes.checked_sub(fixed_bytes);
-        let Some(left_bytes) = left_bytes.filter(|left| *left >= need_beside(1, least_context))
-        else {
+        let Some(left_bytes) = left_bytes.filter(|left| *left >= need(1, least_context)) else {
             return Err(ModelDoesNotFit {
                 weight_bytes: footprint.weight_bytes,
                 activation_bytes: vision_bytes
@@ -123,19 +135,23 @@ impl MemoryPlan {
                 device_bytes: limits.device_bytes,
             });
         };
+        // What a request has whatever batch and caches take.
+        let fits_alone = |n_tokens: usize| need(1, n_tokens) <= left_bytes;
+        let planned_context = asked_tokens
+            .into_iter()
+            .chain([page_context])
+            .find(|n_tokens| fits_alone(*n_tokens))
+            .unwrap_or_else(|| most_of(page_context, fits_alone));
+        let alone_bytes = need(1, planned_context);
+        let for_batch_bytes = ((left_bytes - alone_bytes) as f64 * BATCH_SHARE) as u64;
         let max_batch = most_of(limits.max_batch.max(1), |batch| {
-            need_beside(batch, least_context) <= left_bytes
+            need(batch, planned_context) <= alone_bytes + for_batch_bytes
         });
-        let need = |n_tokens: usize| need_beside(max_batch, n_tokens);
-        let before_caches = if limits.max_context.is_some() {
-            most_context
-        } else {
-            least_context
-        };
-        let spare_bytes = left_bytes.saturating_sub(need(before_caches));
+        let before_caches = asked_tokens.unwrap_or(planned_context);
+        let spare_bytes = left_bytes.saturating_sub(need(max_batch, before_caches));
         let cache_bytes = ((left_bytes as f64 * CACHE_SHARE) as u64).min(spare_bytes);
         let serving_bytes = left_bytes - cache_bytes;
-        let context_tokens = most_of(most_context, |n| need(n) <= serving_bytes);
+        let context_tokens = most_of(most_context, |n| need(max_batch, n) <= serving_bytes);
         let decoder_bytes = footprint.decoder_bytes(max_batch, context_tokens);
         // No more than every place of the batch filled to the brim: what a small model leaves is not taken.
         let bytes_per_token = footprint.request_bytes(1).max(1);

@@ -46,6 +46,7 @@ fn limits(device_bytes: u64) -> Limits {
         max_batch: 4,
         max_pages: 16,
         max_context: None,
+        buffer_tokens: None,
         device_bytes,
         headroom_bytes: DEFAULT_HEADROOM_BYTES,
         largest_page_patches: patches(1024, 1024),
@@ -191,32 +192,146 @@ fn shares_are_never_more_than_the_device_has() {
     }
 }
 
+/// What the decoder and one request of so many tokens take.
+fn needed_bytes(footprint: &Footprint, batch: usize, n_tokens: usize) -> u64 {
+    footprint.decoder_bytes(batch, n_tokens) + footprint.request_bytes(n_tokens)
+}
+
+/// What weights, headroom and tower take.
+fn fixed_bytes(footprint: &Footprint) -> u64 {
+    let Limits {
+        headroom_bytes,
+        largest_page_patches,
+        ..
+    } = limits(0);
+    footprint.weight_bytes + headroom_bytes + footprint.vision_bytes(largest_page_patches)
+}
+
+/// The largest page of [`limits`], with question and answer.
+const PAGE_CONTEXT: usize = 37 * 37 + 512;
+
 #[test]
-fn a_batch_that_memory_has_no_room_for_is_lowered_until_it_fits() {
+fn a_batch_is_lowered_and_not_the_context_that_was_asked_for() {
     let footprint = footprint_9b();
+    let asked_tokens = 16_384;
     let asked = Limits {
         max_batch: 1 << 20,
+        max_context: Some(asked_tokens),
         ..limits(32 * GIB)
     };
     let plan = MemoryPlan::new(footprint.clone(), asked).unwrap();
-    assert!((4..1 << 20).contains(&plan.max_batch), "{plan:?}");
+    assert_eq!(plan.context_tokens, asked_tokens);
+    assert!((17..1 << 20).contains(&plan.max_batch), "{plan:?}");
     assert_eq!(plan.limits.max_batch, 1 << 20);
     assert!(planned_bytes(&plan) <= asked.device_bytes, "{plan:?}");
-    // The shortest request that is worth serving fits beside the batch, and beside one more it would not.
-    let least_context = 512;
-    let needed_bytes = |batch: usize| {
-        let fixed_bytes = footprint.weight_bytes + asked.headroom_bytes + plan.vision_bytes;
-        let request_bytes = footprint.request_bytes(least_context);
-        fixed_bytes + request_bytes + footprint.decoder_bytes(batch, least_context)
-    };
-    assert!(needed_bytes(plan.max_batch) <= asked.device_bytes);
-    assert!(needed_bytes(plan.max_batch + 1) > asked.device_bytes);
-    // What fits one request is enough to start with.
-    let tight = Limits {
-        device_bytes: needed_bytes(1),
+    // It takes half of what one such request leaves, and no more: caches and further requests have the rest.
+    let left_bytes = asked.device_bytes - fixed_bytes(&footprint);
+    let alone_bytes = needed_bytes(&footprint, 1, asked_tokens);
+    let most_bytes = alone_bytes + (left_bytes - alone_bytes) / 2;
+    let of_batch = |batch: usize| needed_bytes(&footprint, batch, asked_tokens);
+    assert!(of_batch(plan.max_batch) <= most_bytes, "{plan:?}");
+    assert!(of_batch(plan.max_batch + 1) > most_bytes, "{plan:?}");
+    assert!(plan.cache_bytes > left_bytes / 8, "{plan:?}");
+    let fitting = Limits {
+        max_batch: 16,
         ..asked
     };
-    assert_eq!(MemoryPlan::new(footprint, tight).unwrap().max_batch, 1);
+    let plan = MemoryPlan::new(footprint, fitting).unwrap();
+    assert_eq!((plan.max_batch, plan.context_tokens), (16, asked_tokens));
+}
+
+#[test]
+fn a_batch_gives_way_to_a_page_with_question_and_answer() {
+    let footprint = footprint_9b();
+    let plan = |left_bytes: u64, max_batch: usize| {
+        let limits = Limits {
+            max_batch,
+            ..limits(fixed_bytes(&footprint) + left_bytes)
+        };
+        MemoryPlan::new(footprint.clone(), limits).unwrap()
+    };
+    let needed = |batch: usize, n_tokens: usize| needed_bytes(&footprint, batch, n_tokens);
+    // An official page has 630 tokens.
+    let official_context = 630 + 512;
+    let mut batches = Vec::new();
+    for step in 0..100 {
+        let left_bytes = needed(1, official_context) + step * (4 << 20);
+        let (batch, alone) = (plan(left_bytes, 16), plan(left_bytes, 1));
+        assert!(batch.context_tokens >= official_context, "{batch:?}");
+        let most_context = alone.context_tokens.min(PAGE_CONTEXT);
+        assert!(batch.context_tokens >= most_context, "{batch:?} {alone:?}");
+        batches.push(batch.max_batch);
+    }
+    assert_eq!((batches[0], batches[99]), (1, 16), "{batches:?}");
+    assert!(batches.is_sorted(), "{batches:?}");
+    // Sixteen short requests do not fit, and one page does.
+    let tight = plan(needed(16, 512) - 1, 16);
+    assert!(tight.context_tokens >= official_context, "{tight:?}");
+    // What one short request needs is enough to start with.
+    let least = plan(needed(1, 512), 1 << 20);
+    assert_eq!((least.max_batch, least.context_tokens), (1, 512));
+    // However many were asked for.
+    let many = plan(8 * GIB, 1 << 20);
+    assert!(many.context_tokens >= PAGE_CONTEXT, "{many:?}");
+    assert!(many.cache_bytes > GIB, "{many:?}");
+}
+
+#[test]
+fn a_context_that_memory_does_not_hold_is_as_long_as_it_may_be_beside_the_batch() {
+    let footprint = footprint_9b();
+    let plan = |max_batch: usize| {
+        let limits = Limits {
+            max_batch,
+            max_context: Some(65_536),
+            ..limits(26 * GIB)
+        };
+        MemoryPlan::new(footprint.clone(), limits).unwrap()
+    };
+    let [alone, some, many] = [1, 16, 1 << 20].map(plan);
+    assert!((PAGE_CONTEXT..65_536).contains(&alone.context_tokens));
+    assert_eq!(some.max_batch, 16);
+    assert!(10 * some.context_tokens > 9 * alone.context_tokens);
+    assert!(2 * many.context_tokens > alone.context_tokens, "{many:?}");
+    for plan in [alone, some, many] {
+        assert_eq!(plan.cache_bytes, 0, "{plan:?}");
+    }
+}
+
+#[test]
+fn buffers_bound_the_context_and_leave_the_caches_their_share() {
+    let footprint = footprint_9b();
+    let plan = |max_context: Option<usize>, buffer_tokens: Option<usize>| {
+        let limits = Limits {
+            max_context,
+            buffer_tokens,
+            ..limits(28 * GIB)
+        };
+        MemoryPlan::new(footprint.clone(), limits).unwrap()
+    };
+    let any = plan(None, None);
+    assert!((16_384..60_000).contains(&any.context_tokens), "{any:?}");
+    // Nobody asked for a context: buffers that hold more than memory change nothing.
+    let large = plan(None, Some(60_000));
+    assert_eq!(
+        (large.context_tokens, large.cache_bytes),
+        (any.context_tokens, any.cache_bytes)
+    );
+    let asked = plan(Some(60_000), None);
+    assert!(asked.cache_bytes < large.cache_bytes, "{asked:?}");
+    let small = plan(None, Some(16_384));
+    assert_eq!(
+        (small.context_tokens, small.cache_bytes),
+        (16_384, any.cache_bytes)
+    );
+    for (max_context, buffer_tokens, context_tokens) in [
+        (4096, 16_384, 4096),
+        (32_768, 16_384, 16_384),
+        (4096, 1 << 20, 4096),
+        (4096, 0, 1),
+    ] {
+        let plan = plan(Some(max_context), Some(buffer_tokens));
+        assert_eq!(plan.context_tokens, context_tokens, "{plan:?}");
+    }
 }
 
 #[test]
@@ -402,4 +517,13 @@ fn keys_and_values_of_8_bits_take_half_of_bf16() {
     assert!(eight.decoder_bytes(1, 65_536) > plain.decoder_bytes(1, 65_536));
     let back = eight.with_kv_precision(&config, KvPrecision::Full);
     assert_eq!(back, plain);
+    // A CPU's kernels for f32 read it as it is.
+    let plain = Footprint::new(&config, size_of::<f32>() as u64);
+    let eight = plain.clone().with_kv_precision(&config, KvPrecision::Q8);
+    assert_eq!(
+        eight.decoder_bytes(1, 65_536),
+        plain.decoder_bytes(1, 65_536)
+    );
+    let on_gpu = |footprint: &Footprint| footprint.clone().on(false).decoder_bytes(1, 65_536);
+    assert!(on_gpu(&eight) > on_gpu(&plain));
 }

@@ -44,6 +44,7 @@ fn options() -> EngineOptions {
             max_batch: 8,
             max_pages: 1,
             max_context: None,
+            buffer_tokens: None,
             device_bytes: 1 << 30,
             headroom_bytes: 0,
             largest_page_patches: 64,

@@ -46,6 +46,7 @@ pub fn limits(device_bytes: u64) -> Limits {
         max_batch: 8,
         max_pages: 16,
         max_context: None,
+        buffer_tokens: None,
         device_bytes,
         headroom_bytes: 0,
         largest_page_patches: 4096,

@@ -169,6 +169,7 @@ fn a_request_that_waits_keeps_nothing_of_a_page_on_the_device() {
     assert!(page_bytes < footprint.kv_bytes(sizes[0].min(sizes[1])));
     let mut small = options();
     let context_tokens = 700;
+    small.limits.max_batch = 1;
     small.limits.max_context = Some(context_tokens);
     small.limits.device_bytes = footprint.weight_bytes
         + footprint.vision_bytes(small.limits.largest_page_patches)
@@ -281,7 +282,11 @@ fn a_page_is_refused_by_its_size_alone() {
     small.limits.largest_page_patches = 400;
     let (engine, _) = engine(small);
     // 20×20 patches are what is planned for; 28 px more are not.
-    assert_eq!(engine.check_page([280, 280], 5).unwrap(), 105);
+    let checked = engine.check_page([280, 280], 5).unwrap();
+    assert_eq!((checked.n_tokens, checked.resized_pixels), (105, 280 * 280));
+    // A narrow page is enlarged until a window fits its width.
+    let checked = engine.check_page([2, 100], 0).unwrap();
+    assert_eq!((checked.n_tokens, checked.resized_pixels), (50, 28 * 1400));
     let error = engine.check_page([308, 280], 0).unwrap_err();
     let EngineError::PageTooLarge {
         width_px: 308,

@@ -437,4 +437,13 @@ mod tests {
         assert!(!sequence.cache(8).restore(&eight, 4));
         assert!(sequence.cache_of(KvPrecision::Q8, 8).restore(&eight, 4));
     }
+
+    #[test]
+    fn what_is_no_number_is_none_in_eight_bits_either() {
+        let mut sequence = Sequence::new(8, SHAPES[0]);
+        sequence.v[40] = f32::NAN;
+        let mut eight = sequence.cache_of(KvPrecision::Q8, 8);
+        let out = sequence.attend(&mut eight, 0..8, true);
+        assert!(out.iter().any(|value| value.is_nan()));
+    }
 }

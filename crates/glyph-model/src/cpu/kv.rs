@@ -173,7 +173,9 @@ impl KvValue for i8 {
         // The bits of numbers without a sign are ordered as they are, and vectors find the greatest of them.
         let bits = values.iter().map(|value| value.abs().to_bits());
         let most = f32::from_bits(bits.max().unwrap_or_default());
-        (most / MOST_EIGHT_BITS).max(LEAST_STEP)
+        let step = most / MOST_EIGHT_BITS;
+        // What is no number stays none, for the scores to show it.
+        if step < LEAST_STEP { LEAST_STEP } else { step }
     }
 
     #[inline(always)]

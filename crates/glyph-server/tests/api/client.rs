@@ -12,7 +12,8 @@ use glyph_render::{FontLibrary, RenderStyle, Renderer};
 use glyph_server::{Metrics, ServerConfig, serve};
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -67,6 +68,7 @@ impl Setup {
                     max_batch: 4,
                     max_pages: 64,
                     max_context: None,
+                    buffer_tokens: None,
                     device_bytes: 2 << 30,
                     headroom_bytes: 0,
                     largest_page_patches: 4096,
@@ -168,6 +170,18 @@ impl Server {
         let response = self.post(CHAT, &body).await;
         assert_eq!(response.status(), StatusCode::OK);
         response
+    }
+
+    /// A connection on which the head of a request has been sent, whose body is to have so many bytes.
+    pub async fn begin_body(&self, n_bytes: usize) -> TcpStream {
+        let address = self.base.strip_prefix("http://").unwrap();
+        let mut connection = TcpStream::connect(address).await.unwrap();
+        let head = format!(
+            "POST {CHAT} HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\n\
+             content-length: {n_bytes}\r\n\r\n"
+        );
+        connection.write_all(head.as_bytes()).await.unwrap();
+        connection
     }
 
     /// Tells the server to stop, as a signal does.

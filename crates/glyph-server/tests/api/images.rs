@@ -111,6 +111,33 @@ async fn a_picture_that_the_plan_cannot_hold_is_refused_by_its_head_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn narrow_pages_count_as_what_they_are_enlarged_to() {
+    let mut setup = Setup::new();
+    // Room for one of 28×5600 pixels, and for a dozen and more of 1×200 or 10×1990.
+    setup.config.held_pixels_limit = 1 << 18;
+    let server = setup.start().await;
+    let picture = encoded(&DynamicImage::new_luma8(1, 200), ImageFormat::Png);
+    let picture = image_part(&data_url(&picture));
+    let style = json!({"page-size": "10,1990"});
+    let document = json!({"type": "document", "text": "Hi", "style": style});
+    let with = |parts: &[&Value]| {
+        let mut body = question("", 1);
+        body["messages"][0]["content"] = json!(parts);
+        body
+    };
+    for (part, n_tokens) in [(&picture, 200), (&document, 199)] {
+        let counts = server.ask("/v1/tokenize", &with(&[part])).await;
+        assert_eq!(counts["image_tokens"], n_tokens, "{part}");
+        for (second, key) in [(&picture, "image_url.url"), (&document, "style")] {
+            let param = format!("messages[0].content[1].{key}");
+            let expected = (413, "image_too_large", Some(param.as_str()));
+            let both = with(&[part, second]);
+            server.refuses("/v1/tokenize", &both, expected).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn images_elsewhere_are_fetched_only_where_that_is_allowed() {
     let server = Server::start().await;
     let url = format!("{}/health", server.base);

@@ -73,8 +73,8 @@ async fn a_model_that_cannot_be_loaded_is_told_with_the_reason() {
         .await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_model_that_can_be_run_no_longer_ends_the_server() {
+/// A server whose model is ready, and fails with the first request.
+async fn failing_server() -> Server {
     let server = Setup::new()
         .begin_with(|_| {
             let mut checkpoint = endless_model()?;
@@ -85,10 +85,57 @@ async fn a_model_that_can_be_run_no_longer_ends_the_server() {
         .await;
     assert_eq!(server.engine.settled().await, EngineState::Ready);
     server
+}
+
+async fn fails(server: &Server) {
+    server
         .refuses(CHAT, &question("Hello", 1), (500, "device_error", None))
         .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_can_be_run_no_longer_ends_the_server() {
+    let server = failing_server().await;
+    fails(&server).await;
     let error = server.ended().await.unwrap_err().to_string();
     assert!(error.contains("can be run no longer"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_client_does_not_keep_a_failed_server() {
+    let server = failing_server().await;
+    let slow = server.begin_body(1000).await;
+    fails(&server).await;
+    let start = Instant::now();
+    assert!(server.ended().await.is_err());
+    // Running answers would have half a minute.
+    let seconds = start.elapsed().as_secs();
+    assert!((3..15).contains(&seconds), "{seconds} s");
+    drop(slow);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_signal_to_stop_ends_a_failed_server_at_once() {
+    let mut server = failing_server().await;
+    let slow = server.begin_body(1000).await;
+    fails(&server).await;
+    let address = server.base.strip_prefix("http://").unwrap().to_owned();
+    // It has seen the failure when it takes no connections any more.
+    let start = Instant::now();
+    while TcpStream::connect(&address).await.is_ok() {
+        assert!(start.elapsed() < Duration::from_secs(20));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let start = Instant::now();
+    server.begin_stop();
+    let error = server.ended().await.unwrap_err().to_string();
+    assert!(error.contains("can be run no longer"), "{error}");
+    assert!(
+        start.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        start.elapsed()
+    );
+    drop(slow);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 use crate::client::{CHAT, Server, Setup, is_error, long_answer, question};
 
@@ -44,7 +43,7 @@ async fn a_body_that_does_not_come_is_408() {
     let mut setup = Setup::new();
     setup.config.body_timeout = Duration::from_millis(200);
     let server = setup.start().await;
-    let mut connection = begin_body(&server, 100).await;
+    let mut connection = server.begin_body(100).await;
     connection.write_all(b"{").await.unwrap();
     let mut answer = vec![0; 4096];
     let n_bytes = connection.read(&mut answer).await.unwrap();
@@ -58,7 +57,7 @@ async fn a_body_that_trickles_is_408_however_steadily_it_does() {
     let mut setup = Setup::new();
     setup.config.body_timeout = Duration::from_millis(500);
     let server = setup.start().await;
-    let mut connection = begin_body(&server, 1000).await;
+    let mut connection = server.begin_body(1000).await;
     let start = Instant::now();
     let trickling = async {
         loop {
@@ -76,17 +75,6 @@ async fn a_body_that_trickles_is_408_however_steadily_it_does() {
     server.ask(CHAT, &question("Hello", 1)).await;
 }
 
-/// A connection on which the head of a request has been sent.
-async fn begin_body(server: &Server, n_bytes: usize) -> TcpStream {
-    let address = server.base.strip_prefix("http://").unwrap();
-    let mut connection = TcpStream::connect(address).await.unwrap();
-    let head = format!(
-        "POST {CHAT} HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\ncontent-length: {n_bytes}\r\n\r\n"
-    );
-    connection.write_all(head.as_bytes()).await.unwrap();
-    connection
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn bodies_share_what_there_is_for_them() {
     let mut setup = Setup::new();
@@ -94,10 +82,10 @@ async fn bodies_share_what_there_is_for_them() {
     setup.config.bodies_limit_bytes = 1 << 20;
     let server = setup.start().await;
     // A client that says much and sends nothing holds nothing.
-    let silent = begin_body(&server, 1 << 20).await;
+    let silent = server.begin_body(1 << 20).await;
     server.ask(CHAT, &question("Hello", 1)).await;
     // One that has sent nearly all that there is holds it, and others are told to come again.
-    let mut large = begin_body(&server, 1 << 20).await;
+    let mut large = server.begin_body(1 << 20).await;
     large
         .write_all(&vec![b' '; (1 << 20) - 4096])
         .await
