@@ -152,8 +152,8 @@ test("a worker that ends while it counts tokens is told, and the next one does n
   await page.waitForTimeout(1500);
   await expect(page.getByTestId("tab-ready")).toBeVisible();
   await expect(app.figure("text-tokens")).toHaveText("–");
-  // Another text is counted, and ends the worker as well.
-  await app.write(`${TEXT}.`);
+  // Another text is counted, and ends the worker as well. Its ratio never comes.
+  await app.text.fill(`${TEXT}.`);
   await expect(page.getByTestId("tab-failed")).toContainText("out of memory");
 });
 
@@ -169,7 +169,8 @@ test("a worker that has ended while nobody waited for it is told with its reason
     setTimeout(() => self.postMessage({ id: 0, type: "crashed", body }), 100);
   });
   await expect.poll(() => modelWorkers(page)).toHaveLength(0);
-  await app.write(`${TEXT}.`);
+  // Its ratio does not come before the model does.
+  await app.text.fill(`${TEXT}.`);
   await expect(page.getByTestId("tab-failed")).toContainText("显卡设备出错（the driver is gone）");
   // It was not that text.
   await page.getByTestId("tab-failed").getByRole("button", { name: "重试" }).click();
