@@ -7,7 +7,7 @@ use glyph_device::DeviceError;
 use glyph_model::ModelError;
 use glyph_render::RenderError;
 
-use crate::hub::HubError;
+use crate::hub_error::HubError;
 use crate::request_memory::RequestDoesNotFit;
 
 /// The exit codes, as `--help` shows them.
@@ -153,7 +153,7 @@ pub enum CliError {
         /// As it was asked for.
         choice: String,
         /// What is missing, and the remedy.
-        source: DeviceError,
+        source: Box<DeviceError>,
     },
     /// The device does not compute in the type that was asked for.
     #[error("--dtype (or GLYPH_DTYPE) is {choice}: {source}")]
@@ -161,7 +161,7 @@ pub enum CliError {
         /// As it was asked for.
         choice: String,
         /// What it has instead.
-        source: DeviceError,
+        source: Box<DeviceError>,
     },
     /// `glyph info` found something that keeps the model from running.
     #[error("the model {name} cannot run; {problems}")]

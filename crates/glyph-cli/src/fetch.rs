@@ -1,15 +1,13 @@
 //! `glyph fetch`: a model from a hub into the cache that the hub's tools share.
 
-use std::future::ready;
 use std::path::{Path, PathBuf};
 
-use hf_hub::api::tokio::Progress;
-use indicatif::ProgressBar;
 use serde::Serialize;
 
 use crate::args::FetchArgs;
 use crate::error::CliError;
-use crate::hub::{Hub, HubError};
+use crate::hub::Hub;
+use crate::hub_error::HubError;
 use crate::{output, progress};
 
 /// The object that `glyph fetch --json` prints.
@@ -35,7 +33,7 @@ pub fn run(args: &FetchArgs) -> Result<(), CliError> {
         repository: args.repository.clone(),
         source,
     };
-    // On one thread, parts of a file come in their order, so that what was interrupted has no gaps.
+    // One thread is enough: files come one after the other.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -56,14 +54,14 @@ async fn fetch(args: &FetchArgs) -> Result<FetchOutput, HubError> {
         &args.repository,
         &args.revision,
         endpoint,
-        args.token.clone(),
+        args.token.as_deref(),
     )
     .await?;
     let mut files = Vec::with_capacity(hub.files.len());
     let mut directory = PathBuf::new();
     for file in &hub.files {
         let bar = progress::bytes_bar(0, file.clone());
-        let path = hub.fetch(file, Bar(bar)).await?;
+        let path = hub.fetch(file, &bar).await?;
         let metadata = path.metadata().map_err(|source| HubError::Disk {
             path: path.clone(),
             source,
@@ -81,26 +79,4 @@ async fn fetch(args: &FetchArgs) -> Result<FetchOutput, HubError> {
         commit: hub.commit,
         files,
     })
-}
-
-/// Shows how much of a file is there.
-#[derive(Clone)]
-struct Bar(ProgressBar);
-
-impl Progress for Bar {
-    fn init(&mut self, n_bytes: usize, _: &str) -> impl Future<Output = ()> + Send {
-        self.0.set_length(n_bytes as u64);
-        self.0.set_position(0);
-        ready(())
-    }
-
-    fn update(&mut self, n_bytes: usize) -> impl Future<Output = ()> + Send {
-        self.0.inc(n_bytes as u64);
-        ready(())
-    }
-
-    fn finish(&mut self) -> impl Future<Output = ()> + Send {
-        self.0.set_message(format!("checking {}", self.0.message()));
-        ready(())
-    }
 }

@@ -1,16 +1,19 @@
 //! A model hub in the manner of Hugging Face's: which files of a repository make a checkpoint, how they get into the cache
 //! that the hub's other tools share, and whether they arrived whole.
 
-use std::fs::{self, File};
+use std::ffi::OsStr;
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use backon::{ExponentialBuilder, Retryable};
-use hf_hub::api::tokio::{Api, ApiBuilder, ApiError, ApiRepo, Progress};
 use hf_hub::{Cache, Repo, RepoType};
+use indicatif::ProgressBar;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
+
+use crate::hub_error::HubError;
+use crate::hub_http::{HubHttp, retried};
 
 /// Endings of the files that a checkpoint is loaded from.
 const WANTED_ENDINGS: [&str; 3] = [".json", ".jinja", ".safetensors"];
@@ -18,8 +21,14 @@ const WANTED_ENDINGS: [&str; 3] = [".json", ".jinja", ".safetensors"];
 /// The file without which nothing is a checkpoint.
 const CONFIG: &str = "config.json";
 
-/// How often a file is asked for again when the connection breaks. What has arrived is kept.
-const MAX_RETRIES: usize = 5;
+/// Ending of a file in the cache that is not yet whole.
+const PART_ENDING: &str = "incomplete";
+
+/// Directory of the cache that holds the locks, as the hub's other tools have it.
+const LOCKS: &str = ".locks";
+
+/// Seconds that another process is waited for.
+const LOCK_SECONDS: usize = 5;
 
 /// Bytes that are hashed at a time.
 const HASHED_BYTES: usize = 1 << 20;
@@ -30,92 +39,13 @@ const SHA256_DIGITS: usize = 64;
 /// Digits of a git object's name, which the hub gives for small files.
 const GIT_DIGITS: usize = 40;
 
-/// Why a model cannot be fetched: what happened, with the value, and what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum HubError {
-    /// The name is not that of a repository.
-    #[error("{0:?} is not a repository; give OWNER/NAME, such as zai-org/Glyph")]
-    Name(String),
-    /// Neither HOME nor HF_HOME says where the cache is.
-    #[error("there is no place for the model: set HF_HOME to a directory, or HOME")]
-    NoCache,
-    /// The operating system gives no means to wait for the network.
-    #[error("nothing can be fetched: {0}. Close other programs and try again")]
-    Runtime(io::Error),
-    /// The hub does not know the repository, the revision or the file.
-    #[error("{url} was not found. Check the name and the --revision")]
-    NotFound {
-        /// What was asked for.
-        url: String,
-    },
-    /// The hub wants to know who asks.
-    #[error(
-        "{url} was refused ({status}). The model may be private or want its terms accepted on its page; \
-         set HF_TOKEN to a token that may read it"
-    )]
-    Refused {
-        /// What was asked for.
-        url: String,
-        /// The answer.
-        status: u16,
-    },
-    /// The connection failed, and failed again.
-    #[error(
-        "{source}. Check the network, or choose a mirror with --endpoint; run the same command again and it \
-         goes on where it stopped"
-    )]
-    Connection {
-        /// What the library says.
-        source: ApiError,
-    },
-    /// Another process is fetching the same file.
-    #[error("another process is fetching the same file: {} is locked. Wait for it", .0.display())]
-    Locked(PathBuf),
-    /// The repository holds something else.
-    #[error("it has no {missing}, so it holds no checkpoint that can be loaded")]
-    NoCheckpoint {
-        /// What is not in it.
-        missing: &'static str,
-    },
-    /// The hub's answer would leave the cache directory.
-    #[error("the hub's answer names {name:?}, which is no {what}. Do not trust this --endpoint")]
-    Unsafe {
-        /// What it should be.
-        what: &'static str,
-        /// What it is.
-        name: String,
-    },
-    /// The bytes that arrived are not those of the repository.
-    #[error(
-        "{file} arrived damaged: its checksum is {got} and should be {expected}. It was removed; fetch it again"
-    )]
-    Checksum {
-        /// The file.
-        file: String,
-        /// The hub's checksum.
-        expected: String,
-        /// That of the file.
-        got: String,
-    },
-    /// The disk failed.
-    #[error("cannot write to the cache {}: {source}. Check the free space and the permissions", .path.display())]
-    Disk {
-        /// The cache, or a file in it.
-        path: PathBuf,
-        /// The operating system's answer.
-        source: io::Error,
-    },
-}
-
 /// A repository of a hub, at one commit.
 pub struct Hub {
-    api: Api,
+    http: HubHttp,
     cache: Cache,
     /// As it was asked for, by the name of a branch, a tag or a commit.
     asked: Repo,
-    /// At the commit that the name stood for.
-    repo: ApiRepo,
-    /// The commit.
+    /// The commit that the name stood for.
     pub commit: String,
     /// Names of the files that make the checkpoint.
     pub files: Vec<String>,
@@ -131,7 +61,7 @@ impl Hub {
         name: &str,
         revision: &str,
         endpoint: Option<&str>,
-        token: Option<String>,
+        token: Option<&str>,
     ) -> Result<Self, HubError> {
         let is_part =
             |part: &str| !part.is_empty() && part.chars().all(is_plain) && !part.starts_with('.');
@@ -141,31 +71,25 @@ impl Hub {
         {
             return Err(HubError::Name(name.to_owned()));
         }
-        if std::env::var_os("HF_HOME")
-            .or(std::env::var_os("HOME"))
-            .is_none()
+        if !is_revision(revision) {
+            return Err(HubError::Revision(revision.to_owned()));
+        }
+        if std::env::var("HF_HOME").is_err()
+            && std::env::home_dir().is_none_or(|home| home.as_os_str().is_empty())
         {
             return Err(HubError::NoCache);
         }
         let cache = Cache::from_env();
-        let mut builder = ApiBuilder::from_env();
-        if let Some(endpoint) = endpoint {
-            builder = builder.with_endpoint(endpoint.trim_end_matches('/').to_owned());
-        }
-        if token.is_some() {
-            builder = builder.with_token(token);
-        }
-        let api = builder.build().map_err(|error| cannot_reach(error, name))?;
-        let repo = |revision: &str| {
-            Repo::with_revision(name.to_owned(), RepoType::Model, revision.to_owned())
-        };
-        let asked = repo(revision);
-        let of_asked = api.repo(asked.clone());
-        let info = retried(|| of_asked.info(), &format!("{name} at {revision}")).await?;
+        let given = token.map(str::trim).filter(|token| !token.is_empty());
+        let token = given.map(str::to_owned).or_else(|| cache.token());
+        let http = HubHttp::new(endpoint, token.as_deref())?;
+        let asked = Repo::with_revision(name.to_owned(), RepoType::Model, revision.to_owned());
+        let url = http.url(&format!("api/{}", asked.api_url()));
+        let info = retried(|| http.info(&url)).await?;
         if !is_hex(&info.sha) {
-            return Err(HubError::Unsafe {
-                what: "commit",
-                name: info.sha,
+            return Err(HubError::NotAHub {
+                url,
+                what: format!("it calls {:?} a commit", info.sha),
             });
         }
         let names = info.siblings.into_iter().map(|sibling| sibling.rfilename);
@@ -182,8 +106,7 @@ impl Hub {
             }
         }
         Ok(Self {
-            repo: api.repo(repo(&info.sha)),
-            api,
+            http,
             cache,
             asked,
             commit: info.sha,
@@ -195,56 +118,54 @@ impl Hub {
     ///
     /// # Errors
     /// When it cannot be fetched or stored, or is not what the hub says it is.
-    pub async fn fetch<P>(&self, file: &str, progress: P) -> Result<PathBuf, HubError>
-    where
-        P: Progress + Clone + Send + Sync + 'static,
-    {
-        let url = self.repo.url(file);
-        let at_commit = Repo::with_revision(self.asked.url(), RepoType::Model, self.commit.clone());
-        let path = match self.cache.repo(at_commit).get(file) {
-            Some(path) => path,
-            None => {
-                // Its tag becomes a file's name.
-                let metadata = retried(|| self.api.metadata(&url), &url).await?;
-                if !metadata.etag().chars().all(is_plain) || metadata.etag().starts_with('.') {
-                    return Err(HubError::Unsafe {
-                        what: "tag of a file",
-                        name: metadata.etag().to_owned(),
-                    });
-                }
-                let download = || self.repo.download_with_progress(file, progress.clone());
-                retried(download, &url).await?
+    pub async fn fetch(&self, file: &str, bar: &ProgressBar) -> Result<PathBuf, HubError> {
+        let cached = self.cache.repo(self.asked.clone());
+        let snapshot = cached.pointer_path(&self.commit);
+        let path = snapshot.join(file);
+        let checking = || bar.set_message(format!("checking {file}"));
+        if path.exists() {
+            let blob = fs::canonicalize(&path).map_err(disk(&path))?;
+            let name = blob.file_name().and_then(OsStr::to_str);
+            // Where a cache cannot hold links, a file does not have its checksum's name.
+            if let Some(checksum) = name.filter(|name| is_checksum(name)) {
+                checking();
+                check(&blob, checksum, file)?;
             }
-        };
-        let disk = |source| HubError::Disk {
-            path: path.clone(),
-            source,
-        };
-        let blob = fs::canonicalize(&path).map_err(disk)?;
-        let expected = blob
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        let got = match expected.len() {
-            SHA256_DIGITS if is_hex(&expected) => hash::<Sha256>(&blob, None),
-            GIT_DIGITS if is_hex(&expected) => hash::<Sha1>(&blob, Some("blob")),
-            // Mirrors may name a file otherwise; its length was checked as it came.
-            _ => return Ok(path),
-        }
-        .map_err(disk)?;
-        if got == expected {
             return Ok(path);
         }
-        for damaged in [&path, &blob] {
-            // What cannot be removed is found damaged again.
-            drop(fs::remove_file(damaged));
+        let url = self.http.url(&format!(
+            "{}/resolve/{}/{file}",
+            self.asked.url(),
+            self.commit
+        ));
+        let checksum = retried(|| self.http.checksum(&url, &self.commit)).await?;
+        let blob = cached.blob_path(&checksum);
+        let locks = self.cache.path().join(LOCKS).join(self.asked.folder_name());
+        let directories = [
+            blob.parent(),
+            Some(snapshot.as_path()),
+            Some(locks.as_path()),
+        ];
+        for directory in directories.into_iter().flatten() {
+            fs::create_dir_all(directory).map_err(disk(directory))?;
         }
-        Err(HubError::Checksum {
-            file: file.to_owned(),
-            expected,
-            got,
-        })
+        let _lock = lock(&locks.join(format!("{checksum}.lock"))).await?;
+        if blob.exists() {
+            checking();
+            check(&blob, &checksum, file)?;
+        } else {
+            let part = blob.with_extension(PART_ENDING);
+            retried(|| self.http.download(&url, &part, bar)).await?;
+            checking();
+            check(&part, &checksum, file)?;
+            fs::rename(&part, &blob).map_err(disk(&blob))?;
+        }
+        // A link to what was removed as damaged.
+        if path.is_symlink() {
+            fs::remove_file(&path).map_err(disk(&path))?;
+        }
+        link(&blob, &path).map_err(disk(&path))?;
+        Ok(path)
     }
 
     /// Notes in the cache which commit the asked revision stands for, as the hub's other tools do.
@@ -253,60 +174,44 @@ impl Hub {
     /// When the cache cannot be written.
     pub fn finish(&self) -> Result<(), HubError> {
         let cached = self.cache.repo(self.asked.clone());
-        cached
-            .create_ref(&self.commit)
-            .map_err(|source| HubError::Disk {
-                path: self.cache.path().clone(),
-                source,
-            })
+        let noted = cached.create_ref(&self.commit);
+        noted.map_err(disk(self.cache.path()))
     }
 }
 
-/// Asks again when the connection breaks, after ever longer pauses.
-async fn retried<T, F, A>(ask: F, url: &str) -> Result<T, HubError>
-where
-    F: FnMut() -> A,
-    A: Future<Output = Result<T, ApiError>>,
-{
-    let pauses = ExponentialBuilder::default()
-        .with_min_delay(Duration::from_millis(500))
-        .with_max_times(MAX_RETRIES)
-        .with_jitter();
-    ask.retry(pauses)
-        .when(is_worth_a_retry)
-        .await
-        .map_err(|error| cannot_reach(error, url))
-}
-
-fn status(error: &ApiError) -> Option<u16> {
-    match error {
-        ApiError::RequestError(error) => error.status().map(|status| status.as_u16()),
-        _ => None,
+fn disk(path: &Path) -> impl FnOnce(io::Error) -> HubError {
+    move |source| HubError::Disk {
+        path: path.to_owned(),
+        source,
     }
 }
 
-/// A broken connection may mend, an answer of the hub stands; but it may be too busy.
-fn is_worth_a_retry(error: &ApiError) -> bool {
-    match error {
-        ApiError::RequestError(error) => error
-            .status()
-            .is_none_or(|status| status.is_server_error() || status.as_u16() == 429),
-        _ => false,
+/// Keeps other processes from the same file until the answer is dropped.
+async fn lock(path: &Path) -> Result<File, HubError> {
+    let mut options = File::options();
+    options.create(true).truncate(false).write(true);
+    let file = options.open(path).map_err(disk(path))?;
+    for _ in 0..LOCK_SECONDS {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => tokio::time::sleep(Duration::from_secs(1)).await,
+            Err(TryLockError::Error(source)) => return Err(disk(path)(source)),
+        }
     }
+    Err(HubError::Locked(path.to_owned()))
 }
 
-fn cannot_reach(error: ApiError, url: &str) -> HubError {
-    let url = url.to_owned();
-    match (status(&error), error) {
-        (Some(404), _) => HubError::NotFound { url },
-        (Some(status @ (401 | 403)), _) => HubError::Refused { url, status },
-        (_, ApiError::LockAcquisition(path)) => HubError::Locked(path),
-        (_, ApiError::IoError(source)) => HubError::Disk {
-            path: Cache::from_env().path().clone(),
-            source,
-        },
-        (_, source) => HubError::Connection { source },
-    }
+/// Makes a blob a file of a snapshot, by a path that holds where the cache is moved to.
+#[cfg(unix)]
+fn link(blob: &Path, path: &Path) -> io::Result<()> {
+    let name = blob.file_name().unwrap_or_default();
+    std::os::unix::fs::symlink(Path::new("../../blobs").join(name), path)
+}
+
+/// Makes a blob a file of a snapshot. Symbolic links may need a privilege here.
+#[cfg(not(unix))]
+fn link(blob: &Path, path: &Path) -> io::Result<()> {
+    fs::hard_link(blob, path)
 }
 
 /// Files of the repository's first level that a checkpoint is loaded from.
@@ -321,8 +226,45 @@ fn is_plain(c: char) -> bool {
     c.is_ascii_alphanumeric() || "-_.".contains(c)
 }
 
+/// Whether git may have it as a branch, a tag or a commit; then it is also a path that stays where it is put.
+fn is_revision(name: &str) -> bool {
+    let is_part = |part: &str| {
+        !part.is_empty()
+            && !part.starts_with('.')
+            && !part
+                .chars()
+                .any(|c| c.is_control() || r"\:?*[~^ ".contains(c))
+    };
+    name.split('/').all(is_part)
+}
+
+/// Whether a file may be compared with it.
+pub fn is_checksum(text: &str) -> bool {
+    [SHA256_DIGITS, GIT_DIGITS].contains(&text.len()) && is_hex(text)
+}
+
 fn is_hex(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| c.is_ascii_hexdigit())
+}
+
+/// Compares a file with its checksum, and removes it if it is another.
+fn check(path: &Path, expected: &str, file: &str) -> Result<(), HubError> {
+    let got = if expected.len() == SHA256_DIGITS {
+        hash::<Sha256>(path, None)
+    } else {
+        hash::<Sha1>(path, Some("blob"))
+    }
+    .map_err(disk(path))?;
+    if got.eq_ignore_ascii_case(expected) {
+        return Ok(());
+    }
+    // What cannot be removed is found damaged again.
+    drop(fs::remove_file(path));
+    Err(HubError::Checksum {
+        file: file.to_owned(),
+        expected: expected.to_owned(),
+        got,
+    })
 }
 
 /// Checksum of a file in lower-case hexadecimal digits. As git does it, a kind and the length may stand before it.
@@ -381,6 +323,18 @@ mod tests {
             "run.py",
         ] {
             assert!(!is_wanted(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_revision_stays_where_it_is_put() {
+        for name in ["main", "v1.0", "refs/pr/3", "feature/x"] {
+            assert!(is_revision(name), "{name}");
+        }
+        for name in [
+            "", "/etc/x", "../x", "a/../b", "a//b", r"a\b", "C:x", "a\nb",
+        ] {
+            assert!(!is_revision(name), "{name:?}");
         }
     }
 }

@@ -15,6 +15,8 @@ mod fetch;
 mod figures_table;
 mod generation;
 mod hub;
+mod hub_error;
+mod hub_http;
 mod info;
 mod info_table;
 mod input;

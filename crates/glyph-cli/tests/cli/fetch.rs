@@ -1,172 +1,16 @@
-//! `glyph fetch` against a hub on this machine that speaks the routes of Hugging Face's.
+//! `glyph fetch` against a hub on this machine.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
-use std::{fs, thread};
+use std::time::Instant;
 
-use axum::extract::{Path as UrlPath, State};
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
-use sha2::{Digest, Sha256};
+use axum::http::StatusCode;
 
+use crate::mock_hub::{COMMIT, Faults, Hub, REPOSITORY, sha256};
 use crate::run::{Outcome, glyph, outcome};
 
-const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
-const REPOSITORY: &str = "someone/tiny";
-
-/// What the hub does wrong.
-#[derive(Clone, Default)]
-struct Faults {
-    /// Wants this token.
-    token: Option<&'static str>,
-    /// Damages the bytes of this file.
-    damaged: Option<&'static str>,
-    /// Breaks off a file when bytes from here on are asked for.
-    breaks_at: Option<usize>,
-    /// Names a file like this.
-    extra_name: Option<&'static str>,
-    /// Says that files have this tag.
-    tag: Option<&'static str>,
-}
-
-/// The hub: its files, its faults, and every range that it was asked for.
-#[derive(Clone)]
-struct Hub {
-    files: Arc<BTreeMap<String, Vec<u8>>>,
-    faults: Arc<Mutex<Faults>>,
-    asked: Arc<Mutex<Vec<(String, String)>>>,
-}
-
-impl Hub {
-    /// Serves the files of a directory and some more.
-    fn serve(directory: &Path, more: &[(&str, Vec<u8>)]) -> (Self, String) {
-        let mut files: BTreeMap<String, Vec<u8>> = fs::read_dir(directory)
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .filter(|path| path.is_file())
-            .map(|path| {
-                let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-                (name, fs::read(&path).unwrap())
-            })
-            .collect();
-        files.extend(
-            more.iter()
-                .map(|(name, bytes)| ((*name).to_owned(), bytes.clone())),
-        );
-        let hub = Self {
-            files: Arc::new(files),
-            faults: Arc::default(),
-            asked: Arc::default(),
-        };
-        let router = Router::new()
-            .route("/api/models/{owner}/{name}/revision/{revision}", get(info))
-            .route("/{owner}/{name}/resolve/{revision}/{file}", get(file))
-            .with_state(hub.clone());
-        let listener = std::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
-        listener.set_nonblocking(true).unwrap();
-        let endpoint = format!("http://{}", listener.local_addr().unwrap());
-        thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .unwrap();
-            runtime.block_on(async {
-                let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-                axum::serve(listener, router).await.unwrap();
-            });
-        });
-        (hub, endpoint)
-    }
-
-    fn set(&self, faults: Faults) {
-        *self.faults.lock().unwrap() = faults;
-        self.asked.lock().unwrap().clear();
-    }
-
-    /// Bytes of a file that were asked for, but for those that only ask for its length.
-    fn asked_for(&self, file: &str) -> Vec<String> {
-        let asked = self.asked.lock().unwrap();
-        let ranges = asked
-            .iter()
-            .filter(|(name, range)| name == file && range != "bytes=0-0");
-        ranges.map(|(_, range)| range.clone()).collect()
-    }
-}
-
-async fn info(
-    State(hub): State<Hub>,
-    UrlPath((owner, name, revision)): UrlPath<(String, String, String)>,
-    headers: HeaderMap,
-) -> Response {
-    let faults = hub.faults.lock().unwrap().clone();
-    if let Some(token) = faults.token {
-        let given = headers
-            .get(header::AUTHORIZATION)
-            .map(|value| value.to_str().unwrap());
-        if given != Some(&format!("Bearer {token}")) {
-            return StatusCode::UNAUTHORIZED.into_response();
-        }
-    }
-    if format!("{owner}/{name}") != REPOSITORY || (revision != "main" && revision != COMMIT) {
-        return StatusCode::NOT_FOUND.into_response();
-    }
-    let mut names: Vec<&str> = hub.files.keys().map(String::as_str).collect();
-    names.extend(faults.extra_name);
-    let siblings: Vec<_> = names
-        .iter()
-        .map(|name| serde_json::json!({ "rfilename": name }))
-        .collect();
-    Json(serde_json::json!({ "sha": COMMIT, "siblings": siblings })).into_response()
-}
-
-async fn file(
-    State(hub): State<Hub>,
-    UrlPath((_, _, revision, name)): UrlPath<(String, String, String, String)>,
-    headers: HeaderMap,
-) -> Response {
-    let faults = hub.faults.lock().unwrap().clone();
-    assert_eq!(revision, COMMIT, "files are fetched at one commit");
-    let range = headers[header::RANGE].to_str().unwrap().to_owned();
-    hub.asked
-        .lock()
-        .unwrap()
-        .push((name.clone(), range.clone()));
-    let Some(bytes) = hub.files.get(&name) else {
-        return StatusCode::NOT_FOUND.into_response();
-    };
-    let (first, last) = range
-        .strip_prefix("bytes=")
-        .unwrap()
-        .split_once('-')
-        .unwrap();
-    let first: usize = first.parse().unwrap();
-    let last = last.parse::<usize>().unwrap().min(bytes.len() - 1);
-    if faults.breaks_at.is_some_and(|at| first >= at) {
-        return StatusCode::GONE.into_response();
-    }
-    let sha256: String = Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    let mut part = bytes[first..=last].to_vec();
-    if faults.damaged == Some(name.as_str()) {
-        part[0] ^= 1;
-    }
-    let tag = faults.tag.map_or(sha256, str::to_owned);
-    let headers = [
-        ("x-repo-commit", COMMIT.to_owned()),
-        ("etag", format!("\"{tag}\"")),
-        (
-            "content-range",
-            format!("bytes {first}-{last}/{}", bytes.len()),
-        ),
-    ];
-    (StatusCode::PARTIAL_CONTENT, headers, part).into_response()
-}
+/// Comes last of the files.
+const LARGE: &str = "zz.safetensors";
 
 /// A small checkpoint in several files.
 fn checkpoint() -> PathBuf {
@@ -216,28 +60,150 @@ fn a_fetched_model_loads_and_lies_where_the_hubs_tools_look() {
     );
 }
 
+/// Bytes that the hub sends at a time of the large file.
+const CHUNK: usize = 1_000_000;
+
+/// A hub that has a file of somewhat more than two chunks besides.
+fn hub_with_large_file() -> (Hub, String, Vec<u8>) {
+    let large: Vec<u8> = (0..2 * CHUNK + 5).map(|i| (i * 7 / 3) as u8).collect();
+    let (hub, endpoint) = Hub::serve(&checkpoint(), &[(LARGE, large.clone())]);
+    (hub, endpoint, large)
+}
+
 #[test]
 fn what_was_interrupted_goes_on() {
-    const CHUNK: usize = 10_000_000;
-    let large: Vec<u8> = (0..2 * CHUNK + 5).map(|i| (i * 7 / 3) as u8).collect();
-    let (hub, endpoint) = Hub::serve(&checkpoint(), &[("zz.safetensors", large.clone())]);
+    let (hub, endpoint, large) = hub_with_large_file();
     let home = tempfile::tempdir().unwrap();
     hub.set(Faults {
-        breaks_at: Some(2 * CHUNK),
+        most_bytes: Some(CHUNK),
+        fails_at: Some((2 * CHUNK, StatusCode::GONE)),
         ..Faults::default()
     });
-    fetch(&endpoint, home.path(), &[]).fails(4, &["zz.safetensors", "goes on where it stopped"]);
+    fetch(&endpoint, home.path(), &[]).fails(4, &[LARGE, "410", "goes on where it stopped"]);
+    assert_eq!(
+        hub.asked_for(LARGE),
+        ["bytes=0-", "bytes=1000000-", "bytes=2000000-"]
+    );
     hub.set(Faults::default());
     let fetched = fetch(&endpoint, home.path(), &[]);
     assert_eq!(fetched.code, 0, "{fetched:?}");
-    let asked = hub.asked_for("zz.safetensors");
-    assert_eq!(asked.len(), 1, "{asked:?}");
-    assert!(
-        asked[0].starts_with(&format!("bytes={}-", 2 * CHUNK)),
-        "{asked:?}"
+    assert_eq!(hub.asked_for(LARGE), ["bytes=2000000-"]);
+    let path = Path::new(fetched.stdout.trim()).join(LARGE);
+    assert!(fs::read(&path).unwrap() == large);
+
+    // Interrupted when all had arrived, but was not yet checked.
+    let blob = fs::canonicalize(&path).unwrap();
+    fs::rename(&blob, blob.with_extension("incomplete")).unwrap();
+    hub.set(Faults::default());
+    let fetched = fetch(&endpoint, home.path(), &[]);
+    assert_eq!(fetched.code, 0, "{fetched:?}");
+    assert_eq!(hub.asked_for(LARGE), ["bytes=2000005-"]);
+    assert!(fs::read(&path).unwrap() == large);
+
+    // What another tool left is longer than the file.
+    let part = blob.with_extension("incomplete");
+    fs::write(&part, [large.as_slice(), b"more".as_slice()].concat()).unwrap();
+    fs::remove_file(&blob).unwrap();
+    fetch(&endpoint, home.path(), &[]).fails(4, &["zz.safetensors arrived damaged"]);
+    assert!(!part.exists());
+    let fetched = fetch(&endpoint, home.path(), &[]);
+    assert_eq!(fetched.code, 0, "{fetched:?}");
+}
+
+#[test]
+fn a_broken_connection_is_taken_up_where_it_broke() {
+    let (hub, endpoint, large) = hub_with_large_file();
+    let fetched = |faults: Faults| {
+        let home = tempfile::tempdir().unwrap();
+        hub.set(faults);
+        let fetched = fetch(&endpoint, home.path(), &[]);
+        assert_eq!(fetched.code, 0, "{fetched:?}");
+        let path = Path::new(fetched.stdout.trim()).join(LARGE);
+        assert!(fs::read(path).unwrap() == large);
+        hub.asked_for(LARGE)
+    };
+    let busy = Faults {
+        most_bytes: Some(CHUNK),
+        fails_at: Some((CHUNK, StatusCode::SERVICE_UNAVAILABLE)),
+        ..Faults::default()
+    };
+    assert_eq!(
+        fetched(busy),
+        [
+            "bytes=0-",
+            "bytes=1000000-",
+            "bytes=1000000-",
+            "bytes=2000000-"
+        ],
+        "nothing is fetched twice"
     );
-    let path = Path::new(fetched.stdout.trim()).join("zz.safetensors");
-    assert!(fs::read(path).unwrap() == large);
+    let cut = Faults {
+        cuts_at: Some((LARGE, 100_000)),
+        ..Faults::default()
+    };
+    assert_eq!(fetched(cut), ["bytes=0-", "bytes=100000-"]);
+}
+
+#[test]
+fn what_other_tools_fetched_is_not_fetched_again() {
+    let (hub, endpoint) = Hub::serve(&checkpoint(), &[]);
+    let home = tempfile::tempdir().unwrap();
+    let fetched = fetch(&endpoint, home.path(), &[]);
+    assert_eq!(fetched.code, 0, "{fetched:?}");
+    let snapshot = Path::new(fetched.stdout.trim());
+    let cached = home.path().join("hub/models--someone--tiny");
+
+    // They do not note a commit among the names.
+    fs::remove_dir_all(cached.join("refs")).unwrap();
+    hub.set(Faults::default());
+    let again = fetch(&endpoint, home.path(), &[]);
+    assert_eq!(again.code, 0, "{again:?}");
+    assert!(hub.asked.lock().unwrap().is_empty());
+
+    // An older commit has the same files.
+    let older = cached.join("snapshots").join("f".repeat(40));
+    fs::rename(snapshot, &older).unwrap();
+    let again = fetch(&endpoint, home.path(), &[]);
+    assert_eq!(again.code, 0, "{again:?}");
+    assert!(!hub.was_asked_for_bytes());
+    assert_eq!(
+        fs::read(snapshot.join("config.json")).unwrap(),
+        hub.files["config.json"]
+    );
+
+    // A file there that is damaged is not taken.
+    fs::remove_dir_all(snapshot).unwrap();
+    let blob = fs::canonicalize(older.join("config.json")).unwrap();
+    fs::write(blob, "damaged").unwrap();
+    fetch(&endpoint, home.path(), &[]).fails(4, &["config.json arrived damaged"]);
+    let again = fetch(&endpoint, home.path(), &[]);
+    assert_eq!(again.code, 0, "{again:?}");
+    assert_eq!(hub.asked_for("config.json"), ["bytes=0-"]);
+}
+
+#[test]
+fn weights_may_lie_elsewhere_and_the_token_stays_with_the_hub() {
+    let (hub, endpoint) = Hub::serve(&checkpoint(), &[]);
+    let (store, elsewhere) = Hub::serve(&checkpoint(), &[]);
+    let home = tempfile::tempdir().unwrap();
+    hub.set(Faults {
+        token: Some("hf_secret"),
+        elsewhere: Some(elsewhere),
+        ..Faults::default()
+    });
+    let fetched = fetch(&endpoint, home.path(), &["--token", "hf_secret"]);
+    assert_eq!(fetched.code, 0, "{fetched:?}");
+    let asked = hub.asked.lock().unwrap().clone();
+    assert!(!asked.is_empty() && asked.iter().all(|asked| asked.has_token));
+    let asked = store.asked.lock().unwrap().clone();
+    assert!(!asked.is_empty() && asked.iter().all(|asked| !asked.has_token));
+
+    let home = tempfile::tempdir().unwrap();
+    hub.set(Faults {
+        elsewhere: Some(String::new()),
+        ..Faults::default()
+    });
+    fetch(&endpoint, home.path(), &[]).fails(4, &[".safetensors", "bytes that were asked for"]);
 }
 
 #[test]
@@ -272,13 +238,63 @@ fn a_hub_cannot_write_outside_the_cache() {
     assert_eq!(fetched.code, 0, "{fetched:?}");
     assert!(!home.path().join("outside.json").exists());
 
+    let outside = home.path().join("outside");
+    for tag in ["../../../outside", "..", "", "v1"] {
+        hub.set(Faults {
+            tag: Some(tag),
+            ..Faults::default()
+        });
+        let home = tempfile::tempdir().unwrap();
+        let quoted = format!("{tag:?}");
+        fetch(&endpoint, home.path(), &[]).fails(4, &[&quoted, "no checksum"]);
+        assert!(!home.path().join("outside").exists());
+        assert!(!hub.was_asked_for_bytes());
+    }
+    for commit in [outside.to_str().unwrap(), "../../../outside", ""] {
+        hub.set(Faults {
+            commit: Some(commit.to_owned()),
+            ..Faults::default()
+        });
+        let home = tempfile::tempdir().unwrap();
+        let quoted = format!("{commit:?}");
+        fetch(&endpoint, home.path(), &[]).fails(4, &[&quoted, "commit"]);
+        assert!(!home.path().join("outside").exists());
+        assert!(!outside.exists());
+    }
+}
+
+#[test]
+fn proxies_may_mark_tags_as_weak() {
+    let (hub, endpoint) = Hub::serve(&checkpoint(), &[]);
     let home = tempfile::tempdir().unwrap();
     hub.set(Faults {
-        tag: Some("../../../outside"),
+        is_weak: true,
         ..Faults::default()
     });
-    fetch(&endpoint, home.path(), &[]).fails(4, &["../../../outside", "tag of a file"]);
-    assert!(!home.path().join("outside").exists());
+    let fetched = fetch(&endpoint, home.path(), &[]);
+    assert_eq!(fetched.code, 0, "{fetched:?}");
+    let blob = fs::canonicalize(Path::new(fetched.stdout.trim()).join("config.json")).unwrap();
+    assert_eq!(
+        blob.file_name().unwrap().to_str().unwrap(),
+        sha256(&hub.files["config.json"])
+    );
+}
+
+#[test]
+fn a_false_length_is_refused() {
+    let (hub, endpoint) = Hub::serve(&checkpoint(), &[]);
+    for (length, message) in [
+        ("10000000000000000000", "10000000000000000000 bytes"),
+        ("100000000000000000000", "bytes that were asked for"),
+        ("0", "arrived damaged"),
+    ] {
+        let home = tempfile::tempdir().unwrap();
+        hub.set(Faults {
+            length: Some(length),
+            ..Faults::default()
+        });
+        fetch(&endpoint, home.path(), &[]).fails(4, &[message]);
+    }
 }
 
 #[test]
@@ -298,6 +314,34 @@ fn refusals_say_what_to_do() {
     run(&["fetch", "no/such", "--endpoint", &endpoint]).fails(4, &["no/such", "not found"]);
     run(&["fetch", "../x", "--endpoint", &endpoint]).fails(4, &["../x", "OWNER/NAME"]);
     run(&["fetch", "glyph", "--endpoint", &endpoint]).fails(4, &["OWNER/NAME"]);
+    fetch(&endpoint, home.path(), &["--revision", "../x"]).fails(4, &["../x", "a commit"]);
+}
+
+#[test]
+fn what_can_never_work_is_not_tried_again() {
+    let (hub, endpoint) = Hub::serve(&checkpoint(), &[]);
+    let home = tempfile::tempdir().unwrap();
+    let started = Instant::now();
+    fetch("mirror.example", home.path(), &[]).fails(4, &["mirror.example", "https://"]);
+    hub.set(Faults {
+        is_page: true,
+        ..Faults::default()
+    });
+    fetch(&endpoint, home.path(), &[]).fails(4, &["does not answer as a hub", "--endpoint"]);
+    hub.set(Faults {
+        token: Some("hf_secret"),
+        ..Faults::default()
+    });
+    let with_token = |token: &str| {
+        let mut command = glyph(&["fetch", REPOSITORY, "--endpoint", &endpoint]);
+        command.env("HF_HOME", home.path()).env("HF_TOKEN", token);
+        outcome(&command.output().unwrap())
+    };
+    with_token("hf_se\ncret").fails(4, &["line break", "HF_TOKEN"]);
+    let fetched = with_token("hf_secret\n");
+    assert_eq!(fetched.code, 0, "{fetched:?}");
+    let seconds = started.elapsed().as_secs();
+    assert!(seconds < 15, "{seconds} s");
 }
 
 #[test]

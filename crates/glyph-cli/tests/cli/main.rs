@@ -8,6 +8,7 @@ mod errors;
 mod fetch;
 mod help;
 mod info;
+mod mock_hub;
 mod pipes;
 mod plan;
 mod quantize;
