@@ -1,5 +1,5 @@
-//! The model's tests that take a device, and the engine's of a device, on Vulkan by wgpu: on a machine without a GPU on
-//! Mesa's, which computes on the CPU.
+//! The model's tests that take a device, and those of the engine and of `glyph` that do, on Vulkan by wgpu: on a machine
+//! without a GPU on Mesa's, which computes on the CPU.
 
 use std::process::Command;
 
@@ -29,7 +29,10 @@ pub fn run() -> Result<Outcome> {
         tests.args(args);
         on_vulkan(tests)
     };
-    let mut tests = [test(&MODEL_TESTS), test(&["--test", "engine", "on_device"])];
+    let mut tests = [
+        test(&MODEL_TESTS),
+        test(&["--test", "engine", "--test", "cli", "on_device"]),
+    ];
     count_all(&mut tests).map(Outcome::Tests)
 }
 

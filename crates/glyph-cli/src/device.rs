@@ -20,7 +20,7 @@ impl Target {
     pub fn open(choice: DeviceChoice, dtype: DtypeChoice) -> Result<Self, CliError> {
         let device = glyph_device::open(choice).map_err(|source| CliError::Device {
             choice: choice.to_string(),
-            source,
+            source: Box::new(source),
         })?;
         let target = Self { device, dtype };
         // What the checkpoint holds decides between types that are there.
@@ -44,7 +44,7 @@ impl Target {
         let dtype = self.device.dtype(self.dtype, stored);
         dtype.map_err(|source| CliError::Dtype {
             choice: self.dtype.to_string(),
-            source,
+            source: Box::new(source),
         })
     }
 

@@ -64,10 +64,12 @@ fn text(report: &DevicesReport) -> String {
 
 fn row(device: &DeviceReport) -> [String; 7] {
     let bytes = |bytes: Option<u64>| bytes.map_or("?".to_owned(), |n| ByteSize(n).to_string());
-    let usable = match (&device.problem, device.is_software) {
-        (Some(_), _) => "no",
-        (None, true) => "if named",
-        (None, false) => "yes",
+    let usable = match &device.problem {
+        Some(_) => "no",
+        None if device.is_software => "if named",
+        // Whether another program has it now is known once it is opened.
+        None if device.is_exclusive => "if free",
+        None => "yes",
     };
     let is_there = device.problem.is_none() || !device.description.is_empty();
     let memory = |n_bytes| {
@@ -101,6 +103,7 @@ mod tests {
             backend: Backend::Cuda,
             description: "NVIDIA H200".to_owned(),
             is_software: false,
+            is_exclusive: false,
             total_bytes: Some(140 << 30),
             free_bytes: None,
             driver: Some("570.86.15 (CUDA 12.8)".to_owned()),
@@ -110,6 +113,11 @@ mod tests {
         let software = DeviceReport {
             name: "wgpu:0".to_owned(),
             is_software: true,
+            ..device.clone()
+        };
+        let exclusive = DeviceReport {
+            name: "cuda:1".to_owned(),
+            is_exclusive: true,
             ..device.clone()
         };
         let missing = DeviceReport {
@@ -125,9 +133,10 @@ mod tests {
             devices,
             kernel_cache: "cache".into(),
         };
-        let shown = text(&report(vec![device.clone(), software, missing]));
+        let shown = text(&report(vec![device.clone(), exclusive, software, missing]));
         for part in [
             "cuda:0   yes           ?   140.0 GiB   f32 f16 bf16   570.86.15 (CUDA 12.8)   NVIDIA H200",
+            "cuda:1   if free",
             "wgpu:0   if named",
             "\ncuda: there is none. Buy one\n",
             "\nkernels are kept in cache\n",

@@ -1,6 +1,6 @@
 //! `glyph info`: what a model is made of, and whether its checkpoint is complete.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use glyph_model::ModelError;
 use glyph_model::checkpoint::{CheckpointFiles, CheckpointSettings};
@@ -38,6 +38,8 @@ pub struct ModelInfo {
     pub missing_tensors: Vec<String>,
     /// Tensors of another shape than the configuration asks for.
     pub wrong_shapes: Vec<WrongShape>,
+    /// Tensors that the configuration asks for and that are of a type which is not read.
+    pub wrong_types: Vec<WrongType>,
     /// Tensors that the model has no use for; they do no harm.
     pub unexpected_tensors: Vec<String>,
     /// Files that are missing or cannot be used.
@@ -108,6 +110,21 @@ pub struct WrongShape {
     pub found: Vec<usize>,
 }
 
+/// A tensor of a type that is not read.
+#[derive(Debug, Serialize)]
+pub struct WrongType {
+    pub tensor: String,
+    pub found: String,
+}
+
+impl WrongType {
+    /// In a line.
+    pub fn line(&self) -> String {
+        let Self { tensor, found } = self;
+        format!("{tensor} is {found}; F32, F16 and BF16 are read")
+    }
+}
+
 /// Runs the command.
 pub fn run(args: &InfoArgs) -> Result<(), CliError> {
     let files = ModelFiles::find(args.model.as_deref())?;
@@ -151,6 +168,7 @@ pub fn problems(files: &ModelFiles) -> Vec<String> {
         .cloned()
         .chain(missing)
         .chain(wrong)
+        .chain(info.wrong_types.iter().map(WrongType::line))
         .collect()
 }
 
@@ -181,6 +199,7 @@ impl ModelInfo {
             is_complete: false,
             missing_tensors: Vec::new(),
             wrong_shapes: Vec::new(),
+            wrong_types: Vec::new(),
             unexpected_tensors: Vec::new(),
             file_problems: Vec::new(),
         };
@@ -208,7 +227,13 @@ impl ModelInfo {
     fn compare(&mut self, specs: &[(String, Vec<usize>)], weights: &WeightFiles) {
         for (name, shape) in specs {
             match weights.info(name) {
-                None => self.missing_tensors.push(name.clone()),
+                None => match weights.unreadable(name) {
+                    None => self.missing_tensors.push(name.clone()),
+                    Some(found) => self.wrong_types.push(WrongType {
+                        tensor: name.clone(),
+                        found: format!("{found:?}"),
+                    }),
+                },
                 Some(found) if found.shape != *shape => self.wrong_shapes.push(WrongShape {
                     tensor: name.clone(),
                     expected: shape.clone(),
@@ -217,18 +242,18 @@ impl ModelInfo {
                 Some(_) => {}
             }
         }
-        let is_known = |name: &str| specs.iter().any(|(known, _)| known == name);
-        self.unexpected_tensors = weights
-            .tensors()
-            .filter(|(name, _)| !is_known(name))
-            .map(|(name, _)| name.to_owned())
-            .collect();
+        let expected: HashSet<String> = specs.iter().map(|(name, _)| name.clone()).collect();
+        self.unexpected_tensors = weights.others(&expected);
+        self.unexpected_tensors.sort();
         self.stored = Some(Stored::new(weights));
     }
 
     /// What keeps the model from running.
     fn n_problems(&self) -> usize {
-        self.missing_tensors.len() + self.wrong_shapes.len() + self.file_problems.len()
+        self.missing_tensors.len()
+            + self.wrong_shapes.len()
+            + self.wrong_types.len()
+            + self.file_problems.len()
     }
 }
 

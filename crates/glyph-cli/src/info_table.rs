@@ -1,6 +1,6 @@
 //! `glyph info` for people.
 
-use crate::info::{ModelInfo, StoredType, WrongShape};
+use crate::info::{ModelInfo, StoredType, WrongShape, WrongType};
 use crate::output;
 
 /// Most tensor names listed of each kind; JSON lists all.
@@ -111,6 +111,8 @@ pub fn table(info: &ModelInfo) -> String {
         )
         .collect();
     table.list("wrong shapes", &wrong_shapes);
+    let wrong_types: Vec<String> = info.wrong_types.iter().map(WrongType::line).collect();
+    table.list("wrong types", &wrong_types);
     table.list("unused tensors", &info.unexpected_tensors);
     table.list("file problems", &info.file_problems);
     table.row("complete", if info.is_complete { "yes" } else { "no" });

@@ -10,7 +10,7 @@ use glyph_model::checkpoint::{CheckpointDir, CheckpointFiles, CheckpointSettings
 use glyph_model::config::ModelConfig;
 use glyph_model::quantize::{Quantization, TensorLayout, model_bytes};
 use glyph_model::text::KvPrecision;
-use glyph_model::weights::{LoadAs, WeightFiles, tensor_specs};
+use glyph_model::weights::{LoadAs, WeightFiles, table_dtype, tensor_specs};
 use glyph_model::{Glm4v, ModelError};
 
 use crate::args::ModelArgs;
@@ -148,20 +148,61 @@ pub fn specs(config: &ModelConfig) -> Vec<(String, Vec<usize>)> {
     tensor_specs(&Glm4v::new(config, &device::host()))
 }
 
-/// Refuses a model with a tensor that the device has no buffer for.
+/// Refuses a model with a tensor that the device has no buffer for. Without weight files its weights are random.
 pub fn check_tensors(
     target: &Target,
-    specs: &[(String, Vec<usize>)],
+    (specs, weights): (&[(String, Vec<usize>)], Option<&WeightFiles>),
     quantization: Option<Quantization>,
     dtype: DType,
 ) -> Result<(), CliError> {
-    let layout = TensorLayout::of(&target.device.device);
+    let device = &target.device.device;
+    let table = weights.map_or(dtype, |weights| table_dtype(weights, dtype, device));
+    let layout = TensorLayout::of(device).with_table(table.size() as u64);
     let tensors = layout.tensor_bytes(specs, quantization, dtype.size() as u64);
-    let checked = target.device.check_tensors(tensors);
+    let is_stored_quantized = weights.is_some_and(|weights| weights.quantization().is_some());
+    let checked = target.device.check_tensors(tensors, |name| {
+        let spec = specs.iter().find(|(known, _)| known == name);
+        let shape = spec.map(|(_, shape)| shape.as_slice()).unwrap_or_default();
+        let has_narrower = dtype.size() > DType::F16.size() && target.device.dtypes.f16;
+        remedies(
+            (name, shape),
+            quantization,
+            is_stored_quantized,
+            has_narrower,
+        )
+    });
     checked.map_err(|source| CliError::Device {
         choice: target.device.name.clone(),
-        source,
+        source: Box::new(source),
     })
+}
+
+/// What would make a tensor smaller: fewer bits, where it is quantised at all and the files do not have it so already,
+/// or a narrower type, which the device may have.
+fn remedies(
+    (name, shape): (&str, &[usize]),
+    quantization: Option<Quantization>,
+    is_stored_quantized: bool,
+    has_narrower: bool,
+) -> Vec<&'static str> {
+    let bits = |quantization: Quantization| quantization.bits_of(name, shape);
+    let now = quantization.and_then(bits);
+    let mut remedies = Vec::new();
+    if has_narrower && now.is_none() {
+        remedies.push("a smaller --dtype");
+    }
+    let is_fewer = |quantization: Quantization| match (bits(quantization), now) {
+        (Some(then), Some(now)) => then < now,
+        (then, _) => then.is_some(),
+    };
+    if !is_stored_quantized {
+        match Quantization::ALL.into_iter().find(|one| is_fewer(*one)) {
+            Some(Quantization::Q8) => remedies.push("--quantize q8"),
+            Some(Quantization::Q4) => remedies.push("--quantize q4"),
+            None => {}
+        }
+    }
+    remedies
 }
 
 /// How a model is loaded, and what it takes then.
@@ -187,7 +228,7 @@ impl LoadPlan {
         let dtype = target.dtype(weights)?;
         let in_memory = quantization.or(weights.quantization());
         let specs = specs(&config);
-        check_tensors(target, &specs, in_memory, dtype)?;
+        check_tensors(target, (&specs, Some(weights)), in_memory, dtype)?;
         Ok(Self {
             n_bytes: model_bytes(&specs, in_memory, dtype.size() as u64),
             load_as: LoadAs {
@@ -315,5 +356,40 @@ pub fn some_names(tensors: &[String]) -> String {
     match tensors.len().saturating_sub(NAMED) {
         0 => format!("{} tensors ({named})", tensors.len()),
         more => format!("{} tensors ({named} and {more} more)", tensors.len()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use glyph_model::quantize::Quantization;
+
+    use super::remedies;
+
+    #[test]
+    fn only_what_makes_a_tensor_smaller_is_named() {
+        const TABLE: &str = "model.language_model.embed_tokens.weight";
+        const HEAD: &str = "lm_head.weight";
+        const DOWN: &str = "model.language_model.layers.0.mlp.down_proj.weight";
+        const DTYPE: &str = "a smaller --dtype";
+        const TO_Q8: &str = "--quantize q8";
+        let (q8, q4) = (Some(Quantization::Q8), Some(Quantization::Q4));
+        for (name, quantization, is_stored_quantized, has_narrower, named) in [
+            (TABLE, None, false, true, vec![DTYPE]),
+            (TABLE, None, false, false, vec![]),
+            (TABLE, q8, false, false, vec![]),
+            (HEAD, None, false, true, vec![DTYPE, TO_Q8]),
+            (HEAD, None, false, false, vec![TO_Q8]),
+            // Never in fewer than 8 bits, whatever the other values are.
+            (HEAD, q8, false, true, vec![]),
+            (DOWN, q8, false, true, vec!["--quantize q4"]),
+            (DOWN, q4, false, true, vec![]),
+            (DOWN, q8, true, true, vec![]),
+        ] {
+            let spec = (name, &[4096, 4096][..]);
+            let found = remedies(spec, quantization, is_stored_quantized, has_narrower);
+            assert_eq!(found, named, "{name} {quantization:?}");
+        }
+        // Rows of no whole blocks stay as they are.
+        assert!(remedies((HEAD, &[400, 40][..]), None, false, false).is_empty());
     }
 }

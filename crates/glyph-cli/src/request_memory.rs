@@ -191,7 +191,7 @@ pub fn check_kv_tensors(
     let checked = device.check_request(tensors);
     checked.map_err(|source| CliError::Device {
         choice: device.name.clone(),
-        source,
+        source: Box::new(source),
     })
 }
 

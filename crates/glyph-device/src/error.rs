@@ -75,6 +75,28 @@ pub enum DeviceError {
         /// The driver's name for the error.
         reason: String,
     },
+    /// A GPU that tells nothing of itself.
+    #[error(
+        "cuda:{index} does not answer: {reason}. Check it with nvidia-smi; a GPU that was lost comes back when the \
+         machine is restarted"
+    )]
+    CudaNoAnswer {
+        /// Its number.
+        index: usize,
+        /// The driver's name for the error.
+        reason: String,
+    },
+    /// A GPU that was set to let nobody compute.
+    #[error(
+        "cuda:{index} ({name}) is set to let no program compute. `nvidia-smi --compute-mode=DEFAULT`, by root, with \
+         --id for one GPU of several, allows it"
+    )]
+    CudaProhibited {
+        /// Its number.
+        index: usize,
+        /// Its name.
+        name: String,
+    },
     /// The compiler of kernels is not there.
     #[error(
         "NVRTC, which compiles the kernels, cannot be loaded: {library} is not on the library path. Install the CUDA \
@@ -128,6 +150,19 @@ pub enum DeviceError {
         /// Its name.
         name: String,
     },
+    /// An adapter of a kind that the runtime of the kernels cannot be asked for.
+    #[error(
+        "wgpu:{index} ({name}) cannot be used: {interface} does not say what kind of device it is, and the kernels \
+         run on known kinds alone. Install its Vulkan driver, or choose another device"
+    )]
+    WgpuUnknownKind {
+        /// Its number.
+        index: usize,
+        /// Its name.
+        name: String,
+        /// What it is reached by.
+        interface: &'static str,
+    },
     /// An adapter that gives no device.
     #[error(
         "wgpu:{index} ({name}) cannot be opened: {reason}. Update its driver, or choose another device"
@@ -154,8 +189,8 @@ pub enum DeviceError {
     },
     /// A tensor that the device has no buffer for.
     #[error(
-        "{tensor} takes {n_bytes} bytes and a buffer of {device} ({description}) holds {most_bytes}. Choose a smaller \
-         --dtype, --quantize, or another device"
+        "{tensor} takes {n_bytes} bytes and a buffer of {device} ({description}) holds {most_bytes}. Choose {}",
+        or_another_device(.remedies)
     )]
     TensorTooLarge {
         /// Name of the device.
@@ -168,6 +203,8 @@ pub enum DeviceError {
         n_bytes: u64,
         /// The most that a buffer holds.
         most_bytes: u64,
+        /// What would make the tensor smaller.
+        remedies: Vec<&'static str>,
     },
     /// A tensor of a request that the device has no buffer for.
     #[error(
@@ -188,6 +225,13 @@ pub enum DeviceError {
     },
 }
 
+fn or_another_device(remedies: &[&str]) -> String {
+    match remedies {
+        [] => "another device".to_owned(),
+        remedies => format!("{} or another device", remedies.join(", ")),
+    }
+}
+
 impl DeviceError {
     /// What is the matter, in a few words, for the line that says why another device was chosen.
     pub fn in_short(&self) -> String {
@@ -198,11 +242,20 @@ impl DeviceError {
             Self::CudaInit { reason } => format!("the NVIDIA driver does not start ({reason})"),
             Self::CudaNoGpu => "the NVIDIA driver finds no GPU".to_owned(),
             Self::CudaOpen { reason, .. } => format!("cuda:0 cannot be opened ({reason})"),
+            Self::CudaNoAnswer { index, reason } => {
+                format!("cuda:{index} does not answer ({reason})")
+            }
+            Self::CudaProhibited { index, .. } => {
+                format!("cuda:{index} is set to let no program compute")
+            }
             Self::NvrtcMissing { .. } => "CUDA lacks NVRTC".to_owned(),
             Self::NvrtcUnusable { version, .. } => format!("NVRTC {version} cannot be used"),
             Self::CudaHeaders { .. } => "CUDA lacks its headers".to_owned(),
             Self::WgpuNoAdapter => "wgpu finds no adapter".to_owned(),
             Self::WgpuNoCompute { name, .. } => format!("{name} cannot compute by wgpu"),
+            Self::WgpuUnknownKind {
+                name, interface, ..
+            } => format!("{name}, reached by {interface}, is of no kind that wgpu knows"),
             Self::WgpuOpen { name, .. } => format!("{name} cannot be opened by wgpu"),
             other => other.to_string(),
         }

@@ -26,6 +26,8 @@ pub struct OpenDevice {
     pub backend: Backend,
     /// The part, as its driver names it.
     pub description: String,
+    /// Whether a CPU does a GPU's work.
+    pub is_software: bool,
     /// Driver and version.
     pub driver: Option<String>,
     /// Why `auto` took it, in one line; `None` when it was named.
@@ -74,13 +76,15 @@ impl OpenDevice {
         })
     }
 
-    /// Checks that the device has buffers for a model's tensors of so many bytes.
+    /// Checks that the device has buffers for a model's tensors of so many bytes. `remedies` is what would make the
+    /// tensor of a name smaller.
     ///
     /// # Errors
     /// [`DeviceError::TensorTooLarge`] for the first that is larger.
     pub fn check_tensors<'a>(
         &self,
         tensors: impl IntoIterator<Item = (&'a str, u64)>,
+        remedies: impl FnOnce(&str) -> Vec<&'static str>,
     ) -> Result<(), DeviceError> {
         match self.first_too_large(tensors) {
             None => Ok(()),
@@ -90,6 +94,7 @@ impl OpenDevice {
                 tensor: tensor.to_owned(),
                 n_bytes,
                 most_bytes,
+                remedies: remedies(tensor),
             }),
         }
     }
@@ -247,11 +252,25 @@ mod tests {
             most_buffer_bytes: Some(128 << 20),
             ..device(Backend::Wgpu, true, false)
         };
-        let error = device.check_tensors(tensors).unwrap_err();
-        assert!(
-            matches!(&error, DeviceError::TensorTooLarge { tensor, .. } if tensor == "lm_head.weight")
-        );
-        assert!(cpu::open().check_tensors(tensors).is_ok());
+        for (remedies, choices) in [
+            (vec![], "Choose another device"),
+            (
+                vec!["a smaller --dtype", "--quantize q8"],
+                "Choose a smaller --dtype, --quantize q8 or another device",
+            ),
+        ] {
+            let remedies_of = |name: &str| match name {
+                "lm_head.weight" => remedies,
+                _ => vec!["what another tensor asks for"],
+            };
+            let error = device.check_tensors(tensors, remedies_of).unwrap_err();
+            assert!(
+                matches!(&error, DeviceError::TensorTooLarge { tensor, .. } if tensor == "lm_head.weight")
+            );
+            let message = error.to_string();
+            assert!(message.ends_with(choices), "{message}");
+        }
+        assert!(cpu::open().check_tensors(tensors, |_| vec![]).is_ok());
     }
 
     #[test]
@@ -282,6 +301,7 @@ mod tests {
         let reason = device.reason.unwrap();
         assert!(reason.starts_with(&device.name), "{reason}");
         assert!(!reason.contains('\n'), "{reason}");
+        assert!(!device.is_software, "{reason}");
         assert_eq!(open(DeviceChoice::Cpu).unwrap().reason, None);
     }
 
@@ -298,7 +318,10 @@ mod tests {
                 (Ok(device), None) => {
                     assert_eq!(device.name, report.name);
                     assert_eq!(device.dtypes.names(), report.dtypes);
+                    assert_eq!(device.is_software, report.is_software);
                 }
+                // Another program may have it now.
+                (Err(DeviceError::CudaOpen { .. }), None) if report.is_exclusive => {}
                 (Err(error), Some(problem)) => assert_eq!(error.to_string(), problem),
                 (opened, problem) => panic!("{}: {opened:?}, {problem:?}", report.name),
             }

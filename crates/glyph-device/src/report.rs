@@ -36,6 +36,8 @@ pub struct DeviceReport {
     pub description: String,
     /// Whether a CPU does a GPU's work: slower than `cpu`, and never chosen unless it is named.
     pub is_software: bool,
+    /// Whether one program at a time has it to itself: it opens where no other has it.
+    pub is_exclusive: bool,
     /// All memory, where it is known.
     pub total_bytes: Option<u64>,
     /// Memory that is free, where it is known.
@@ -56,6 +58,7 @@ impl DeviceReport {
             backend,
             description: String::new(),
             is_software: false,
+            is_exclusive: false,
             total_bytes: None,
             free_bytes: None,
             driver: None,

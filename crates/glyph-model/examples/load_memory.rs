@@ -15,11 +15,11 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use glyph_device::{DeviceChoice, DtypeChoice, OpenDevice, StoredType, dtype_name};
+use glyph_device::{DeviceChoice, DtypeChoice, StoredType, dtype_name};
 use glyph_model::Glm4v;
 use glyph_model::checkpoint::{CheckpointDir, CheckpointSettings};
 use glyph_model::quantize::{Quantization, TensorLayout};
-use glyph_model::weights::{LoadAs, WeightFiles, tensor_specs};
+use glyph_model::weights::{LoadAs, WeightFiles, table_dtype, tensor_specs};
 
 const USAGE: &str =
     "usage: load_memory --model DIR [--device DEVICE] [--quantize q8|q4] [--text-only]";
@@ -62,8 +62,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let specs = tensor_specs(&Glm4v::new(&settings.config, device));
     let in_memory = quantization.or(weights.quantization());
-    let layout = TensorLayout::of(device);
-    opened.check_tensors(layout.tensor_bytes(&specs, in_memory, dtype.size() as u64))?;
+    let table = table_dtype(&weights, dtype, device);
+    let layout = TensorLayout::of(device).with_table(table.size() as u64);
+    let tensors = layout.tensor_bytes(&specs, in_memory, dtype.size() as u64);
+    opened.check_tensors(tensors, |_| Vec::new())?;
 
     let before = anonymous_kib()?;
     let (peak, is_done) = (AtomicU64::new(before), AtomicBool::new(false));
@@ -120,19 +122,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("anonymous at most    {most:.0} MiB");
     let within = match usage {
         None => model_bytes as u64,
-        Some(usage) if is_software(&opened) => usage.bytes_in_use,
+        Some(usage) if opened.is_software => usage.bytes_in_use,
         Some(_) => 0,
     };
     println!("beyond the model     {:.0} MiB", most - of_bytes(within));
     drop(checkpoint);
     Ok(())
-}
-
-/// Whether a device's memory is this process's though it is no CPU's.
-fn is_software(opened: &OpenDevice) -> bool {
-    let reports = glyph_device::list();
-    let mut reports = reports.iter();
-    reports.any(|report| report.name == opened.name && report.is_software)
 }
 
 /// Resident memory of this process that belongs to no file.

@@ -1,27 +1,71 @@
 //! What the device itself reaches: how fast it copies, how fast it multiplies large matrices.
 
 use burn::tensor::{DType, Device, Distribution, Tensor};
+use glyph_device::OpenDevice;
 
 use super::report::{CopyRate, MatmulRate};
 use super::steps::read_one;
 use super::timing::measure;
 
-/// Bytes that are copied, beyond every cache, and copies of a run.
-const GPU_COPY: (usize, usize) = (1 << 30, 16);
-const CPU_COPY: (usize, usize) = (1 << 28, 4);
+/// How much a device is given to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Work {
+    /// Bytes that are copied, beyond every cache.
+    copy_bytes: usize,
+    /// Copies of a run.
+    n_copies: usize,
+    /// Side of the square matrices.
+    side: usize,
+    /// Products of a run.
+    n_products: usize,
+}
 
-/// Side of the square matrices, and products of a run.
-const GPU_PRODUCT: (usize, usize) = (8192, 8);
-const CPU_PRODUCT: (usize, usize) = (2048, 1);
+const GPU: Work = Work {
+    copy_bytes: 1 << 30,
+    n_copies: 16,
+    side: 8192,
+    n_products: 8,
+};
+
+const CPU: Work = Work {
+    copy_bytes: 1 << 28,
+    n_copies: 4,
+    side: 2048,
+    n_products: 1,
+};
+
+/// A GPU's kernels on a CPU, many times slower than the CPU's own.
+const SOFTWARE: Work = Work { side: 1024, ..CPU };
+
+impl Work {
+    /// What suits a device, halved until a tensor of it fits a buffer of the device.
+    fn of(device: &OpenDevice, dtype: DType) -> Self {
+        let mut work = match device {
+            device if device.is_cpu() => CPU,
+            device if device.is_software => SOFTWARE,
+            _ => GPU,
+        };
+        let most_bytes = device.most_buffer_bytes.unwrap_or(u64::MAX);
+        while work.copy_bytes as u64 > most_bytes {
+            work.copy_bytes /= 2;
+        }
+        while (work.side * work.side * dtype.size()) as u64 > most_bytes {
+            work.side /= 2;
+        }
+        work
+    }
+}
 
 /// Bytes read and written a second when a large tensor is copied by a kernel that does next to nothing else.
-pub fn copy(device: &Device, repeat: usize) -> Result<CopyRate, String> {
-    let (n_bytes, n_copies) = if is_cpu(device) { CPU_COPY } else { GPU_COPY };
+pub fn copy(opened: &OpenDevice, repeat: usize) -> Result<CopyRate, String> {
+    let device = &opened.device;
+    let work = Work::of(opened, DType::F32);
+    let n_bytes = work.copy_bytes;
     let x = Tensor::<1>::full([n_bytes / size_of::<f32>()], 1.0, (device, DType::F32));
     let seconds = measure(device, repeat, || {
-        each(device, n_copies, || x.clone().add_scalar(1.0))
+        each(device, work.n_copies, || x.clone().add_scalar(1.0))
     })?
-    .per(n_copies);
+    .per(work.n_copies);
     Ok(CopyRate {
         bytes: n_bytes as u64,
         seconds,
@@ -30,12 +74,11 @@ pub fn copy(device: &Device, repeat: usize) -> Result<CopyRate, String> {
 }
 
 /// Operations a second in a product of two large matrices, the right one transposed as weights are.
-pub fn matmul(device: &Device, dtype: DType, repeat: usize) -> Result<MatmulRate, String> {
-    let (side, n_products) = if is_cpu(device) {
-        CPU_PRODUCT
-    } else {
-        GPU_PRODUCT
-    };
+pub fn matmul(opened: &OpenDevice, dtype: DType, repeat: usize) -> Result<MatmulRate, String> {
+    let device = &opened.device;
+    let Work {
+        side, n_products, ..
+    } = Work::of(opened, dtype);
     let random = || {
         Tensor::<2>::random(
             [side, side],
@@ -71,6 +114,35 @@ fn each<const D: usize>(
     last.map_or(Ok(()), read_one)
 }
 
-fn is_cpu(device: &Device) -> bool {
-    *device == Device::flex()
+#[cfg(test)]
+mod tests {
+    use burn::tensor::DType;
+    use glyph_device::{Backend, DeviceChoice, OpenDevice};
+
+    use super::{CPU, GPU, SOFTWARE, Work};
+
+    #[test]
+    fn work_suits_the_device_and_fits_its_buffers() {
+        let cpu = glyph_device::open(DeviceChoice::Cpu).unwrap();
+        assert_eq!(Work::of(&cpu, DType::F32), CPU);
+        let gpu = OpenDevice {
+            backend: Backend::Wgpu,
+            ..cpu
+        };
+        assert_eq!(Work::of(&gpu, DType::F32), GPU);
+        let software = OpenDevice {
+            is_software: true,
+            ..gpu.clone()
+        };
+        assert_eq!(Work::of(&software, DType::F32), SOFTWARE);
+        // The least that wgpu asks of an adapter: 128 MiB.
+        let small = OpenDevice {
+            most_buffer_bytes: Some(128 << 20),
+            ..gpu
+        };
+        for (dtype, side) in [(DType::F32, 4096), (DType::F16, 8192)] {
+            let work = Work::of(&small, dtype);
+            assert_eq!((work.copy_bytes, work.side), (128 << 20, side), "{dtype:?}");
+        }
+    }
 }

@@ -38,7 +38,8 @@ pub fn compare(args: &BenchModelArgs) -> Result<Comparison, CliError> {
     };
     let stored = subject.weights.as_ref();
     let quantization = args.quantize.or_else(|| stored?.quantization());
-    model::check_tensors(&target, &model::specs(&subject.config), quantization, dtype)?;
+    let specs = model::specs(&subject.config);
+    model::check_tensors(&target, (&specs, stored), quantization, dtype)?;
     let n_tokens = args.prompt_tokens + args.new_tokens;
     let text_config = &subject.config.text_config;
     check_kv_tensors(
@@ -56,6 +57,7 @@ pub fn compare(args: &BenchModelArgs) -> Result<Comparison, CliError> {
     let mut bench = Bench {
         args,
         subject: &subject,
+        opened: &target.device,
         device: &target.device.device,
         dtype,
         quantization,
@@ -93,6 +95,7 @@ fn checked(args: &BenchModelArgs, subject: &Subject) -> Result<PatchGrid, CliErr
 struct Bench<'a> {
     args: &'a BenchModelArgs,
     subject: &'a Subject,
+    opened: &'a OpenDevice,
     device: &'a Device,
     dtype: DType,
     /// How weights are quantised: as it was asked for, or as the files are.
@@ -145,10 +148,10 @@ impl Bench<'_> {
             copy: self.part("copy", |bench| {
                 // The model is gone by now: its memory is the copy's.
                 bench.device.memory_cleanup();
-                ceilings::copy(bench.device, bench.args.repeat)
+                ceilings::copy(bench.opened, bench.args.repeat)
             }),
             matmul: self.part("matmul", |bench| {
-                ceilings::matmul(bench.device, bench.dtype, bench.args.repeat)
+                ceilings::matmul(bench.opened, bench.dtype, bench.args.repeat)
             }),
         };
         Report {

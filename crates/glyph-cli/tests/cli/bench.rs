@@ -124,6 +124,28 @@ fn every_figure_is_there_and_they_agree() {
     }
 }
 
+/// On the device that `GLYPH_TEST_DEVICE` names, the CPU where it names none.
+#[test]
+fn on_device_every_part_is_measured_with_work_that_suits_it() {
+    let device = std::env::var("GLYPH_TEST_DEVICE").unwrap_or_else(|_| "cpu".to_owned());
+    let args: Vec<&str> = small(&["--json"])
+        .into_iter()
+        .map(|arg| if arg == "cpu" { device.as_str() } else { arg })
+        .collect();
+    let report = run_json(&args);
+    assert_eq!(report["problems"], json!([]));
+    let opened = report["device"].as_str().unwrap();
+    let listed = run_json(&["devices", "--json"]);
+    let listed = listed["devices"].as_array().unwrap();
+    let used = listed.iter().find(|device| {
+        let name = device["name"].as_str().unwrap();
+        opened.starts_with(&format!("{name}: "))
+    });
+    let is_software = used.unwrap()["is_software"] == true;
+    let side = report["ceilings"]["matmul"]["side"].as_u64();
+    assert_eq!(side == Some(1024), is_software, "{opened}: {side:?}");
+}
+
 #[test]
 fn quantised_weights_are_fewer_bytes() {
     let bytes = |more: &[&str]| {

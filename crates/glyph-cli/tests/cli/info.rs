@@ -1,6 +1,7 @@
 use std::fs;
+use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::run::{Outcome, change_decoder, change_json, copy_model, fixture, run, run_json, text};
 
@@ -123,7 +124,7 @@ fn broken_files_are_listed() {
 }
 
 /// Spoils one file of a checkpoint; returns what is said of it.
-fn problem_of(name: &str, spoil: impl FnOnce(&std::path::Path)) -> String {
+fn problem_of(name: &str, spoil: impl FnOnce(&Path)) -> String {
     let folder = tempfile::tempdir().unwrap();
     let model = copy_model("mini-f16", folder.path());
     spoil(&model.join(name));
@@ -179,21 +180,59 @@ fn an_output_head_counts_whatever_the_configuration_says() {
     assert_eq!(info["unexpected_tensors"], Value::Array(Vec::new()));
 }
 
-#[test]
-fn a_name_of_a_tensor_stays_on_its_line_and_gives_no_commands() {
-    let folder = tempfile::tempdir().unwrap();
-    let model = copy_model("mini-f16", folder.path());
+/// Lengthens the data of a checkpoint's weights by zeros, and changes the header with the place where these start.
+fn add_to_weights(model: &Path, n_bytes: usize, change: impl FnOnce(&mut Value, usize)) {
     let path = model.join("model.safetensors");
     let bytes = fs::read(&path).unwrap();
     let (len, rest) = bytes.split_first_chunk::<8>().unwrap();
     let (header, data) = rest.split_at(u64::from_le_bytes(*len) as usize);
     let mut header: Value = serde_json::from_slice(header).unwrap();
-    header["bad\u{1b}[2J\ncomplete yes"] = serde_json::json!({
-        "dtype": "F32", "shape": [1], "data_offsets": [data.len(), data.len() + 4],
-    });
+    change(&mut header, data.len());
     let header = header.to_string();
     let len = (header.len() as u64).to_le_bytes();
-    fs::write(&path, [&len[..], header.as_bytes(), data, &[0; 4]].concat()).unwrap();
+    let zeros = vec![0_u8; n_bytes];
+    let parts = [&len[..], header.as_bytes(), data, &zeros[..]];
+    fs::write(&path, parts.concat()).unwrap();
+}
+
+#[test]
+fn tensors_of_a_type_that_is_not_read_are_there_all_the_same() {
+    const NORM: &str = "model.language_model.norm.weight";
+    const EXTRA: &str = "model.visual.position_ids";
+    let folder = tempfile::tempdir().unwrap();
+    let model = copy_model("mini-f16", folder.path());
+    add_to_weights(&model, 16, |header, start| {
+        header[EXTRA] = json!({
+            "dtype": "I64", "shape": [2], "data_offsets": [start, start + 16],
+        });
+    });
+    let info = run_json(&["info", "--json", "--model", text(&model)]);
+    assert_eq!(info["unexpected_tensors"], json!([EXTRA]));
+    assert_eq!(info["is_complete"], true);
+
+    // The bytes of the same tensor, as if they were whole numbers.
+    add_to_weights(&model, 0, |header, _| header[NORM]["dtype"] = json!("I16"));
+    let (outcome, info) = info_of_incomplete(&["--model", text(&model)]);
+    assert_eq!(info["missing_tensors"], json!([]));
+    assert_eq!(
+        info["wrong_types"],
+        json!([{ "tensor": NORM, "found": "I16" }])
+    );
+    assert!(outcome.stderr.contains("1 problem is in the object above"));
+    let table = run(&["info", "--model", text(&model)]);
+    let line = format!("  {NORM} is I16; F32, F16 and BF16 are read\n");
+    assert!(table.stdout.contains(&line), "{}", table.stdout);
+}
+
+#[test]
+fn a_name_of_a_tensor_stays_on_its_line_and_gives_no_commands() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = copy_model("mini-f16", folder.path());
+    add_to_weights(&model, 4, |header, start| {
+        header["bad\u{1b}[2J\ncomplete yes"] = json!({
+            "dtype": "F32", "shape": [1], "data_offsets": [start, start + 4],
+        });
+    });
     let table = run(&["info", "--model", text(&model)]);
     assert_eq!(table.code, 0, "{table:?}");
     let name = "  bad\u{FFFD}[2J\u{FFFD}complete yes\n";

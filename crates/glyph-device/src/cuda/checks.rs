@@ -21,6 +21,28 @@ impl std::fmt::Display for CudaVersion {
     }
 }
 
+/// Who may compute on a GPU, as it was set by its owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ComputeMode {
+    /// Every program.
+    Shared,
+    /// One at a time.
+    Exclusive,
+    /// None.
+    Prohibited,
+}
+
+impl ComputeMode {
+    /// From the driver's number; 1 was one thread of one program, until CUDA 8.
+    pub fn of(number: i32) -> Self {
+        match number {
+            1 | 3 => Self::Exclusive,
+            2 => Self::Prohibited,
+            _ => Self::Shared,
+        }
+    }
+}
+
 /// What the oldest driver that is used says.
 const OLDEST_CUDA: CudaVersion = CudaVersion(12_020);
 
@@ -127,6 +149,12 @@ pub fn check_headers(toolkit: Option<&Path>) -> Result<(), DeviceError> {
     })
 }
 
+/// What the kernels of a GPU are kept under: a driver reads the code of a compiler that is not newer than itself, so
+/// those of a newer one must not be found once both were taken back.
+pub fn kernel_store(gpu: &str, nvrtc: CudaVersion) -> String {
+    format!("cuda {gpu} NVRTC {nvrtc}")
+}
+
 /// A GPU's UUID as NVML writes it.
 pub fn uuid_name(bytes: [u8; 16]) -> String {
     let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -145,8 +173,8 @@ mod tests {
     use std::path::PathBuf;
 
     use super::{
-        CudaVersion, check_driver, check_headers, check_nvrtc, check_nvrtc_age, driver_name,
-        uuid_name,
+        ComputeMode, CudaVersion, check_driver, check_headers, check_nvrtc, check_nvrtc_age,
+        driver_name, kernel_store, uuid_name,
     };
 
     /// A directory with some headers, kept for as long as the first part lives.
@@ -248,6 +276,22 @@ mod tests {
         }
         let error = check_headers(None).unwrap_err().to_string();
         assert!(error.contains("/usr/local/cuda"), "{error}");
+    }
+
+    #[test]
+    fn kernels_of_another_compiler_or_gpu_are_kept_apart() {
+        let v12_4 = CudaVersion::new(12, 4);
+        let store = kernel_store("NVIDIA H200", v12_4);
+        assert_ne!(kernel_store("NVIDIA H200", CudaVersion::new(12, 8)), store);
+        assert_ne!(kernel_store("NVIDIA H100", v12_4), store);
+        assert_eq!(kernel_store("NVIDIA H200", v12_4), store);
+    }
+
+    #[test]
+    fn a_gpu_is_for_all_for_one_or_for_none() {
+        use ComputeMode::{Exclusive, Prohibited, Shared};
+        let modes = [0, 1, 2, 3].map(ComputeMode::of);
+        assert_eq!(modes, [Shared, Exclusive, Prohibited, Exclusive]);
     }
 
     #[test]

@@ -7,7 +7,8 @@ use cudarc::driver::{DriverError, result, sys};
 use cudarc::nvrtc::sys as nvrtc;
 
 use super::checks::{
-    CudaVersion, check_driver, check_headers, check_nvrtc, check_nvrtc_age, driver_name, uuid_name,
+    ComputeMode, CudaVersion, check_driver, check_headers, check_nvrtc, check_nvrtc_age,
+    driver_name, kernel_store, uuid_name,
 };
 use crate::dtype::Dtypes;
 use crate::error::DeviceError;
@@ -41,6 +42,7 @@ struct Gpu {
     capability: i32,
     total_bytes: u64,
     uuid: String,
+    mode: ComputeMode,
 }
 
 impl Gpu {
@@ -88,15 +90,18 @@ fn driver() -> Result<Driver, DeviceError> {
     }
 }
 
-/// The GPUs that the driver sees; at least one.
-fn gpus() -> Result<Vec<Gpu>, DeviceError> {
-    let failed = |error| DeviceError::CudaInit {
+/// The GPUs that the driver sees, at least one; of one that does not answer, why.
+fn gpus() -> Result<Vec<Result<Gpu, DeviceError>>, DeviceError> {
+    let n_gpus = device::get_count().map_err(|error| DeviceError::CudaInit {
+        reason: reason(error),
+    })?;
+    let no_answer = |index: i32, error: DriverError| DeviceError::CudaNoAnswer {
+        index: index as usize,
         reason: reason(error),
     };
-    let n_gpus = device::get_count().map_err(failed)?;
-    let gpus: Vec<Gpu> = (0..n_gpus)
-        .map(|index| gpu(index).map_err(failed))
-        .collect::<Result<_, _>>()?;
+    let gpus: Vec<Result<Gpu, DeviceError>> = (0..n_gpus)
+        .map(|index| gpu(index).map_err(|error| no_answer(index, error)))
+        .collect();
     if gpus.is_empty() {
         return Err(DeviceError::CudaNoGpu);
     }
@@ -119,11 +124,24 @@ fn gpu(index: i32) -> Result<Gpu, DriverError> {
         capability: 10 * major + minor,
         total_bytes,
         uuid: uuid_name(uuid.bytes.map(|byte| byte as u8)),
+        mode: ComputeMode::of(attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_MODE)?),
     })
 }
 
-/// Looks for what kernels are compiled by.
-fn check_toolkit(driver: &Driver, gpu: &Gpu) -> Result<(), DeviceError> {
+/// Refuses a GPU that nobody may compute on, or whose kernels cannot be compiled; returns the version of what compiles
+/// them.
+fn check(driver: &Driver, gpu: &Gpu) -> Result<CudaVersion, DeviceError> {
+    if gpu.mode == ComputeMode::Prohibited {
+        return Err(DeviceError::CudaProhibited {
+            index: gpu.index,
+            name: gpu.name.clone(),
+        });
+    }
+    check_toolkit(driver, gpu)
+}
+
+/// Looks for what kernels are compiled by; returns its version.
+fn check_toolkit(driver: &Driver, gpu: &Gpu) -> Result<CudaVersion, DeviceError> {
     // SAFETY: it loads a library and nothing else.
     if !unsafe { nvrtc::is_culib_present() } {
         return Err(DeviceError::NvrtcMissing {
@@ -156,7 +174,8 @@ fn check_toolkit(driver: &Driver, gpu: &Gpu) -> Result<(), DeviceError> {
         .map_err(|error| unusable(version.to_string(), error.0))?;
     let of_gpu = (gpu.name.as_str(), gpu.capability);
     check_nvrtc(version, driver.cuda, &architectures, of_gpu)?;
-    check_headers(cubecl::cuda::install::cuda_path().as_deref())
+    check_headers(cubecl::cuda::install::cuda_path().as_deref())?;
+    Ok(version)
 }
 
 /// Opens the GPU's context, in which kernels then run, and asks it for its memory.
@@ -180,23 +199,28 @@ fn memory(gpu: &Gpu) -> Result<DeviceMemory, DriverError> {
 pub fn open(index: usize) -> Result<OpenDevice, DeviceError> {
     let driver = driver()?;
     let gpus = gpus()?;
-    let Some(gpu) = gpus.get(index) else {
-        return Err(DeviceError::CudaIndex {
-            index,
-            n_gpus: gpus.len(),
-        });
+    let gpu = match gpus.get(index) {
+        Some(Ok(gpu)) => gpu,
+        Some(Err(error)) => return Err(error.clone()),
+        None => {
+            return Err(DeviceError::CudaIndex {
+                index,
+                n_gpus: gpus.len(),
+            });
+        }
     };
-    check_toolkit(&driver, gpu)?;
+    let nvrtc = check(&driver, gpu)?;
     let memory = memory(gpu).map_err(|error| DeviceError::CudaOpen {
         index,
         name: gpu.name.clone(),
         reason: reason(error),
     })?;
-    cache::configure(&format!("cuda {}", gpu.name), false);
+    cache::configure(&kernel_store(&gpu.name, nvrtc), false);
     Ok(OpenDevice {
         name: format!("cuda:{index}"),
         backend: Backend::Cuda,
         description: gpu.name.clone(),
+        is_software: false,
         driver: Some(driver_name(driver.release.as_deref(), driver.cuda)),
         reason: None,
         device: Device::cuda(index),
@@ -217,23 +241,28 @@ pub fn list() -> Vec<DeviceReport> {
         }
     };
     let by_nvml = nvml::gpus();
-    gpus.iter()
-        .map(|gpu| DeviceReport {
-            name: format!("cuda:{}", gpu.index),
-            backend: Backend::Cuda,
-            description: gpu.name.clone(),
-            is_software: false,
-            total_bytes: Some(gpu.total_bytes),
-            free_bytes: by_nvml
-                .iter()
-                .find(|known| known.uuid == gpu.uuid)
-                .and_then(|known| known.memory_bytes)
-                .map(|(_, free)| free),
-            driver: Some(driver_name(driver.release.as_deref(), driver.cuda)),
-            dtypes: gpu.dtypes().names(),
-            problem: check_toolkit(&driver, gpu)
-                .err()
-                .map(|error| error.to_string()),
-        })
-        .collect()
+    let report = |gpu: &Gpu| DeviceReport {
+        name: format!("cuda:{}", gpu.index),
+        backend: Backend::Cuda,
+        description: gpu.name.clone(),
+        is_software: false,
+        is_exclusive: gpu.mode == ComputeMode::Exclusive,
+        total_bytes: Some(gpu.total_bytes),
+        free_bytes: by_nvml
+            .iter()
+            .find(|known| known.uuid == gpu.uuid)
+            .and_then(|known| known.memory_bytes)
+            .map(|(_, free)| free),
+        driver: Some(driver_name(driver.release.as_deref(), driver.cuda)),
+        dtypes: gpu.dtypes().names(),
+        problem: check(&driver, gpu).err().map(|error| error.to_string()),
+    };
+    let of_number = |(index, gpu): (usize, &Result<Gpu, DeviceError>)| match gpu {
+        Ok(gpu) => report(gpu),
+        Err(error) => {
+            let name = format!("cuda:{index}");
+            DeviceReport::unusable(&name, Backend::Cuda, error.to_string())
+        }
+    };
+    gpus.iter().enumerate().map(of_number).collect()
 }

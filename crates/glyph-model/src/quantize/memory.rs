@@ -38,6 +38,8 @@ pub enum TensorLayout {
     Gpu {
         /// Bytes of a quantised block's scale.
         scale_bytes: u64,
+        /// Bytes of a value of the narrow token table; `None` where it has those of any other.
+        table_bytes: Option<u64>,
     },
 }
 
@@ -48,7 +50,10 @@ impl TensorLayout {
             ..4 => SCALE_BYTES as u64,
             _ => WIDE_SCALE_BYTES,
         };
-        Self::Gpu { scale_bytes }
+        Self::Gpu {
+            scale_bytes,
+            table_bytes: None,
+        }
     }
 
     /// On a device that is there.
@@ -62,6 +67,19 @@ impl TensorLayout {
                 SCALE_BYTES as u64
             } else {
                 WIDE_SCALE_BYTES
+            },
+            table_bytes: None,
+        }
+    }
+
+    /// With a narrow token table of values of so many bytes on a GPU:
+    /// [`table_dtype`](crate::weights::table_dtype) says which a checkpoint's has.
+    pub fn with_table(self, value_bytes: u64) -> Self {
+        match self {
+            Self::Host => Self::Host,
+            Self::Gpu { scale_bytes, .. } => Self::Gpu {
+                scale_bytes,
+                table_bytes: Some(value_bytes),
             },
         }
     }
@@ -104,17 +122,18 @@ impl TensorLayout {
     pub fn matrix_bytes(self, bits: Bits, [d_out, d_in]: [usize; 2]) -> u64 {
         match self {
             Self::Host => bits.matrix_bytes((d_out as u64).saturating_mul(d_in as u64)),
-            Self::Gpu { scale_bytes } => {
+            Self::Gpu { scale_bytes, .. } => {
                 gpu_matrix_bytes(bits, [d_out, gpu_row(bits, d_in)], scale_bytes)
             }
         }
     }
 
-    /// Bytes of a value of the narrow token table. A GPU need not have the type that it is published in.
+    /// Bytes of a value of the narrow token table. A GPU need not have the type that it is published in: without word
+    /// of it the table is counted as if it had not.
     fn table_bytes(self, bytes_per_value: u64) -> u64 {
         match self {
             Self::Host => bytes_per_value.min(TABLE_BYTES),
-            Self::Gpu { .. } => bytes_per_value,
+            Self::Gpu { table_bytes, .. } => table_bytes.unwrap_or(bytes_per_value),
         }
     }
 
@@ -173,7 +192,10 @@ fn up_to_multiple(n_bytes: u64, alignment: u64) -> u64 {
 mod tests {
     use super::{Bits, Quantization, TensorLayout, gpu_row};
 
-    const GPU: TensorLayout = TensorLayout::Gpu { scale_bytes: 2 };
+    const GPU: TensorLayout = TensorLayout::Gpu {
+        scale_bytes: 2,
+        table_bytes: None,
+    };
 
     fn spec(name: &str, shape: &[usize]) -> (String, Vec<usize>) {
         (name.to_owned(), shape.to_vec())
@@ -242,11 +264,19 @@ mod tests {
                 let mut tensors = layout.tensor_bytes(specs, quantization, bytes_per_value);
                 tensors.next().unwrap().1
             };
-        let both = [table.clone(), head];
+        let both = [table, head];
         let n_values = 256 * 64;
         assert_eq!(table_bytes(&both, TensorLayout::Host, 4), 2 * n_values);
         assert_eq!(table_bytes(&both, TensorLayout::gpu(4), 4), 4 * n_values);
         assert_eq!(table_bytes(&both, TensorLayout::gpu(2), 2), 2 * n_values);
-        assert_eq!(table_bytes(&[table], TensorLayout::Host, 4), 4 * n_values);
+        // On a GPU that is known to have the type of 16 bits that the files have.
+        let narrow = TensorLayout::gpu(4).with_table(2);
+        assert_eq!(table_bytes(&both, narrow, 4), 2 * n_values);
+        let host = TensorLayout::Host.with_table(2);
+        assert_eq!(table_bytes(&both, host, 4), 2 * n_values);
+        // A tied table is multiplied with, in the type of all others.
+        for layout in [TensorLayout::Host, narrow] {
+            assert_eq!(table_bytes(&both[..1], layout, 4), 4 * n_values);
+        }
     }
 }

@@ -83,9 +83,12 @@ pub fn load_model(
     }
     let mut n_bytes = 0;
     // A tied table is multiplied with as well, in the type of the activations.
-    let has_narrow_table = !packed.is_empty() && model.lm_head.is_some();
-    let dtype_of = |name: &str| match files.info(name) {
-        Some(info) if has_narrow_table && name == TOKEN_TABLE => narrow(info.dtype, dtype, device),
+    let table_dtype = match !packed.is_empty() && model.lm_head.is_some() {
+        true => table_dtype(files, dtype, device),
+        false => dtype,
+    };
+    let dtype_of = |name: &str| match name {
+        TOKEN_TABLE => table_dtype,
         _ => dtype,
     };
     let (mut model, report) = load_each(
@@ -140,12 +143,15 @@ fn check_reach(matrix: &PackedMatrix, tensor: &str) -> Result<()> {
     Ok(())
 }
 
-/// The stored type of a table that is looked up as `dtype`, where it is smaller and the device has it.
-fn narrow(stored: DType, dtype: DType, device: &Device) -> DType {
-    match stored.size() < dtype.size() && device.supports_dtype(stored) {
-        true => stored,
-        false => dtype,
-    }
+/// The type that the token table of a quantised model with an output head of its own has on a device, whose activations
+/// are of `dtype`: the one that it is stored in, where that is smaller and the device has it. A table that is quantised
+/// in the files is dequantised, since rows of it are looked up.
+pub fn table_dtype(files: &WeightFiles, dtype: DType, device: &Device) -> DType {
+    let stored = files.info(TOKEN_TABLE).filter(|info| info.bits.is_none());
+    stored
+        .map(|info| info.dtype)
+        .filter(|stored| stored.size() < dtype.size() && device.supports_dtype(*stored))
+        .unwrap_or(dtype)
 }
 
 /// Loads every parameter of `module` from `files`, tensor by tensor, as `dtype`.

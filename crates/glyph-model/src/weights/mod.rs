@@ -12,7 +12,9 @@ mod quantized_files;
 mod save;
 mod source;
 
-pub use load::{LoadAs, LoadReport, load_model, load_some_weights, load_weights, tensor_specs};
+pub use load::{
+    LoadAs, LoadReport, load_model, load_some_weights, load_weights, table_dtype, tensor_specs,
+};
 #[cfg(not(target_family = "wasm"))]
 pub use quantized_files::{QuantizedFiles, write_quantized};
 #[cfg(not(target_family = "wasm"))]

@@ -195,12 +195,12 @@ impl WeightFiles {
     }
 
     /// The stored type of a tensor that is there and cannot be read.
-    pub(super) fn unreadable(&self, name: &str) -> Option<Dtype> {
+    pub fn unreadable(&self, name: &str) -> Option<Dtype> {
         self.unreadable.get(name).copied()
     }
 
-    /// Names that `expected` does not hold.
-    pub(super) fn others(&self, expected: &HashSet<String>) -> Vec<String> {
+    /// Names of the tensors that `expected` does not hold, those that cannot be read among them.
+    pub fn others(&self, expected: &HashSet<String>) -> Vec<String> {
         let names = self.tensors.keys().chain(self.unreadable.keys());
         names
             .filter(|name| !expected.contains(*name))

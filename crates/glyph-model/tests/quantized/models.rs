@@ -1,12 +1,18 @@
 //! Whole models with quantised weights, beside themselves.
 
 use burn::tensor::{DType, Tensor};
-use glyph_model::quantize::{Quantization, Role, quantize_model};
+use glyph_model::quantize::{Bits, PackedMatrix, Quantization, Role, TensorLayout, quantize_model};
 use glyph_model::text::Positions;
-use glyph_model::weights::{LoadAs, WeightFiles, load_model, tensor_specs, write_quantized};
+use glyph_model::weights::{
+    LoadAs, WeightFiles, load_model, table_dtype, tensor_specs, write_quantized,
+};
 use glyph_model::{Checkpoint, Glm4v};
+use half::f16;
+use safetensors::Dtype;
 
-use crate::common::{CONFIGS, device, fixture, open};
+use crate::common::{
+    CONFIGS, Stored, copy_of, device, fixture, open, opened, read_weights, write_weights,
+};
 
 fn load(config: &str, quantization: Option<Quantization>) -> Checkpoint {
     let load_as = LoadAs {
@@ -102,6 +108,80 @@ fn what_was_written_loads_as_what_was_quantised_while_loading() {
                 expected,
                 "{config} {quantization}"
             );
+        }
+    }
+}
+
+/// Name of the token table.
+const TABLE: &str = "model.language_model.embed_tokens.weight";
+
+/// A table of f32 in another type; in 8 bits with its scales, which nobody writes and somebody may.
+fn stored_as(dtype: Dtype, table: &Stored) -> Vec<Stored> {
+    if dtype == Dtype::I8 {
+        let [d_out, d_in] = table.shape[..] else {
+            panic!("a table has two axes");
+        };
+        let shape = [d_out, d_in];
+        let matrix = PackedMatrix::quantize(&table.data, DType::F32, shape, Bits::Eight).unwrap();
+        let scales = Stored {
+            name: format!("{TABLE}_scale"),
+            dtype: Dtype::F16,
+            shape: vec![d_out, d_in / 32],
+            data: matrix.scale_bytes(),
+        };
+        let values = Stored {
+            dtype,
+            data: matrix.value_bytes().to_vec(),
+            ..table.clone()
+        };
+        return vec![values, scales];
+    }
+    assert_eq!(dtype, Dtype::F16);
+    let (values, _) = table.data.as_chunks::<4>();
+    let half = |value: &[u8; 4]| f16::from_f32(f32::from_le_bytes(*value)).to_le_bytes();
+    let narrow = Stored {
+        dtype,
+        data: values.iter().flat_map(half).collect(),
+        ..table.clone()
+    };
+    vec![narrow]
+}
+
+#[test]
+fn a_token_table_lies_as_it_is_foretold_whatever_it_is_stored_as() {
+    let original = open("base");
+    let vocab_size = original.settings.config.text_config.vocab_size;
+    let expected = logits(&original.model, vocab_size);
+    let specs = tensor_specs(&original.model);
+    for dtype in [Dtype::F16, Dtype::I8] {
+        let copy = copy_of("base");
+        let path = copy.path().join("model.safetensors");
+        let mut tensors = read_weights(&path);
+        let place = tensors.iter().position(|tensor| tensor.name == TABLE);
+        let table = tensors.remove(place.unwrap());
+        let n_values: usize = table.shape.iter().product();
+        tensors.extend(stored_as(dtype, &table));
+        write_weights(&path, &tensors);
+
+        let files = WeightFiles::open(copy.path()).unwrap();
+        let foretold = table_dtype(&files, DType::F32, &device());
+        let is_narrow = dtype == Dtype::F16 && device().supports_dtype(DType::F16);
+        assert_eq!(foretold == DType::F16, is_narrow, "{dtype:?}: {foretold:?}");
+        let load_as = LoadAs {
+            dtype: DType::F32,
+            quantization: Some(Quantization::Q8),
+        };
+        let loaded = Checkpoint::open(copy.path(), &device(), load_as, |_| {}).unwrap();
+        let embedding = &loaded.model.model.language_model.embed_tokens;
+        assert_eq!(embedding.weight.val().dtype(), foretold, "{dtype:?}");
+        let found = cosine(&logits(&loaded.model, vocab_size), &expected);
+        assert!(found >= 0.999, "{dtype:?}: {found}");
+
+        if !opened().is_cpu() {
+            let layout = TensorLayout::of(&device()).with_table(foretold.size() as u64);
+            let mut counted = layout.tensor_bytes(&specs, load_as.quantization, 4);
+            let (_, n_bytes) = counted.find(|(name, _)| *name == TABLE).unwrap();
+            assert_eq!(n_bytes, (n_values * foretold.size()) as u64, "{dtype:?}");
         }
     }
 }
