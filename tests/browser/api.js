@@ -5,7 +5,7 @@ import { expect, test as base } from "./page.js";
 export { expect };
 
 export const test = base.extend({
-  /** A page that has `glyph`, and `failure`, which says how a promise was rejected. */
+  /** A page that has `glyph`, `failure`, which says how a promise was rejected, and `drawn`, a text's pages for a model. */
   api: async ({ page, server }, use) => {
     await page.goto(`${server.url}/example.html`);
     await page.evaluate(async () => {
@@ -15,6 +15,15 @@ export const test = base.extend({
           () => ({ name: "none" }),
           ({ name, message, code, detail }) => ({ name, message, code, detail }),
         );
+      window.drawn = async (text, { style, rules }) => {
+        const pages = [];
+        await glyph.renderPages(text, {
+          style,
+          rules,
+          onPages: (more) => pages.push(...more.map((page) => page.blob)),
+        });
+        return pages;
+      };
     });
     await use(page);
   },

@@ -35,12 +35,7 @@ test("weights and downloads are told with all their bytes", async ({ api }) => {
 test("a missing option is named, and the model goes on", async ({ api }) => {
   const { refused, answer } = await api.evaluate(async (text) => {
     const model = await glyph.loadModel({ device: "cpu" });
-    const pages = [];
-    await glyph.renderPages(text, {
-      style: model.style,
-      rules: model.rules,
-      onPages: (more) => pages.push(...more.map((page) => page.blob)),
-    });
+    const pages = await drawn(text, model);
     const question = "Read the page.";
     const refused = {
       pages: await failure(glyph.ask(model, { question })),

@@ -22,12 +22,7 @@ test("a signal that has ended the work before it began is heeded", async ({ api 
 test("an answer ends with what there is of it, and with an error where it was not asked for yet", async ({ api }) => {
   const { names, answer } = await api.evaluate(async (text) => {
     const model = await glyph.loadModel({ device: "cpu" });
-    const pages = [];
-    await glyph.renderPages(text, {
-      style: model.style,
-      rules: model.rules,
-      onPages: (more) => pages.push(...more.map((page) => page.blob)),
-    });
+    const pages = await drawn(text, model);
     const ask = (options) => glyph.ask(model, { question: "Read the page.", pages, ...options });
     const straight = new AbortController();
     const unasked = [

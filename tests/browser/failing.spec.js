@@ -99,12 +99,7 @@ test.describe("a graphics adapter that fails", () => {
   const answer = (api) =>
     api.evaluate(async () => {
       const model = await glyph.loadModel({ device: "auto" });
-      const pages = [];
-      await glyph.renderPages("Order number: 73-4815", {
-        style: model.style,
-        rules: model.rules,
-        onPages: (more) => pages.push(...more.map((page) => page.blob)),
-      });
+      const pages = await drawn("Order number: 73-4815", model);
       const options = { question: "Read the page.", pages, maxTokens: 4 };
       const { answerTokens } = await glyph.ask(model, options);
       const { device, adapter, fallbackReason } = model;

@@ -34,12 +34,7 @@ test("a graphics device that is lost in an answer ends the worker, and the model
   );
   const { device, asked, isClosed, later } = await api.evaluate(async () => {
     const model = await glyph.loadModel({ device: "webgpu" });
-    const pages = [];
-    await glyph.renderPages("73", {
-      style: model.style,
-      rules: model.rules,
-      onPages: (more) => pages.push(...more.map((page) => page.blob)),
-    });
+    const pages = await drawn("73", model);
     const asked = await failure(glyph.ask(model, { question: "Read the page.", pages, maxTokens: 8 }));
     const { device, isClosed } = model;
     return { device, asked, isClosed, later: await failure(model.countTokens("x")) };

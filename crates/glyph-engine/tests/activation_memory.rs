@@ -6,9 +6,7 @@
     reason = "a test that cannot go on fails, in its helpers too"
 )]
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use burn::tensor::{DType, Device, Tensor};
@@ -18,31 +16,10 @@ use glyph_model::config::ModelConfig;
 use glyph_model::generate::encode_images;
 use glyph_model::preprocess::{ImagePatches, PatchGrid};
 use glyph_model::text::{KvCache, KvPrecision, Positions};
-
-/// Counts the bytes in use and the most that were.
-struct Counting;
-
-static IN_USE: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call goes to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let in_use = IN_USE.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
-        PEAK.fetch_max(in_use, Ordering::Relaxed);
-        // SAFETY: the caller keeps the contract of `alloc`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        IN_USE.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller keeps the contract of `dealloc`, and `memory` is the system's.
-        unsafe { System.dealloc(memory, layout) }
-    }
-}
+use peak_alloc::PeakAlloc;
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static HEAP: PeakAlloc = PeakAlloc;
 
 /// Waits until no other test of this file runs: all of them are counted together.
 fn alone() -> MutexGuard<'static, ()> {
@@ -54,10 +31,10 @@ fn alone() -> MutexGuard<'static, ()> {
 /// at their first use, and so do the workspaces of the threads' matrix products, which stay.
 fn peak_bytes(mut work: impl FnMut()) -> u64 {
     let runs = (0..4).map(|_| {
-        let before = IN_USE.load(Ordering::Relaxed);
-        PEAK.store(before, Ordering::Relaxed);
+        let before = HEAP.current_usage();
+        HEAP.reset_peak_usage();
         work();
-        (PEAK.load(Ordering::Relaxed) - before) as u64
+        (HEAP.peak_usage() - before) as u64
     });
     runs.min().unwrap()
 }

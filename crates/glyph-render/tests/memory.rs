@@ -7,36 +7,13 @@
     reason = "a test that cannot go on fails, in its helpers too"
 )]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use glyph_render::{CJK_FONT, FontLibrary, RenderMemory, RenderStyle, Renderer, Rgb, SANS_FONT};
-
-/// Counts the bytes in use and the most that were.
-struct Counting;
-
-static IN_USE: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call goes to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let in_use = IN_USE.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
-        PEAK.fetch_max(in_use, Ordering::Relaxed);
-        // SAFETY: the caller keeps the contract of `alloc`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        IN_USE.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller keeps the contract of `dealloc`, and `memory` is the system's.
-        unsafe { System.dealloc(memory, layout) }
-    }
-}
+use peak_alloc::PeakAlloc;
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static HEAP: PeakAlloc = PeakAlloc;
 
 /// Waits until no other test of this file runs: all of them are counted together.
 fn alone() -> MutexGuard<'static, ()> {
@@ -46,10 +23,10 @@ fn alone() -> MutexGuard<'static, ()> {
 
 /// Most bytes that `work` had in use beyond those in use before it.
 fn peak_bytes(work: impl FnOnce()) -> usize {
-    let before = IN_USE.load(Ordering::Relaxed);
-    PEAK.store(before, Ordering::Relaxed);
+    let before = HEAP.current_usage();
+    HEAP.reset_peak_usage();
     work();
-    PEAK.load(Ordering::Relaxed) - before
+    HEAP.peak_usage() - before
 }
 
 const MEGABYTE: usize = 1 << 20;
@@ -85,9 +62,9 @@ fn parallel_pages_are_held_by_the_thread_not_by_the_text() {
 
 /// Bytes that are in use after `work` and were not before it.
 fn kept_bytes(work: impl FnOnce()) -> usize {
-    let before = IN_USE.load(Ordering::Relaxed);
+    let before = HEAP.current_usage();
     work();
-    IN_USE.load(Ordering::Relaxed).saturating_sub(before)
+    HEAP.current_usage().saturating_sub(before)
 }
 
 const RED: Rgb = Rgb {

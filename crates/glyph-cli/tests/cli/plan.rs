@@ -74,22 +74,25 @@ fn what_is_left_free_depends_on_the_kind_of_device() {
     run(&["plan", "--device-memory", "2GiB", "--device", "tpu"]).fails(2, &["--device", "tpu"]);
 }
 
+/// The arguments that plan a model in bf16 for 24 GiB.
+fn bf16_in_24_gib(model: &str) -> [&str; 7] {
+    [
+        "plan",
+        "--model",
+        model,
+        "--device-memory",
+        "24GiB",
+        "--dtype",
+        "bf16",
+    ]
+}
+
 #[test]
 fn weights_are_counted_as_they_lie_on_the_kind_of_device() {
     let model = fixture("shapes/9b");
     let weight_bytes = |kind: &str, quantize: &str| {
-        let args = [
-            "plan",
-            "--model",
-            text(&model),
-            "--device-memory",
-            "24GiB",
-            "--dtype",
-            "bf16",
-            "--json",
-        ];
-        let of_kind = ["--device", kind, "--quantize", quantize];
-        let plan = run_json(&[&args[..], &of_kind].concat());
+        let of_kind = ["--device", kind, "--quantize", quantize, "--json"];
+        let plan = run_json(&[&bf16_in_24_gib(text(&model))[..], &of_kind].concat());
         bytes(&plan["weights"][0]["model_needs"], "weight_bytes")
     };
     // Rows of 13,696 values, and those of a patch, are longer on a GPU; all others are as they are saved.
@@ -107,18 +110,10 @@ fn weights_are_counted_as_they_lie_on_the_kind_of_device() {
 fn quantised_weights_are_planned_for() {
     let model = fixture("shapes/9b");
     let args = [
-        "plan",
-        "--model",
-        text(&model),
-        "--device-memory",
-        "24GiB",
-        "--dtype",
-        "bf16",
-        "--page",
-        "595x842",
-        "--batch",
-        "1",
-    ];
+        &bf16_in_24_gib(text(&model))[..],
+        &["--page", "595x842", "--batch", "1"],
+    ]
+    .concat();
     let weights = |quantize: &[&str]| {
         let plan = run_json(&[&args[..], quantize, &["--json"]].concat());
         let needs = &plan["weights"][0]["model_needs"];
