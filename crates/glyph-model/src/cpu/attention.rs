@@ -4,7 +4,7 @@ use super::kv::{HeadKv, HostHeads, HostKv, KvValue};
 use super::pointwise::exponentials;
 use super::product::{OwnProducts, Product, Rows};
 use super::strips::STRIP;
-use super::{for_each_chunk, n_threads, vectorised};
+use super::{for_each_chunk, n_threads, with_vectors};
 
 /// Queries that go over a head's keys and values together.
 const BLOCK_QUERIES: usize = 12;
@@ -113,7 +113,7 @@ fn attend_heads<T: KvValue, const N: usize>(
         .collect();
     let stride = n_keys.next_multiple_of(STRIP);
     let mut scores = vec![0.0; N * stride];
-    vectorised(OwnProducts::<T, N> {
+    with_vectors(OwnProducts::<T, N> {
         rows: parts(&queries, head_dim),
         strips: std::array::from_fn(|n| heads[n].keys(head_dim, n_keys)),
         out: parts_mut(&mut scores, stride),
@@ -128,7 +128,7 @@ fn attend_heads<T: KvValue, const N: usize>(
     }
     let width = head_dim.next_multiple_of(STRIP);
     let mut attended = vec![0.0; N * width];
-    vectorised(OwnProducts::<T, N> {
+    with_vectors(OwnProducts::<T, N> {
         rows: parts(&scores, stride),
         strips: std::array::from_fn(|n| heads[n].values(head_dim, n_keys)),
         out: parts_mut(&mut attended, width),
@@ -211,7 +211,7 @@ impl Queries<'_> {
             let n_keys = n_seen(block.end - 1);
             let stride = n_keys.next_multiple_of(STRIP);
             scratch.scores.resize(block.len() * stride, 0.0);
-            vectorised(Product {
+            with_vectors(Product {
                 rows: Rows::dense(&scratch.queries, head_dim),
                 n_rows: block.len(),
                 strips: head.keys(head_dim, n_keys),
@@ -229,7 +229,7 @@ impl Queries<'_> {
                 future.fill(0.0);
             }
             scratch.out.resize(block.len() * head_dim, 0.0);
-            vectorised(Product {
+            with_vectors(Product {
                 rows: Rows::dense(&scratch.scores, stride),
                 n_rows: block.len(),
                 strips: head.values(head_dim, n_keys),

@@ -16,7 +16,7 @@ mod weight;
 use std::ops::Deref;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use pulp::WithSimd;
+use pulp::{Simd, WithSimd};
 
 pub(crate) use attention::{Seen, attend};
 pub(crate) use kv::{HostKv, LEAST_STEP, MOST_EIGHT_BITS};
@@ -70,17 +70,37 @@ pub(crate) fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> Ten
     )
 }
 
+/// Runs loops that the compiler makes vectors of, compiled for the widest that the processor has. The closure, and what it
+/// calls, must be inlined: `#[inline(always)]`.
+#[inline]
+pub(crate) fn vectorised<R>(loops: impl FnMut() -> R) -> R {
+    with_vectors(Loops(loops))
+}
+
+/// Not run as the function that is called once, which pulp would take as well: for a closure that could be called more
+/// often, that is one around it, which nothing can have inlined. It would then be compiled for any processor.
+struct Loops<F>(F);
+
+impl<R, F: FnMut() -> R> WithSimd for Loops<F> {
+    type Output = R;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, _: S) -> R {
+        (self.0)()
+    }
+}
+
 /// Runs a kernel with the widest vectors that the processor has. What is to be compiled for them must be inlined into
 /// it.
 #[inline]
-pub(crate) fn vectorised<K: WithSimd>(kernel: K) -> K::Output {
+fn with_vectors<K: WithSimd>(kernel: K) -> K::Output {
     #[cfg(target_arch = "x86_64")]
     {
         if let Some(simd) = pulp::x86::V4::try_new() {
-            return pulp::Simd::vectorize(simd, kernel);
+            return Simd::vectorize(simd, kernel);
         }
         if let Some(simd) = pulp::x86::V3::try_new() {
-            return pulp::Simd::vectorize(simd, kernel);
+            return Simd::vectorize(simd, kernel);
         }
     }
     pulp::Arch::new().dispatch(kernel)

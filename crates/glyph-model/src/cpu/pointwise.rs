@@ -118,7 +118,7 @@ pub(crate) fn gelu(x: &mut [f32]) {
     vectorised(
         #[inline(always)]
         || {
-            for value in x {
+            for value in x.iter_mut() {
                 let root = value.abs() * std::f32::consts::FRAC_1_SQRT_2;
                 let t = 1.0 / (1.0 + 0.327_591_1 * root);
                 let series = 1.061_405_4 * t - 1.453_152;

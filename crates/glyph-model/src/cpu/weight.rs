@@ -7,7 +7,7 @@ use burn::tensor::Tensor;
 use super::memory::AlignedValues;
 use super::product::{MOST_ROWS, Product, Rows};
 use super::strips::{STRIP, StripMemory, Strips};
-use super::{for_each_chunk, n_threads, tensor, values, vectorised};
+use super::{for_each_chunk, n_threads, tensor, values, with_vectors};
 
 /// Multiplications from which it is worth waking other threads.
 const SHARED_WORK: usize = 1 << 22;
@@ -91,7 +91,7 @@ impl PackedWeight {
         };
         for_each_chunk(&mut out, part * d_out.max(1), is_shared, |n, out| {
             let x = &x[n * part * d_in..];
-            vectorised(Product {
+            with_vectors(Product {
                 rows: Rows::dense(x, d_in),
                 n_rows: out.len() / d_out.max(1),
                 strips: self.strips(0, d_out),
@@ -118,7 +118,7 @@ impl PackedWeight {
         let mut parts = vec![0.0; d_out * n_rows];
         for_each_chunk(&mut parts, part * n_rows, true, |n, out| {
             let (first, n_columns) = (n * part, out.len() / n_rows);
-            vectorised(Product {
+            with_vectors(Product {
                 rows: Rows::dense(x, self.d_in),
                 n_rows,
                 strips: self.strips(first, n_columns),

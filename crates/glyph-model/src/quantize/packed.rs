@@ -45,7 +45,7 @@ impl PackedMatrix {
                     let blocks = row
                         .chunks_exact(block_bytes)
                         .zip(packed.chunks_exact_mut(packed_bytes));
-                    for ((stored, packed), scale) in blocks.zip(scales) {
+                    for ((stored, packed), scale) in blocks.zip(scales.iter_mut()) {
                         *scale = quantize(&read(stored), bits, packed);
                     }
                 },
