@@ -11,8 +11,7 @@ use futures_lite::future::block_on;
 use glyph_model::generate::{DeviceSampler, ImageEncoding, choose, read_values};
 use glyph_model::preprocess::image_patches;
 use glyph_model::text::{KvCache, Positions};
-use glyph_model::{Checkpoint, ModelError};
-use rayon::prelude::*;
+use glyph_model::{Checkpoint, ModelError, in_lockstep};
 
 use crate::error::EngineError;
 use crate::plan::{Footprint, PREFILL_CHUNK};
@@ -58,15 +57,13 @@ impl Steps {
         if n_parts <= 1 {
             return self.decode_part(rows);
         }
-        // Each core takes a part of the rows through all layers: the steps of a small model are too small to be
-        // worth sharing out one by one.
         let mut outcomes = vec![Ok(false); rows.len()];
         let mut parts = parts_of_like_length(rows, n_parts);
-        let of_parts: Vec<Vec<Result<bool, EngineError>>> = parts
-            .par_iter_mut()
-            .map(|part| self.decode_part(&mut part.rows))
-            .collect();
-        for (part, of_part) in parts.iter().zip(of_parts) {
+        // Each core takes a part of the rows through all layers: the steps of a small model are too small to be handed
+        // out one by one.
+        let stepped = in_lockstep(&mut parts, |part| self.step_and_push(&mut part.rows));
+        for (part, stepped) in parts.iter_mut().zip(stepped) {
+            let of_part = stepped.unwrap_or_else(|error| self.decode_each(&mut part.rows, &error));
             for (place, outcome) in part.places.iter().zip(of_part) {
                 outcomes[*place] = outcome;
             }
@@ -75,19 +72,32 @@ impl Steps {
     }
 
     fn decode_part(&self, rows: &mut [&mut Sequence]) -> Vec<Result<bool, EngineError>> {
-        match guarded(|| self.step(rows)) {
-            Ok(next) => rows
-                .iter_mut()
-                .zip(next)
-                .map(|(sequence, next)| guarded(|| sequence.push(next)))
-                .collect(),
-            // Whoever it was, the others go on: each row once more by itself.
-            Err(_) if rows.len() > 1 => {
-                let each = rows.chunks_mut(1);
-                each.flat_map(|row| self.decode_part(row)).collect()
-            }
-            Err(error) => vec![Err(error); rows.len()],
+        let stepped = self.step_and_push(rows);
+        stepped.unwrap_or_else(|error| self.decode_each(rows, &error))
+    }
+
+    fn step_and_push(
+        &self,
+        rows: &mut [&mut Sequence],
+    ) -> Result<Vec<Result<bool, EngineError>>, EngineError> {
+        let next = guarded(|| self.step(rows))?;
+        let rows = rows.iter_mut().zip(next);
+        Ok(rows
+            .map(|(sequence, next)| guarded(|| sequence.push(next)))
+            .collect())
+    }
+
+    /// A step of several rows failed: whoever it was, the others go on, each once more by itself.
+    fn decode_each(
+        &self,
+        rows: &mut [&mut Sequence],
+        error: &EngineError,
+    ) -> Vec<Result<bool, EngineError>> {
+        if rows.len() <= 1 {
+            return vec![Err(error.clone()); rows.len()];
         }
+        let each = rows.chunks_mut(1);
+        each.flat_map(|row| self.decode_part(row)).collect()
     }
 
     /// One token through the model: whether the device still computes.

@@ -26,5 +26,7 @@ pub mod weights;
 
 pub use attention::SCORES_AT_ONCE;
 pub use checkpoint::Checkpoint;
+#[cfg(not(target_family = "wasm"))]
+pub use cpu::in_lockstep;
 pub use error::{ModelError, Result};
 pub use model::Glm4v;

@@ -7,6 +7,8 @@
 
 mod attention;
 mod kv;
+#[cfg(not(target_family = "wasm"))]
+mod lockstep;
 mod memory;
 mod pointwise;
 mod product;
@@ -19,6 +21,9 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use pulp::{Simd, WithSimd};
 
 pub(crate) use attention::{Seen, attend};
+#[cfg(not(target_family = "wasm"))]
+pub use lockstep::in_lockstep;
+
 pub(crate) use kv::{HostKv, LEAST_STEP, MOST_EIGHT_BITS};
 pub(crate) use pointwise::{gelu, layer_norm, rms_norm, silu_product, silu_product_of_rows};
 pub(crate) use product::Rows;

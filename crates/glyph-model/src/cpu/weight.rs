@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use burn::tensor::Tensor;
 
+#[cfg(not(target_family = "wasm"))]
+use super::lockstep;
 use super::memory::AlignedValues;
 use super::product::{MOST_ROWS, Product, Rows};
 use super::strips::{STRIP, StripMemory, Strips};
@@ -77,6 +79,10 @@ impl PackedWeight {
     pub fn apply(&self, x: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
         let (d_in, d_out) = (self.d_in, self.d_out);
         let n_rows = x.len().checked_div(d_in).unwrap_or(0);
+        #[cfg(not(target_family = "wasm"))]
+        if let Some(shared) = self.apply_in_lockstep(x, bias) {
+            return shared;
+        }
         let mut out = vec![0.0; n_rows * d_out];
         let threads = n_threads();
         let is_shared = threads > 1 && n_rows * d_in * d_out >= SHARED_WORK;
@@ -101,6 +107,22 @@ impl PackedWeight {
             });
         });
         out
+    }
+
+    /// With the cores that are in lockstep with this one, if there are any.
+    #[cfg(not(target_family = "wasm"))]
+    fn apply_in_lockstep(&self, x: &[f32], bias: Option<&[f32]>) -> Option<Vec<f32>> {
+        let (d_in, d_out) = (self.d_in, self.d_out);
+        lockstep::share(x, [d_out, d_in], |rows, outputs, out| {
+            with_vectors(Product {
+                rows: Rows::dense(rows, d_in),
+                n_rows: rows.len() / d_in,
+                strips: self.strips(outputs.start, outputs.len()),
+                bias: bias.map(|bias| &bias[outputs.start..]),
+                out,
+                out_stride: outputs.len(),
+            });
+        })
     }
 
     /// Few rows and a large weight: each thread reads a part of the weight.
