@@ -1,6 +1,7 @@
 //! What a caller asks and what comes back.
 
 use std::ops::AddAssign;
+use std::time::Instant;
 
 use glyph_model::generate::{FinishReason, Generation};
 
@@ -69,6 +70,8 @@ pub struct Token {
     pub text: String,
     /// Its log-probability and those of the most likely tokens, when asked for.
     pub logprobs: Option<TokenLogprobs>,
+    /// When it was chosen. Tokens that follow each other fast are told together.
+    pub chosen: Instant,
 }
 
 /// Log-probabilities by the model's own scores, before penalties and temperature.

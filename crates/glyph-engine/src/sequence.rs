@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use burn::tensor::{Device, Tensor};
 use glyph_model::ModelError;
@@ -17,6 +17,10 @@ use crate::error::EngineError;
 use crate::prefix_cache::PositionKey;
 use crate::prepare::{Page, PageSource, Prepared};
 use crate::request::{Done, Event, Request, Times, Token, TokenLogprobs, Usage};
+
+/// Tokens that follow each other faster are told together: a screen shows no more often, and to wake who reads for each
+/// of them would cost a good part of what a small model itself takes.
+const TOLD_APART: Duration = Duration::from_millis(16);
 
 /// A request that waits.
 #[derive(Debug)]
@@ -89,6 +93,10 @@ pub(crate) struct Sequence {
     top_logprobs: Option<usize>,
     cached_tokens: usize,
     events: UnboundedSender<Event>,
+    /// Tokens that are not told yet.
+    untold: Vec<Token>,
+    /// When tokens were last told, text among them or before.
+    told: Option<Instant>,
     cancelled: Arc<AtomicBool>,
     since: Instant,
     times: Times,
@@ -143,6 +151,8 @@ impl Sequence {
             top_logprobs: request.top_logprobs,
             cached_tokens: shared,
             events,
+            untold: Vec::new(),
+            told: None,
             cancelled,
             since: Instant::now(),
             times: Times {
@@ -282,13 +292,17 @@ impl Sequence {
             id: step.id,
             len: self.cache.len(),
         };
-        self.send(Event::Token(Token {
+        let chosen = Instant::now();
+        self.untold.push(Token {
             id: step.id,
             text: step.text,
             logprobs,
-        }));
+            chosen,
+        });
         if let Some(reason) = step.finished {
             self.done(reason);
+        } else if self.told.is_none_or(|told| chosen - told >= TOLD_APART) {
+            self.tell(chosen);
         }
         Ok(step.finished.is_some())
     }
@@ -305,7 +319,7 @@ impl Sequence {
         keys.take(self.cache.len()).collect()
     }
 
-    pub fn fail(&self, error: EngineError) {
+    pub fn fail(&mut self, error: EngineError) {
         self.send(Event::Failed(error));
     }
 
@@ -332,7 +346,23 @@ impl Sequence {
         }
     }
 
-    fn send(&self, event: Event) {
+    fn tell(&mut self, now: Instant) {
+        for token in std::mem::take(&mut self.untold) {
+            // The first text is waited for.
+            if self.told.is_some() || !token.text.is_empty() {
+                self.told = Some(now);
+            }
+            self.send_now(Event::Token(token));
+        }
+    }
+
+    /// Behind the tokens before it.
+    fn send(&mut self, event: Event) {
+        self.tell(Instant::now());
+        self.send_now(event);
+    }
+
+    fn send_now(&self, event: Event) {
         // Nothing follows an end that was told elsewhere. Who has gone is noticed at the next boundary.
         if !self.cancelled.load(Ordering::Relaxed) {
             let _ = self.events.send(event);

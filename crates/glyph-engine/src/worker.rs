@@ -177,7 +177,7 @@ impl<'a, O: Observer> Worker<'a, O> {
 
     /// Ends all that runs.
     fn give_up(mut self, last_word: &EngineError) {
-        for sequence in &self.running {
+        for sequence in &mut self.running {
             sequence.fail(last_word.clone());
         }
         if let Some(away) = self.away.take() {
@@ -362,7 +362,7 @@ impl<'a, O: Observer> Worker<'a, O> {
     }
 
     /// Ends a request that failed; what it held is free then.
-    fn fail(&mut self, sequence: Sequence, error: EngineError) {
+    fn fail(&mut self, mut sequence: Sequence, error: EngineError) {
         self.doubt_device(&error);
         sequence.fail(error);
     }

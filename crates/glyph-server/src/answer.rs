@@ -83,7 +83,7 @@ impl Answer {
                 Event::Queued { .. } | Event::Encoded { .. } | Event::Prefilled { .. } => {}
                 Event::Started { waited_s, .. } => self.metrics.waited(waited_s),
                 Event::Token(token) => {
-                    self.time_token();
+                    self.time_token(token.chosen);
                     return Ok(Step::Token(token));
                 }
                 Event::Done(done) => {
@@ -101,14 +101,13 @@ impl Answer {
         }
     }
 
-    fn time_token(&mut self) {
-        let now = Instant::now();
-        match self.last_token.replace(now) {
-            Some(last) => self.metrics.next_token((now - last).as_secs_f64()),
+    fn time_token(&mut self, chosen: Instant) {
+        match self.last_token.replace(chosen) {
+            Some(last) => self.metrics.next_token((chosen - last).as_secs_f64()),
             None => {
                 self.pixels = None;
                 self.log.first_token();
-                let seconds = (now - self.log.start()).as_secs_f64();
+                let seconds = (chosen - self.log.start()).as_secs_f64();
                 self.metrics.first_token(seconds);
             }
         }

@@ -4,7 +4,7 @@ use super::kv::{HeadKv, HostHeads, HostKv, KvValue};
 use super::pointwise::exponentials;
 use super::product::{OwnProducts, Product, Rows};
 use super::strips::STRIP;
-use super::{for_each_chunk, n_threads, with_vectors};
+use super::{for_each_chunk, n_threads, vectorised, with_vectors};
 
 /// Queries that go over a head's keys and values together.
 const BLOCK_QUERIES: usize = 12;
@@ -144,8 +144,16 @@ fn attend_heads<T: KvValue, const N: usize>(
 
 /// Multiplies each position of `row` by its scale; where there are no scales, nothing.
 fn scale_by(row: &mut [f32], scales: &[f32]) {
-    let row = row.iter_mut().zip(scales);
-    row.for_each(|(value, scale)| *value *= scale);
+    if scales.is_empty() {
+        return;
+    }
+    vectorised(
+        #[inline(always)]
+        || {
+            let row = row.iter_mut().zip(scales);
+            row.for_each(|(value, scale)| *value *= scale);
+        },
+    );
 }
 
 /// `N` parts of `len` values.

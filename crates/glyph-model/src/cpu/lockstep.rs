@@ -210,3 +210,98 @@ pub(super) fn share(
         shared.ok()
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::in_lockstep;
+    use crate::cpu::PackedWeight;
+
+    /// Numbers between −1 and 1 that hardly repeat.
+    fn numbers(n: usize, seed: u32) -> Vec<f32> {
+        let number = |i: u32| i.wrapping_mul(2_654_435_761).wrapping_add(seed) >> 8;
+        (0..n as u32)
+            .map(|i| number(i) as f32 / 8_388_608.0 - 1.0)
+            .collect()
+    }
+
+    /// Two layers, the second with a bias.
+    struct Layers {
+        up: PackedWeight,
+        down: PackedWeight,
+        bias: Vec<f32>,
+    }
+
+    impl Layers {
+        fn new() -> Self {
+            Self {
+                up: PackedWeight::new(&numbers(72 * 40, 1), [72, 40]),
+                down: PackedWeight::new(&numbers(40 * 72, 2), [40, 72]),
+                bias: numbers(40, 3),
+            }
+        }
+
+        fn apply(&self, x: &[f32]) -> Vec<f32> {
+            self.down.apply(&self.up.apply(x, None), Some(&self.bias))
+        }
+    }
+
+    /// Rows of each part, and what the layers make of each part alone.
+    fn parts(layers: &Layers, rows: &[u32]) -> (Vec<Vec<f32>>, Vec<Vec<f32>>) {
+        let parts: Vec<Vec<f32>> = rows
+            .iter()
+            .map(|n| numbers(*n as usize * 40, 10 + n))
+            .collect();
+        let alone = parts.iter().map(|x| layers.apply(x)).collect();
+        (parts, alone)
+    }
+
+    fn pool(n_threads: usize) -> rayon::ThreadPool {
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(n_threads)
+            .build()
+            .unwrap()
+    }
+
+    #[test]
+    fn parts_come_to_what_each_comes_to_alone() {
+        let layers = Layers::new();
+        for rows in [&[1][..], &[8, 8], &[3, 1], &[5, 2, 7, 1]] {
+            let (mut parts, alone) = parts(&layers, rows);
+            for _ in 0..50 {
+                let together = pool(rows.len())
+                    .install(|| in_lockstep(&mut parts, |x| layers.apply(&layers.apply(x))));
+                let twice: Vec<Vec<f32>> = alone.iter().map(|x| layers.apply(x)).collect();
+                assert_eq!(together, twice);
+            }
+        }
+    }
+
+    #[test]
+    fn who_finds_no_core_or_leaves_is_not_waited_for() {
+        let layers = Layers::new();
+        let (mut parts, alone) = parts(&layers, &[1, 2, 3, 4, 5]);
+        // Five parts on two cores: three have not begun when the first ones wait.
+        let together = pool(2).install(|| in_lockstep(&mut parts, |x| layers.apply(x)));
+        assert_eq!(together, alone);
+
+        let (mut parts, alone) = self::parts(&layers, &[2, 3]);
+        for n in 0..100 {
+            let together = pool(2).install(|| {
+                in_lockstep(&mut parts, |x| {
+                    // One of two breaks off, before the first product or between the two.
+                    let is_odd = x.len() == 3 * 40;
+                    let broken = catch_unwind(AssertUnwindSafe(|| {
+                        let up = (n % 2 == 1).then(|| layers.up.apply(x, None));
+                        assert!(!is_odd);
+                        let up = up.unwrap_or_else(|| layers.up.apply(x, None));
+                        layers.down.apply(&up, Some(&layers.bias))
+                    }));
+                    broken.ok()
+                })
+            });
+            assert_eq!(together, [Some(alone[0].clone()), None]);
+        }
+    }
+}

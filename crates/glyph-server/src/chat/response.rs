@@ -286,6 +286,7 @@ impl Chunks for ChatChunks {
 mod tests {
     use std::path::Path;
     use std::sync::Arc;
+    use std::time::Instant;
 
     use glyph_engine::{Done, Times, Token, TokenLogprobs, Usage};
     use glyph_model::checkpoint::{CheckpointDir, CheckpointSettings};
@@ -308,6 +309,7 @@ mod tests {
             id: 0,
             text: text.to_owned(),
             logprobs: None,
+            chosen: Instant::now(),
         }
     }
 
