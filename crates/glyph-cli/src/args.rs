@@ -146,8 +146,9 @@ Examples:
   glyph ask --model \"$(glyph fetch zai-org/Glyph)\" --text novel.txt \"Who is the narrator?\"
   glyph fetch zai-org/GLM-4.1V-9B-Thinking --revision main --endpoint https://mirror.example --json
 
-Files go where the hub's other tools look for them: $HF_HOME/hub, or ~/.cache/huggingface/hub. What is
-there already is checked and not fetched again; what was interrupted goes on.";
+Files go where the hub's other tools look for them: $HF_HUB_CACHE, $HF_HOME/hub,
+$XDG_CACHE_HOME/huggingface/hub or ~/.cache/huggingface/hub. What is there already is checked and
+not fetched again, unless it is damaged; what was interrupted goes on.";
 
 const QUANTIZE_HELP: &str = "\
 Examples:

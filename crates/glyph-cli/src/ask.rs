@@ -64,7 +64,9 @@ pub fn run(args: &AskArgs) -> Result<(), CliError> {
     let model_name = model.files.name();
     let mut load_s = 0.0;
     let size = RequestSize::new(&prompt, max_new_tokens);
-    let (checkpoint, _) = timed(&mut load_s, || model.load(&target, &args.model, size))?;
+    let (checkpoint, _) = timed(&mut load_s, || {
+        target.guarded(|| model.load(&target, &args.model, size))
+    })?;
     let stream = if args.json {
         Stream::None
     } else {
@@ -72,14 +74,16 @@ pub fn run(args: &AskArgs) -> Result<(), CliError> {
     };
     let doing = format!("reading {} vision tokens", document.vision_tokens);
     let length = (max_new_tokens, stream);
-    let (generated, said) = answer(
-        &checkpoint,
-        &prompt,
-        &document.patches,
-        &settings,
-        length,
-        &doing,
-    )?;
+    let (generated, said) = target.guarded(|| {
+        answer(
+            &checkpoint,
+            &prompt,
+            &document.patches,
+            &settings,
+            length,
+            &doing,
+        )
+    })?;
 
     let report = AskReport {
         answer: &said.content,

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use bytesize::ByteSize;
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
 use glyph_device::{DeviceChoice, DtypeChoice};
 use glyph_engine::PREFILL_CHUNK;
@@ -9,7 +10,7 @@ use glyph_model::quantize::Quantization;
 use glyph_model::text::KvPrecision;
 
 use crate::args::at_least_1;
-use crate::plan_values::PageSize;
+use crate::plan_values::{self, PageSize};
 
 const MODEL_HELP: &str = "\
 Examples:
@@ -19,8 +20,8 @@ Examples:
   glyph bench model --shape 9b --device cuda --dtype bf16 --python python3 --json
 
 Each figure is the median of --repeat runs behind two that are not counted: the first use of a kernel compiles
-it, or finds it compiled. The ceilings are what the device itself reached here: a copy of a large
-tensor, and a product of large square matrices.";
+it, or finds it compiled. The ceilings are what the device itself reached here at its best: copying far more
+than its caches hold, and multiplying large square matrices.";
 
 /// `glyph bench`.
 #[derive(Debug, Args)]
@@ -78,6 +79,12 @@ pub struct BenchModelArgs {
     /// Keep keys and values in 8 bits: q8, or full
     #[arg(long, value_name = "BITS", default_value = "full")]
     pub kv_cache: KvPrecision,
+    /// Memory of the device that is left free beside all that is measured [default: a quarter of
+    /// what is free, at most 4GiB]
+    #[arg(verbatim_doc_comment)]
+    #[arg(long, value_name = "SIZE", value_parser = plan_values::size)]
+    #[arg(allow_hyphen_values = true)]
+    pub memory_headroom: Option<ByteSize>,
     /// Tokens of the prompt, which are the context of the answer
     #[arg(long, value_name = "N", default_value = "2048", value_parser = at_least_1)]
     #[arg(allow_negative_numbers = true)]

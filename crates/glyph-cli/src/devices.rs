@@ -18,15 +18,40 @@ use crate::output;
 struct DevicesReport {
     /// In the order in which `auto` tries them.
     devices: Vec<DeviceReport>,
-    /// Where compiled kernels and their times are kept.
-    kernel_cache: PathBuf,
+    /// What is kept of their kernels; null where nothing is.
+    kernel_cache: Option<KernelCache>,
+}
+
+/// What is kept of kernels from one run to the next, and where.
+#[derive(Debug, Serialize)]
+struct KernelCache {
+    /// In a few words.
+    kept: &'static str,
+    directory: PathBuf,
+}
+
+impl KernelCache {
+    /// Of the devices that can be used. CUDA, of which the most is kept, stands before wgpu.
+    fn of(devices: &[DeviceReport]) -> Option<Self> {
+        let mut usable = devices.iter().filter(|device| device.problem.is_none());
+        let kept = usable.find_map(|device| glyph_device::kept_kernels(device.backend))?;
+        Some(Self {
+            kept,
+            directory: glyph_device::kernel_cache_directory(),
+        })
+    }
+
+    fn line(&self) -> String {
+        format!("\n{} are kept in {}\n", self.kept, self.directory.display())
+    }
 }
 
 /// Runs the command.
 pub fn run(args: &DevicesArgs) -> Result<(), CliError> {
+    let devices = glyph_device::list();
     let report = DevicesReport {
-        devices: glyph_device::list(),
-        kernel_cache: glyph_device::kernel_cache_directory(),
+        kernel_cache: KernelCache::of(&devices),
+        devices,
     };
     if args.json {
         output::json(&report)
@@ -55,11 +80,9 @@ fn text(report: &DevicesReport) -> String {
         .filter_map(|device| Some(format!("{}: {}\n", device.name, device.problem.as_ref()?)))
         .collect();
     let gap = if problems.is_empty() { "" } else { "\n" };
-    format!(
-        "{}\n{gap}{problems}\nkernels are kept in {}\n",
-        table.trim_fmt(),
-        report.kernel_cache.display()
-    )
+    let cache = report.kernel_cache.as_ref();
+    let cache = cache.map_or_else(String::new, KernelCache::line);
+    format!("{}\n{gap}{problems}{cache}", table.trim_fmt())
 }
 
 fn row(device: &DeviceReport) -> [String; 7] {
@@ -94,7 +117,7 @@ fn row(device: &DeviceReport) -> [String; 7] {
 mod tests {
     use glyph_device::{Backend, DeviceReport};
 
-    use super::{DevicesReport, text};
+    use super::{DevicesReport, KernelCache, text};
 
     #[test]
     fn a_row_shows_a_device_and_a_line_what_is_in_the_way() {
@@ -131,7 +154,10 @@ mod tests {
         };
         let report = |devices| DevicesReport {
             devices,
-            kernel_cache: "cache".into(),
+            kernel_cache: Some(KernelCache {
+                kept: "compiled kernels",
+                directory: "cache".into(),
+            }),
         };
         let shown = text(&report(vec![device.clone(), exclusive, software, missing]));
         for part in [
@@ -139,10 +165,39 @@ mod tests {
             "cuda:1   if free",
             "wgpu:0   if named",
             "\ncuda: there is none. Buy one\n",
-            "\nkernels are kept in cache\n",
+            "\n\ncompiled kernels are kept in cache\n",
         ] {
             assert!(shown.contains(part), "no {part:?} in\n{shown}");
         }
         assert!(!text(&report(vec![device])).contains("cuda: "));
+    }
+
+    #[test]
+    fn kernels_are_kept_where_a_device_can_be_used_that_keeps_them() {
+        let device = |backend: Backend, problem: Option<&str>| DeviceReport {
+            name: backend.name().to_owned(),
+            backend,
+            description: String::new(),
+            is_software: false,
+            is_exclusive: false,
+            total_bytes: None,
+            free_bytes: None,
+            driver: None,
+            dtypes: Vec::new(),
+            problem: problem.map(str::to_owned),
+        };
+        let kept = |devices: &[DeviceReport]| KernelCache::of(devices).map(|cache| cache.kept);
+        let (wgpu, cpu) = (device(Backend::Wgpu, None), device(Backend::Cpu, None));
+        let usable = [device(Backend::Cuda, None), wgpu.clone(), cpu.clone()];
+        assert!(kept(&usable).is_some_and(|kept| kept.starts_with("compiled kernels")));
+        let without_cuda = [device(Backend::Cuda, Some("it is not there")), wgpu, cpu];
+        let of_wgpu = glyph_device::kept_kernels(Backend::Wgpu);
+        assert_eq!(kept(&without_cuda), of_wgpu);
+        let report = DevicesReport {
+            kernel_cache: None,
+            devices: without_cuda.into(),
+        };
+        let shown = text(&report);
+        assert!(shown.ends_with("\n\ncuda: it is not there\n"), "{shown}");
     }
 }

@@ -272,8 +272,7 @@ impl CliError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::OutputClosed => 0,
-            Self::Run(ModelError::Read { .. })
-            | Self::Write { .. }
+            Self::Write { .. }
             | Self::Encode { .. }
             | Self::Bench { .. }
             | Self::Port(_)

@@ -1,19 +1,17 @@
 //! A model hub in the manner of Hugging Face's: which files of a repository make a checkpoint, how they get into the cache
 //! that the hub's other tools share, and whether they arrived whole.
 
-use std::ffi::OsStr;
-use std::fs::{self, File, TryLockError};
-use std::io::{self, Read};
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use hf_hub::{Cache, Repo, RepoType};
 use indicatif::ProgressBar;
-use sha1::Sha1;
-use sha2::{Digest, Sha256};
 
+use crate::hub_cache::{self, HubCache};
+use crate::hub_checksum::{is_hex, other_checksum};
 use crate::hub_error::HubError;
+use crate::hub_home::HubHome;
 use crate::hub_http::{HubHttp, retried};
+use crate::output;
 
 /// Endings of the files that a checkpoint is loaded from.
 const WANTED_ENDINGS: [&str; 3] = [".json", ".jinja", ".safetensors"];
@@ -24,28 +22,13 @@ const CONFIG: &str = "config.json";
 /// Ending of a file in the cache that is not yet whole.
 const PART_ENDING: &str = "incomplete";
 
-/// Directory of the cache that holds the locks, as the hub's other tools have it.
-const LOCKS: &str = ".locks";
-
-/// Seconds that another process is waited for.
-const LOCK_SECONDS: usize = 5;
-
-/// Bytes that are hashed at a time.
-const HASHED_BYTES: usize = 1 << 20;
-
-/// Digits of a SHA-256 checksum, which the hub gives for large files.
-const SHA256_DIGITS: usize = 64;
-
-/// Digits of a git object's name, which the hub gives for small files.
-const GIT_DIGITS: usize = 40;
-
 /// A repository of a hub, at one commit.
 pub struct Hub {
     http: HubHttp,
-    cache: Cache,
-    /// As it was asked for, by the name of a branch, a tag or a commit.
-    asked: Repo,
-    /// The commit that the name stood for.
+    cache: HubCache,
+    /// `OWNER/NAME`.
+    name: String,
+    /// The commit that the revision stood for.
     pub commit: String,
     /// Names of the files that make the checkpoint.
     pub files: Vec<String>,
@@ -74,17 +57,12 @@ impl Hub {
         if !is_revision(revision) {
             return Err(HubError::Revision(revision.to_owned()));
         }
-        if std::env::var("HF_HOME").is_err()
-            && std::env::home_dir().is_none_or(|home| home.as_os_str().is_empty())
-        {
-            return Err(HubError::NoCache);
-        }
-        let cache = Cache::from_env();
+        let home = HubHome::from_env()?;
         let given = token.map(str::trim).filter(|token| !token.is_empty());
-        let token = given.map(str::to_owned).or_else(|| cache.token());
+        let token = given.map(str::to_owned).or_else(|| home.token());
         let http = HubHttp::new(endpoint, token.as_deref())?;
-        let asked = Repo::with_revision(name.to_owned(), RepoType::Model, revision.to_owned());
-        let url = http.url(&format!("api/{}", asked.api_url()));
+        let models = ["api", "models"].into_iter().chain(name.split('/'));
+        let url = http.url(models.chain(["revision", revision]));
         let info = retried(|| http.info(&url)).await?;
         if !is_hex(&info.sha) {
             return Err(HubError::NotAHub {
@@ -105,66 +83,52 @@ impl Hub {
                 return Err(HubError::NoCheckpoint { missing });
             }
         }
+        let cache = HubCache::new(home.cache, name, revision);
+        cache.prepare_ref(&info.sha)?;
         Ok(Self {
             http,
             cache,
-            asked,
+            name: name.to_owned(),
             commit: info.sha,
             files,
         })
     }
 
-    /// Fetches a file, if the cache does not have it, and checks it. Returns its path in the cache.
+    /// Fetches a file, unless the cache has the bytes whose checksum the hub gives. Returns its path in the cache.
     ///
     /// # Errors
     /// When it cannot be fetched or stored, or is not what the hub says it is.
     pub async fn fetch(&self, file: &str, bar: &ProgressBar) -> Result<PathBuf, HubError> {
-        let cached = self.cache.repo(self.asked.clone());
-        let snapshot = cached.pointer_path(&self.commit);
-        let path = snapshot.join(file);
-        let checking = || bar.set_message(format!("checking {file}"));
-        if path.exists() {
-            let blob = fs::canonicalize(&path).map_err(disk(&path))?;
-            let name = blob.file_name().and_then(OsStr::to_str);
-            // Where a cache cannot hold links, a file does not have its checksum's name.
-            if let Some(checksum) = name.filter(|name| is_checksum(name)) {
-                checking();
-                check(&blob, checksum, file)?;
-            }
+        let at_commit = ["resolve", self.commit.as_str(), file];
+        let url = self.http.url(self.name.split('/').chain(at_commit));
+        let checksum = retried(|| self.http.checksum(&url, &self.commit)).await?;
+        let blob = self.cache.blob(&checksum);
+        let path = self.cache.snapshot_file(&self.commit, file);
+        if let Some(kept) = hub_cache::kept(&path, &blob)
+            && is_whole(kept, &checksum, file, bar)?
+        {
             return Ok(path);
         }
-        let url = self.http.url(&format!(
-            "{}/resolve/{}/{file}",
-            self.asked.url(),
-            self.commit
-        ));
-        let checksum = retried(|| self.http.checksum(&url, &self.commit)).await?;
-        let blob = cached.blob_path(&checksum);
-        let locks = self.cache.path().join(LOCKS).join(self.asked.folder_name());
-        let directories = [
-            blob.parent(),
-            Some(snapshot.as_path()),
-            Some(locks.as_path()),
-        ];
-        for directory in directories.into_iter().flatten() {
-            fs::create_dir_all(directory).map_err(disk(directory))?;
+        for directory in [blob.parent(), path.parent()].into_iter().flatten() {
+            fs::create_dir_all(directory).map_err(HubError::disk(directory))?;
         }
-        let _lock = lock(&locks.join(format!("{checksum}.lock"))).await?;
-        if blob.exists() {
-            checking();
-            check(&blob, &checksum, file)?;
-        } else {
+        let _lock = self.cache.lock(&checksum).await?;
+        if !(blob.exists() && is_whole(&blob, &checksum, file, bar)?) {
             let part = blob.with_extension(PART_ENDING);
+            bar.set_message(file.to_owned());
             retried(|| self.http.download(&url, &part, bar)).await?;
-            checking();
-            check(&part, &checksum, file)?;
-            fs::rename(&part, &blob).map_err(disk(&blob))?;
+            if let Some(got) = check(&part, &checksum, file, bar)? {
+                // What cannot be removed is found damaged again.
+                drop(fs::remove_file(&part));
+                return Err(HubError::Checksum {
+                    file: file.to_owned(),
+                    expected: checksum,
+                    got,
+                });
+            }
+            fs::rename(&part, &blob).map_err(HubError::disk(&blob))?;
         }
-        // A link to what was removed as damaged.
-        if path.is_symlink() {
-            fs::remove_file(&path).map_err(disk(&path))?;
-        }
-        link(&blob, &path).map_err(disk(&path))?;
+        hub_cache::link(&blob, &path)?;
         Ok(path)
     }
 
@@ -173,45 +137,29 @@ impl Hub {
     /// # Errors
     /// When the cache cannot be written.
     pub fn finish(&self) -> Result<(), HubError> {
-        let cached = self.cache.repo(self.asked.clone());
-        let noted = cached.create_ref(&self.commit);
-        noted.map_err(disk(self.cache.path()))
+        self.cache.write_ref(&self.commit)
     }
 }
 
-fn disk(path: &Path) -> impl FnOnce(io::Error) -> HubError {
-    move |source| HubError::Disk {
-        path: path.to_owned(),
-        source,
+/// Whether a file of the cache is whole. One that is not is removed.
+fn is_whole(path: &Path, checksum: &str, file: &str, bar: &ProgressBar) -> Result<bool, HubError> {
+    if check(path, checksum, file, bar)?.is_none() {
+        return Ok(true);
     }
+    fs::remove_file(path).map_err(HubError::disk(path))?;
+    bar.suspend(|| output::note(&format!("{file} was damaged in the cache and is replaced")));
+    Ok(false)
 }
 
-/// Keeps other processes from the same file until the answer is dropped.
-async fn lock(path: &Path) -> Result<File, HubError> {
-    let mut options = File::options();
-    options.create(true).truncate(false).write(true);
-    let file = options.open(path).map_err(disk(path))?;
-    for _ in 0..LOCK_SECONDS {
-        match file.try_lock() {
-            Ok(()) => return Ok(file),
-            Err(TryLockError::WouldBlock) => tokio::time::sleep(Duration::from_secs(1)).await,
-            Err(TryLockError::Error(source)) => return Err(disk(path)(source)),
-        }
-    }
-    Err(HubError::Locked(path.to_owned()))
-}
-
-/// Makes a blob a file of a snapshot, by a path that holds where the cache is moved to.
-#[cfg(unix)]
-fn link(blob: &Path, path: &Path) -> io::Result<()> {
-    let name = blob.file_name().unwrap_or_default();
-    std::os::unix::fs::symlink(Path::new("../../blobs").join(name), path)
-}
-
-/// Makes a blob a file of a snapshot. Symbolic links may need a privilege here.
-#[cfg(not(unix))]
-fn link(blob: &Path, path: &Path) -> io::Result<()> {
-    fs::hard_link(blob, path)
+/// The checksum of a file, if it is not the expected one. Weights of many gigabytes take a while, so a person sees it.
+fn check(
+    path: &Path,
+    expected: &str,
+    file: &str,
+    bar: &ProgressBar,
+) -> Result<Option<String>, HubError> {
+    bar.set_message(format!("checking {file}"));
+    other_checksum(path, expected, bar).map_err(HubError::disk(path))
 }
 
 /// Files of the repository's first level that a checkpoint is loaded from.
@@ -238,72 +186,9 @@ fn is_revision(name: &str) -> bool {
     name.split('/').all(is_part)
 }
 
-/// Whether a file may be compared with it.
-pub fn is_checksum(text: &str) -> bool {
-    [SHA256_DIGITS, GIT_DIGITS].contains(&text.len()) && is_hex(text)
-}
-
-fn is_hex(text: &str) -> bool {
-    !text.is_empty() && text.chars().all(|c| c.is_ascii_hexdigit())
-}
-
-/// Compares a file with its checksum, and removes it if it is another.
-fn check(path: &Path, expected: &str, file: &str) -> Result<(), HubError> {
-    let got = if expected.len() == SHA256_DIGITS {
-        hash::<Sha256>(path, None)
-    } else {
-        hash::<Sha1>(path, Some("blob"))
-    }
-    .map_err(disk(path))?;
-    if got.eq_ignore_ascii_case(expected) {
-        return Ok(());
-    }
-    // What cannot be removed is found damaged again.
-    drop(fs::remove_file(path));
-    Err(HubError::Checksum {
-        file: file.to_owned(),
-        expected: expected.to_owned(),
-        got,
-    })
-}
-
-/// Checksum of a file in lower-case hexadecimal digits. As git does it, a kind and the length may stand before it.
-fn hash<D: Digest>(path: &Path, kind: Option<&str>) -> io::Result<String> {
-    let mut file = File::open(path)?;
-    let mut hasher = D::new();
-    if let Some(kind) = kind {
-        hasher.update(format!("{kind} {}\0", file.metadata()?.len()));
-    }
-    let mut buffer = vec![0; HASHED_BYTES];
-    loop {
-        let n_bytes = file.read(&mut buffer)?;
-        if n_bytes == 0 {
-            break;
-        }
-        hasher.update(&buffer[..n_bytes]);
-    }
-    let digest = hasher.finalize();
-    Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn checksums_are_those_of_the_hub() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        fs::write(file.path(), "hello\n").unwrap();
-        // sha256sum; git hash-object
-        assert_eq!(
-            hash::<Sha256>(file.path(), None).unwrap(),
-            "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03"
-        );
-        assert_eq!(
-            hash::<Sha1>(file.path(), Some("blob")).unwrap(),
-            "ce013625030ba8dba906f756967f9e9ca394464a"
-        );
-    }
 
     #[test]
     fn only_files_of_a_checkpoint_are_wanted() {
@@ -328,7 +213,7 @@ mod tests {
 
     #[test]
     fn a_revision_stays_where_it_is_put() {
-        for name in ["main", "v1.0", "refs/pr/3", "feature/x"] {
+        for name in ["main", "v1.0", "refs/pr/3", "feature/x", "v1#2", "%2e%2e"] {
             assert!(is_revision(name), "{name}");
         }
         for name in [

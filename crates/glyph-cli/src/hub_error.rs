@@ -1,7 +1,7 @@
 //! Why a model cannot be fetched from a hub.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What happened, with the value, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -22,7 +22,7 @@ pub enum HubError {
         "the token holds a line break or another character that no token has; set HF_TOKEN or --token anew"
     )]
     Token,
-    /// Neither HOME nor HF_HOME says where the cache is.
+    /// There is no home directory, and no variable says where else the cache is.
     #[error("there is no place for the model: set HF_HOME to a directory, or HOME")]
     NoCache,
     /// The operating system gives no means to wait for the network.
@@ -91,6 +91,19 @@ pub enum HubError {
     /// Another process is fetching the same file.
     #[error("another process is fetching the same file: {} is locked. Wait for it", .0.display())]
     Locked(PathBuf),
+    /// The cache has the ref of another revision where this one's would lie.
+    #[error(
+        "the cache cannot take the revision {revision:?}: {} is in the way. Remove it if the hub has no such branch \
+         or tag any more, or give the commit {commit} to --revision", .path.display()
+    )]
+    RefInTheWay {
+        /// As it was asked for.
+        revision: String,
+        /// The other ref, or a directory with others.
+        path: PathBuf,
+        /// What the revision stands for.
+        commit: String,
+    },
     /// The repository holds something else.
     #[error("it has no {missing}, so it holds no checkpoint that can be loaded")]
     NoCheckpoint {
@@ -117,4 +130,14 @@ pub enum HubError {
         /// The operating system's answer.
         source: io::Error,
     },
+}
+
+impl HubError {
+    /// The error of a file in the cache.
+    pub fn disk(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Disk {
+            path: path.to_owned(),
+            source,
+        }
+    }
 }

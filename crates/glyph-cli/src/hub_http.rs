@@ -15,7 +15,7 @@ use reqwest::header::{
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response, StatusCode, Url};
 
-use crate::hub::is_checksum;
+use crate::hub_checksum::is_checksum;
 use crate::hub_error::HubError;
 
 const HUGGING_FACE: &str = "https://huggingface.co";
@@ -44,7 +44,7 @@ const X_LINKED_ETAG: &str = "x-linked-etag";
 
 /// A hub.
 pub struct HubHttp {
-    endpoint: String,
+    endpoint: Url,
     /// Goes to where the bytes are. The token is not sent on to other hosts.
     client: Client,
     /// Stays with the hub, whose own answer names the commit and the checksum of a file.
@@ -88,7 +88,7 @@ impl HubHttp {
                 attempt.stop()
             }
         });
-        let cannot = |error| failed(error, &endpoint);
+        let cannot = |error| failed(error, endpoint.as_str());
         Ok(Self {
             client: builder().build().map_err(cannot)?,
             hub_client: builder().redirect(stays).build().map_err(cannot)?,
@@ -96,9 +96,14 @@ impl HubHttp {
         })
     }
 
-    /// The URL of a path of the hub.
-    pub fn url(&self, path: &str) -> String {
-        format!("{}/{path}", self.endpoint)
+    /// The URL of a path of the hub. Each segment may hold any character.
+    pub fn url<'a>(&self, segments: impl IntoIterator<Item = &'a str>) -> String {
+        let mut url = self.endpoint.clone();
+        // Every URL of http has a path.
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.extend(segments);
+        }
+        url.into()
     }
 
     /// The description of a repository.
@@ -190,7 +195,8 @@ impl HubHttp {
             let mut answer = answer.error_for_status().map_err(cannot)?;
             let (n_before, n_total) = extent(&answer)
                 .filter(|&(n_before, n_total)| {
-                    (n_before == n_had || n_before == 0) && n_before <= n_total
+                    (n_before == n_had || n_before == 0)
+                        && n_total.is_none_or(|n_total| n_before <= n_total)
                 })
                 .ok_or_else(|| {
                     not_a_hub(
@@ -198,7 +204,7 @@ impl HubHttp {
                         "it does not say that it sends the bytes that were asked for".to_owned(),
                     )
                 })?;
-            if n_total > MAX_FILE_BYTES {
+            if let Some(n_total) = n_total.filter(|&n_total| n_total > MAX_FILE_BYTES) {
                 let what = format!("it says that the file has {n_total} bytes");
                 return Err(not_a_hub(url, what));
             }
@@ -206,20 +212,27 @@ impl HubHttp {
                 file.set_len(0).map_err(disk)?;
                 file.rewind().map_err(disk)?;
             }
-            bar.set_length(n_total);
+            match n_total {
+                Some(n_total) => bar.set_length(n_total),
+                None => bar.unset_length(),
+            }
             bar.set_position(n_before);
             let mut n_here = n_before;
-            while n_here < n_total {
+            while n_total.is_none_or(|n_total| n_here < n_total) {
                 let Some(bytes) = answer.chunk().await.map_err(cannot)? else {
                     break;
                 };
                 file.write_all(&bytes).map_err(disk)?;
                 n_here += bytes.len() as u64;
+                if n_here > MAX_FILE_BYTES {
+                    let what = format!("it sends more than {MAX_FILE_BYTES} bytes");
+                    return Err(not_a_hub(url, what));
+                }
                 bar.set_position(n_here);
             }
-            if n_here >= n_total {
+            let Some(n_total) = n_total.filter(|&n_total| n_here < n_total) else {
                 return Ok(());
-            }
+            };
             // An answer may be shorter than what was asked for, but then it must get on.
             if n_here <= n_had {
                 return Err(HubError::Connection {
@@ -232,11 +245,11 @@ impl HubHttp {
     }
 }
 
-/// Where the bytes of an answer begin in the file, and how long the file is.
-fn extent(answer: &Response) -> Option<(u64, u64)> {
+/// Where the bytes of an answer begin in the file, and how long the file is, where that is said.
+fn extent(answer: &Response) -> Option<(u64, Option<u64>)> {
     if answer.status() == StatusCode::OK {
-        // The range was ignored.
-        return Some((0, answer.content_length()?));
+        // The range was ignored. An answer in chunks does not say its length.
+        return Some((0, answer.content_length()));
     }
     if answer.status() != StatusCode::PARTIAL_CONTENT {
         return None;
@@ -244,19 +257,17 @@ fn extent(answer: &Response) -> Option<(u64, u64)> {
     let range = answer.headers().get(CONTENT_RANGE)?.to_str().ok()?;
     let (range, n_total) = range.strip_prefix("bytes ")?.split_once('/')?;
     let (n_before, _) = range.split_once('-')?;
-    Some((n_before.parse().ok()?, n_total.parse().ok()?))
+    Some((n_before.parse().ok()?, Some(n_total.parse().ok()?)))
 }
 
-/// The hub's address without a slash at its end; an empty one is none.
-fn address(endpoint: Option<&str>) -> Result<String, HubError> {
-    let given = endpoint.unwrap_or_default().trim();
-    if given.is_empty() {
-        return Ok(HUGGING_FACE.to_owned());
-    }
-    if !Url::parse(given).is_ok_and(|url| ["http", "https"].contains(&url.scheme())) {
-        return Err(HubError::Endpoint(given.to_owned()));
-    }
-    Ok(given.trim_end_matches('/').to_owned())
+/// The hub's address without slashes at its end; an empty one is none.
+fn address(endpoint: Option<&str>) -> Result<Url, HubError> {
+    let given = endpoint.map(str::trim).filter(|given| !given.is_empty());
+    let given = given.unwrap_or(HUGGING_FACE);
+    Url::parse(given.trim_end_matches('/'))
+        .ok()
+        .filter(|url| ["http", "https"].contains(&url.scheme()))
+        .ok_or_else(|| HubError::Endpoint(given.to_owned()))
 }
 
 /// Asks again when the connection breaks, after ever longer pauses.
@@ -319,10 +330,12 @@ mod tests {
     #[test]
     fn an_address_needs_its_scheme_and_an_empty_one_is_none() {
         for none in [None, Some(""), Some(" ")] {
-            assert_eq!(address(none).unwrap(), HUGGING_FACE);
+            assert_eq!(address(none).unwrap().as_str(), "https://huggingface.co/");
         }
         assert_eq!(
-            address(Some("http://127.0.0.1:8080/hub/")).unwrap(),
+            address(Some("http://127.0.0.1:8080/hub/"))
+                .unwrap()
+                .as_str(),
             "http://127.0.0.1:8080/hub"
         );
         for wrong in ["mirror.example", "localhost:8080", "file:///x", "https://"] {
@@ -331,5 +344,27 @@ mod tests {
                 "{wrong}"
             );
         }
+    }
+
+    #[test]
+    fn a_segment_of_a_url_may_hold_any_character() {
+        for endpoint in ["http://127.0.0.1/hub", "http://127.0.0.1/hub//"] {
+            let hub = HubHttp::new(Some(endpoint), None).unwrap();
+            for (revision, encoded) in [
+                ("main", "main"),
+                ("feature/x", "feature%2Fx"),
+                ("v1#2", "v1%232"),
+                ("%2e%2e", "%252e%252e"),
+                ("50%", "50%25"),
+                ("\u{e9}", "%C3%A9"),
+            ] {
+                assert_eq!(
+                    hub.url(["revision", revision]),
+                    format!("http://127.0.0.1/hub/revision/{encoded}")
+                );
+            }
+        }
+        let hub = HubHttp::new(None, None).unwrap();
+        assert_eq!(hub.url(["api", "x"]), "https://huggingface.co/api/x");
     }
 }

@@ -2,22 +2,21 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use burn::tensor::DType;
 use glyph_model::ModelError;
 use glyph_model::checkpoint::{CheckpointFiles, CheckpointSettings};
 use glyph_model::config::ModelConfig;
-use glyph_model::quantize::{Quantization, model_bytes};
+use glyph_model::quantize::{Quantization, TensorLayout};
 use glyph_model::text::KvCache;
-use glyph_model::weights::WeightFiles;
+use glyph_model::weights::{WeightFiles, table_dtype};
 use serde::Serialize;
 
 use crate::args::InfoArgs;
+use crate::device;
 use crate::error::CliError;
 use crate::info_table;
 use crate::model::{self, ModelFiles};
 use crate::{output, style};
-
-const F32_BYTES: usize = size_of::<f32>();
-const F16_BYTES: usize = size_of::<u16>();
 
 /// The object that `glyph info --json` prints.
 #[derive(Debug, Serialize)]
@@ -78,6 +77,11 @@ pub struct Parameters {
 pub struct Stored {
     pub tensors: usize,
     pub bytes: usize,
+    /// How the decoder's matrices are quantised; null where they are not.
+    pub quantization: Option<Quantization>,
+    /// Whether what is not quantised was published in 32 bits.
+    #[serde(skip)]
+    pub is_f32: bool,
     /// By stored type.
     pub dtypes: BTreeMap<String, StoredType>,
 }
@@ -89,17 +93,32 @@ pub struct StoredType {
     pub bytes: usize,
 }
 
-/// What running takes, in bytes.
+/// What running takes, in bytes. Rows that a GPU makes longer are not counted; `glyph plan` counts them.
 #[derive(Debug, Serialize)]
 pub struct Memory {
-    pub weights_f32_bytes: usize,
-    pub weights_f16_bytes: usize,
-    /// With the decoder's weights as q8 or q4 and all others as f16.
-    pub weights_q8_bytes: u64,
-    pub weights_q4_bytes: u64,
+    #[serde(flatten)]
+    pub weights: WeightBytes,
+    /// With `--quantize`, where the files leave it open.
+    pub quantized: Vec<QuantizedWeights>,
     pub kv_f32_bytes_per_token: usize,
     pub kv_f16_bytes_per_token: usize,
     pub kv_f32_bytes_full_context: usize,
+}
+
+/// Bytes of all weights by the type of those that are not quantised.
+#[derive(Debug, Serialize)]
+pub struct WeightBytes {
+    pub weights_f32_bytes: u64,
+    /// As f16 or bf16.
+    pub weights_f16_bytes: u64,
+}
+
+/// Weights whose matrices in the decoder are quantised while they are loaded.
+#[derive(Debug, Serialize)]
+pub struct QuantizedWeights {
+    pub quantize: Quantization,
+    #[serde(flatten)]
+    pub weights: WeightBytes,
 }
 
 /// A tensor of another shape than the configuration asks for.
@@ -193,7 +212,7 @@ impl ModelInfo {
         let mut info = Self {
             model: files.name(),
             architecture: Architecture::new(&config),
-            memory: Memory::new(&config, &specs, parameters.total),
+            memory: Memory::new(&config, &specs, weights.as_ref().ok()),
             parameters,
             stored: None,
             is_complete: false,
@@ -311,24 +330,60 @@ impl Stored {
         Self {
             tensors: n_tensors,
             bytes: weights.stored_bytes(),
+            quantization: weights.quantization(),
+            is_f32: device::published_type(weights) == glyph_device::StoredType::F32,
             dtypes,
         }
     }
 }
 
 impl Memory {
-    fn new(config: &ModelConfig, specs: &[(String, Vec<usize>)], n_parameters: usize) -> Self {
+    fn new(
+        config: &ModelConfig,
+        specs: &[(String, Vec<usize>)],
+        files: Option<&WeightFiles>,
+    ) -> Self {
         let text = &config.text_config;
-        let quantized = |quantization| model_bytes(specs, Some(quantization), F16_BYTES as u64);
-        let kv_f32_bytes_per_token = KvCache::bytes_per_token(text, F32_BYTES);
+        let weights = |quantization| WeightBytes::new(specs, files, quantization);
+        let stored = files.and_then(WeightFiles::quantization);
+        let is_possible = |quantization: &Quantization| {
+            let mut bits = specs
+                .iter()
+                .map(|(name, shape)| quantization.bits_of(name, shape));
+            stored.is_none() && bits.any(|bits| bits.is_some())
+        };
+        let possible = Quantization::ALL.into_iter().filter(is_possible);
+        let kv_bytes_per_token = |dtype: DType| KvCache::bytes_per_token(text, dtype.size());
+        let kv_f32_bytes_per_token = kv_bytes_per_token(DType::F32);
         Self {
-            weights_f32_bytes: n_parameters * F32_BYTES,
-            weights_f16_bytes: n_parameters * F16_BYTES,
-            weights_q8_bytes: quantized(Quantization::Q8),
-            weights_q4_bytes: quantized(Quantization::Q4),
+            weights: weights(stored),
+            quantized: possible
+                .map(|quantize| QuantizedWeights {
+                    quantize,
+                    weights: weights(Some(quantize)),
+                })
+                .collect(),
             kv_f32_bytes_per_token,
-            kv_f16_bytes_per_token: KvCache::bytes_per_token(text, F16_BYTES),
+            kv_f16_bytes_per_token: kv_bytes_per_token(DType::F16),
             kv_f32_bytes_full_context: kv_f32_bytes_per_token * text.max_position_embeddings,
+        }
+    }
+}
+
+impl WeightBytes {
+    fn new(
+        specs: &[(String, Vec<usize>)],
+        files: Option<&WeightFiles>,
+        quantization: Option<Quantization>,
+    ) -> Self {
+        let bytes = |dtype: DType| {
+            let table = files.map_or(dtype, |files| table_dtype(files, dtype, &device::host()));
+            let layout = TensorLayout::HOST.with_table(table.size() as u64);
+            layout.model_bytes(specs, quantization, dtype.size() as u64)
+        };
+        Self {
+            weights_f32_bytes: bytes(DType::F32),
+            weights_f16_bytes: bytes(DType::F16),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `glyph info` for people.
 
-use crate::info::{ModelInfo, StoredType, WrongShape, WrongType};
+use crate::info::{ModelInfo, QuantizedWeights, StoredType, WrongShape, WrongType};
 use crate::output;
 
 /// Most tensor names listed of each kind; JSON lists all.
@@ -51,7 +51,7 @@ pub fn table(info: &ModelInfo) -> String {
         Some(stored) => {
             table.row(
                 "stored",
-                &format!("{} tensors, {}", stored.tensors, bytes(stored.bytes)),
+                &format!("{} tensors, {}", stored.tensors, bytes(stored.bytes as u64)),
             );
             for (
                 dtype,
@@ -63,38 +63,27 @@ pub fn table(info: &ModelInfo) -> String {
             {
                 table.row(
                     &format!("  {dtype}"),
-                    &format!("{tensors} tensors, {}", bytes(*n_bytes)),
+                    &format!("{tensors} tensors, {}", bytes(*n_bytes as u64)),
                 );
             }
         }
     }
-    table.row(
-        "memory",
-        &format!(
-            "{} for weights as f32, which this build runs in",
-            bytes(m.weights_f32_bytes)
-        ),
-    );
-    table.row("  as f16", &bytes(m.weights_f16_bytes));
-    for (name, n_bytes) in [("q8", m.weights_q8_bytes), ("q4", m.weights_q4_bytes)] {
-        let n_bytes = bytes(usize::try_from(n_bytes).unwrap_or(usize::MAX));
-        table.row(
-            &format!("  as {name}"),
-            &format!("{n_bytes}, the decoder's by --quantize {name} and the others as f16"),
-        );
-    }
+    memory_rows(&mut table, info);
     let (f32_bytes, f16_bytes) = (m.kv_f32_bytes_per_token, m.kv_f16_bytes_per_token);
     table.row(
         "  cache",
         &format!(
             "{} a token as f32, {} as f16",
-            bytes(f32_bytes),
-            bytes(f16_bytes)
+            bytes(f32_bytes as u64),
+            bytes(f16_bytes as u64)
         ),
     );
     table.row(
         "  full context",
-        &format!("{} of cache as f32", bytes(m.kv_f32_bytes_full_context)),
+        &format!(
+            "{} of cache as f32",
+            bytes(m.kv_f32_bytes_full_context as u64)
+        ),
     );
     table.list("missing tensors", &info.missing_tensors);
     let wrong_shapes: Vec<String> = info
@@ -117,6 +106,46 @@ pub fn table(info: &ModelInfo) -> String {
     table.list("file problems", &info.file_problems);
     table.row("complete", if info.is_complete { "yes" } else { "no" });
     table.0
+}
+
+/// What the weights take on each kind of device, and what quantising them would save where the files leave it open.
+fn memory_rows(table: &mut Table, info: &ModelInfo) {
+    let stored = info.stored.as_ref();
+    let quantization = stored.and_then(|stored| stored.quantization);
+    let kind = quantization.map_or_else(String::new, |kind| format!("{kind}, the others as "));
+    // As `--dtype auto` chooses.
+    let (in_f32, in_16_bits) = match stored {
+        Some(stored) if stored.is_f32 => (
+            "on a CPU and on a GPU by wgpu",
+            "by CUDA on a GPU that has bf16",
+        ),
+        _ => (
+            "on a CPU and on a GPU without 16 bits",
+            "on a GPU that has f16 or bf16",
+        ),
+    };
+    let weights = &info.memory.weights;
+    table.row(
+        "memory",
+        &format!(
+            "{} for weights as {kind}f32, {in_f32}",
+            bytes(weights.weights_f32_bytes)
+        ),
+    );
+    table.row(
+        "  in 16 bits",
+        &format!("{}, {in_16_bits}", bytes(weights.weights_f16_bytes)),
+    );
+    for QuantizedWeights { quantize, weights } in &info.memory.quantized {
+        table.row(
+            &format!("  --quantize {quantize}"),
+            &format!(
+                "{} on a CPU, {} in 16 bits; the decoder's alone are quantised",
+                bytes(weights.weights_f32_bytes),
+                bytes(weights.weights_f16_bytes)
+            ),
+        );
+    }
 }
 
 struct Table(String);
@@ -164,7 +193,7 @@ pub fn count(n: usize) -> String {
 }
 
 /// A byte count in its decimal unit.
-fn bytes(n: usize) -> String {
+fn bytes(n: u64) -> String {
     const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
     let mut value = n as f64;
     let mut unit = 0;

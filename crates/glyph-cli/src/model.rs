@@ -8,7 +8,7 @@ use glyph_engine::Footprint;
 use glyph_model::Checkpoint;
 use glyph_model::checkpoint::{CheckpointDir, CheckpointFiles, CheckpointSettings};
 use glyph_model::config::ModelConfig;
-use glyph_model::quantize::{Quantization, TensorLayout, model_bytes};
+use glyph_model::quantize::{Quantization, TensorLayout};
 use glyph_model::text::KvPrecision;
 use glyph_model::weights::{LoadAs, WeightFiles, table_dtype, tensor_specs};
 use glyph_model::{Glm4v, ModelError};
@@ -229,15 +229,18 @@ impl LoadPlan {
         let in_memory = quantization.or(weights.quantization());
         let specs = specs(&config);
         check_tensors(target, (&specs, Some(weights)), in_memory, dtype)?;
+        let bytes_per_value = dtype.size() as u64;
+        let table_bytes = table_dtype(weights, dtype, &target.device.device).size() as u64;
+        let loaded = TensorLayout::HOST.with_table(table_bytes);
         Ok(Self {
-            n_bytes: model_bytes(&specs, in_memory, dtype.size() as u64),
+            n_bytes: loaded.model_bytes(&specs, in_memory, bytes_per_value),
             load_as: LoadAs {
                 dtype,
                 quantization,
             },
-            footprint: Footprint::new(&config, dtype.size() as u64)
+            footprint: Footprint::new(&config, bytes_per_value)
                 .on(target.device.is_cpu())
-                .quantized(&config, in_memory)
+                .quantized(&config, in_memory, Some(table_bytes))
                 .with_kv_precision(&config, kv_precision),
         })
     }

@@ -1,13 +1,16 @@
 //! `glyph plan`: whether a model fits a device, from its configuration alone.
 
 use glyph_engine::{Footprint, PlanRow, default_headroom_bytes};
+use glyph_model::ModelError;
 use glyph_model::checkpoint::read_geometry;
 use glyph_model::config::PreprocessorConfig;
 use glyph_model::preprocess::smart_resize;
 use glyph_model::quantize::Quantization;
+use glyph_model::weights::table_dtype;
 use serde::Serialize;
 
 use crate::args::PlanArgs;
+use crate::device;
 use crate::error::CliError;
 use crate::model::{self, ModelFiles};
 use crate::plan_values::{DeviceKind, PageSize, ValueType, WeightsAs};
@@ -81,13 +84,22 @@ impl PlanReport {
     fn new(args: &PlanArgs) -> Result<Self, CliError> {
         let files = ModelFiles::find(args.model.as_deref())?;
         let (config, preprocessor) = read_geometry(&files).map_err(|error| files.error(error))?;
+        let is_cpu = args.device == DeviceKind::Cpu;
         // The weights need not be there; where they are, a head that they hold is loaded, whatever the
         // configuration says of tying.
-        let (config, stored) = match files.weights() {
-            Ok(weights) => (model::config_for(config, &weights), weights.quantization()),
-            Err(_) => (config, None),
+        let (config, stored, table_bytes) = match files.weights() {
+            Ok(weights) => {
+                // Which types a GPU has is not known here.
+                let table_bytes = is_cpu.then(|| {
+                    let table = table_dtype(&weights, args.dtype.dtype(), &device::host());
+                    table.size() as u64
+                });
+                let config = model::config_for(config, &weights);
+                (config, weights.quantization(), table_bytes)
+            }
+            Err(error @ ModelError::MixedQuantization { .. }) => return Err(files.error(error)),
+            Err(_) => (config, None, None),
         };
-        let is_cpu = args.device == DeviceKind::Cpu;
         let footprint = Footprint::new(&config, args.dtype.bytes()).on(is_cpu);
         let pages = args
             .page
@@ -105,7 +117,7 @@ impl PlanReport {
             .map(|quantization| {
                 let footprint = footprint
                     .clone()
-                    .quantized(&config, quantization)
+                    .quantized(&config, quantization, table_bytes)
                     .with_kv_precision(&config, args.kv_cache);
                 WeightsPlan::new(args, footprint, &pages, memory)
             })

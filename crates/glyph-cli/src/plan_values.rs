@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use burn::tensor::DType;
 use bytesize::ByteSize;
 use clap::ValueEnum;
 use glyph_model::quantize::Quantization;
@@ -133,12 +134,18 @@ impl ValueType {
         }
     }
 
+    /// The type itself.
+    pub fn dtype(self) -> DType {
+        match self {
+            Self::F32 => DType::F32,
+            Self::F16 => DType::F16,
+            Self::Bf16 => DType::BF16,
+        }
+    }
+
     /// Bytes of one value.
     pub fn bytes(self) -> u64 {
-        match self {
-            Self::F32 => 4,
-            Self::F16 | Self::Bf16 => 2,
-        }
+        self.dtype().size() as u64
     }
 }
 

@@ -1,12 +1,13 @@
 //! Progress on standard error, drawn only where a person watches; one line at a time.
 
+use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::process;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanBytes, HumanDuration, ProgressBar, ProgressState, ProgressStyle};
 
 use crate::output;
 
@@ -30,11 +31,11 @@ pub fn bar(len: usize, message: impl Into<String>) -> ProgressBar {
     )
 }
 
-/// Shows a bar of `len` bytes.
+/// Shows a bar of `len` bytes; their number may change, or turn out to be unknown.
 pub fn bytes_bar(len: usize, message: impl Into<String>) -> ProgressBar {
     show(
         ProgressBar::new(len as u64),
-        "{msg} {wide_bar} {bytes}/{total_bytes} {eta}",
+        "{msg} {wide_bar} {bytes}{of_total}",
         message,
     )
 }
@@ -53,11 +54,20 @@ pub fn spinner(message: impl Into<String>) -> ProgressBar {
 fn show(bar: ProgressBar, template: &str, message: impl Into<String>) -> ProgressBar {
     clear();
     if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style);
+        bar.set_style(style.with_key("of_total", of_total));
     }
     bar.set_message(output::tame(&message.into()));
     *SHOWN.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar.clone());
     bar
+}
+
+/// What follows a number of bytes: how many there will be and how long they take, if that is known.
+fn of_total(state: &ProgressState, out: &mut dyn fmt::Write) {
+    if let Some(n_total) = state.len() {
+        let eta = HumanDuration(state.eta());
+        // A bar that cannot be drawn is not missed.
+        let _ = out.write_str(&format!("/{} {eta:#}", HumanBytes(n_total)));
+    }
 }
 
 /// Removes whatever is shown.

@@ -94,6 +94,7 @@ pub fn run(args: &ReadArgs) -> Result<(), CliError> {
         Stream::Stdout
     };
     let reader = Reader {
+        target: &target,
         files: model.files.clone(),
         budget,
         settings,
@@ -112,7 +113,9 @@ pub fn run(args: &ReadArgs) -> Result<(), CliError> {
     }
     let model_name = model.files.name();
     let mut load_s = 0.0;
-    let (checkpoint, memory) = timed(&mut load_s, || model.load(&target, &args.model, size))?;
+    let (checkpoint, memory) = timed(&mut load_s, || {
+        target.guarded(|| model.load(&target, &args.model, size))
+    })?;
 
     let mut reports = Vec::with_capacity(n_pages);
     for page in first.into_iter().map(Ok).chain(&mut pages) {
@@ -146,6 +149,7 @@ pub fn run(args: &ReadArgs) -> Result<(), CliError> {
 
 /// What is the same for every page.
 struct Reader<'a> {
+    target: &'a Target,
     files: ModelFiles,
     budget: Budget,
     settings: AnswerSettings,
@@ -198,8 +202,9 @@ impl Reader<'_> {
         let doing = format!("reading page {number} of {}", self.n_pages);
         let length = (max_new_tokens, self.stream);
         let images = slice::from_ref(&patches);
-        let (generated, said) =
-            answer(checkpoint, &prompt, images, &self.settings, length, &doing)?;
+        let (generated, said) = self
+            .target
+            .guarded(|| answer(checkpoint, &prompt, images, &self.settings, length, &doing))?;
         Ok(PageReport {
             name,
             vision_tokens: prompt.n_image_tokens(),

@@ -175,7 +175,7 @@ impl RequestMemory {
 }
 
 /// Refuses a request with keys or values that the device has no buffer for.
-pub fn check_kv_tensors(
+fn check_kv_tensors(
     device: &OpenDevice,
     config: &TextConfig,
     dtype: DType,

@@ -165,7 +165,8 @@ pub enum DeviceError {
     },
     /// An adapter that gives no device.
     #[error(
-        "wgpu:{index} ({name}) cannot be opened: {reason}. Update its driver, or choose another device"
+        "wgpu:{index} ({name}) cannot be opened: {reason}. Check its driver, and what this process may take of memory \
+         and threads (ulimit -a), or choose another device"
     )]
     WgpuOpen {
         /// Its number.
@@ -173,6 +174,31 @@ pub enum DeviceError {
         /// Its name.
         name: String,
         /// wgpu's answer.
+        reason: String,
+    },
+    /// A device without the memory that something takes.
+    #[error(
+        "{device} ({description}) has no memory left: {reason}. Close what uses it, choose a smaller model or \
+         --quantize q4, ask for a shorter answer or about fewer pages, or choose another device"
+    )]
+    OutOfMemory {
+        /// Name of the device.
+        device: String,
+        /// Which one it is.
+        description: String,
+        /// What the backend says.
+        reason: String,
+    },
+    /// Work that a device did not do.
+    #[error(
+        "{device} ({description}) broke off: {reason}. Try it again, and with another device where it breaks off each time"
+    )]
+    BrokeOff {
+        /// Name of the device.
+        device: String,
+        /// Which one it is.
+        description: String,
+        /// What the backend says.
         reason: String,
     },
     /// A number type that the device does not compute in.
@@ -232,7 +258,64 @@ fn or_another_device(remedies: &[&str]) -> String {
     }
 }
 
+/// Whether a backend, a driver or the system says that memory ran out, in any of their spellings.
+fn lacks_memory(reason: &str) -> bool {
+    const SAID: [&str; 5] = [
+        "outofmemory",
+        "outofdevicememory",
+        "outofhostmemory",
+        "notenoughmemory",
+        "cannotallocatememory",
+    ];
+    let letters = reason.chars().filter(char::is_ascii_alphanumeric);
+    let letters: String = letters.map(|c| c.to_ascii_lowercase()).collect();
+    SAID.iter().any(|said| letters.contains(said))
+}
+
+/// A backend's words as a part of a sentence: without the trace behind the first line, and without its full stop.
+fn in_a_sentence(reason: &str) -> String {
+    let mut lines = reason.lines().map(str::trim);
+    let line = lines.find(|line| !line.is_empty()).unwrap_or_default();
+    line.trim_end_matches('.').to_owned()
+}
+
 impl DeviceError {
+    /// Of an adapter that gives no device, by what wgpu or the driver says.
+    pub(crate) fn wgpu_open(index: usize, name: &str, reason: &str) -> Self {
+        let name = name.to_owned();
+        if lacks_memory(reason) {
+            return Self::OutOfMemory {
+                device: format!("wgpu:{index}"),
+                description: name,
+                reason: in_a_sentence(reason),
+            };
+        }
+        Self::WgpuOpen {
+            index,
+            name,
+            reason: in_a_sentence(reason),
+        }
+    }
+
+    /// Of work that a device did not do, by what its backend says.
+    pub(crate) fn of_work(device: &str, description: &str, reason: &str) -> Self {
+        let (device, description) = (device.to_owned(), description.to_owned());
+        let is_memory = lacks_memory(reason);
+        let reason = in_a_sentence(reason);
+        match is_memory {
+            true => Self::OutOfMemory {
+                device,
+                description,
+                reason,
+            },
+            false => Self::BrokeOff {
+                device,
+                description,
+                reason,
+            },
+        }
+    }
+
     /// What is the matter, in a few words, for the line that says why another device was chosen.
     pub fn in_short(&self) -> String {
         match self {
@@ -257,7 +340,60 @@ impl DeviceError {
                 name, interface, ..
             } => format!("{name}, reached by {interface}, is of no kind that wgpu knows"),
             Self::WgpuOpen { name, .. } => format!("{name} cannot be opened by wgpu"),
+            Self::OutOfMemory { description, .. } => format!("{description} has no memory left"),
             other => other.to_string(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::DeviceError;
+
+    #[test]
+    fn what_ran_out_of_memory_is_told_apart_and_gets_a_remedy_of_its_own() {
+        for reason in [
+            "Unable to request a wgpu device: Not enough memory left.",
+            "called `Result::unwrap()` on an `Err` value: OutOfMemory",
+            "wgpu error: Out of Memory",
+            "CUDA_ERROR_OUT_OF_MEMORY",
+            "out of device memory allocating 4096 bytes\n   0: a frame\n   1: another",
+            "ERROR_OUT_OF_HOST_MEMORY",
+            "Cannot allocate memory (os error 12)",
+        ] {
+            let opening = DeviceError::wgpu_open(0, "a GPU", reason);
+            let work = DeviceError::of_work("wgpu:0", "a GPU", reason);
+            assert_eq!(opening, work, "{reason}");
+            assert!(
+                matches!(opening, DeviceError::OutOfMemory { .. }),
+                "{reason}"
+            );
+            let message = work.to_string();
+            for part in [
+                "wgpu:0 (a GPU)",
+                "smaller model",
+                "--quantize q4",
+                "another device",
+            ] {
+                assert!(message.contains(part), "no {part} in {message}");
+            }
+            assert!(!message.contains("driver"), "{message}");
+            assert!(
+                !message.contains("..") && !message.contains('\n'),
+                "{message}"
+            );
+            assert_eq!(work.in_short(), "a GPU has no memory left");
+        }
+    }
+
+    #[test]
+    fn other_failures_keep_theirs() {
+        let lost = "the device was lost.";
+        let opening = DeviceError::wgpu_open(1, "a GPU", lost).to_string();
+        let start = "wgpu:1 (a GPU) cannot be opened: the device was lost. Check its driver";
+        assert!(opening.starts_with(start), "{opening}");
+        let work = DeviceError::of_work("cpu", "a CPU", "index out of bounds").to_string();
+        let start = "cpu (a CPU) broke off: index out of bounds. Try it again";
+        assert!(work.starts_with(start), "{work}");
     }
 }

@@ -119,6 +119,11 @@ impl OpenDevice {
         }
     }
 
+    /// Why work on it was not done, by what its backend says.
+    pub fn failure(&self, reason: &str) -> DeviceError {
+        DeviceError::of_work(&self.name, &self.description, reason)
+    }
+
     /// The first tensor that is larger than a buffer, its bytes and the most that a buffer holds.
     fn first_too_large<'a>(
         &self,

@@ -8,6 +8,7 @@ use futures_lite::future::block_on;
 
 use crate::dtype::Dtypes;
 use crate::error::DeviceError;
+use crate::guard::guarded;
 use crate::open::{DeviceMemory, OpenDevice};
 use crate::report::{Backend, DeviceReport};
 use crate::{cache, cpu, nvml};
@@ -141,14 +142,15 @@ impl Adapter {
         static STARTED: Mutex<Vec<usize>> = Mutex::new(Vec::new());
         let mut started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
         let key = format!("wgpu {} {}", self.info.name, self.info.driver_info);
-        cache::configure(&key, self.is_software());
+        cache::configure(&key, Backend::Wgpu, self.is_software());
         if !started.contains(&self.index) {
             let options = Device::wgpu_options().device_kind(kind.clone());
-            options.init().map_err(|error| DeviceError::WgpuOpen {
-                index: self.index,
-                name: self.info.name.clone(),
-                reason: error.to_string(),
-            })?;
+            let opened = guarded(
+                || options.init().map_err(|error| error.to_string()),
+                |reason| reason,
+            );
+            opened
+                .map_err(|reason| DeviceError::wgpu_open(self.index, &self.info.name, &reason))?;
             started.push(self.index);
         }
         Ok(Device::wgpu(kind.clone()))

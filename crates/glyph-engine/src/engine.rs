@@ -467,10 +467,11 @@ fn open(
     checkpoint: Checkpoint,
 ) -> Result<(Checkpoint, MemoryPlan, VisionCache), crate::plan::ModelDoesNotFit> {
     let bytes_per_value = checkpoint.dtype.size() as u64;
+    let table_bytes = checkpoint.table_dtype.size() as u64;
     let config = &checkpoint.settings.config;
     let footprint = Footprint::new(config, bytes_per_value)
         .on(checkpoint.device == Device::flex())
-        .quantized(config, checkpoint.quantization)
+        .quantized(config, checkpoint.quantization, Some(table_bytes))
         .with_kv_precision(config, checkpoint.kv_precision);
     let plan = MemoryPlan::new(footprint, shared.options.limits)?;
     let vision_cache = VisionCache::new(fingerprint(&checkpoint), plan.cache_bytes / 2);

@@ -14,7 +14,7 @@ use crate::preprocess::{ImagePatches, PatchGrid, RgbImage, image_patches};
 use crate::prompt::{ChatTemplate, Message, PromptEncoder, TextTokenizer};
 use crate::quantize::Quantization;
 use crate::text::KvPrecision;
-use crate::weights::{LoadAs, LoadReport, WeightFiles, load_model};
+use crate::weights::{LoadAs, LoadReport, WeightFiles, load_model, table_dtype};
 
 /// The small files of a checkpoint by name; the weights are opened apart.
 pub trait CheckpointFiles {
@@ -55,6 +55,8 @@ pub struct Checkpoint {
     pub dtype: DType,
     /// How the linear layers are quantised.
     pub quantization: Option<Quantization>,
+    /// Type of the token table, where the model is quantised and has an output head of its own.
+    pub table_dtype: DType,
     /// In how many bits keys and values are kept; full unless it is changed after loading.
     pub kv_precision: KvPrecision,
     /// What loading found.
@@ -182,6 +184,7 @@ impl CheckpointSettings {
             device: device.clone(),
             dtype: load_as.dtype,
             quantization: load_as.quantization.or(weights.quantization()),
+            table_dtype: table_dtype(weights, load_as.dtype, device),
             kv_precision: KvPrecision::default(),
             report,
             without_vision: None,

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::quantize::PackError;
+
 /// Result of this crate.
 pub type Result<T> = std::result::Result<T, ModelError>;
 
@@ -86,6 +88,24 @@ pub enum ModelError {
         value: f32,
         /// What the type reaches.
         largest: f32,
+    },
+    /// A weight cannot be quantised, or one that is quantised is damaged.
+    #[error("{tensor}: {source}")]
+    Pack {
+        /// Name of the tensor.
+        tensor: String,
+        /// Why, and what to do.
+        source: PackError,
+    },
+    /// Some matrices are quantised and others are not, or are otherwise.
+    #[error(
+        "the weights are quantised in no way that is read: {}. They must all be q8 or all q4: quantise the original \
+         again, or take it as it is",
+        .kinds.join(", ")
+    )]
+    MixedQuantization {
+        /// One tensor of each kind, and how it is kept.
+        kinds: Vec<String>,
     },
     /// Tensors are missing or have the wrong shape or dtype.
     #[error("the weights do not fit config.json: {}", listed(.problems))]

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use glyph_model::Checkpoint;
-use glyph_model::quantize::{Quantization, model_bytes};
+use glyph_model::quantize::{Quantization, TensorLayout};
 use glyph_model::text::Positions;
 use glyph_model::weights::{LoadAs, tensor_specs};
 use indicatif::ProgressBar;
@@ -34,7 +34,8 @@ const F32_BYTES: u64 = 4;
 pub struct QuantizedScore {
     /// `f32`, or how it is quantised.
     pub weights: String,
-    /// Bytes of all weights, the others f32.
+    /// Bytes of all weights, the others f32 but for a token table that is apart from the output head, which is as it is
+    /// stored.
     pub weight_bytes: u64,
     /// Tokens that were scored.
     pub n_tokens: usize,
@@ -88,7 +89,8 @@ pub fn compare(
             tally.add(&logits, expected, &run.labels(), vocab_size);
             bar.inc(1);
         }
-        let weight_bytes = model_bytes(&specs, quantization, F32_BYTES);
+        let layout = TensorLayout::HOST.with_table(checkpoint.table_dtype.size() as u64);
+        let weight_bytes = layout.model_bytes(&specs, quantization, F32_BYTES);
         let weights = quantization.map_or("f32", Quantization::name);
         scores.push(tally.score(weights, weight_bytes));
     }

@@ -81,7 +81,7 @@ fn torch_device(device: &OpenDevice) -> Result<String, String> {
 }
 
 /// Threads that this process computes with on a CPU.
-fn n_threads() -> usize {
+pub fn n_threads() -> usize {
     let asked = std::env::var("RAYON_NUM_THREADS").ok();
     let asked = asked.and_then(|n| n.parse().ok()).filter(|n| *n > 0);
     asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))

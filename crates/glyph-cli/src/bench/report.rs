@@ -181,7 +181,7 @@ pub struct CopyRate {
     pub bytes: u64,
     /// Time of a copy.
     pub seconds: Seconds,
-    /// Bytes read and bytes written, a second.
+    /// Bytes read and bytes written, a second, in the best run.
     pub bytes_per_s: f64,
 }
 
@@ -192,7 +192,7 @@ pub struct MatmulRate {
     pub side: usize,
     /// Time of a product.
     pub seconds: Seconds,
-    /// Operations a second.
+    /// Operations a second, in the best run.
     pub flops_per_s: f64,
 }
 

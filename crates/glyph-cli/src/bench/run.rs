@@ -1,15 +1,15 @@
 //! The measurements, one after the other. One that fails does not stop the next.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use burn::tensor::{DType, Device};
-use glyph_device::{OpenDevice, StoredType, dtype_name};
+use glyph_device::{OpenDevice, StoredType, dtype_name, guarded};
+use glyph_engine::Footprint;
 use glyph_model::generate::encode_images;
 use glyph_model::preprocess::{ImagePatches, PatchGrid, smart_resize};
 use glyph_model::quantize::{Quantization, quantize_model};
 use glyph_model::text::{KvCache, KvPrecision};
-use glyph_model::weights::{LoadAs, load_model};
+use glyph_model::weights::{LoadAs, load_model, table_dtype};
 use glyph_model::{Glm4v, ModelError};
 
 use super::memory::Watermark;
@@ -22,7 +22,7 @@ use super::{ceilings, peer, products, work};
 use crate::bench_args::BenchModelArgs;
 use crate::device::Target;
 use crate::error::CliError;
-use crate::request_memory::check_kv_tensors;
+use crate::request_memory::{RequestMemory, RequestSize};
 use crate::{model, output};
 
 /// Measures this runtime, and transformers before it where that is asked for: a process of its own, whose memory is
@@ -40,14 +40,11 @@ pub fn compare(args: &BenchModelArgs) -> Result<Comparison, CliError> {
     let quantization = args.quantize.or_else(|| stored?.quantization());
     let specs = model::specs(&subject.config);
     model::check_tensors(&target, (&specs, stored), quantization, dtype)?;
-    let n_tokens = args.prompt_tokens + args.new_tokens;
-    let text_config = &subject.config.text_config;
-    check_kv_tensors(
-        &target.device,
-        text_config,
-        dtype,
-        [args.prompt_tokens, n_tokens],
-    )?;
+    memory(args, &subject, (&target, dtype), quantization).check(RequestSize {
+        prompt_tokens: args.prompt_tokens,
+        max_new_tokens: args.new_tokens,
+        largest_page_patches: grid.n_patches(),
+    })?;
     let mut problems = Vec::new();
     let transformers = args.python.as_deref().and_then(|python| {
         let measured = peer::measure(python, args, &subject, (&target.device, dtype), grid);
@@ -90,6 +87,29 @@ fn checked(args: &BenchModelArgs, subject: &Subject) -> Result<PatchGrid, CliErr
         rows: height_px / side,
         columns: width_px / side,
     })
+}
+
+/// What page, prompt and answer are held against, as a question's are: a model that does not fit is not made.
+fn memory(
+    args: &BenchModelArgs,
+    subject: &Subject,
+    (target, dtype): (&Target, DType),
+    quantization: Option<Quantization>,
+) -> RequestMemory {
+    let config = &subject.config;
+    let device = &target.device.device;
+    let table = subject.weights.as_ref();
+    let table = table.map_or(dtype, |weights| table_dtype(weights, dtype, device));
+    let footprint = Footprint::new(config, dtype.size() as u64)
+        .on(target.device.is_cpu())
+        .quantized(config, quantization, Some(table.size() as u64))
+        .with_kv_precision(config, args.kv_cache);
+    RequestMemory::new(
+        (subject.name.clone(), config.text_config.clone()),
+        (target, dtype),
+        footprint,
+        args.memory_headroom,
+    )
 }
 
 struct Bench<'a> {
@@ -181,24 +201,20 @@ impl Bench<'_> {
         self.args.kv_cache.bytes_per_token(text, self.dtype.size()) as u64
     }
 
-    /// A piece of the measurement. Backends panic where an allocation or a kernel fails: that ends the piece and
-    /// nothing else.
+    /// A piece of the measurement. Where the device fails that ends the piece and nothing else.
     fn part<T>(
         &mut self,
         name: &str,
         work: impl FnOnce(&mut Self) -> Result<T, String>,
     ) -> Option<T> {
-        let outcome = catch_unwind(AssertUnwindSafe(|| work(self)));
-        let outcome = outcome.unwrap_or_else(|panic| {
-            let text = panic.downcast_ref::<String>().map(String::as_str);
-            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-            Err(text.unwrap_or("no reason was given").to_owned())
-        });
-        let watermark = &mut self.watermark;
+        let outcome = guarded(|| work(self), |reason| reason);
+        let (watermark, device) = (&mut self.watermark, self.device);
+        let look = || {
+            watermark.look(device);
+            Ok(())
+        };
         // A device that failed may not even say what it holds.
-        drop(catch_unwind(AssertUnwindSafe(|| {
-            watermark.look(self.device)
-        })));
+        drop(guarded(look, |reason: String| reason));
         match outcome {
             Ok(value) => Some(value),
             Err(reason) => {

@@ -45,7 +45,9 @@ pub fn table(comparison: &Comparison) -> String {
 const NOTES: &str = "\
 ±          half of the range of the runs, over their median
 of copy    bytes that a token has to read (weights, keys and values), over bytes read and written a second by a copy
+           of far more than caches hold; beyond 100 % where they hold what is read
 of matmul  operations that the work takes, over those a second of a product of large matrices
+           both by the best of the device's runs
 ";
 
 /// What is measured, and how it is shown.

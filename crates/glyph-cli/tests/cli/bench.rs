@@ -2,7 +2,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::run::{run, run_json, text};
+use crate::run::{fixture, run, run_json, text};
 
 /// The smallest measurement.
 const SMALL: [&str; 14] = [
@@ -74,6 +74,11 @@ fn every_figure_is_there_and_they_agree() {
     let copy = number(&ceilings["copy"]["bytes_per_s"]);
     let matmul = number(&ceilings["matmul"]["flops_per_s"]);
     assert!(copy > 1e8 && matmul > 1e8, "{ceilings}");
+    // Of the best of their runs.
+    let best = |ceiling: &str| number(&ceilings[ceiling]["seconds"]["least"]);
+    let (copied, side) = (&ceilings["copy"]["bytes"], &ceilings["matmul"]["side"]);
+    assert_near(copy, 2.0 * number(copied) / best("copy"));
+    assert_near(matmul, 2.0 * number(side).powi(3) / best("matmul"));
 
     let (vision, prefill, decode) = (&report["vision"], &report["prefill"], &report["decode"]);
     assert_eq!(vision["page_px"], json!([56, 84]));
@@ -175,6 +180,34 @@ fn quantised_weights_are_fewer_bytes() {
 }
 
 #[test]
+fn weights_take_what_was_planned() {
+    // Stored in f32, with an output head of its own.
+    let model = fixture("model/base");
+    let quantize = ["--quantize", "q8", "--json"];
+    let measured: Vec<&str> = small(&quantize)
+        .into_iter()
+        .map(|arg| match arg {
+            "--shape" => "--model",
+            "mini" => text(&model),
+            arg => arg,
+        })
+        .chain(["--dtype", "f32"])
+        .collect();
+    let measured = run_json(&measured);
+    let plan = |model: &std::path::Path| {
+        let args = ["plan", "--device-memory", "1GiB", "--device", "cpu"];
+        let of_model = ["--dtype", "f32", "--model", text(model)];
+        let plan = run_json(&[&args[..], &of_model, &quantize].concat());
+        plan["weights"][0]["model_needs"]["weight_bytes"].clone()
+    };
+    assert_eq!(plan(&model), measured["memory"]["weight_bytes"]);
+    // From its configuration alone, which does not say what the weights are stored as.
+    let folder = tempfile::tempdir().unwrap();
+    fs::copy(model.join("config.json"), folder.path().join("config.json")).unwrap();
+    assert_eq!(plan(folder.path()), measured["memory"]["weight_bytes"]);
+}
+
+#[test]
 fn people_get_a_table() {
     let table = run(&small(&[]));
     assert_eq!(table.code, 0, "{table:?}");
@@ -260,5 +293,24 @@ fn what_cannot_be_measured_is_refused() {
     bench(&["--shape", "mini", "--model", "."]).fails(2, &["--shape", "--model"]);
     bench(&["--shape", "7b"]).fails(2, &["9b", "300m", "mini"]);
     bench(&["--repeat", "0"]).fails(2, &["--repeat"]);
+    bench(&["--memory-headroom", "-1"]).fails(2, &["--memory-headroom"]);
     bench(&["--model", "/nothing"]).fails(4, &["/nothing"]);
+}
+
+/// Only Linux says how much memory a CPU has.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_memory_does_not_hold_is_refused_before_it_is_made() {
+    let free = ["--device", "cpu", "--memory-headroom", "1000TB"];
+    for (shape, quantize, kind) in [
+        ("9b", &[][..], "9b as f32"),
+        ("9b", &["--quantize", "q4"][..], "9b as f32"),
+        ("mini", &[][..], "mini as f32"),
+    ] {
+        let args = [&["bench", "model", "--shape", shape][..], quantize, &free];
+        let refused = run(&args.concat());
+        let parts = [kind, "of weights", "free on cpu", "--memory-headroom"];
+        refused.fails(4, &parts);
+        assert_eq!(refused.stderr.lines().count(), 1, "{}", refused.stderr);
+    }
 }

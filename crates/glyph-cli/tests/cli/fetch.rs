@@ -1,7 +1,8 @@
-//! `glyph fetch` against a hub on this machine.
+//! `glyph fetch` against a hub on this machine: what is asked of it, and what of its answers is taken.
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Instant;
 
 use axum::http::StatusCode;
@@ -13,51 +14,30 @@ use crate::run::{Outcome, glyph, outcome};
 const LARGE: &str = "zz.safetensors";
 
 /// A small checkpoint in several files.
-fn checkpoint() -> PathBuf {
+pub fn checkpoint() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/model/mha-sharded")
 }
 
-fn fetch(endpoint: &str, home: &Path, more: &[&str]) -> Outcome {
+/// The command, without what the caller's environment says of caches and tokens.
+pub fn command(endpoint: &str, more: &[&str]) -> Command {
     let args = [&["fetch", REPOSITORY, "--endpoint", endpoint], more].concat();
     let mut command = glyph(&args);
-    command.env("HF_HOME", home).env_remove("HF_TOKEN");
-    outcome(&command.output().unwrap())
+    for variable in [
+        "HF_HOME",
+        "HF_HUB_CACHE",
+        "HUGGINGFACE_HUB_CACHE",
+        "HF_TOKEN",
+        "HF_TOKEN_PATH",
+        "XDG_CACHE_HOME",
+    ] {
+        command.env_remove(variable);
+    }
+    command
 }
 
-#[test]
-fn a_fetched_model_loads_and_lies_where_the_hubs_tools_look() {
-    let (hub, endpoint) = Hub::serve(&checkpoint(), &[("README.md", b"# tiny".to_vec())]);
-    let home = tempfile::tempdir().unwrap();
-    let fetched = fetch(&endpoint, home.path(), &[]);
-    assert_eq!(fetched.code, 0, "{fetched:?}");
-    let directory = Path::new(fetched.stdout.trim());
-    let cached = home.path().join("hub/models--someone--tiny");
-    assert_eq!(directory, cached.join("snapshots").join(COMMIT));
-    assert_eq!(
-        fs::read_to_string(cached.join("refs/main")).unwrap(),
-        COMMIT
-    );
-    assert!(
-        !directory.join("README.md").exists(),
-        "it is no part of the checkpoint"
-    );
-    let info = outcome(
-        &glyph(&["info", "--model", fetched.stdout.trim()])
-            .output()
-            .unwrap(),
-    );
-    assert_eq!(info.code, 0, "{info:?}");
-
-    hub.set(Faults::default());
-    let again = fetch(&endpoint, home.path(), &["--json"]);
-    let report: serde_json::Value = serde_json::from_str(&again.stdout).unwrap();
-    assert_eq!(report["commit"], COMMIT);
-    let n_files = report["files"].as_array().unwrap().len();
-    assert!(n_files >= 6, "{report}");
-    assert!(
-        hub.asked.lock().unwrap().is_empty(),
-        "what is there is not fetched again"
-    );
+pub fn fetch(endpoint: &str, home: &Path, more: &[&str]) -> Outcome {
+    let mut command = command(endpoint, more);
+    outcome(&command.env("HF_HOME", home).output().unwrap())
 }
 
 /// Bytes that the hub sends at a time of the large file.
@@ -141,44 +121,13 @@ fn a_broken_connection_is_taken_up_where_it_broke() {
         cuts_at: Some((LARGE, 100_000)),
         ..Faults::default()
     };
-    assert_eq!(fetched(cut), ["bytes=0-", "bytes=100000-"]);
-}
-
-#[test]
-fn what_other_tools_fetched_is_not_fetched_again() {
-    let (hub, endpoint) = Hub::serve(&checkpoint(), &[]);
-    let home = tempfile::tempdir().unwrap();
-    let fetched = fetch(&endpoint, home.path(), &[]);
-    assert_eq!(fetched.code, 0, "{fetched:?}");
-    let snapshot = Path::new(fetched.stdout.trim());
-    let cached = home.path().join("hub/models--someone--tiny");
-
-    // They do not note a commit among the names.
-    fs::remove_dir_all(cached.join("refs")).unwrap();
-    hub.set(Faults::default());
-    let again = fetch(&endpoint, home.path(), &[]);
-    assert_eq!(again.code, 0, "{again:?}");
-    assert!(hub.asked.lock().unwrap().is_empty());
-
-    // An older commit has the same files.
-    let older = cached.join("snapshots").join("f".repeat(40));
-    fs::rename(snapshot, &older).unwrap();
-    let again = fetch(&endpoint, home.path(), &[]);
-    assert_eq!(again.code, 0, "{again:?}");
-    assert!(!hub.was_asked_for_bytes());
-    assert_eq!(
-        fs::read(snapshot.join("config.json")).unwrap(),
-        hub.files["config.json"]
-    );
-
-    // A file there that is damaged is not taken.
-    fs::remove_dir_all(snapshot).unwrap();
-    let blob = fs::canonicalize(older.join("config.json")).unwrap();
-    fs::write(blob, "damaged").unwrap();
-    fetch(&endpoint, home.path(), &[]).fails(4, &["config.json arrived damaged"]);
-    let again = fetch(&endpoint, home.path(), &[]);
-    assert_eq!(again.code, 0, "{again:?}");
-    assert_eq!(hub.asked_for("config.json"), ["bytes=0-"]);
+    assert_eq!(fetched(cut.clone()), ["bytes=0-", "bytes=100000-"]);
+    // Without a length nothing but the broken connection tells that more is to come.
+    let cut_in_chunks = Faults {
+        is_chunked: true,
+        ..cut
+    };
+    assert_eq!(fetched(cut_in_chunks), ["bytes=0-", "bytes=100000-"]);
 }
 
 #[test]
@@ -207,23 +156,24 @@ fn weights_may_lie_elsewhere_and_the_token_stays_with_the_hub() {
 }
 
 #[test]
-fn damaged_files_are_refused_and_fetched_anew() {
+fn what_arrives_damaged_is_refused() {
     let (hub, endpoint) = Hub::serve(&checkpoint(), &[]);
     let home = tempfile::tempdir().unwrap();
-    hub.set(Faults {
-        damaged: Some("tokenizer.json"),
-        ..Faults::default()
-    });
-    fetch(&endpoint, home.path(), &[]).fails(4, &["tokenizer.json arrived damaged", "checksum"]);
+    for is_chunked in [false, true] {
+        hub.set(Faults {
+            damaged: Some("tokenizer.json"),
+            is_chunked,
+            ..Faults::default()
+        });
+        fetch(&endpoint, home.path(), &[])
+            .fails(4, &["tokenizer.json arrived damaged", "checksum"]);
+    }
     hub.set(Faults::default());
     let fetched = fetch(&endpoint, home.path(), &[]);
     assert_eq!(fetched.code, 0, "{fetched:?}");
+    assert_eq!(hub.asked_for("tokenizer.json"), ["bytes=0-"]);
     let path = Path::new(fetched.stdout.trim()).join("tokenizer.json");
     assert_eq!(fs::read(&path).unwrap(), hub.files["tokenizer.json"]);
-
-    let blob = fs::canonicalize(path).unwrap();
-    fs::write(blob, "damaged later").unwrap();
-    fetch(&endpoint, home.path(), &[]).fails(4, &["tokenizer.json arrived damaged"]);
 }
 
 #[test]
@@ -261,6 +211,32 @@ fn a_hub_cannot_write_outside_the_cache() {
         assert!(!home.path().join("outside").exists());
         assert!(!outside.exists());
     }
+}
+
+#[test]
+fn a_revision_may_hold_what_means_something_in_a_url() {
+    let (hub, endpoint) = Hub::serve(&checkpoint(), &[]);
+    for revision in ["v1#2", "%2e%2e", "50%", "feature/x", "v1/\u{e9}"] {
+        let home = tempfile::tempdir().unwrap();
+        let written = home.path().join("hub/models--someone--tiny/refs");
+        hub.set(Faults::default());
+        fetch(&endpoint, home.path(), &["--revision", revision]).fails(4, &["not found"]);
+        assert!(!written.exists(), "{revision}");
+        hub.set(Faults {
+            revision: Some(revision),
+            ..Faults::default()
+        });
+        let fetched = fetch(&endpoint, home.path(), &["--revision", revision]);
+        assert_eq!(fetched.code, 0, "{revision}: {fetched:?}");
+        let written = fs::read_to_string(written.join(revision)).unwrap();
+        assert_eq!(written, COMMIT);
+    }
+    hub.set(Faults {
+        revision: Some("v1"),
+        ..Faults::default()
+    });
+    let home = tempfile::tempdir().unwrap();
+    fetch(&endpoint, home.path(), &["--revision", "v1#2"]).fails(4, &["v1%232", "--revision"]);
 }
 
 #[test]
@@ -333,7 +309,7 @@ fn what_can_never_work_is_not_tried_again() {
         ..Faults::default()
     });
     let with_token = |token: &str| {
-        let mut command = glyph(&["fetch", REPOSITORY, "--endpoint", &endpoint]);
+        let mut command = command(&endpoint, &[]);
         command.env("HF_HOME", home.path()).env("HF_TOKEN", token);
         outcome(&command.output().unwrap())
     };

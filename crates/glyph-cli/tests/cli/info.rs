@@ -3,7 +3,9 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::run::{Outcome, change_decoder, change_json, copy_model, fixture, run, run_json, text};
+use crate::run::{
+    Outcome, add_to_weights, change_decoder, change_json, copy_model, fixture, run, run_json, text,
+};
 
 #[test]
 fn the_built_in_model_is_complete() {
@@ -51,6 +53,69 @@ fn people_get_a_table() {
             table.stdout
         );
     }
+}
+
+/// Bytes of weights by `glyph plan` for a CPU.
+fn planned(model: &[&str], dtype: &str, quantize: &[&str]) -> u64 {
+    let of_cpu = ["--device", "cpu", "--device-memory", "4GiB", "--json"];
+    let parts = [&["plan", "--dtype", dtype][..], &of_cpu, model, quantize];
+    let plan = run_json(&parts.concat());
+    plan["weights"][0]["model_needs"]["weight_bytes"]
+        .as_u64()
+        .unwrap()
+}
+
+const BY_TYPE: [(&str, &str); 2] = [("f32", "weights_f32_bytes"), ("f16", "weights_f16_bytes")];
+
+#[test]
+fn what_quantising_saves_is_told_for_each_kind_of_device() {
+    let info = run_json(&["info", "--json"]);
+    let kinds = info["memory"]["quantized"].as_array().unwrap();
+    assert_eq!(kinds.len(), 2);
+    for (kind, name) in kinds.iter().zip(["q8", "q4"]) {
+        assert_eq!(kind["quantize"], name);
+        for (dtype, key) in BY_TYPE {
+            assert_eq!(
+                kind[key],
+                planned(&[], dtype, &["--quantize", name]),
+                "{info}"
+            );
+        }
+    }
+    let table = run(&["info"]).stdout;
+    for part in [
+        "as f32, on a CPU",
+        "on a GPU that has f16",
+        "--quantize q8",
+        "--quantize q4",
+    ] {
+        assert!(table.contains(part), "no {part:?} in {table}");
+    }
+}
+
+#[test]
+fn quantised_files_take_what_they_hold_and_are_not_quantised_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, out) = (fixture("model/mini-f16"), folder.path().join("q4"));
+    let quantize = ["quantize", text(&model), text(&out), "--quantize", "q4"];
+    assert_eq!(run(&quantize).code, 0);
+    let at = ["--model", text(&out)];
+    let info = run_json(&[&["info", "--json"], &at[..]].concat());
+    assert_eq!(info["is_complete"], true, "{info}");
+    assert_eq!(info["stored"]["quantization"], "q4");
+    assert_eq!(info["memory"]["quantized"], json!([]));
+    for (dtype, key) in BY_TYPE {
+        let n_bytes = &info["memory"][key];
+        assert_eq!(*n_bytes, planned(&at, dtype, &[]), "{info}");
+        let plain = planned(&["--model", text(&model)], dtype, &[]);
+        assert!(n_bytes.as_u64().unwrap() < plain, "{info}");
+    }
+    let table = run(&[&["info"], &at[..]].concat()).stdout;
+    assert!(
+        table.contains("as q4, the others as f32, on a CPU"),
+        "{table}"
+    );
+    assert!(!table.contains("--quantize"), "{table}");
 }
 
 fn info_of_incomplete(args: &[&str]) -> (Outcome, Value) {
@@ -178,21 +243,6 @@ fn an_output_head_counts_whatever_the_configuration_says() {
     assert_eq!(info["architecture"]["tied_embeddings"], false);
     assert!(info["parameters"]["output_head"].as_u64().unwrap() > 0);
     assert_eq!(info["unexpected_tensors"], Value::Array(Vec::new()));
-}
-
-/// Lengthens the data of a checkpoint's weights by zeros, and changes the header with the place where these start.
-fn add_to_weights(model: &Path, n_bytes: usize, change: impl FnOnce(&mut Value, usize)) {
-    let path = model.join("model.safetensors");
-    let bytes = fs::read(&path).unwrap();
-    let (len, rest) = bytes.split_first_chunk::<8>().unwrap();
-    let (header, data) = rest.split_at(u64::from_le_bytes(*len) as usize);
-    let mut header: Value = serde_json::from_slice(header).unwrap();
-    change(&mut header, data.len());
-    let header = header.to_string();
-    let len = (header.len() as u64).to_le_bytes();
-    let zeros = vec![0_u8; n_bytes];
-    let parts = [&len[..], header.as_bytes(), data, &zeros[..]];
-    fs::write(&path, parts.concat()).unwrap();
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod bench;
 mod devices;
 mod errors;
 mod fetch;
+mod fetch_cache;
 mod help;
 mod info;
 mod mock_hub;

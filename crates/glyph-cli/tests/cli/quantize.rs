@@ -1,8 +1,14 @@
 use std::fs;
+use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::run::{copy_directory, copy_model, fixture, glyph, run, run_json, sample_text, text};
+use crate::run::{
+    add_to_weights, copy_directory, copy_model, fixture, glyph, run, run_json, sample_text, text,
+};
+
+/// A matrix of 64 rows of 64 values in f32 of the fixture `base`.
+const Q: &str = "model.language_model.layers.0.self_attn.q_proj.weight";
 
 fn mini() -> std::path::PathBuf {
     std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/glyph-mini")
@@ -166,6 +172,69 @@ fn a_broken_model_leaves_nothing_behind() {
     run(&["quantize", text(&folder.path().join("none")), text(&out)])
         .fails(4, &["not a directory"]);
     run(&["quantize", text(&model), text(&out), "--quantize", "q5"]).fails(2, &["q8 or q4"]);
+}
+
+/// Overwrites the first bytes of a tensor.
+fn damage(model: &Path, tensor: &str, bytes: &[u8]) {
+    let path = model.join("model.safetensors");
+    let mut file = fs::read(&path).unwrap();
+    let (len, rest) = file.split_first_chunk::<8>().unwrap();
+    let n_header = u64::from_le_bytes(*len) as usize;
+    let header: Value = serde_json::from_slice(&rest[..n_header]).unwrap();
+    let offset = header[tensor]["data_offsets"][0].as_u64().unwrap() as usize;
+    let start = 8 + n_header + offset;
+    file[start..start + bytes.len()].copy_from_slice(bytes);
+    fs::write(&path, file).unwrap();
+}
+
+#[test]
+fn damaged_weights_are_named_and_not_hidden() {
+    for (value, named) in [
+        (f32::NAN, "holds NaN in row 0"),
+        (f32::INFINITY, "holds inf in row 0"),
+        (1e20, "holds 1e20 in row 0"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let model = copy_model("base", folder.path());
+        damage(&model, Q, &value.to_le_bytes());
+        let out = folder.path().join("out");
+        for scheme in ["q8", "q4"] {
+            let flag = ["--quantize", scheme];
+            let quantize = ["quantize", text(&model), text(&out)];
+            run(&[&quantize[..], &flag].concat()).fails(4, &[Q, named]);
+            assert!(!out.exists());
+            outcome_is_clean(folder.path());
+            let ask = ["ask", "q", "--model", text(&model)];
+            run(&[&ask[..], &flag].concat()).fails(4, &[Q, named]);
+        }
+    }
+}
+
+#[test]
+fn a_model_that_is_quantised_in_part_is_refused_and_not_planned_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = copy_model("base", folder.path());
+    let (n_values, n_scales) = (64 * 64 / 2, 2 * 64 * 64 / 32);
+    add_to_weights(&model, n_values + n_scales, |header, start| {
+        // The bytes that were the matrix are one that the model has no use for.
+        header["unused"] = header[Q].take();
+        let (middle, end) = (start + n_values, start + n_values + n_scales);
+        header[Q] = json!({
+            "dtype": "U8", "shape": [64, 32], "data_offsets": [start, middle],
+        });
+        header[format!("{Q}_scale")] = json!({
+            "dtype": "F16", "shape": [64, 2], "data_offsets": [middle, end],
+        });
+    });
+    let (model, out) = (text(&model), folder.path().join("out"));
+    for args in [
+        &["plan", "--device-memory", "1GiB", "--model", model][..],
+        &["ask", "q", "--model", model],
+        &["ask", "q", "--model", model, "--quantize", "q4"],
+        &["quantize", model, text(&out)],
+    ] {
+        run(args).fails(4, &[&format!("{Q} in 4 bits"), "not quantised"]);
+    }
 }
 
 fn outcome_is_clean(folder: &std::path::Path) {

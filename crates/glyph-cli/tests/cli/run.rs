@@ -132,6 +132,21 @@ pub fn change_json(path: &Path, change: impl FnOnce(&mut Value)) {
     fs::write(path, value.to_string()).unwrap();
 }
 
+/// Lengthens the data of a checkpoint's weights by zeros, and changes the header with the place where these start.
+pub fn add_to_weights(model: &Path, n_bytes: usize, change: impl FnOnce(&mut Value, usize)) {
+    let path = model.join("model.safetensors");
+    let bytes = fs::read(&path).unwrap();
+    let (len, rest) = bytes.split_first_chunk::<8>().unwrap();
+    let (header, data) = rest.split_at(u64::from_le_bytes(*len) as usize);
+    let mut header: Value = serde_json::from_slice(header).unwrap();
+    change(&mut header, data.len());
+    let header = header.to_string();
+    let len = (header.len() as u64).to_le_bytes();
+    let zeros = vec![0_u8; n_bytes];
+    let parts = [&len[..], header.as_bytes(), data, &zeros[..]];
+    fs::write(&path, parts.concat()).unwrap();
+}
+
 /// Makes a named pipe that nobody writes to.
 #[cfg(unix)]
 pub fn make_pipe(path: &Path) {

@@ -215,7 +215,7 @@ pub fn open(index: usize) -> Result<OpenDevice, DeviceError> {
         name: gpu.name.clone(),
         reason: reason(error),
     })?;
-    cache::configure(&kernel_store(&gpu.name, nvrtc), false);
+    cache::configure(&kernel_store(&gpu.name, nvrtc), Backend::Cuda, false);
     Ok(OpenDevice {
         name: format!("cuda:{index}"),
         backend: Backend::Cuda,

@@ -51,12 +51,18 @@ struct WeightBytes {
 impl WeightBytes {
     fn new(
         specs: &[(String, Vec<usize>)],
-        quantization: Option<Quantization>,
+        (quantization, table_bytes): (Option<Quantization>, Option<u64>),
         bytes_per_value: u64,
     ) -> Self {
-        let of = |layout: TensorLayout| layout.model_bytes(specs, quantization, bytes_per_value);
+        let of = |layout: TensorLayout| {
+            let layout = match table_bytes {
+                Some(value_bytes) => layout.with_table(value_bytes),
+                None => layout,
+            };
+            layout.model_bytes(specs, quantization, bytes_per_value)
+        };
         Self {
-            on_cpu: of(TensorLayout::Host),
+            on_cpu: of(TensorLayout::HOST),
             on_gpu: of(TensorLayout::gpu(bytes_per_value)),
         }
     }
@@ -75,7 +81,7 @@ impl Footprint {
             .iter()
             .map(|(_, shape)| shape.iter().map(|n| *n as u64).product::<u64>())
             .fold(0, u64::saturating_add);
-        let weights = WeightBytes::new(&specs, None, bytes_per_value);
+        let weights = WeightBytes::new(&specs, (None, None), bytes_per_value);
         let (text, vision) = (&config.text_config, &config.vision_config);
         Self {
             n_parameters,
@@ -109,11 +115,21 @@ impl Footprint {
         }
     }
 
-    /// The same with the linear layers of `config` quantised. What a product unpacks on its way is not counted: on a
-    /// CPU 4 MiB at a time, on a GPU by the tile; the headroom is for that.
-    pub fn quantized(mut self, config: &ModelConfig, quantization: Option<Quantization>) -> Self {
+    /// The same with the linear layers of `config` quantised. A token table that is apart from the output head then has
+    /// values of `table_bytes`, as [`table_dtype`](glyph_model::weights::table_dtype) has them; where nobody knows yet
+    /// what it is stored as, it is counted as wide as all else.
+    ///
+    /// What a product unpacks on its way is not counted: on a CPU 4 MiB at a time, on a GPU by the tile; the headroom is
+    /// for that.
+    pub fn quantized(
+        mut self,
+        config: &ModelConfig,
+        quantization: Option<Quantization>,
+        table_bytes: Option<u64>,
+    ) -> Self {
         self.quantization = quantization;
-        self.weights = WeightBytes::new(&specs(config), quantization, self.bytes_per_value);
+        let kept_as = (quantization, table_bytes);
+        self.weights = WeightBytes::new(&specs(config), kept_as, self.bytes_per_value);
         let is_cpu = self.scores == Scores::Tiled;
         self.on(is_cpu)
     }

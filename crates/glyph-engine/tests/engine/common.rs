@@ -177,9 +177,12 @@ pub struct Asked {
 /// Waits for the end of an answer and holds its events against each other.
 pub fn finish(mut events: Events) -> Asked {
     let (mut ids, mut text, mut prefilled) = (Vec::new(), String::new(), None);
+    let mut last_chosen = None;
     loop {
         match block_on(events.next()).expect("an answer ends with Done") {
             Event::Token(token) => {
+                // Told together, but not chosen at once.
+                assert!(last_chosen.replace(token.chosen) < Some(token.chosen));
                 ids.push(token.id);
                 text.push_str(&token.text);
             }

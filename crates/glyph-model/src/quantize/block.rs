@@ -15,6 +15,9 @@ const RANGE_OF_4: (f32, f32) = (-8.0, 7.0);
 /// better.
 const PEAKS_OF_4: [f32; 7] = [-8.0, -7.0, -7.33, -7.67, -8.33, -8.67, -9.0];
 
+/// The largest scale that can be stored, an f16's largest value.
+const MOST_SCALE: f32 = 65_504.0;
+
 /// Adding this to an f32 leaves the nearest whole number in its lowest bits, in any instruction set.
 const ROUNDING: f32 = 12_582_912.0;
 
@@ -45,10 +48,25 @@ pub(super) fn decode_scale(scale: f16) -> f32 {
     f32::from_bits((bits & 0x7fff) << 13 | (bits & 0x8000) << 16) * REBIAS
 }
 
-/// Scale and whole numbers of a block.
+/// The value farthest from 0 that a block can hold, whose scale is the largest.
+#[inline(always)]
+pub(super) fn reach(bits: Bits) -> f32 {
+    match bits {
+        Bits::Eight => MOST_SCALE * MOST_OF_8,
+        Bits::Four => MOST_SCALE * -RANGE_OF_4.0,
+    }
+}
+
+/// Scale and whole numbers of a block. The scale is no number where one of the values is not finite or beyond
+/// [`reach`]; the whole numbers are then left as they were.
 #[inline(always)]
 pub(super) fn quantize(values: &[f32; BLOCK], bits: Bits, packed: &mut [u8]) -> f16 {
     let peak = peak(values);
+    // What is no number is within no reach.
+    let is_held = peak.abs() <= reach(bits);
+    if !is_held {
+        return f16::NAN;
+    }
     match bits {
         Bits::Eight => {
             let scale = storable(peak.abs() / MOST_OF_8);
@@ -107,10 +125,12 @@ pub(super) fn halves(byte: u8) -> (f32, f32) {
     )
 }
 
-/// The value farthest from 0, with its sign. What is not a number is passed over.
+/// The value farthest from 0, with its sign; no number where one of the values is not finite.
 #[inline(always)]
 fn peak(values: &[f32; BLOCK]) -> f32 {
     let (mut least, mut most) = ([0.0_f32; 8], [0.0_f32; 8]);
+    // 0 times what is not finite is no number, and a sum with it is none.
+    let mut zeros = [0.0_f32; 8];
     let (groups, _) = values.as_chunks::<8>();
     for group in groups {
         for i in 0..8 {
@@ -124,17 +144,19 @@ fn peak(values: &[f32; BLOCK]) -> f32 {
             } else {
                 most[i]
             };
+            zeros[i] += group[i] * 0.0;
         }
     }
     let least = least.into_iter().fold(0.0, f32::min);
     let most = most.into_iter().fold(0.0, f32::max);
-    if most >= -least { most } else { least }
+    let zero: f32 = zeros.iter().sum();
+    zero + if most >= -least { most } else { least }
 }
 
-/// The nearest scale that can be stored; values beyond what an f16 scales are cut off.
+/// The nearest scale that can be stored.
 #[inline(always)]
 fn storable(scale: f32) -> f16 {
-    f16::from_f32(scale.clamp(f16::MIN.to_f32(), f16::MAX.to_f32()))
+    f16::from_f32(scale.clamp(-MOST_SCALE, MOST_SCALE))
 }
 
 /// What values are multiplied by to be whole; 0 where all of them are.
@@ -175,7 +197,7 @@ fn best_scale_of_4(values: &[f32; BLOCK], peak: f32) -> f16 {
 mod tests {
     use half::f16;
 
-    use super::{BLOCK, Bits, decode_scale, quantize, unpack};
+    use super::{BLOCK, Bits, decode_scale, quantize, reach, unpack};
 
     fn through(values: [f32; BLOCK], bits: Bits) -> [f32; BLOCK] {
         let mut packed = vec![0; bits.value_bytes(BLOCK)];
@@ -214,13 +236,41 @@ mod tests {
     }
 
     #[test]
-    fn odd_values_do_no_harm() {
+    fn values_far_from_1_do_no_harm() {
         for bits in [Bits::Eight, Bits::Four] {
             assert_eq!(through([0.0; BLOCK], bits), [0.0; BLOCK]);
             let tiny = through([1e-30; BLOCK], bits);
             assert!(tiny.iter().all(|x| x.abs() < 1e-6), "{tiny:?}");
-            let huge = through([3e38; BLOCK], bits);
-            assert!(huge.iter().all(|x| x.is_finite()), "{huge:?}");
+            for farthest in [reach(bits), -reach(bits)] {
+                let huge = through([farthest; BLOCK], bits);
+                assert_eq!(huge, [farthest; BLOCK], "{bits:?}");
+                let mut values = [farthest / 4.0; BLOCK];
+                values[9] = farthest;
+                let found = through(values, bits);
+                assert_eq!(found[9], farthest, "{bits:?}");
+                let off = found[0] / (farthest / 4.0) - 1.0;
+                assert!(off.abs() < 0.02, "{bits:?} {off}");
+            }
+        }
+    }
+
+    #[test]
+    fn values_that_cannot_be_held_have_no_scale() {
+        for bits in [Bits::Eight, Bits::Four] {
+            let beyond = reach(bits) * 1.001;
+            let not_finite = [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY];
+            for value in not_finite.into_iter().chain([beyond, -beyond, 1e20, -3e38]) {
+                for (place, rest) in [(0, 0.0), (7, 0.5), (8, -0.5), (31, 1e-30)] {
+                    let mut values = [rest; BLOCK];
+                    values[place] = value;
+                    let mut packed = vec![0; bits.value_bytes(BLOCK)];
+                    let scale = quantize(&values, bits, &mut packed);
+                    assert!(scale.is_nan(), "{bits:?} {value} at {place}: {scale}");
+                }
+            }
+            let mut packed = vec![0; bits.value_bytes(BLOCK)];
+            let scale = quantize(&[f32::NAN; BLOCK], bits, &mut packed);
+            assert!(scale.is_nan(), "{bits:?}: {scale}");
         }
     }
 }

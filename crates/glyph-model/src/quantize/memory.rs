@@ -7,10 +7,6 @@ use super::weight::packed_dtype;
 use super::{BLOCK, Bits, Quantization, Role, SCALE_BYTES, TOKEN_TABLE};
 use crate::cpu;
 
-/// Bytes of a value of the token table of a quantised model that has an output head of its own. It stays in the 16 bits
-/// that it is published in: a row is made wider when it is looked up.
-const TABLE_BYTES: u64 = 2;
-
 /// Bytes of a block's scale on a GPU that does not compute in f16.
 pub(super) const WIDE_SCALE_BYTES: u64 = 4;
 
@@ -29,29 +25,42 @@ const LEAST_ALIGNMENT: u64 = 16;
 
 /// How tensors lie in a device's memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TensorLayout {
-    /// In the host's: one value after the other, quantised matrices as they are saved.
+pub struct TensorLayout {
+    place: Place,
+    /// Bytes of a value of the token table of a quantised model that has an output head of its own; `None` where it has
+    /// those of any other.
+    table_bytes: Option<u64>,
+}
+
+/// Whose memory it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// The host's: one value after the other, quantised matrices as they are saved.
     Host,
-    /// In a GPU's, as CUDA has them: rows of quantised values may be longer than those that are saved, and every row
+    /// A GPU's, as CUDA has them: rows of quantised values may be longer than those that are saved, and every row
     /// begins at a multiple of a power of two. By wgpu rows lie side by side, which takes less by no more than a
     /// hundredth.
     Gpu {
         /// Bytes of a quantised block's scale.
         scale_bytes: u64,
-        /// Bytes of a value of the narrow token table; `None` where it has those of any other.
-        table_bytes: Option<u64>,
     },
 }
 
 impl TensorLayout {
+    /// In the host's memory.
+    pub const HOST: Self = Self {
+        place: Place::Host,
+        table_bytes: None,
+    };
+
     /// On any GPU that computes in values of so many bytes. One that is to compute in f32 may have nothing narrower.
     pub fn gpu(bytes_per_value: u64) -> Self {
         let scale_bytes = match bytes_per_value {
             ..4 => SCALE_BYTES as u64,
             _ => WIDE_SCALE_BYTES,
         };
-        Self::Gpu {
-            scale_bytes,
+        Self {
+            place: Place::Gpu { scale_bytes },
             table_bytes: None,
         }
     }
@@ -59,28 +68,28 @@ impl TensorLayout {
     /// On a device that is there.
     pub fn of(device: &Device) -> Self {
         if cpu::is_here(device) {
-            return Self::Host;
+            return Self::HOST;
         }
         let has_f16 = device.supports_dtype(packed_dtype(Bits::Eight, ScaleDtype::F16));
-        Self::Gpu {
-            scale_bytes: if has_f16 {
-                SCALE_BYTES as u64
-            } else {
-                WIDE_SCALE_BYTES
-            },
+        let scale_bytes = if has_f16 {
+            SCALE_BYTES as u64
+        } else {
+            WIDE_SCALE_BYTES
+        };
+        Self {
+            place: Place::Gpu { scale_bytes },
             table_bytes: None,
         }
     }
 
-    /// With a narrow token table of values of so many bytes on a GPU:
-    /// [`table_dtype`](crate::weights::table_dtype) says which a checkpoint's has.
+    /// The same where the token table of a quantised model that has an output head of its own has values of so many
+    /// bytes. It may stay as narrow as it is stored, since a row is made wider when it is looked up:
+    /// [`table_dtype`](crate::weights::table_dtype) says which type a checkpoint's has. Without word of it the table is
+    /// counted as wide as all else.
     pub fn with_table(self, value_bytes: u64) -> Self {
-        match self {
-            Self::Host => Self::Host,
-            Self::Gpu { scale_bytes, .. } => Self::Gpu {
-                scale_bytes,
-                table_bytes: Some(value_bytes),
-            },
+        Self {
+            table_bytes: Some(value_bytes),
+            ..self
         }
     }
 
@@ -103,15 +112,22 @@ impl TensorLayout {
         quantization: Option<Quantization>,
         bytes_per_value: u64,
     ) -> impl Iterator<Item = (&str, u64)> {
+        let bits_of = move |name: &str, shape: &[usize]| {
+            quantization.and_then(|quantization| quantization.bits_of(name, shape))
+        };
+        let is_quantized = specs
+            .iter()
+            .any(|(name, shape)| bits_of(name, shape).is_some());
         let has_head = specs
             .iter()
             .any(|(name, _)| Role::of(name) == Some(Role::OutputHead));
         specs.iter().map(move |(name, shape)| {
-            let bits = quantization.and_then(|quantization| quantization.bits_of(name, shape));
-            let is_narrow_table = quantization.is_some() && has_head && name == TOKEN_TABLE;
-            let n_bytes = match (bits, shape.as_slice()) {
+            let is_narrow_table = is_quantized && has_head && name == TOKEN_TABLE;
+            let n_bytes = match (bits_of(name, shape), shape.as_slice()) {
                 (Some(bits), [d_out, d_in]) => self.matrix_bytes(bits, [*d_out, *d_in]),
-                _ if is_narrow_table => self.plain_bytes(shape, self.table_bytes(bytes_per_value)),
+                _ if is_narrow_table => {
+                    self.plain_bytes(shape, self.table_bytes.unwrap_or(bytes_per_value))
+                }
                 _ => self.plain_bytes(shape, bytes_per_value),
             };
             (name.as_str(), n_bytes)
@@ -120,20 +136,11 @@ impl TensorLayout {
 
     /// Bytes of a quantised matrix `[d_out, d_in]` with its scales.
     pub fn matrix_bytes(self, bits: Bits, [d_out, d_in]: [usize; 2]) -> u64 {
-        match self {
-            Self::Host => bits.matrix_bytes((d_out as u64).saturating_mul(d_in as u64)),
-            Self::Gpu { scale_bytes, .. } => {
+        match self.place {
+            Place::Host => bits.matrix_bytes((d_out as u64).saturating_mul(d_in as u64)),
+            Place::Gpu { scale_bytes } => {
                 gpu_matrix_bytes(bits, [d_out, gpu_row(bits, d_in)], scale_bytes)
             }
-        }
-    }
-
-    /// Bytes of a value of the narrow token table. A GPU need not have the type that it is published in: without word
-    /// of it the table is counted as if it had not.
-    fn table_bytes(self, bytes_per_value: u64) -> u64 {
-        match self {
-            Self::Host => bytes_per_value.min(TABLE_BYTES),
-            Self::Gpu { table_bytes, .. } => table_bytes.unwrap_or(bytes_per_value),
         }
     }
 
@@ -143,12 +150,12 @@ impl TensorLayout {
             let sides = sides.iter().map(|n| *n as u64);
             sides.fold(1, u64::saturating_mul)
         };
-        match (self, shape) {
-            (Self::Host, _) => product(shape).saturating_mul(value_bytes),
-            (Self::Gpu { .. }, [n_rows, row @ ..]) if !row.is_empty() => {
+        match (self.place, shape) {
+            (Place::Host, _) => product(shape).saturating_mul(value_bytes),
+            (Place::Gpu { .. }, [n_rows, row @ ..]) if !row.is_empty() => {
                 rows_bytes(*n_rows as u64, product(row), value_bytes)
             }
-            (Self::Gpu { .. }, _) => rows_bytes(1, product(shape), value_bytes),
+            (Place::Gpu { .. }, _) => rows_bytes(1, product(shape), value_bytes),
         }
     }
 }
@@ -190,10 +197,10 @@ fn up_to_multiple(n_bytes: u64, alignment: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Bits, Quantization, TensorLayout, gpu_row};
+    use super::{Bits, Place, Quantization, TensorLayout, gpu_row};
 
-    const GPU: TensorLayout = TensorLayout::Gpu {
-        scale_bytes: 2,
+    const GPU: TensorLayout = TensorLayout {
+        place: Place::Gpu { scale_bytes: 2 },
         table_bytes: None,
     };
 
@@ -228,7 +235,7 @@ mod tests {
             (Bits::Eight, 13_696, 13_696 + 856, 13_824 + 1024),
         ] {
             let bytes = |layout: TensorLayout| layout.matrix_bytes(bits, [4096, d_in]);
-            let found = (bytes(TensorLayout::Host), bytes(GPU));
+            let found = (bytes(TensorLayout::HOST), bytes(GPU));
             assert_eq!(found, (4096 * on_host, 4096 * on_gpu), "{bits:?} {d_in}");
         }
         // Scales in f32 are twice as long.
@@ -249,34 +256,38 @@ mod tests {
             let tensors = layout.tensor_bytes(&specs, None, 4);
             tensors.map(|(_, n_bytes)| n_bytes).collect()
         };
-        assert_eq!(bytes(TensorLayout::Host), [384, 96, 2800, 12_000]);
+        assert_eq!(bytes(TensorLayout::HOST), [384, 96, 2800, 12_000]);
         // 48 bytes a row begin at multiples of 64, single values side by side, 1200 bytes at multiples of 512.
         assert_eq!(bytes(GPU), [512, 512, 3072, 15_360]);
     }
 
     #[test]
-    fn the_token_table_is_narrow_where_a_head_is_apart_and_the_host_has_it() {
+    fn the_token_table_is_as_narrow_as_is_said_where_a_head_is_apart() {
         let table = spec(super::TOKEN_TABLE, &[256, 64]);
         let head = spec("lm_head.weight", &[256, 64]);
-        let table_bytes =
-            |specs: &[(String, Vec<usize>)], layout: TensorLayout, bytes_per_value| {
-                let quantization = Some(Quantization::Q8);
-                let mut tensors = layout.tensor_bytes(specs, quantization, bytes_per_value);
-                tensors.next().unwrap().1
-            };
         let both = [table, head];
         let n_values = 256 * 64;
-        assert_eq!(table_bytes(&both, TensorLayout::Host, 4), 2 * n_values);
-        assert_eq!(table_bytes(&both, TensorLayout::gpu(4), 4), 4 * n_values);
-        assert_eq!(table_bytes(&both, TensorLayout::gpu(2), 2), 2 * n_values);
-        // On a GPU that is known to have the type of 16 bits that the files have.
-        let narrow = TensorLayout::gpu(4).with_table(2);
-        assert_eq!(table_bytes(&both, narrow, 4), 2 * n_values);
-        let host = TensorLayout::Host.with_table(2);
-        assert_eq!(table_bytes(&both, host, 4), 2 * n_values);
-        // A tied table is multiplied with, in the type of all others.
-        for layout in [TensorLayout::Host, narrow] {
-            assert_eq!(table_bytes(&both[..1], layout, 4), 4 * n_values);
+        for layout in [TensorLayout::HOST, TensorLayout::gpu(4)] {
+            let table_bytes = |specs: &[(String, Vec<usize>)],
+                               layout: TensorLayout,
+                               quantization: Option<Quantization>| {
+                let mut tensors = layout.tensor_bytes(specs, quantization, 4);
+                tensors.next().unwrap().1
+            };
+            let q8 = Some(Quantization::Q8);
+            // Files may hold it in 32 bits, and a device may lack those of 16.
+            assert_eq!(table_bytes(&both, layout, q8), 4 * n_values);
+            let wide = layout.with_table(4);
+            assert_eq!(table_bytes(&both, wide, q8), 4 * n_values);
+            let narrow = layout.with_table(2);
+            assert_eq!(table_bytes(&both, narrow, q8), 2 * n_values);
+            // That of a model that is not quantised, or one that is multiplied with, is in the type of all others.
+            assert_eq!(table_bytes(&both, narrow, None), 4 * n_values);
+            assert_eq!(table_bytes(&both[..1], narrow, q8), 4 * n_values);
+            // Neither is that of a model whose rows are no whole blocks.
+            let odd = both.clone().map(|(name, _)| spec(&name, &[256, 40]));
+            let as_it_is = table_bytes(&odd, narrow, None);
+            assert_eq!(table_bytes(&odd, narrow, q8), as_it_is);
         }
     }
 }

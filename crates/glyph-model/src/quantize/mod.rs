@@ -14,6 +14,7 @@ mod memory;
 // It waits for the device, which a browser cannot.
 #[cfg(not(target_family = "wasm"))]
 mod model;
+mod pack_error;
 mod packed;
 mod product;
 mod weight;
@@ -26,6 +27,7 @@ use serde::{Deserialize, Serialize};
 pub use memory::TensorLayout;
 #[cfg(not(target_family = "wasm"))]
 pub use model::quantize_model;
+pub use pack_error::PackError;
 pub use packed::PackedMatrix;
 pub use weight::QuantizedWeight;
 
@@ -77,7 +79,7 @@ pub enum Quantization {
 }
 
 /// What a quantised matrix is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
     /// A linear layer of the decoder.
     Decoder,
@@ -138,16 +140,6 @@ impl Quantization {
 
 /// Name of the token table.
 pub(crate) const TOKEN_TABLE: &str = "model.language_model.embed_tokens.weight";
-
-/// Bytes of all of a model's tensors in the host's memory, where a value that is not quantised takes
-/// `bytes_per_value`. [`TensorLayout`] has those on a GPU.
-pub fn model_bytes(
-    specs: &[(String, Vec<usize>)],
-    quantization: Option<Quantization>,
-    bytes_per_value: u64,
-) -> u64 {
-    TensorLayout::Host.model_bytes(specs, quantization, bytes_per_value)
-}
 
 impl fmt::Display for Quantization {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -9,29 +9,27 @@ use crate::model::Glm4v;
 /// not made yet is made, packed and dropped before the next.
 ///
 /// # Errors
-/// [`ModelError::Read`] when a weight cannot be read back from the device.
+/// [`ModelError::Read`] when a weight cannot be read back from the device; [`ModelError::Pack`] when it holds what cannot
+/// be quantised.
 pub fn quantize_model(mut model: Glm4v, quantization: Quantization) -> Result<Glm4v> {
     for (name, linear) in model.quantizable() {
         if let Some(bits) = quantization.bits_of(&name, &linear.shape()) {
-            linear.quantize(bits).map_err(|error| match error {
-                ModelError::Read { reason } => ModelError::Read {
-                    reason: format!("{name}: {reason}"),
-                },
-                other => other,
-            })?;
+            linear.quantize(&name, bits)?;
         }
     }
     Ok(model)
 }
 
 impl Linear {
-    /// Replaces the weight by its quantised values on the same device.
+    /// Replaces the weight by its quantised values on the same device. `name` is the weight's, for errors.
     ///
     /// # Errors
-    /// [`ModelError::Read`] when it cannot be read back from the device, or its rows are no whole number of
-    /// [blocks](super::BLOCK).
-    pub fn quantize(&mut self, bits: super::Bits) -> Result<()> {
-        let unread = |reason: String| ModelError::Read { reason };
+    /// [`ModelError::Read`] when it cannot be read back from the device; [`ModelError::Pack`] when its rows are no whole
+    /// number of [blocks](super::BLOCK), or it holds what cannot be quantised.
+    pub fn quantize(&mut self, name: &str, bits: super::Bits) -> Result<()> {
+        let unread = |reason: String| ModelError::Read {
+            reason: format!("{name}: {reason}"),
+        };
         let Some(weight) = self.weight() else {
             return Err(unread("the weight is quantised already".to_owned()));
         };
@@ -41,12 +39,7 @@ impl Linear {
             .try_into_data()
             .map_err(|error| unread(error.to_string()))?;
         let matrix = PackedMatrix::quantize(data.as_bytes(), data.dtype(), shape, bits)
-            .ok_or_else(|| {
-                unread(format!(
-                    "{shape:?} of {:?} cannot be quantised",
-                    data.dtype()
-                ))
-            })?;
+            .map_err(|error| error.of(name))?;
         self.set_quantized(QuantizedWeight::new(matrix, &device));
         Ok(())
     }

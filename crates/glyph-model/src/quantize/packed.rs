@@ -4,7 +4,7 @@ use burn::tensor::DType;
 use half::{bf16, f16};
 
 use super::block::{decode_scale, quantize, unpack};
-use super::{BLOCK, Bits};
+use super::{BLOCK, Bits, PackError};
 use crate::cpu::{for_each_chunk, vectorised};
 
 /// `[d_out, d_in]`, row by row, the values of a row packed and its scales apart.
@@ -17,24 +17,33 @@ pub struct PackedMatrix {
 }
 
 impl PackedMatrix {
-    /// Quantises stored values of a floating-point type, little-endian; `None` for another type, or where a row is no
-    /// whole number of blocks or the bytes are not those of the shape.
-    pub fn quantize(bytes: &[u8], dtype: DType, shape: [usize; 2], bits: Bits) -> Option<Self> {
+    /// Quantises stored values of a floating-point type, little-endian.
+    ///
+    /// # Errors
+    /// [`PackError`], but for [`PackError::Scale`].
+    pub fn quantize(
+        bytes: &[u8],
+        dtype: DType,
+        shape: [usize; 2],
+        bits: Bits,
+    ) -> Result<Self, PackError> {
         let read: ReadBlock = match dtype {
             DType::F32 => |bytes| read_block(bytes, f32::from_le_bytes),
             DType::F16 => |bytes| read_block(bytes, |b| f16::from_le_bytes(b).to_f32()),
             DType::BF16 => |bytes| read_block(bytes, |b| bf16::from_le_bytes(b).to_f32()),
-            _ => return None,
+            _ => return Err(PackError::Type { dtype }),
+        };
+        let wrong_layout = PackError::Layout {
+            shape,
+            n_bytes: bytes.len(),
         };
         let [d_out, d_in] = shape;
-        let n_values = d_out.checked_mul(d_in)?;
-        let block_bytes = BLOCK * dtype.size();
-        if d_in == 0
-            || !d_in.is_multiple_of(BLOCK)
-            || bytes.len() != n_values.checked_mul(dtype.size())?
-        {
-            return None;
+        let n_values = d_out.checked_mul(d_in).ok_or(wrong_layout)?;
+        let n_bytes = n_values.checked_mul(dtype.size()).ok_or(wrong_layout)?;
+        if d_in == 0 || !d_in.is_multiple_of(BLOCK) || bytes.len() != n_bytes {
+            return Err(wrong_layout);
         }
+        let block_bytes = BLOCK * dtype.size();
         let mut values = vec![0; bits.value_bytes(n_values)];
         let mut scales = vec![f16::ZERO; n_values / BLOCK];
         let packed_bytes = bits.value_bytes(BLOCK);
@@ -58,7 +67,12 @@ impl PackedMatrix {
             (&mut scales, d_in / BLOCK),
             quantize_row,
         );
-        Some(Self {
+        if let Some(block) = first_not_finite(&scales) {
+            let values = read(&bytes[block * block_bytes..][..block_bytes]);
+            let row = block / (d_in / BLOCK);
+            return Err(PackError::of_values(&values, row, bits));
+        }
+        Ok(Self {
             bits,
             shape,
             values,
@@ -66,25 +80,42 @@ impl PackedMatrix {
         })
     }
 
-    /// From what [`value_bytes`](Self::value_bytes) and [`scale_bytes`](Self::scale_bytes) gave; `None` where there are
-    /// more or fewer of them than the shape has.
+    /// From what [`value_bytes`](Self::value_bytes) and [`scale_bytes`](Self::scale_bytes) gave.
+    ///
+    /// # Errors
+    /// [`PackError::Layout`] where there are more or fewer of them than the shape has; [`PackError::Scale`].
     pub fn from_parts(
         bits: Bits,
         shape: [usize; 2],
         values: Vec<u8>,
         scales: &[u8],
-    ) -> Option<Self> {
-        let n_values = shape[0].checked_mul(shape[1])?;
+    ) -> Result<Self, PackError> {
+        let wrong_layout = PackError::Layout {
+            shape,
+            n_bytes: values.len() + scales.len(),
+        };
+        let [d_out, d_in] = shape;
+        let n_values = d_out.checked_mul(d_in).ok_or(wrong_layout)?;
         let (scales, rest) = scales.as_chunks::<2>();
-        let is_whole = shape[1].is_multiple_of(BLOCK)
+        let is_whole = d_in.is_multiple_of(BLOCK)
             && values.len() == bits.value_bytes(n_values)
             && scales.len() == n_values / BLOCK
             && rest.is_empty();
-        is_whole.then(|| Self {
+        if !is_whole {
+            return Err(wrong_layout);
+        }
+        let scales: Vec<f16> = scales.iter().map(|b| f16::from_le_bytes(*b)).collect();
+        if let Some(block) = first_not_finite(&scales) {
+            return Err(PackError::Scale {
+                scale: scales[block],
+                row: block / (d_in / BLOCK),
+            });
+        }
+        Ok(Self {
             bits,
             shape,
             values,
-            scales: scales.iter().map(|b| f16::from_le_bytes(*b)).collect(),
+            scales,
         })
     }
 
@@ -181,6 +212,18 @@ impl PackedMatrix {
     }
 }
 
+/// The first block whose scale is not finite.
+fn first_not_finite(scales: &[f16]) -> Option<usize> {
+    // Whole vectors of them are looked at; which one it is, is only asked where there is one.
+    let are_finite = scales
+        .iter()
+        .fold(true, |all, scale| all & scale.is_finite());
+    if are_finite {
+        return None;
+    }
+    scales.iter().position(|scale| !scale.is_finite())
+}
+
 /// Makes a block of stored bytes f32.
 type ReadBlock = fn(&[u8]) -> [f32; BLOCK];
 
@@ -223,7 +266,7 @@ mod tests {
     use burn::tensor::DType;
     use half::{bf16, f16};
 
-    use super::{Bits, PackedMatrix};
+    use super::{Bits, PackError, PackedMatrix};
 
     fn bytes(n: usize) -> Vec<u8> {
         let value = |i: usize| (i as f32 * 0.37).sin() * 0.05;
@@ -240,10 +283,18 @@ mod tests {
             let again = PackedMatrix::from_parts(bits, [5, 96], values.clone(), &scales).unwrap();
             assert_eq!(again, matrix);
             for shape in [[5, 64], [4, 96], [15, 32 - 1]] {
-                assert!(
-                    PackedMatrix::from_parts(bits, shape, values.clone(), &scales).is_none(),
-                    "{shape:?}"
-                );
+                let other = PackedMatrix::from_parts(bits, shape, values.clone(), &scales);
+                let n_bytes = values.len() + scales.len();
+                assert_eq!(other, Err(PackError::Layout { shape, n_bytes }));
+            }
+            for scale in [f16::INFINITY, f16::NEG_INFINITY, f16::NAN] {
+                // Three blocks make a row.
+                let mut scales = scales.clone();
+                scales[2 * 7..2 * 8].copy_from_slice(&scale.to_le_bytes());
+                let damaged = PackedMatrix::from_parts(bits, [5, 96], values.clone(), &scales);
+                let error = damaged.unwrap_err();
+                assert!(matches!(error, PackError::Scale { row: 2, .. }), "{error}");
+                assert!(error.to_string().contains(&scale.to_string()), "{error}");
             }
         }
     }
@@ -286,8 +337,54 @@ mod tests {
             (DType::F32, [64, 0]),
             (DType::I32, [2, 32]),
         ] {
-            let matrix = PackedMatrix::quantize(&bytes, dtype, shape, Bits::Eight);
-            assert!(matrix.is_none(), "{dtype:?} {shape:?}");
+            let error = PackedMatrix::quantize(&bytes, dtype, shape, Bits::Eight).unwrap_err();
+            let is_of_type = matches!(error, PackError::Type { .. });
+            assert_eq!(is_of_type, dtype == DType::I32, "{shape:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn values_that_cannot_be_kept_are_refused_by_value_and_row() {
+        let stored = |value: f32, dtype: DType| -> Vec<u8> {
+            match dtype {
+                DType::F16 => f16::from_f32(value).to_le_bytes().to_vec(),
+                DType::BF16 => bf16::from_f32(value).to_le_bytes().to_vec(),
+                _ => value.to_le_bytes().to_vec(),
+            }
+        };
+        for (dtype, value, is_finite) in [
+            (DType::F32, f32::NAN, false),
+            (DType::F16, f32::NAN, false),
+            (DType::BF16, f32::NAN, false),
+            (DType::F32, f32::INFINITY, false),
+            (DType::F16, f32::NEG_INFINITY, false),
+            (DType::BF16, f32::INFINITY, false),
+            (DType::F32, 1e20, true),
+            (DType::F32, -3e38, true),
+            (DType::BF16, 1e20, true),
+        ] {
+            for bits in [Bits::Four, Bits::Eight] {
+                let mut bytes: Vec<u8> = (0..3 * 64)
+                    .flat_map(|i| stored(i as f32 / 64.0, dtype))
+                    .collect();
+                let odd = stored(value, dtype);
+                bytes[100 * odd.len()..][..odd.len()].copy_from_slice(&odd);
+                let error = PackedMatrix::quantize(&bytes, dtype, [3, 64], bits).unwrap_err();
+                let what = format!("{dtype:?} {value} {bits:?}: {error}");
+                match error {
+                    PackError::NotFinite { value: found, row } => {
+                        assert!(!is_finite && row == 1, "{what}");
+                        assert_eq!(found.is_nan(), value.is_nan(), "{what}");
+                    }
+                    PackError::TooLarge {
+                        value: found, row, ..
+                    } => {
+                        assert!(is_finite && row == 1, "{what}");
+                        assert!((found / value - 1.0).abs() < 0.01, "{what}");
+                    }
+                    _ => panic!("{what}"),
+                }
+            }
         }
     }
 }

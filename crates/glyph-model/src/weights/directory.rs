@@ -27,8 +27,8 @@ impl WeightFiles {
     ///
     /// # Errors
     /// [`ModelError::MissingFile`], [`ModelError::MissingShards`], [`ModelError::Json`] for a broken index,
-    /// [`ModelError::Safetensors`] for a file cut short or foreign, [`ModelError::Weights`] when the index names
-    /// tensors that no shard holds.
+    /// [`ModelError::Safetensors`] for a file cut short or foreign, [`ModelError::MixedQuantization`],
+    /// [`ModelError::Weights`] when the index names tensors that no shard holds.
     pub fn open(dir: &Path) -> Result<Self> {
         let index_path = dir.join(INDEX);
         if !index_path.exists() {

@@ -42,7 +42,8 @@ impl From<DType> for LoadAs {
 /// types that they have on the device.
 ///
 /// # Errors
-/// Those of [`load_weights`], with a line for every matrix that is quantised in another way than is asked for.
+/// Those of [`load_weights`], with a line for every matrix that is quantised in another way than is asked for;
+/// [`ModelError::Pack`] for the first that holds what cannot be quantised.
 pub fn load_model(
     model: Glm4v,
     files: &WeightFiles,
@@ -109,12 +110,11 @@ pub fn load_model(
         if !is_wanted(&name) {
             continue;
         }
-        let matrix = match files.packed(info) {
-            Some(matrix) => Some(matrix),
-            None => PackedMatrix::quantize(files.stored(info), info.dtype, linear.shape(), *bits),
+        let matrix = match files.packed(&name, info)? {
+            Some(matrix) => matrix,
+            None => PackedMatrix::quantize(files.stored(info), info.dtype, linear.shape(), *bits)
+                .map_err(|error| error.of(&name))?,
         };
-        // Shape and type were checked above.
-        let Some(matrix) = matrix else { continue };
         files.release(info);
         if dtype == DType::F16 {
             check_reach(&matrix, &name)?;
@@ -160,7 +160,8 @@ pub fn table_dtype(files: &WeightFiles, dtype: DType, device: &Device) -> DType 
 ///
 /// # Errors
 /// [`ModelError::Weights`] listing every tensor that is missing, or there in a shape or type that cannot be used;
-/// [`ModelError::Overflow`] for the first with a value that `dtype` does not reach.
+/// [`ModelError::Overflow`] for the first with a value that `dtype` does not reach; [`ModelError::Pack`] for the first that
+/// is quantised and damaged.
 pub fn load_weights<M: Module>(
     module: M,
     files: &WeightFiles,
@@ -346,7 +347,8 @@ where
             return param;
         };
         let dtype = (self.dtype_of)(&name);
-        let data = match cast(self.files.data(info), dtype, &name) {
+        let data = self.files.data(&name, info);
+        let data = match data.and_then(|data| cast(data, dtype, &name)) {
             Ok(data) => data,
             Err(error) => {
                 self.error = Some(error);

@@ -1,7 +1,7 @@
 //! A checkpoint's weights, quantised and written tensor by tensor.
 
 use std::borrow::Cow;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
@@ -38,6 +38,7 @@ pub struct QuantizedFiles {
 ///
 /// # Errors
 /// [`ModelError::Weights`] listing every tensor that is missing, has another shape or is quantised already;
+/// [`ModelError::Pack`] for the first that holds what cannot be quantised: files before its own are there then;
 /// [`ModelError::Write`].
 pub fn write_quantized(
     files: &WeightFiles,
@@ -49,10 +50,10 @@ pub fn write_quantized(
     check(files, specs)?;
     let mut tensors: Vec<(String, Written<'_>)> = Vec::new();
     let (mut n_quantized, mut left) = (0, Vec::new());
-    let n_read = Cell::new(0);
-    let progress = Progress {
-        n_read: &n_read,
+    let run = Run {
+        n_read: Cell::new(0),
         on_bytes: &on_bytes,
+        failure: RefCell::new(None),
     };
     for (name, shape) in specs {
         let Some(info) = files.info(name) else {
@@ -64,10 +65,11 @@ pub fn write_quantized(
         }
         let written = |part, shape| Written {
             files,
+            name,
             info,
             part,
             shape,
-            progress: &progress,
+            run: &run,
         };
         match (bits, shape.as_slice()) {
             (Some(bits), [d_out, d_in]) => {
@@ -86,8 +88,8 @@ pub fn write_quantized(
     let names = write(
         in_shards(tensors, most_file_bytes),
         quantization,
-        dir,
-        n_bytes,
+        (dir, n_bytes),
+        &run.failure,
     )?;
     let expected = specs.iter().map(|(name, _)| name.clone()).collect();
     Ok(QuantizedFiles {
@@ -137,8 +139,8 @@ fn in_shards(tensors: Shard<'_>, most_bytes: usize) -> Vec<Shard<'_>> {
 fn write(
     shards: Vec<Shard<'_>>,
     quantization: Quantization,
-    dir: &Path,
-    n_bytes: usize,
+    (dir, n_bytes): (&Path, usize),
+    failure: &RefCell<Option<ModelError>>,
 ) -> Result<Vec<String>> {
     let metadata = HashMap::from([
         ("format".to_owned(), "pt".to_owned()),
@@ -158,6 +160,11 @@ fn write(
         let path = dir.join(&file);
         safetensors::serialize_to_file(shard, Some(metadata.clone()), &path)
             .map_err(|error| write_error(&path, error))?;
+        if let Some(error) = failure.take() {
+            // It has the right length, and not the right content.
+            std::fs::remove_file(&path).map_err(|error| write_error(&path, error))?;
+            return Err(error);
+        }
         make_readable(&path).map_err(|error| write_error(&path, error))?;
         names.push(file);
     }
@@ -189,9 +196,12 @@ fn make_readable(_path: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-struct Progress<'a> {
-    n_read: &'a Cell<usize>,
+/// What goes on while tensors are written.
+struct Run<'a> {
+    n_read: Cell<usize>,
     on_bytes: &'a dyn Fn(usize),
+    /// Why a tensor could not be made. Whoever writes it cannot be told, and writes the file to its end.
+    failure: RefCell<Option<ModelError>>,
 }
 
 /// What of a stored tensor is written.
@@ -205,16 +215,27 @@ enum Part {
 /// A tensor that is made when it is written.
 struct Written<'a> {
     files: &'a WeightFiles,
+    /// Of the tensor that it is made of.
+    name: &'a str,
     info: &'a TensorInfo,
     part: Part,
     shape: Vec<usize>,
-    progress: &'a Progress<'a>,
+    run: &'a Run<'a>,
 }
 
 impl Written<'_> {
-    /// Quantising is deterministic, so values and scales that are written apart belong together.
-    fn quantized(&self, bits: Bits, shape: [usize; 2]) -> Option<PackedMatrix> {
-        PackedMatrix::quantize(self.files.stored(self.info), self.info.dtype, shape, bits)
+    fn bytes(&self) -> Result<Vec<u8>> {
+        let stored = self.files.stored(self.info);
+        // Quantising is deterministic, so values and scales that are written apart belong together.
+        let quantized = |bits, shape| {
+            PackedMatrix::quantize(stored, self.info.dtype, shape, bits)
+                .map_err(|error| error.of(self.name))
+        };
+        Ok(match self.part {
+            Part::Whole => stored.to_vec(),
+            Part::Values(bits, shape) => quantized(bits, shape)?.value_bytes().to_vec(),
+            Part::Scales(bits, shape) => quantized(bits, shape)?.scale_bytes(),
+        })
     }
 }
 
@@ -234,17 +255,11 @@ impl View for Written<'_> {
     }
 
     fn data(&self) -> Cow<'_, [u8]> {
-        let bytes = match self.part {
-            Part::Whole => Cow::Owned(self.files.stored(self.info).to_vec()),
-            Part::Values(bits, shape) => {
-                let matrix = self.quantized(bits, shape);
-                Cow::Owned(matrix.map(|m| m.value_bytes().to_vec()).unwrap_or_default())
-            }
-            Part::Scales(bits, shape) => {
-                let matrix = self.quantized(bits, shape);
-                Cow::Owned(matrix.map(|m| m.scale_bytes()).unwrap_or_default())
-            }
-        };
+        // Then the file is given up, whatever else is in it.
+        if self.run.failure.borrow().is_some() {
+            return Cow::Borrowed(&[]);
+        }
+        let bytes = self.bytes();
         self.files.release(self.info);
         // A quantised matrix is read twice, for its values and for its scales.
         let n_bytes = self.info.stored_bytes();
@@ -253,10 +268,13 @@ impl View for Written<'_> {
             Part::Values(..) => n_bytes - n_bytes / 2,
             Part::Scales(..) => n_bytes / 2,
         };
-        let n_read = self.progress.n_read.get() + n_bytes;
-        self.progress.n_read.set(n_read);
-        (self.progress.on_bytes)(n_read);
-        bytes
+        let n_read = self.run.n_read.get() + n_bytes;
+        self.run.n_read.set(n_read);
+        (self.run.on_bytes)(n_read);
+        Cow::Owned(bytes.unwrap_or_else(|error| {
+            *self.run.failure.borrow_mut() = Some(error);
+            Vec::new()
+        }))
     }
 
     fn data_len(&self) -> usize {

@@ -8,7 +8,7 @@ use safetensors::{Dtype, SafeTensors};
 
 use super::names::canonical;
 use crate::error::{ModelError, Result};
-use crate::quantize::{BLOCK, Bits, PackedMatrix, Quantization};
+use crate::quantize::{BLOCK, Bits, PackedMatrix, Quantization, Role};
 
 /// All weight files of one checkpoint, their headers read, their data not.
 #[derive(Debug)]
@@ -17,6 +17,7 @@ pub struct WeightFiles {
     tensors: BTreeMap<String, TensorInfo>,
     /// Tensors of types that are not read, and those types. Harmless unless the model asks for one.
     unreadable: BTreeMap<String, Dtype>,
+    quantization: Option<Quantization>,
 }
 
 /// One tensor as its file describes it.
@@ -100,7 +101,7 @@ impl WeightFiles {
     /// Takes weight files from memory, each with its name.
     ///
     /// # Errors
-    /// [`ModelError::Safetensors`] for a file cut short or foreign.
+    /// [`ModelError::Safetensors`] for a file cut short or foreign; [`ModelError::MixedQuantization`].
     pub fn from_bytes(files: Vec<(String, Vec<u8>)>) -> Result<Self> {
         Self::from_files(
             files
@@ -160,10 +161,12 @@ impl WeightFiles {
             files.push(bytes);
         }
         join_scales(&mut tensors, &mut unreadable);
+        let quantization = quantization_of(&tensors)?;
         Ok(Self {
             files,
             tensors,
             unreadable,
+            quantization,
         })
     }
 
@@ -208,13 +211,9 @@ impl WeightFiles {
             .collect()
     }
 
-    /// How the matrices are quantised that are; `None` where none is.
+    /// How the linear layers of the decoder and the output head are quantised; `None` where none of them is.
     pub fn quantization(&self) -> Option<Quantization> {
-        let bits = self.tensors.values().filter_map(|info| info.bits);
-        bits.min().map(|least| match least {
-            Bits::Four => Quantization::Q4,
-            Bits::Eight => Quantization::Q8,
-        })
+        self.quantization
     }
 
     fn bytes(&self, place: &Place) -> &[u8] {
@@ -236,24 +235,38 @@ impl WeightFiles {
         }
     }
 
-    /// A copy of one tensor's values, in their stored type or, where they are quantised, dequantised.
-    pub(super) fn data(&self, info: &TensorInfo) -> TensorData {
-        if let Some(matrix) = self.packed(info) {
+    /// A copy of the values of the tensor `name`, in their stored type or, where they are quantised, dequantised.
+    ///
+    /// # Errors
+    /// Those of [`packed`](Self::packed).
+    pub(super) fn data(&self, name: &str, info: &TensorInfo) -> Result<TensorData> {
+        if let Some(matrix) = self.packed(name, info)? {
             let dense = matrix.dequantize(0..matrix.shape()[0]);
-            return TensorData::new(dense, info.shape.clone());
+            return Ok(TensorData::new(dense, info.shape.clone()));
         }
         let bytes = self.bytes(&info.place).to_vec();
-        TensorData::from_bytes_vec(bytes, info.shape.clone(), info.dtype)
+        Ok(TensorData::from_bytes_vec(
+            bytes,
+            info.shape.clone(),
+            info.dtype,
+        ))
     }
 
-    /// A copy of a quantised matrix; `None` for a tensor that is not quantised.
-    pub(super) fn packed(&self, info: &TensorInfo) -> Option<PackedMatrix> {
-        let [d_out, d_in] = *info.shape.as_slice() else {
-            return None;
+    /// A copy of the quantised matrix `name`; `None` for a tensor that is not quantised.
+    ///
+    /// # Errors
+    /// [`ModelError::Pack`] for one with a scale that is not finite.
+    pub(super) fn packed(&self, name: &str, info: &TensorInfo) -> Result<Option<PackedMatrix>> {
+        let (Some(bits), Some(scales)) = (info.bits, &info.scales) else {
+            return Ok(None);
         };
-        let values = self.bytes(&info.place).to_vec();
-        let scales = self.bytes(info.scales.as_ref()?);
-        PackedMatrix::from_parts(info.bits?, [d_out, d_in], values, scales)
+        let [d_out, d_in] = *info.shape.as_slice() else {
+            return Ok(None);
+        };
+        let (values, scales) = (self.bytes(&info.place).to_vec(), self.bytes(scales));
+        PackedMatrix::from_parts(bits, [d_out, d_in], values, scales)
+            .map(Some)
+            .map_err(|error| error.of(name))
     }
 
     /// Bytes of all tensors as stored.
@@ -306,6 +319,39 @@ fn join_scales(
             );
         }
     }
+}
+
+/// How the linear layers of the decoder and the output head are quantised. What is planned for a model is counted by
+/// one answer for all of them, so a mixture is refused.
+///
+/// # Errors
+/// [`ModelError::MixedQuantization`] where no scheme has all of them as they are.
+fn quantization_of(tensors: &BTreeMap<String, TensorInfo>) -> Result<Option<Quantization>> {
+    // Those that every scheme has in fewer bits.
+    let matrices: Vec<(&str, &TensorInfo)> = tensors
+        .iter()
+        .map(|(name, info)| (name.as_str(), info))
+        .filter(|(name, info)| Quantization::Q8.bits_of(name, &info.shape).is_some())
+        .collect();
+    for scheme in [None, Some(Quantization::Q8), Some(Quantization::Q4)] {
+        let has_all = matrices.iter().all(|(name, info)| {
+            info.bits == scheme.and_then(|scheme| scheme.bits_of(name, &info.shape))
+        });
+        if has_all {
+            return Ok(scheme);
+        }
+    }
+    let mut kinds = BTreeMap::new();
+    for (name, info) in matrices {
+        kinds.entry((Role::of(name), info.bits)).or_insert(name);
+    }
+    let kept = |((_, bits), name): ((Option<Role>, Option<Bits>), &str)| match bits {
+        Some(bits) => format!("{name} in {} bits", bits.count()),
+        None => format!("{name} not quantised"),
+    };
+    Err(ModelError::MixedQuantization {
+        kinds: kinds.into_iter().map(kept).collect(),
+    })
 }
 
 fn explain(error: &safetensors::SafeTensorError, file_len: usize) -> String {

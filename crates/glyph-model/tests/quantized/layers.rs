@@ -68,7 +68,7 @@ fn check(bits: Bits, [n, d_in, d_out]: [usize; 3], has_bias: bool, device: &Devi
         let bias = Tensor::from_data(TensorData::new(bias, [d_out]), device);
         layer.bias = layer.bias.map(|param| param.map(|_| bias));
     }
-    layer.quantize(bits).unwrap();
+    layer.quantize("layer", bits).unwrap();
     let quantized = layer.quantized().unwrap();
     assert_eq!(
         (quantized.bits(), quantized.shape()),
@@ -118,7 +118,7 @@ fn check(bits: Bits, [n, d_in, d_out]: [usize; 3], has_bias: bool, device: &Devi
 fn leading_axes_are_kept() {
     let device = device();
     let mut layer = Linear::new(64, 5, true, &device);
-    layer.quantize(Bits::Eight).unwrap();
+    layer.quantize("layer", Bits::Eight).unwrap();
     let x = Tensor::<3>::random([2, 3, 64], Distribution::Normal(0.0, 1.0), &device);
     let y = layer.forward(x.clone());
     assert_eq!(y.dims(), [2, 3, 5]);
@@ -130,7 +130,11 @@ fn leading_axes_are_kept() {
 #[test]
 fn a_row_of_no_whole_blocks_is_refused() {
     let mut layer = Linear::new(40, 8, false, &device());
-    let error = layer.quantize(Bits::Four).unwrap_err().to_string();
-    assert!(error.contains("[8, 40]"), "{error}");
+    let error = layer.quantize("narrow", Bits::Four).unwrap_err();
+    let error = error.to_string();
+    assert!(
+        error.contains("narrow") && error.contains("[8, 40]"),
+        "{error}"
+    );
     assert!(layer.quantized().is_none());
 }

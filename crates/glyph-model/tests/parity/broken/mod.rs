@@ -3,6 +3,7 @@
 mod checkpoint;
 mod config;
 mod images;
+mod quantized;
 mod requests;
 mod weights;
 
