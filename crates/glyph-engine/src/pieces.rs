@@ -37,6 +37,11 @@ impl PieceThreads {
         }
     }
 
+    /// Whether pieces are computed by who starts them.
+    pub fn are_in_line(&self) -> bool {
+        self.threads.is_none()
+    }
+
     /// Computes the next piece of a sequence's prompt; `None` when it comes back as [`Command::Advanced`].
     pub fn start(&self, steps: &Steps, sequence: Sequence) -> Option<Advanced> {
         let Some(threads) = &self.threads else {

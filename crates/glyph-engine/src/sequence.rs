@@ -346,6 +346,11 @@ impl Sequence {
         }
     }
 
+    /// Tells what is untold: the next token may be long in coming.
+    pub fn tell_all(&mut self) {
+        self.tell(Instant::now());
+    }
+
     fn tell(&mut self, now: Instant) {
         for token in std::mem::take(&mut self.untold) {
             // The first text is waited for.

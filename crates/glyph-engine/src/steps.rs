@@ -107,7 +107,7 @@ impl Steps {
     pub fn probe(&self) -> Result<(), String> {
         let glm = &self.checkpoint.model;
         let token = || -> Result<Vec<f32>, ModelError> {
-            let mut cache = KvCache::of(&self.checkpoint, 1);
+            let mut cache = KvCache::of(&self.checkpoint, 1)?;
             let x = glm.embed(&[0], [1, 1], None, &[]);
             let decoder = &glm.model.language_model;
             let hidden = decoder.forward_cached(x, Positions(&[[0; 3]]), &mut [&mut cache])?;

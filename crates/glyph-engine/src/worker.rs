@@ -207,6 +207,7 @@ impl<'a, O: Observer> Worker<'a, O> {
             let next = shared.waiting.pop_if(&per_caller, has_room);
             let Some(waiting) = next else { return };
             let events = waiting.events.clone();
+            self.tell_all();
             match guarded(|| self.start(waiting)) {
                 Ok(sequence) => self.running.push(sequence),
                 Err(error) => {
@@ -215,6 +216,11 @@ impl<'a, O: Observer> Worker<'a, O> {
                 }
             }
         }
+    }
+
+    /// Work in line, of which nobody knows how long it takes, does not hold back tokens that are chosen.
+    fn tell_all(&mut self) {
+        self.running.iter_mut().for_each(Sequence::tell_all);
     }
 
     fn n_running(&self) -> usize {
@@ -245,7 +251,7 @@ impl<'a, O: Observer> Worker<'a, O> {
         let merge_size = settings.config.vision_config.spatial_merge_size;
         let keys = position_keys(&prompt.ids, &prompt.feature_index, pages, merge_size);
         let capacity = prompt.ids.len() + generation.max_new_tokens;
-        let mut cache = KvCache::of(&self.steps.checkpoint, capacity);
+        let mut cache = KvCache::of(&self.steps.checkpoint, capacity).map_err(device_error)?;
         if let Some((prefix, len)) = self.prefix_cache.longest(&keys) {
             cache.restore(&prefix, len)?;
         }
@@ -278,6 +284,9 @@ impl<'a, O: Observer> Worker<'a, O> {
         let Some(place) = self.next_prompt() else {
             return;
         };
+        if self.piece_threads.are_in_line() || !self.steps.checkpoint.has_vision() {
+            self.tell_all();
+        }
         let sequence = self.running.remove(place);
         if sequence.needs_vision()
             && let Err(error) = guarded(|| self.load_vision())
@@ -388,6 +397,7 @@ impl<'a, O: Observer> Worker<'a, O> {
         if self.prefix_cache.holds(&keys) {
             return;
         }
+        self.tell_all();
         let copy = || guarded(|| Ok(sequence.cache.prefix(len)));
         // The request has what it needs; what is not remembered is computed again.
         if let Err(error) = self.prefix_cache.insert(keys, copy) {

@@ -208,6 +208,11 @@ impl CheckpointSettings {
 }
 
 impl Checkpoint {
+    /// Whether the vision tower is loaded.
+    pub fn has_vision(&self) -> bool {
+        self.without_vision.is_none()
+    }
+
     /// Loads the vision tower if it is not loaded yet; what runs the tower calls it first.
     ///
     /// # Errors

@@ -89,6 +89,17 @@ pub enum ModelError {
         /// What the type reaches.
         largest: f32,
     },
+    /// There is no memory for the keys and values of a sequence.
+    #[error(
+        "there is no memory for the keys and values of {n_tokens} tokens, {} MiB. Ask for fewer tokens, or free memory",
+        .bytes >> 20
+    )]
+    NoMemory {
+        /// Tokens of prompt and answer.
+        n_tokens: usize,
+        /// What they take.
+        bytes: usize,
+    },
     /// A weight cannot be quantised, or one that is quantised is damaged.
     #[error("{tensor}: {source}")]
     Pack {

@@ -106,8 +106,8 @@ impl Answer {
             Some(last) => self.metrics.next_token((chosen - last).as_secs_f64()),
             None => {
                 self.pixels = None;
-                self.log.first_token();
                 let seconds = (chosen - self.log.start()).as_secs_f64();
+                self.log.first_token(seconds);
                 self.metrics.first_token(seconds);
             }
         }

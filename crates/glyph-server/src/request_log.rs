@@ -98,9 +98,8 @@ impl RequestLog {
         self.note(|figures| figures.n_answers += 1);
     }
 
-    /// The first token of an answer has come.
-    pub fn first_token(&self) {
-        let seconds = self.0.start.elapsed().as_secs_f64();
+    /// The first token of an answer was chosen `seconds` behind the request.
+    pub fn first_token(&self, seconds: f64) {
         self.note(|figures| {
             figures.first_token_s.get_or_insert(seconds);
         });

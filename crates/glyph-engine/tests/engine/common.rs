@@ -14,7 +14,9 @@ use glyph_model::checkpoint::{CheckpointDir, CheckpointSettings};
 use glyph_model::generate::{FinishReason, Generation, PREFILL_CHUNK, SamplingParams, StopParams};
 use glyph_model::preprocess::RgbImage;
 use glyph_model::prompt::Message;
-use glyph_model::weights::WeightFiles;
+use glyph_model::quantize::Quantization;
+use glyph_model::text::KvPrecision;
+use glyph_model::weights::{LoadAs, WeightFiles};
 use glyph_render::{FontLibrary, RenderStyle, Renderer};
 
 pub fn dir() -> PathBuf {
@@ -29,7 +31,17 @@ pub fn device() -> Device {
 }
 
 pub fn load() -> Checkpoint {
-    Checkpoint::open(&dir(), &device(), DType::F32, |_| {}).unwrap()
+    load_as(None, KvPrecision::Full)
+}
+
+pub fn load_as(quantization: Option<Quantization>, kv_precision: KvPrecision) -> Checkpoint {
+    let load_as = LoadAs {
+        dtype: DType::F32,
+        quantization,
+    };
+    let mut checkpoint = Checkpoint::open(&dir(), &device(), load_as, |_| {}).unwrap();
+    checkpoint.kv_precision = kv_precision;
+    checkpoint
 }
 
 pub fn load_text_only() -> Checkpoint {
@@ -63,6 +75,14 @@ pub fn options() -> EngineOptions {
 
 /// An engine that is ready, and what it does.
 pub fn engine(options: EngineOptions) -> (Engine, Recorder) {
+    engine_of(options, load)
+}
+
+/// The same of another model.
+pub fn engine_of(
+    options: EngineOptions,
+    load: impl FnOnce() -> Checkpoint + Send + 'static,
+) -> (Engine, Recorder) {
     let recorder = Recorder::default();
     let load = |_: &mut dyn FnMut(f64)| Ok(load());
     let engine = Engine::start(options, load, recorder.clone()).unwrap();

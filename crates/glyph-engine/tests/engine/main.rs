@@ -14,13 +14,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use common::{Asked, Recorder, ask, chat, dir, engine, finish, limits, load, options, pages};
+use common::{
+    Asked, Recorder, ask, chat, dir, engine, engine_of, finish, limits, load, load_as, options,
+    pages,
+};
 use futures_lite::future::block_on;
 use glyph_engine::{
     Engine, EngineError, EngineOptions, EngineState, Event, Events, Observation, Observer,
 };
 use glyph_model::generate::{FinishReason, Generation, PREFILL_CHUNK, generate};
 use glyph_model::preprocess::RgbImage;
+use glyph_model::quantize::Quantization;
+use glyph_model::text::KvPrecision;
 use glyph_model::{Checkpoint, ModelError};
 
 const TEXTS: [&str; 5] = [
@@ -33,6 +38,18 @@ const TEXTS: [&str; 5] = [
 
 #[test]
 fn every_answer_is_what_the_model_gives_alone_whoever_shares_the_batch() {
+    let kinds = [
+        (None, KvPrecision::Full),
+        (None, KvPrecision::Q8),
+        (Some(Quantization::Q8), KvPrecision::Full),
+        (Some(Quantization::Q4), KvPrecision::Q8),
+    ];
+    for (quantization, kv_precision) in kinds {
+        answers_are_what_the_model_gives_alone(move || load_as(quantization, kv_precision));
+    }
+}
+
+fn answers_are_what_the_model_gives_alone(load: impl Fn() -> Checkpoint + Send + 'static) {
     let checkpoint = load();
     let alone: Vec<Vec<u32>> = TEXTS
         .iter()
@@ -52,7 +69,7 @@ fn every_answer_is_what_the_model_gives_alone_whoever_shares_the_batch() {
         })
         .collect();
 
-    let (engine, recorder) = engine(options());
+    let (engine, recorder) = engine_of(options(), load);
     for _ in 0..2 {
         let running: Vec<_> = TEXTS
             .iter()
@@ -443,12 +460,13 @@ fn a_caller_with_many_waiting_makes_room_for_one_with_few() {
 
 #[test]
 fn who_goes_away_frees_the_place() {
-    let (engine, _) = engine(options());
+    let (engine, recorder) = engine(options());
     let mut events = ask(&engine, TEXTS[0], "Read the page.", 3000).unwrap();
     while !matches!(block_on(events.next()).unwrap(), Event::Token(_)) {}
     assert_eq!(engine.stats().running, 1);
     assert!(engine.stats().kv_bytes > 0);
     drop(events);
+    recorder.clear();
     let since = Instant::now();
     while engine.stats().running > 0 {
         assert!(
@@ -458,6 +476,8 @@ fn who_goes_away_frees_the_place() {
         std::thread::sleep(Duration::from_millis(2));
     }
     assert_eq!(engine.stats().kv_bytes, 0);
+    // The step that was under way, and none behind it.
+    assert!(recorder.seen().len() <= 1, "{:?}", recorder.seen());
 }
 
 #[test]

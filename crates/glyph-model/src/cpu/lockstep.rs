@@ -9,10 +9,17 @@ use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 
+use super::n_threads;
 use super::strips::STRIP;
+use super::weight::SHARED_WORK;
 
-/// How long a core waits for the others to begin before it goes on by itself.
-const PATIENCE: Duration = Duration::from_millis(1);
+/// How long a core waits for the others to begin before it goes on by itself: one that has not begun may be waiting for
+/// this very core.
+const PATIENCE_AT_FIRST: Duration = Duration::from_millis(1);
+
+/// How long it waits for them later: one that something else has the core of is soon back, and to go on alone costs
+/// reading all of the weights that are left.
+const PATIENCE: Duration = Duration::from_millis(5);
 
 /// How often a core looks for the others before it lets somebody else have its place.
 const LOOKS: usize = 200;
@@ -90,8 +97,8 @@ struct Team {
 /// What a member shows the others.
 #[derive(Debug, Default)]
 struct Slot {
-    /// Its own rows: `[rows, d_in]`.
-    rows: RwLock<Vec<f32>>,
+    /// Its own rows: `[rows, d_in]`, and what they are to be multiplied with.
+    rows: RwLock<(usize, Vec<f32>)>,
     /// Its part of the outputs, for the rows of all: `[all rows, outputs]`.
     outputs: RwLock<Vec<f32>>,
 }
@@ -114,6 +121,11 @@ impl Team {
         let n_awaited = n_met * self.slots.len();
         let has_met = || self.n_arrivals.load(Ordering::Acquire) >= n_awaited;
         self.n_arrivals.fetch_add(1, Ordering::AcqRel);
+        let patience = if n_met == 1 {
+            PATIENCE_AT_FIRST
+        } else {
+            PATIENCE
+        };
         let start = Instant::now();
         for look in 1_usize.. {
             if has_met() {
@@ -124,8 +136,7 @@ impl Team {
                 return if has_met() { Ok(()) } else { Err(Alone) };
             }
             if look.is_multiple_of(LOOKS) {
-                // A member that has not begun may be waiting for this very core.
-                if n_met == 1 && start.elapsed() > PATIENCE {
+                if start.elapsed() > patience {
                     self.is_broken.store(true, Ordering::Release);
                 }
                 std::thread::yield_now();
@@ -145,6 +156,7 @@ impl Member {
     /// See [`share`].
     fn share(
         &mut self,
+        weight: usize,
         x: &[f32],
         [d_out, d_in]: [usize; 2],
         product: impl FnOnce(&[f32], Range<usize>, &mut [f32]),
@@ -152,7 +164,9 @@ impl Member {
         let team = Arc::clone(&self.team);
         let own = &team.slots[self.index];
         {
-            let mut rows = own.rows.write().unwrap_or_else(PoisonError::into_inner);
+            let mut shown = own.rows.write().unwrap_or_else(PoisonError::into_inner);
+            let (multiplied_with, rows) = &mut *shown;
+            *multiplied_with = weight;
             rows.clear();
             rows.extend_from_slice(x);
         }
@@ -163,8 +177,12 @@ impl Member {
             if n == self.index {
                 first_row = self.rows.len() / d_in;
             }
-            let rows = slot.rows.read().unwrap_or_else(PoisonError::into_inner);
-            self.rows.extend_from_slice(&rows);
+            let shown = slot.rows.read().unwrap_or_else(PoisonError::into_inner);
+            let (multiplied_with, rows) = &*shown;
+            if *multiplied_with != weight {
+                return Err(Alone);
+            }
+            self.rows.extend_from_slice(rows);
         }
         let part = d_out.div_ceil(team.slots.len()).next_multiple_of(STRIP);
         let outputs_of = |n: usize| (n * part).min(d_out)..((n + 1) * part).min(d_out);
@@ -189,26 +207,38 @@ impl Member {
     }
 }
 
-/// `x · Wᵀ` by all cores that are in lockstep with this one: `product` works out some of the outputs `[rows, outputs]` of
-/// rows `[rows, d_in]`, those of all cores. `None` where this one is alone.
+/// `x · Wᵀ` by all cores that are in lockstep with this one: `product` works out some of the outputs of the rows of all.
+/// `weight` tells a weight from others: members that are not at the same product go on alone. `None` where this core is
+/// alone.
 ///
 /// # Shapes
-/// flat `[rows, d_in]` → flat `[rows, d_out]`; `product` gets the rows, which outputs, and room for them.
-pub(super) fn share(
+/// flat `[rows, d_in]` → flat `[rows, d_out]`; `product` gets rows `[all rows, d_in]`, which outputs, and room for them,
+/// `[all rows, outputs]`.
+pub(crate) fn share(
+    weight: usize,
     x: &[f32],
-    [d_out, d_in]: [usize; 2],
+    shape: [usize; 2],
     product: impl FnOnce(&[f32], Range<usize>, &mut [f32]),
 ) -> Option<Vec<f32>> {
+    let [d_out, d_in] = shape;
     if d_in == 0 {
         return None;
     }
-    MEMBER.with_borrow_mut(|member| {
-        let shared = member.as_mut()?.share(x, [d_out, d_in], product);
+    // While others' work may come in between, this thread is nobody's member.
+    let mut member = MEMBER.take()?;
+    // A large weight keeps all threads busy, of which the cores in lockstep may be a few.
+    let shared = if member.team.slots.len() < n_threads() && d_in * d_out >= SHARED_WORK {
+        None
+    } else {
+        let shared = member.share(weight, x, shape, product);
         if shared.is_err() {
-            *member = None;
+            member.team.is_broken.store(true, Ordering::Release);
+            return None;
         }
         shared.ok()
-    })
+    };
+    MEMBER.set(Some(member));
+    shared
 }
 
 #[cfg(test)]

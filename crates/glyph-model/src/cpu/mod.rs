@@ -119,6 +119,21 @@ fn n_threads() -> usize {
     return 1;
 }
 
+/// A product by all cores that are in lockstep with this one, see [`in_lockstep`]; `None` where it is alone.
+#[cfg(not(target_family = "wasm"))]
+pub(crate) use lockstep::share as share_in_lockstep;
+
+/// Where there is one core.
+#[cfg(target_family = "wasm")]
+pub(crate) fn share_in_lockstep(
+    _: usize,
+    _: &[f32],
+    _: [usize; 2],
+    _: impl FnOnce(&[f32], std::ops::Range<usize>, &mut [f32]),
+) -> Option<Vec<f32>> {
+    None
+}
+
 /// Calls `work` on chunks of `chunk_len` values, each with its number; on several threads where there are some and
 /// `is_shared` says that it is worth waking them.
 pub(crate) fn for_each_chunk(

@@ -4,15 +4,13 @@ use std::sync::Arc;
 
 use burn::tensor::Tensor;
 
-#[cfg(not(target_family = "wasm"))]
-use super::lockstep;
 use super::memory::AlignedValues;
 use super::product::{MOST_ROWS, Product, Rows};
 use super::strips::{STRIP, StripMemory, Strips};
-use super::{for_each_chunk, n_threads, tensor, values, with_vectors};
+use super::{for_each_chunk, n_threads, share_in_lockstep, tensor, values, with_vectors};
 
 /// Multiplications from which it is worth waking other threads.
-const SHARED_WORK: usize = 1 << 22;
+pub(super) const SHARED_WORK: usize = 1 << 22;
 
 /// A weight `[d_out, d_in]` as products read it: strips of its outputs, the last one filled with zeros.
 #[derive(Debug, Clone)]
@@ -79,7 +77,6 @@ impl PackedWeight {
     pub fn apply(&self, x: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
         let (d_in, d_out) = (self.d_in, self.d_out);
         let n_rows = x.len().checked_div(d_in).unwrap_or(0);
-        #[cfg(not(target_family = "wasm"))]
         if let Some(shared) = self.apply_in_lockstep(x, bias) {
             return shared;
         }
@@ -110,10 +107,10 @@ impl PackedWeight {
     }
 
     /// With the cores that are in lockstep with this one, if there are any.
-    #[cfg(not(target_family = "wasm"))]
     fn apply_in_lockstep(&self, x: &[f32], bias: Option<&[f32]>) -> Option<Vec<f32>> {
         let (d_in, d_out) = (self.d_in, self.d_out);
-        lockstep::share(x, [d_out, d_in], |rows, outputs, out| {
+        let weight = self.values.as_ptr().addr();
+        share_in_lockstep(weight, x, [d_out, d_in], |rows, outputs, out| {
             with_vectors(Product {
                 rows: Rows::dense(rows, d_in),
                 n_rows: rows.len() / d_in,

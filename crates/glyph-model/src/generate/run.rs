@@ -149,7 +149,7 @@ pub async fn generate(
     let watch = Stopwatch::start();
     let n_prompt = prompt.ids.len();
     let n_total = n_prompt + options.max_new_tokens;
-    let mut cache = KvCache::of(checkpoint, n_total);
+    let mut cache = KvCache::of(checkpoint, n_total)?;
     let prefilled = prefill(
         glm,
         prompt,

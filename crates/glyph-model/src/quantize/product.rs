@@ -1,6 +1,8 @@
 //! Products of a few rows with a packed matrix, on the CPU. Each packed row is read once and made f32 in registers, so
 //! that a token costs the bytes of the packed matrix and no others.
 
+use std::ops::Range;
+
 use half::f16;
 
 use super::block::{decode_scale, halves};
@@ -16,14 +18,22 @@ const VALUES_PER_THREAD: usize = 64 * 1024;
 /// Rows of x that share the unpacking of a row of the matrix.
 const SHARED: usize = 4;
 
-/// `x · Wᵀ`, turned.
+/// Parts that each sum is added up in, whatever the number of rows: a row's numbers are the same in any company.
+const LANES: usize = 16;
+
+/// Some outputs of `x · Wᵀ`, turned.
 ///
 /// # Shapes
-/// x `[n, d_in]` → `[d_out, n]`, both flat.
-pub(super) fn product(matrix: &PackedMatrix, x: &[f32], n: usize) -> Vec<f32> {
-    let [d_out, d_in] = matrix.shape();
-    let mut y = vec![0.0; d_out * n];
-    if n == 0 || d_out == 0 {
+/// x `[n, d_in]` → `[outputs, n]`, both flat.
+pub(super) fn product(
+    matrix: &PackedMatrix,
+    outputs: Range<usize>,
+    x: &[f32],
+    n: usize,
+) -> Vec<f32> {
+    let [_, d_in] = matrix.shape();
+    let mut y = vec![0.0; outputs.len() * n];
+    if y.is_empty() {
         return y;
     }
     let prepared;
@@ -35,9 +45,9 @@ pub(super) fn product(matrix: &PackedMatrix, x: &[f32], n: usize) -> Vec<f32> {
         }
     };
     let rows: Vec<&[[f32; BLOCK]]> = x.chunks_exact(d_in).map(|row| row.as_chunks().0).collect();
-    let is_shared = d_out * d_in * n.min(SHARED) >= 2 * VALUES_PER_THREAD;
+    let is_shared = outputs.len() * d_in * n.min(SHARED) >= 2 * VALUES_PER_THREAD;
     for_each_chunk(&mut y, ROWS_PER_TASK * n, is_shared, |task, y| {
-        vectorised_rows(matrix, task * ROWS_PER_TASK, &rows, y);
+        vectorised_rows(matrix, outputs.start + task * ROWS_PER_TASK, &rows, y);
     });
     y
 }
@@ -149,16 +159,16 @@ fn row<const FUSED: bool, P: Packed>(
     let (groups, rest) = x.as_chunks::<SHARED>();
     let (y_groups, y_rest) = y.as_chunks_mut::<SHARED>();
     for (x, y) in groups.iter().zip(y_groups) {
-        *y = dots::<FUSED, P, SHARED, 8>(blocks, scales, x);
+        *y = dots::<FUSED, P, SHARED>(blocks, scales, x);
     }
     for (x, y) in rest.iter().zip(y_rest) {
-        [*y] = dots::<FUSED, P, 1, BLOCK>(blocks, scales, &[x]);
+        [*y] = dots::<FUSED, P, 1>(blocks, scales, &[x]);
     }
 }
 
 /// The same for `N` rows of x, each summed in `LANES` parts.
 #[inline(always)]
-fn dots<const FUSED: bool, P: Packed, const N: usize, const LANES: usize>(
+fn dots<const FUSED: bool, P: Packed, const N: usize>(
     blocks: &[P::Block],
     scales: &[f16],
     x: &[&[[f32; BLOCK]]; N],
@@ -238,12 +248,30 @@ mod tests {
                 let matrix = matrix(shape, bits);
                 for n in [0, 1, 2, 3, 4, 5, 8, 9, 17] {
                     let x = values(n * shape[1], 1.3);
-                    let y = product(&matrix, &x, n);
+                    let y = product(&matrix, 0..shape[0], &x, n);
                     assert_near(
                         &y,
                         &expected(&matrix, &x),
                         &format!("{bits:?} {shape:?} {n}"),
                     );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_is_the_same_in_every_company() {
+        for bits in [Bits::Four, Bits::Eight] {
+            let matrix = matrix([65, 160], bits);
+            let x = values(9 * 160, 1.1);
+            let all = product(&matrix, 0..65, &x, 9);
+            for n in 1..9 {
+                for outputs in [0..65, 0..1, 7..64] {
+                    let some = product(&matrix, outputs.clone(), &x[..n * 160], n);
+                    assert_eq!(some.len(), outputs.len() * n);
+                    for (some, all) in some.chunks(n).zip(all.chunks(9).skip(outputs.start)) {
+                        assert_eq!(some, &all[..n], "{bits:?} {n} {outputs:?}");
+                    }
                 }
             }
         }

@@ -96,8 +96,10 @@ impl QuantizedWeight {
             Place::Host(matrix) => {
                 let dtype = x.dtype();
                 let x = x.cast(FloatDType::F32);
-                let y = if x.dims()[0] < DENSE_FROM_ROWS {
-                    times_packed(x, matrix)
+                let [n, _] = x.dims();
+                let y = if n < DENSE_FROM_ROWS {
+                    let [d_out, _] = self.shape;
+                    cpu::tensor(times_packed(&cpu::values(x), n, matrix), [n, d_out])
                 } else {
                     times_dense(x, matrix)
                 };
@@ -125,21 +127,12 @@ impl QuantizedWeight {
         let Place::Host(matrix) = &self.place else {
             return None;
         };
-        let [d_out, d_in] = self.shape;
+        let [_, d_in] = self.shape;
         let n = x.len() / d_in;
         if n >= DENSE_FROM_ROWS {
             return None;
         }
-        let turned = product(matrix, x, n);
-        if n == 1 {
-            return Some(turned);
-        }
-        let mut y = vec![0.0; turned.len()];
-        for (row, y) in y.chunks_exact_mut(d_out).enumerate() {
-            let column = turned[row..].iter().step_by(n);
-            y.iter_mut().zip(column).for_each(|(to, from)| *to = *from);
-        }
-        Some(y)
+        Some(times_packed(x, n, matrix))
     }
 
     /// The values that it stands for, f32, where it lies.
@@ -158,14 +151,39 @@ impl QuantizedWeight {
     }
 }
 
-fn times_packed(x: Tensor<2>, matrix: &PackedMatrix) -> Tensor<2> {
-    let [n, _] = x.dims();
-    let [d_out, _] = matrix.shape();
-    let y = product(matrix, &cpu::values(x), n);
-    if n == 1 {
-        return cpu::tensor(y, [1, d_out]);
+/// `x · Wᵀ` for a few rows, together with the cores that are in lockstep with this one.
+///
+/// # Shapes
+/// flat `[n, d_in]` → flat `[n, d_out]`.
+fn times_packed(x: &[f32], n: usize, matrix: &PackedMatrix) -> Vec<f32> {
+    let [d_out, d_in] = matrix.shape();
+    let weight = matrix.value_bytes().as_ptr().addr();
+    let shared = cpu::share_in_lockstep(weight, x, [d_out, d_in], |rows, outputs, out| {
+        let n = rows.len() / d_in;
+        turn(&product(matrix, outputs, rows, n), n, out);
+    });
+    if let Some(shared) = shared {
+        return shared;
     }
-    cpu::tensor(y, [d_out, n]).transpose()
+    let turned = product(matrix, 0..d_out, x, n);
+    if n == 1 {
+        return turned;
+    }
+    let mut y = vec![0.0; turned.len()];
+    turn(&turned, n, &mut y);
+    y
+}
+
+/// # Shapes
+/// `[outputs, n]` → `[n, outputs]`.
+fn turn(from: &[f32], n: usize, to: &mut [f32]) {
+    if from.is_empty() {
+        return;
+    }
+    for (row, to) in to.chunks_exact_mut(from.len() / n).enumerate() {
+        let column = from[row..].iter().step_by(n);
+        to.iter_mut().zip(column).for_each(|(to, from)| *to = *from);
+    }
 }
 
 fn times_dense(x: Tensor<2>, matrix: &PackedMatrix) -> Tensor<2> {

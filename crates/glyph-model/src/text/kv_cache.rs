@@ -109,10 +109,23 @@ impl KvCache {
     }
 
     /// Room for a sequence of `capacity` positions of a checkpoint's model, in its precision.
-    pub fn of(checkpoint: &Checkpoint, capacity: usize) -> Self {
+    ///
+    /// # Errors
+    /// [`ModelError::NoMemory`] when this machine has none for it. A device takes memory as positions are written.
+    pub fn of(checkpoint: &Checkpoint, capacity: usize) -> Result<Self> {
         let config = &checkpoint.settings.config.text_config;
-        let place = (&checkpoint.device, checkpoint.dtype);
-        Self::with_precision(config, capacity, checkpoint.kv_precision, place)
+        let (device, dtype) = (&checkpoint.device, checkpoint.dtype);
+        let precision = checkpoint.kv_precision;
+        if is_on_host(device, dtype) {
+            let per_token = precision.bytes_per_token(config, dtype.size());
+            check_memory(per_token.saturating_mul(capacity), capacity)?;
+        }
+        Ok(Self::with_precision(
+            config,
+            capacity,
+            precision,
+            (device, dtype),
+        ))
     }
 
     /// Room for a sequence of `capacity` positions.
@@ -124,7 +137,7 @@ impl KvCache {
     ) -> Self {
         let (n_heads, head_dim) = (config.num_key_value_heads(), config.head_dim());
         let shape = [config.num_hidden_layers, n_heads, head_dim];
-        let store = if cpu::is_here(device) && dtype == DType::F32 {
+        let store = if is_on_host(device, dtype) {
             Store::Host(HostKv::new(shape, capacity, precision))
         } else {
             Store::Device(KvTensors::new(shape, capacity, precision, (device, dtype)))
@@ -253,6 +266,17 @@ impl KvCache {
     pub(super) fn is_on_host(&self) -> bool {
         matches!(self.store, Store::Host(_))
     }
+}
+
+/// Whether keys and values of such a model are in the memory that this machine's kernels read.
+fn is_on_host(device: &Device, dtype: DType) -> bool {
+    cpu::is_here(device) && dtype == DType::F32
+}
+
+/// Tries whether so much memory can be had: one that has to have it and does not get it ends the process.
+fn check_memory(bytes: usize, n_tokens: usize) -> Result<()> {
+    let no_memory = |_| ModelError::NoMemory { n_tokens, bytes };
+    Vec::<u8>::new().try_reserve_exact(bytes).map_err(no_memory)
 }
 
 /// The caches of the rows of a step, all in the same kind of memory, each with the positions that it holds.

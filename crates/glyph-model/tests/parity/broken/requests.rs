@@ -5,6 +5,7 @@ use futures_lite::future::block_on;
 use glyph_model::generate::{Generated, Generation, SamplingParams, generate};
 use glyph_model::preprocess::ImagePatches;
 use glyph_model::prompt::Prompt;
+use glyph_model::text::KvCache;
 use glyph_model::{Checkpoint, ModelError, Result};
 
 use super::weights::with_weights;
@@ -144,5 +145,17 @@ fn weights_that_are_no_numbers_give_an_error_and_no_answer() {
         let (prompt, images) = request(&checkpoint, "base", "text");
         let error = refused(&checkpoint, &prompt, &images, &greedy(4));
         assert!(matches!(error, ModelError::NotFinite), "{error}");
+    }
+}
+
+#[test]
+fn keys_and_values_that_there_is_no_memory_for() {
+    let checkpoint = open("base");
+    for n_tokens in [1 << 45, usize::MAX] {
+        let error = KvCache::of(&checkpoint, n_tokens).unwrap_err();
+        assert!(
+            matches!(error, ModelError::NoMemory { n_tokens: n, .. } if n == n_tokens),
+            "{error}"
+        );
     }
 }
