@@ -1,6 +1,6 @@
 //! Requests that do not fit the model.
 
-use burn::tensor::DType;
+use burn::tensor::{DType, Device};
 use futures_lite::future::block_on;
 use glyph_model::generate::{Generated, Generation, SamplingParams, generate};
 use glyph_model::preprocess::ImagePatches;
@@ -151,6 +151,10 @@ fn weights_that_are_no_numbers_give_an_error_and_no_answer() {
 #[test]
 fn keys_and_values_that_there_is_no_memory_for() {
     let checkpoint = open("base");
+    // Other devices take memory as it is written to.
+    if checkpoint.device != Device::flex() {
+        return;
+    }
     for n_tokens in [1 << 45, usize::MAX] {
         let error = KvCache::of(&checkpoint, n_tokens).unwrap_err();
         assert!(
