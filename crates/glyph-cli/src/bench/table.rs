@@ -46,7 +46,8 @@ const NOTES: &str = "\
 ±          half of the range of the runs, over their median
 of copy    bytes that a token has to read (weights, keys and values), over bytes read and written a second by a copy
            of far more than caches hold; beyond 100 % where they hold what is read
-of matmul  operations that the work takes, over those a second of a product of large matrices
+of matmul  operations that the work takes, over those a second of burn's product of large matrices; beyond 100 % on a
+           CPU where the model's own kernels are faster
            both by the best of the device's runs
 ";
 
