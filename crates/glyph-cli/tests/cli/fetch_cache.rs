@@ -138,14 +138,19 @@ fn what_other_tools_fetched_is_not_fetched_again() {
     assert!(!hub.was_asked_for_bytes());
 }
 
+/// Fetches a checkpoint: its snapshot, the tokenizer's file in it, and what that leads to.
+fn fetched_tokenizer(endpoint: &str, home: &Path) -> (PathBuf, PathBuf, PathBuf) {
+    let snapshot = directory(&fetch(endpoint, home, &[])).to_owned();
+    let path = snapshot.join("tokenizer.json");
+    let blob = fs::canonicalize(&path).unwrap();
+    (snapshot, path, blob)
+}
+
 #[test]
 fn what_is_damaged_in_the_cache_is_replaced() {
     let (hub, endpoint) = Hub::serve(&checkpoint(), &[]);
     let home = tempfile::tempdir().unwrap();
-    let fetched = fetch(&endpoint, home.path(), &[]);
-    let snapshot = directory(&fetched);
-    let path = snapshot.join("tokenizer.json");
-    let blob = fs::canonicalize(&path).unwrap();
+    let (snapshot, path, blob) = fetched_tokenizer(&endpoint, home.path());
     let bytes = &hub.files["tokenizer.json"];
     // Gives the ranges that were asked for.
     let replaced = |note: &str| {
@@ -182,10 +187,7 @@ fn what_is_damaged_in_the_cache_is_replaced() {
 fn a_link_to_another_file_is_not_taken() {
     let (hub, endpoint) = Hub::serve(&checkpoint(), &[]);
     let home = tempfile::tempdir().unwrap();
-    let fetched = fetch(&endpoint, home.path(), &[]);
-    let snapshot = directory(&fetched);
-    let path = snapshot.join("tokenizer.json");
-    let blob = fs::canonicalize(&path).unwrap();
+    let (snapshot, path, blob) = fetched_tokenizer(&endpoint, home.path());
     let other = fs::read_link(snapshot.join("config.json")).unwrap();
     for has_blob in [true, false] {
         fs::remove_file(&path).unwrap();

@@ -21,13 +21,16 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use pulp::{Simd, WithSimd};
 
 pub(crate) use attention::{Seen, attend};
-#[cfg(not(target_family = "wasm"))]
-pub use lockstep::in_lockstep;
-
 pub(crate) use kv::{HostKv, LEAST_STEP, MOST_EIGHT_BITS};
 pub(crate) use pointwise::{gelu, layer_norm, rms_norm, silu_product, silu_product_of_rows};
 pub(crate) use product::Rows;
 pub(crate) use weight::PackedWeight;
+
+#[cfg(not(target_family = "wasm"))]
+pub use lockstep::in_lockstep;
+/// A product by all cores that are in lockstep with this one, see [`in_lockstep`]; `None` where it is alone.
+#[cfg(not(target_family = "wasm"))]
+pub(crate) use lockstep::share as share_in_lockstep;
 
 /// Whether a device's memory is this machine's, without records for gradients.
 pub(crate) fn is_here(device: &Device) -> bool {
@@ -118,10 +121,6 @@ fn n_threads() -> usize {
     #[cfg(target_family = "wasm")]
     return 1;
 }
-
-/// A product by all cores that are in lockstep with this one, see [`in_lockstep`]; `None` where it is alone.
-#[cfg(not(target_family = "wasm"))]
-pub(crate) use lockstep::share as share_in_lockstep;
 
 /// Where there is one core.
 #[cfg(target_family = "wasm")]

@@ -1,5 +1,6 @@
 //! Weights in strips, and products with them.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
@@ -108,18 +109,22 @@ impl PackedWeight {
 
     /// With the cores that are in lockstep with this one, if there are any.
     fn apply_in_lockstep(&self, x: &[f32], bias: Option<&[f32]>) -> Option<Vec<f32>> {
-        let (d_in, d_out) = (self.d_in, self.d_out);
         let weight = self.values.as_ptr().addr();
-        share_in_lockstep(weight, x, [d_out, d_in], |rows, outputs, out| {
-            with_vectors(Product {
-                rows: Rows::dense(rows, d_in),
-                n_rows: rows.len() / d_in,
-                strips: self.strips(outputs.start, outputs.len()),
-                bias: bias.map(|bias| &bias[outputs.start..]),
-                out,
-                out_stride: outputs.len(),
-            });
+        share_in_lockstep(weight, x, self.shape(), |rows, outputs, out| {
+            self.apply_some(rows, bias, outputs, out);
         })
+    }
+
+    /// Some outputs, the first of which begins a strip: `out` gets `[rows, outputs]`.
+    fn apply_some(&self, x: &[f32], bias: Option<&[f32]>, outputs: Range<usize>, out: &mut [f32]) {
+        with_vectors(Product {
+            rows: Rows::dense(x, self.d_in),
+            n_rows: x.len() / self.d_in,
+            strips: self.strips(outputs.start, outputs.len()),
+            bias: bias.map(|bias| &bias[outputs.start..]),
+            out,
+            out_stride: outputs.len(),
+        });
     }
 
     /// Few rows and a large weight: each thread reads a part of the weight.
@@ -136,15 +141,8 @@ impl PackedWeight {
         // Part by part, in each row by row.
         let mut parts = vec![0.0; d_out * n_rows];
         for_each_chunk(&mut parts, part * n_rows, true, |n, out| {
-            let (first, n_columns) = (n * part, out.len() / n_rows);
-            with_vectors(Product {
-                rows: Rows::dense(x, self.d_in),
-                n_rows,
-                strips: self.strips(first, n_columns),
-                bias: bias.map(|bias| &bias[first..]),
-                out,
-                out_stride: n_columns,
-            });
+            let (first, n_outputs) = (n * part, out.len() / n_rows);
+            self.apply_some(x, bias, first..first + n_outputs, out);
         });
         for (n, part_values) in parts.chunks(part * n_rows).enumerate() {
             let n_columns = part_values.len() / n_rows;
