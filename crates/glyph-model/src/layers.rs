@@ -175,22 +175,48 @@ impl Linear {
     /// # Shapes
     /// flat `[rows, d_in]` → flat `[rows, d_out]`.
     pub(crate) fn forward_here(&self, x: &[f32]) -> Vec<f32> {
-        let bias = || self.bias.as_ref().map(|bias| cpu::values(bias.val()));
-        let weight = self.weight.as_ref();
-        if let Some(packed) = weight.and_then(|weight| packed_if_valid(weight, &self.packed)) {
-            return packed.apply(x, bias().as_deref());
+        let [y] = Self::forward_each_here([self], x);
+        y
+    }
+
+    /// The same rows through several layers of as many inputs: cores that share products meet once for all of them.
+    ///
+    /// # Shapes
+    /// flat `[rows, d_in]` → each flat `[rows, d_out]`.
+    pub(crate) fn forward_each_here<const N: usize>(
+        layers: [&Self; N],
+        x: &[f32],
+    ) -> [Vec<f32>; N] {
+        let biases = layers.map(|layer| {
+            let bias = layer.bias.as_ref();
+            bias.map(|bias| cpu::values(bias.val()))
+        });
+        let packed = layers.into_iter().zip(&biases).filter_map(|(layer, bias)| {
+            let packed = packed_if_valid(layer.weight.as_ref()?, &layer.packed)?;
+            Some((packed, bias.as_deref()))
+        });
+        if let Ok(packed) = packed.collect::<Vec<_>>().try_into() {
+            return PackedWeight::apply_each::<N>(&packed, x);
         }
-        if let Some(mut y) = self.quantized.as_ref().and_then(|w| w.forward_here(x)) {
-            if let Some(bias) = bias() {
-                y.iter_mut()
-                    .zip(bias.iter().cycle())
-                    .for_each(|(y, bias)| *y += bias);
+        let quantized = layers.into_iter().filter_map(Self::quantized);
+        let quantized = quantized.collect::<Vec<_>>().try_into().ok();
+        if let Some(mut all) =
+            quantized.and_then(|all| QuantizedWeight::forward_each_here::<N>(all, x))
+        {
+            for (y, bias) in all.iter_mut().zip(&biases) {
+                if let Some(bias) = bias {
+                    y.iter_mut()
+                        .zip(bias.iter().cycle())
+                        .for_each(|(y, bias)| *y += bias);
+                }
             }
-            return y;
+            return all;
         }
-        let [_, d_in] = self.shape;
-        let x: Tensor<2> = cpu::tensor(x.to_vec(), [x.len() / d_in.max(1), d_in]);
-        cpu::values(self.forward(x)).into_vec()
+        layers.map(|layer| {
+            let [_, d_in] = layer.shape;
+            let x: Tensor<2> = cpu::tensor(x.to_vec(), [x.len() / d_in.max(1), d_in]);
+            cpu::values(layer.forward(x)).into_vec()
+        })
     }
 
     /// Has a loaded weight lie as the kernels of this machine read it, where it is one that they take. The parameter

@@ -2,16 +2,15 @@
 //! rows of all: apart, each would read all of it, and a weight would be read as often as there are cores.
 
 use std::cell::RefCell;
-use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 
-use super::n_threads;
 use super::strips::STRIP;
 use super::weight::SHARED_WORK;
+use super::{SharedProduct, n_threads};
 
 /// How long a core waits for the others to begin before it goes on by itself: one that has not begun may be waiting for
 /// this very core.
@@ -98,8 +97,8 @@ struct Team {
 #[derive(Debug, Default)]
 struct Slot {
     /// Its own rows: `[rows, d_in]`, and what they are to be multiplied with.
-    rows: RwLock<(usize, Vec<f32>)>,
-    /// Its part of the outputs, for the rows of all: `[all rows, outputs]`.
+    rows: RwLock<(Vec<usize>, Vec<f32>)>,
+    /// Its part of the outputs of each product, for the rows of all: `[all rows, outputs]`, one behind the other.
     outputs: RwLock<Vec<f32>>,
 }
 
@@ -154,19 +153,20 @@ impl Member {
     }
 
     /// See [`share`].
-    fn share(
+    fn share<const N: usize>(
         &mut self,
-        weight: usize,
         x: &[f32],
-        [d_out, d_in]: [usize; 2],
-        product: impl FnOnce(&[f32], Range<usize>, &mut [f32]),
-    ) -> Result<Vec<f32>, Alone> {
+        d_in: usize,
+        products: &[SharedProduct<'_>; N],
+    ) -> Result<[Vec<f32>; N], Alone> {
+        let weights = products.each_ref().map(|product| product.weight);
         let team = Arc::clone(&self.team);
         let own = &team.slots[self.index];
         {
             let mut shown = own.rows.write().unwrap_or_else(PoisonError::into_inner);
             let (multiplied_with, rows) = &mut *shown;
-            *multiplied_with = weight;
+            multiplied_with.clear();
+            multiplied_with.extend(weights);
             rows.clear();
             rows.extend_from_slice(x);
         }
@@ -179,58 +179,77 @@ impl Member {
             }
             let shown = slot.rows.read().unwrap_or_else(PoisonError::into_inner);
             let (multiplied_with, rows) = &*shown;
-            if *multiplied_with != weight {
+            if *multiplied_with != weights {
                 return Err(Alone);
             }
             self.rows.extend_from_slice(rows);
         }
-        let part = d_out.div_ceil(team.slots.len()).next_multiple_of(STRIP);
-        let outputs_of = |n: usize| (n * part).min(d_out)..((n + 1) * part).min(d_out);
+        let n_all = self.rows.len() / d_in;
+        let outputs_of = |n: usize, d_out: usize| {
+            let part = d_out.div_ceil(team.slots.len()).next_multiple_of(STRIP);
+            (n * part).min(d_out)..((n + 1) * part).min(d_out)
+        };
         {
             let mut outputs = own.outputs.write().unwrap_or_else(PoisonError::into_inner);
-            let n_all = self.rows.len() / d_in;
-            outputs.resize(n_all * outputs_of(self.index).len(), 0.0);
-            product(&self.rows, outputs_of(self.index), &mut outputs);
+            let of_products = products
+                .each_ref()
+                .map(|product| outputs_of(self.index, product.d_out));
+            let n_outputs: usize = of_products.iter().map(ExactSizeIterator::len).sum();
+            outputs.resize(n_all * n_outputs, 0.0);
+            let mut outputs = &mut outputs[..];
+            for (product, columns) in products.iter().zip(of_products) {
+                let (of_product, others) = outputs.split_at_mut(n_all * columns.len());
+                (product.of_outputs)(&self.rows, columns, of_product);
+                outputs = others;
+            }
         }
         self.meet()?;
-        let mut y = vec![0.0; x.len() / d_in * d_out];
-        for (n, slot) in team.slots.iter().enumerate() {
-            let outputs = slot.outputs.read().unwrap_or_else(PoisonError::into_inner);
-            let columns = outputs_of(n);
-            let width = columns.len();
-            for (row, y) in y.chunks_exact_mut(d_out).enumerate() {
-                let start = (first_row + row) * width;
-                y[columns.clone()].copy_from_slice(&outputs[start..start + width]);
+        let n_rows = x.len() / d_in;
+        let mut y = products
+            .each_ref()
+            .map(|product| Vec::with_capacity(n_rows * product.d_out));
+        let shown = team.slots.iter().map(|slot| slot.outputs.read());
+        let shown: Vec<_> = shown
+            .map(|outputs| outputs.unwrap_or_else(PoisonError::into_inner))
+            .collect();
+        // Where the product begins in what each member shows.
+        let mut start = vec![0; shown.len()];
+        for (product, y) in products.iter().zip(&mut y) {
+            for row in first_row..first_row + n_rows {
+                for (n, outputs) in shown.iter().enumerate() {
+                    let width = outputs_of(n, product.d_out).len();
+                    y.extend_from_slice(&outputs[start[n] + row * width..][..width]);
+                }
+            }
+            for (n, start) in start.iter_mut().enumerate() {
+                *start += n_all * outputs_of(n, product.d_out).len();
             }
         }
         Ok(y)
     }
 }
 
-/// `x · Wᵀ` by all cores that are in lockstep with this one: `product` works out some of the outputs of the rows of all.
-/// `weight` tells a weight from others: members that are not at the same product go on alone. `None` where this core is
-/// alone.
+/// Products of the same rows with several weights by all cores that are in lockstep with this one; `None` where this
+/// core is alone.
 ///
 /// # Shapes
-/// flat `[rows, d_in]` → flat `[rows, d_out]`; `product` gets rows `[all rows, d_in]`, which outputs, and room for them,
-/// `[all rows, outputs]`.
-pub(crate) fn share(
-    weight: usize,
+/// flat `[rows, d_in]` → each flat `[rows, d_out]`.
+pub(crate) fn share<const N: usize>(
     x: &[f32],
-    shape: [usize; 2],
-    product: impl FnOnce(&[f32], Range<usize>, &mut [f32]),
-) -> Option<Vec<f32>> {
-    let [d_out, d_in] = shape;
+    d_in: usize,
+    products: &[SharedProduct<'_>; N],
+) -> Option<[Vec<f32>; N]> {
     if d_in == 0 {
         return None;
     }
     // While others' work may come in between, this thread is nobody's member.
     let mut member = MEMBER.take()?;
-    // A large weight keeps all threads busy, of which the cores in lockstep may be a few.
-    let shared = if member.team.slots.len() < n_threads() && d_in * d_out >= SHARED_WORK {
+    let n_outputs: usize = products.iter().map(|product| product.d_out).sum();
+    // Large weights keep all threads busy, of which the cores in lockstep may be a few.
+    let shared = if member.team.slots.len() < n_threads() && d_in * n_outputs >= SHARED_WORK {
         None
     } else {
-        let shared = member.share(weight, x, shape, product);
+        let shared = member.share(x, d_in, products);
         if shared.is_err() {
             member.team.is_broken.store(true, Ordering::Release);
             return None;
@@ -256,9 +275,10 @@ mod tests {
             .collect()
     }
 
-    /// Two layers, the second with a bias.
+    /// Two layers, the first of two weights of different widths, the second with a bias.
     struct Layers {
         up: PackedWeight,
+        other_up: PackedWeight,
         down: PackedWeight,
         bias: Vec<f32>,
     }
@@ -267,13 +287,19 @@ mod tests {
         fn new() -> Self {
             Self {
                 up: PackedWeight::new(&numbers(72 * 40, 1), [72, 40]),
+                other_up: PackedWeight::new(&numbers(30 * 40, 4), [30, 40]),
                 down: PackedWeight::new(&numbers(40 * 72, 2), [40, 72]),
                 bias: numbers(40, 3),
             }
         }
 
         fn apply(&self, x: &[f32]) -> Vec<f32> {
-            self.down.apply(&self.up.apply(x, None), Some(&self.bias))
+            let weights = [(&self.up, None), (&self.other_up, Some(&self.bias[..30]))];
+            let [mut up, other] = PackedWeight::apply_each(&weights, x);
+            for (up, other) in up.chunks_mut(72).zip(other.chunks(30)) {
+                up[..30].copy_from_slice(other);
+            }
+            self.down.apply(&up, Some(&self.bias))
         }
     }
 
@@ -320,13 +346,12 @@ mod tests {
         for n in 0..100 {
             let together = pool(2).install(|| {
                 in_lockstep(&mut parts, |x| {
-                    // One of two breaks off, before the first product or between the two.
+                    // One of two breaks off, before it has been through the layers or behind them.
                     let is_odd = x.len() == 3 * 40;
                     let broken = catch_unwind(AssertUnwindSafe(|| {
-                        let up = (n % 2 == 1).then(|| layers.up.apply(x, None));
+                        let once = (n % 2 == 1).then(|| layers.apply(x));
                         assert!(!is_odd);
-                        let up = up.unwrap_or_else(|| layers.up.apply(x, None));
-                        layers.down.apply(&up, Some(&layers.bias))
+                        once.unwrap_or_else(|| layers.apply(x))
                     }));
                     broken.ok()
                 })

@@ -15,7 +15,7 @@ mod product;
 mod strips;
 mod weight;
 
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use pulp::{Simd, WithSimd};
@@ -28,7 +28,7 @@ pub(crate) use weight::PackedWeight;
 
 #[cfg(not(target_family = "wasm"))]
 pub use lockstep::in_lockstep;
-/// A product by all cores that are in lockstep with this one, see [`in_lockstep`]; `None` where it is alone.
+/// Products by all cores that are in lockstep with this one, see [`in_lockstep`].
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use lockstep::share as share_in_lockstep;
 
@@ -122,14 +122,26 @@ fn n_threads() -> usize {
     return 1;
 }
 
+/// Works out some outputs: gets rows `[all rows, d_in]`, which outputs, and room for them, `[all rows, outputs]`.
+type OfOutputs<'a> = dyn Fn(&[f32], Range<usize>, &mut [f32]) + 'a;
+
+/// A product `x · Wᵀ` that cores in lockstep have parts in.
+pub(crate) struct SharedProduct<'a> {
+    /// Tells the weight from others: cores that are not at the same products go on alone.
+    pub weight: usize,
+    /// Outputs of a row.
+    pub d_out: usize,
+    /// Has a part of it worked out.
+    pub of_outputs: &'a OfOutputs<'a>,
+}
+
 /// Where there is one core.
 #[cfg(target_family = "wasm")]
-pub(crate) fn share_in_lockstep(
-    _: usize,
+pub(crate) fn share_in_lockstep<const N: usize>(
     _: &[f32],
-    _: [usize; 2],
-    _: impl FnOnce(&[f32], std::ops::Range<usize>, &mut [f32]),
-) -> Option<Vec<f32>> {
+    _: usize,
+    _: &[SharedProduct<'_>; N],
+) -> Option<[Vec<f32>; N]> {
     None
 }
 

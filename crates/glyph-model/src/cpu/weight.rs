@@ -8,7 +8,9 @@ use burn::tensor::Tensor;
 use super::memory::AlignedValues;
 use super::product::{MOST_ROWS, Product, Rows};
 use super::strips::{STRIP, StripMemory, Strips};
-use super::{for_each_chunk, n_threads, share_in_lockstep, tensor, values, with_vectors};
+use super::{
+    SharedProduct, for_each_chunk, n_threads, share_in_lockstep, tensor, values, with_vectors,
+};
 
 /// Multiplications from which it is worth waking other threads.
 pub(super) const SHARED_WORK: usize = 1 << 22;
@@ -76,11 +78,35 @@ impl PackedWeight {
     /// # Shapes
     /// x flat `[rows, d_in]`, bias `[d_out]` → flat `[rows, d_out]`.
     pub fn apply(&self, x: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
+        let [out] = Self::apply_each(&[(self, bias)], x);
+        out
+    }
+
+    /// The same rows with several weights of as many inputs, each with its bias; with the cores that are in lockstep with
+    /// this one, if there are any.
+    pub fn apply_each<const N: usize>(
+        weights: &[(&Self, Option<&[f32]>); N],
+        x: &[f32],
+    ) -> [Vec<f32>; N] {
+        let of_outputs = weights.map(|(weight, bias)| {
+            move |rows: &[f32], outputs: Range<usize>, out: &mut [f32]| {
+                weight.apply_some(rows, bias, outputs, out);
+            }
+        });
+        let products = std::array::from_fn(|n| SharedProduct {
+            weight: weights[n].0.values.as_ptr().addr(),
+            d_out: weights[n].0.d_out,
+            of_outputs: &of_outputs[n],
+        });
+        let d_in = weights.first().map_or(0, |(weight, _)| weight.d_in);
+        share_in_lockstep(x, d_in, &products)
+            .unwrap_or_else(|| weights.map(|(weight, bias)| weight.apply_alone(x, bias)))
+    }
+
+    /// With threads that are free.
+    fn apply_alone(&self, x: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
         let (d_in, d_out) = (self.d_in, self.d_out);
         let n_rows = x.len().checked_div(d_in).unwrap_or(0);
-        if let Some(shared) = self.apply_in_lockstep(x, bias) {
-            return shared;
-        }
         let mut out = vec![0.0; n_rows * d_out];
         let threads = n_threads();
         let is_shared = threads > 1 && n_rows * d_in * d_out >= SHARED_WORK;
@@ -105,14 +131,6 @@ impl PackedWeight {
             });
         });
         out
-    }
-
-    /// With the cores that are in lockstep with this one, if there are any.
-    fn apply_in_lockstep(&self, x: &[f32], bias: Option<&[f32]>) -> Option<Vec<f32>> {
-        let weight = self.values.as_ptr().addr();
-        share_in_lockstep(weight, x, self.shape(), |rows, outputs, out| {
-            self.apply_some(rows, bias, outputs, out);
-        })
     }
 
     /// Some outputs, the first of which begins a strip: `out` gets `[rows, outputs]`.

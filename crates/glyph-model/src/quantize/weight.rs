@@ -1,5 +1,6 @@
 //! A quantised weight where it is used.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use burn::tensor::quantization::{QuantScheme, QuantStore, QuantValue, ScaleDtype};
@@ -8,7 +9,7 @@ use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData, module};
 use super::memory::{WIDE_SCALE_BYTES, gpu_matrix_bytes, gpu_row};
 use super::product::product;
 use super::{BLOCK, Bits, PackedMatrix, SCALE_BYTES};
-use crate::cpu;
+use crate::cpu::{self, SharedProduct};
 
 /// From so many rows on the CPU makes the weight f32 again and multiplies by that: its products of many rows are
 /// faster than those of packed rows by more than that costs.
@@ -99,7 +100,8 @@ impl QuantizedWeight {
                 let [n, _] = x.dims();
                 let y = if n < DENSE_FROM_ROWS {
                     let [d_out, _] = self.shape;
-                    cpu::tensor(times_packed(&cpu::values(x), n, matrix), [n, d_out])
+                    let [y] = times_packed(&cpu::values(x), n, [matrix]);
+                    cpu::tensor(y, [n, d_out])
                 } else {
                     times_dense(x, matrix)
                 };
@@ -119,20 +121,20 @@ impl QuantizedWeight {
         }
     }
 
-    /// `x · Wᵀ` for a few rows in this machine's memory; `None` where the weight is elsewhere, or the rows are many.
+    /// `x · Wᵀ` of a few rows in this machine's memory and each of some weights of as many inputs; `None` where one is
+    /// elsewhere, or the rows are many.
     ///
     /// # Shapes
-    /// flat `[n, d_in]` → flat `[n, d_out]`.
-    pub(crate) fn forward_here(&self, x: &[f32]) -> Option<Vec<f32>> {
-        let Place::Host(matrix) = &self.place else {
-            return None;
-        };
-        let [_, d_in] = self.shape;
-        let n = x.len() / d_in;
-        if n >= DENSE_FROM_ROWS {
-            return None;
-        }
-        Some(times_packed(x, n, matrix))
+    /// flat `[n, d_in]` → each flat `[n, d_out]`.
+    pub(crate) fn forward_each_here<const N: usize>(
+        weights: [&Self; N],
+        x: &[f32],
+    ) -> Option<[Vec<f32>; N]> {
+        let d_in = weights.first().map_or(0, |weight| weight.shape[1]);
+        let n = x.len().checked_div(d_in)?;
+        let matrices = weights.into_iter().filter_map(Self::packed);
+        let matrices = matrices.collect::<Vec<_>>().try_into().ok()?;
+        (n < DENSE_FROM_ROWS).then(|| times_packed(x, n, matrices))
     }
 
     /// The values that it stands for, f32, where it lies.
@@ -151,27 +153,40 @@ impl QuantizedWeight {
     }
 }
 
-/// `x · Wᵀ` for a few rows, together with the cores that are in lockstep with this one.
+/// `x · Wᵀ` for a few rows and each of some weights, together with the cores that are in lockstep with this one.
 ///
 /// # Shapes
-/// flat `[n, d_in]` → flat `[n, d_out]`.
-fn times_packed(x: &[f32], n: usize, matrix: &PackedMatrix) -> Vec<f32> {
-    let [d_out, d_in] = matrix.shape();
-    let weight = matrix.value_bytes().as_ptr().addr();
-    let shared = cpu::share_in_lockstep(weight, x, [d_out, d_in], |rows, outputs, out| {
-        let n = rows.len() / d_in;
-        turn(&product(matrix, outputs, rows, n), n, out);
+/// flat `[n, d_in]` → each flat `[n, d_out]`.
+fn times_packed<const N: usize>(
+    x: &[f32],
+    n: usize,
+    matrices: [&PackedMatrix; N],
+) -> [Vec<f32>; N] {
+    let of_outputs = matrices.map(|matrix| {
+        move |rows: &[f32], outputs: Range<usize>, out: &mut [f32]| {
+            let [_, d_in] = matrix.shape();
+            let n = rows.len() / d_in;
+            turn(&product(matrix, outputs, rows, n), n, out);
+        }
     });
-    if let Some(shared) = shared {
-        return shared;
-    }
-    let turned = product(matrix, 0..d_out, x, n);
-    if n == 1 {
-        return turned;
-    }
-    let mut y = vec![0.0; turned.len()];
-    turn(&turned, n, &mut y);
-    y
+    let products = std::array::from_fn(|n| SharedProduct {
+        weight: matrices[n].value_bytes().as_ptr().addr(),
+        d_out: matrices[n].shape()[0],
+        of_outputs: &of_outputs[n],
+    });
+    let d_in = matrices.first().map_or(0, |matrix| matrix.shape()[1]);
+    cpu::share_in_lockstep(x, d_in, &products).unwrap_or_else(|| {
+        matrices.map(|matrix| {
+            let [d_out, _] = matrix.shape();
+            let turned = product(matrix, 0..d_out, x, n);
+            if n == 1 {
+                return turned;
+            }
+            let mut y = vec![0.0; turned.len()];
+            turn(&turned, n, &mut y);
+            y
+        })
+    })
 }
 
 /// # Shapes

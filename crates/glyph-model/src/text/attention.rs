@@ -80,11 +80,10 @@ impl SelfAttention {
     ) -> Tensor<3> {
         let [batch, seq, d] = x.dims();
         let x = cpu::values(x);
-        let mut q = self.q_proj.forward_here(&x);
+        let projections = [&self.q_proj, &self.k_proj, &self.v_proj];
+        let [mut q, mut k, v] = Linear::forward_each_here(projections, &x);
         rotary.turn(&mut q, self.n_heads, self.n_heads * self.head_dim);
-        let mut k = self.k_proj.forward_here(&x);
         rotary.turn(&mut k, self.n_kv_heads, self.n_kv_heads * self.head_dim);
-        let v = self.v_proj.forward_here(&x);
         let mut y = vec![0.0; q.len()];
         let [width, kv_width] = [self.n_heads, self.n_kv_heads].map(|n| n * self.head_dim);
         let of_rows = q
