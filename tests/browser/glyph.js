@@ -30,11 +30,14 @@ async function withText(text, work) {
   }
 }
 
+/** Options of `glyph ask` for what a tab computes: it keeps keys and values as they are. */
+export const AS_IN_A_TAB = ["--kv-cache", "full"];
+
 /** What the native CPU answers about a text. */
-export async function nativeAnswer(text, question, maxTokens) {
+export async function nativeAnswer(text, question, maxTokens, ...options) {
   return withText(text, async (file) => {
     const limit = ["--max-tokens", String(maxTokens)];
-    return JSON.parse(await glyph("ask", "--text", file, "--json", ...limit, question));
+    return JSON.parse(await glyph("ask", "--text", file, "--json", ...limit, ...options, question));
   });
 }
 

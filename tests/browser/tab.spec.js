@@ -4,7 +4,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { failCounting, patch } from "./api.js";
 import { browserArguments } from "./browser.js";
-import { hostFiles, nativeAnswer } from "./glyph.js";
+import { AS_IN_A_TAB, hostFiles, nativeAnswer } from "./glyph.js";
 import { ORDER } from "./texts.js";
 import { App, expect, holdBack, test } from "./page.js";
 
@@ -29,7 +29,7 @@ test("the CPU takes over, says so, and answers as the native one does", async ({
   await app.ask(QUESTION, 200);
   const answer = await app.answered();
   expect(answer).not.toBe("");
-  expect(answer).toBe((await nativeAnswer(ORDER, QUESTION, 200)).answer);
+  expect(answer).toBe((await nativeAnswer(ORDER, QUESTION, 200, ...AS_IN_A_TAB)).answer);
   await expect(page.getByTestId("tab-ready")).toContainText("CPU");
   await expect(page.getByTestId("answer-figures").first()).toContainText("tokens/s");
 });
@@ -257,7 +257,7 @@ test("a checkpoint at an address and one in a folder answer too", async ({ app, 
   await expect(app.tiles.first()).not.toHaveText(size);
   await app.ask(QUESTION, 16);
   const answer = await app.answered();
-  expect(answer).toBe((await nativeAnswer(TEXT, QUESTION, 16)).answer);
+  expect(answer).toBe((await nativeAnswer(TEXT, QUESTION, 16, ...AS_IN_A_TAB)).answer);
   await page.getByTestId("folder").setInputFiles("../../models/glyph-mini");
   await expect(page.getByTestId("tab-ready")).toContainText("glyph-mini");
   await app.ask(QUESTION, 16);
@@ -361,6 +361,6 @@ test("the example of the JavaScript API works", async ({ page, server }) => {
   await page.goto(`${server.url}/example.html?device=cpu&max=32`);
   await page.getByRole("button").click();
   await expect(page.getByRole("status")).toContainText("tokens on cpu");
-  const native = await nativeAnswer(await page.locator("#text").inputValue(), QUESTION, 32);
+  const native = await nativeAnswer(await page.locator("#text").inputValue(), QUESTION, 32, ...AS_IN_A_TAB);
   await expect(page.locator("#answer")).toHaveText(native.answer);
 });

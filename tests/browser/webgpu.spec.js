@@ -1,7 +1,7 @@
 // The model in the tab, on WebGPU.
 
 import { failCounting } from "./api.js";
-import { nativeAnswer } from "./glyph.js";
+import { AS_IN_A_TAB, nativeAnswer } from "./glyph.js";
 import { ORDER } from "./texts.js";
 import { expect, test } from "./page.js";
 
@@ -16,7 +16,7 @@ test("on WebGPU it answers as the native CPU does", async ({ app, page }) => {
   await app.useTab("webgpu");
   await app.ask(QUESTION, FEW_TOKENS);
   const answer = await app.answered(1_200_000);
-  const native = await nativeAnswer(TEXT, QUESTION, FEW_TOKENS);
+  const native = await nativeAnswer(TEXT, QUESTION, FEW_TOKENS, ...AS_IN_A_TAB);
   expect(answer).not.toBe("");
   expect(answer).toBe(native.answer);
   // The software adapter's own name.

@@ -239,11 +239,12 @@ pub struct ModelArgs {
         hide_env_values = true
     )]
     pub quantize: Option<Quantization>,
-    /// Keep keys and values in 8 bits: q8, or full; saves memory with long prompts, and costs time on a GPU
+    /// Keep keys and values in fewer bits: f16, q8, or full. On a CPU f16 is half of the memory, and elsewhere what
+    /// full is; q8 saves more with long prompts, and costs time on a GPU
     #[arg(
         long,
         value_name = "BITS",
-        default_value = "full",
+        default_value = "f16",
         env = "GLYPH_KV_CACHE"
     )]
     #[arg(hide_env_values = true)]
@@ -403,8 +404,8 @@ pub struct PlanArgs {
     #[arg(verbatim_doc_comment)]
     #[arg(long, value_name = "BITS,…", value_delimiter = ',')]
     pub quantize: Vec<WeightsAs>,
-    /// Keys and values in 8 bits: q8, or full
-    #[arg(long, value_name = "BITS", default_value = "full")]
+    /// Keys and values: f16 (on a CPU), q8, or full
+    #[arg(long, value_name = "BITS", default_value = "f16")]
     pub kv_cache: KvPrecision,
     /// Sizes of pages in px
     #[arg(

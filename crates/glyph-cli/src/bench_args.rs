@@ -76,7 +76,7 @@ pub struct BenchModelArgs {
     /// Quantise the decoder's weights: q8 or q4 [default: as the model's files are]
     #[arg(long, value_name = "BITS")]
     pub quantize: Option<Quantization>,
-    /// Keep keys and values in 8 bits: q8, or full
+    /// Keys and values: f16 (on a CPU), q8, or full, as other engines are compared with
     #[arg(long, value_name = "BITS", default_value = "full")]
     pub kv_cache: KvPrecision,
     /// Memory of the device that is left free beside all that is measured [default: a quarter of

@@ -72,8 +72,9 @@ pub enum ModelError {
     },
     /// What the model computes is not a number any more.
     #[error(
-        "the model's scores hold no finite number: its weights are damaged, or too large for the number type that \
-         they run in. Download the checkpoint again, or run it as f32"
+        "the model's scores hold no finite number: its weights are damaged, or what it computes is too large for the \
+         number type that it runs in, or that its keys and values are kept in. Download the checkpoint again, or run it \
+         with --dtype f32 --kv-cache full"
     )]
     NotFinite,
     /// A weight is larger than the largest number of the type that the model is to run in.

@@ -117,9 +117,11 @@ fn a_step_writes_into_its_cache_and_copies_none_of_it() {
         let config = &checkpoint.settings.config.text_config;
         let n_buffers = 2 * config.num_hidden_layers;
         let n_channels = config.num_key_value_heads() * config.head_dim();
-        for precision in [KvPrecision::Full, KvPrecision::Q8] {
-            let value_bytes = match precision {
+        for precision in [KvPrecision::Full, KvPrecision::F16, KvPrecision::Q8] {
+            let is_by_own_kernels = opened.is_cpu() && dtype == DType::F32;
+            let value_bytes = match precision.on(is_by_own_kernels) {
                 KvPrecision::Full => dtype.size(),
+                KvPrecision::F16 => 2,
                 KvPrecision::Q8 => 1,
             };
             let cache = |capacity: usize| {

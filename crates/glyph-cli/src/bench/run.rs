@@ -183,8 +183,8 @@ impl Bench<'_> {
             quantize: self
                 .quantization
                 .map(|quantization| quantization.name().to_owned()),
-            kv_cache: (self.args.kv_cache != KvPrecision::Full)
-                .then(|| self.args.kv_cache.name().to_owned()),
+            kv_cache: (self.kv_precision() != KvPrecision::Full)
+                .then(|| self.kv_precision().name().to_owned()),
             load,
             vision,
             prefill,
@@ -196,9 +196,15 @@ impl Bench<'_> {
         }
     }
 
+    /// As it is had on the device.
+    fn kv_precision(&self) -> KvPrecision {
+        let is_by_own_kernels = self.opened.is_cpu() && self.dtype == DType::F32;
+        self.args.kv_cache.on(is_by_own_kernels)
+    }
+
     fn kv_bytes_per_token(&self) -> u64 {
         let text = &self.subject.config.text_config;
-        self.args.kv_cache.bytes_per_token(text, self.dtype.size()) as u64
+        self.kv_precision().bytes_per_token(text, self.dtype.size()) as u64
     }
 
     /// A piece of the measurement. Where the device fails that ends the piece and nothing else.

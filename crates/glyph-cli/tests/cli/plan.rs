@@ -36,9 +36,10 @@ fn the_built_in_model_fits_a_small_device() {
     let info = run_json(&["info", "--json"]);
     let needs = &plan["weights"][0]["model_needs"];
     assert_eq!(needs["weight_bytes"], info["memory"]["weights_f32_bytes"]);
+    // On a CPU they are kept in 16 bits.
     assert_eq!(
-        needs["kv_bytes_per_token"],
-        info["memory"]["kv_f32_bytes_per_token"]
+        2 * bytes(needs, "kv_bytes_per_token"),
+        bytes(&info["memory"], "kv_f32_bytes_per_token")
     );
     assert_eq!(
         needs["context_tokens"],
@@ -186,15 +187,14 @@ fn the_configuration_is_enough() {
     for dtype in ["f16", "bf16"] {
         let half = plan("cpu", dtype);
         assert_eq!(half["dtype"], dtype);
-        for key in [
-            "weight_bytes",
-            "kv_bytes_per_token",
-            "feature_bytes_per_token",
-        ] {
-            let [half, full] =
-                [&half, &full].map(|plan| bytes(&plan["weights"][0]["model_needs"], key));
+        let needs =
+            |key: &str| [&half, &full].map(|plan| bytes(&plan["weights"][0]["model_needs"], key));
+        for key in ["weight_bytes", "feature_bytes_per_token"] {
+            let [half, full] = needs(key);
             assert_eq!(2 * half, full, "{key}");
         }
+        let [half, full] = needs("kv_bytes_per_token");
+        assert_eq!(half, full, "16 bits either way");
     }
     // The headroom alone is more than the device has.
     for row in plan("gpu", "f32")["weights"][0]["rows"].as_array().unwrap() {

@@ -75,12 +75,14 @@ fn a_quantised_model_answers_without_the_original_and_without_a_flag() {
 }
 
 #[test]
-fn keys_and_values_of_8_bits_give_the_same_answer() {
+fn keys_and_values_of_fewer_bits_give_the_same_answer() {
     let sample = sample_text();
     let ask = |flag: &[&str]| ask(text(&sample), flag)["answer"].clone();
-    assert_eq!(ask(&["--kv-cache", "q8"]), ask(&[]));
+    for kept in ["full", "f16", "q8"] {
+        assert_eq!(ask(&["--kv-cache", kept]), ask(&[]), "{kept}");
+    }
     let outcome = run(&["ask", "?", "--text", text(&sample), "--kv-cache", "q4"]);
-    outcome.fails(2, &["full or q8"]);
+    outcome.fails(2, &["full, f16 or q8"]);
 }
 
 #[test]

@@ -134,8 +134,9 @@ impl Footprint {
         self.on(is_cpu)
     }
 
-    /// The same with keys and values of `config` kept in another precision.
+    /// The same with keys and values of `config` kept in another precision, as it is had where the model is computed.
     pub fn with_kv_precision(mut self, config: &ModelConfig, precision: KvPrecision) -> Self {
+        let precision = precision.on(self.is_computed_here());
         self.kv_precision = precision;
         let bytes_per_value = usize::try_from(self.bytes_per_value).unwrap_or(usize::MAX);
         self.kv_bytes_per_token =
@@ -160,15 +161,19 @@ impl Footprint {
     /// answers: the tensors of its widest layer, one layer's keys and values repeated for each query head, and the
     /// scores of the vocabulary.
     pub fn decoder_bytes(&self, batch: usize, context_tokens: usize) -> u64 {
-        // A CPU's own kernels, which are for f32, read 8 bits as they are.
-        let is_read_as_it_is = self.scores == Scores::Tiled && self.bytes_per_value == F32_BYTES;
-        let is_unpacked = self.kv_precision != KvPrecision::Full && !is_read_as_it_is;
+        // A CPU's own kernels read 8 bits as they are.
+        let is_unpacked = self.kv_precision == KvPrecision::Q8 && !self.is_computed_here();
         self.decoder.bytes(
             (batch, context_tokens),
             self.bytes_per_value,
             self.scores,
             is_unpacked,
         )
+    }
+
+    /// Whether a CPU's own kernels compute it, which are for f32.
+    fn is_computed_here(&self) -> bool {
+        self.scores == Scores::Tiled && self.bytes_per_value == F32_BYTES
     }
 
     /// Features of pages of `n_tokens`, as the cache and the running requests keep them.

@@ -547,3 +547,21 @@ fn keys_and_values_of_8_bits_take_half_of_bf16() {
     let on_gpu = |footprint: &Footprint| footprint.clone().on(false).decoder_bytes(1, 65_536);
     assert!(on_gpu(&eight) > on_gpu(&plain));
 }
+
+#[test]
+fn keys_and_values_of_16_bits_take_half_of_f32_on_a_cpu_and_what_is_computed_with_elsewhere() {
+    let config = ModelConfig::from_json(CONFIG_9B).unwrap();
+    let plain = Footprint::new(&config, size_of::<f32>() as u64);
+    let half = plain.clone().with_kv_precision(&config, KvPrecision::F16);
+    assert_eq!(2 * half.kv_bytes_per_token, plain.kv_bytes_per_token);
+    assert_eq!(
+        half.decoder_bytes(1, 65_536),
+        plain.decoder_bytes(1, 65_536)
+    );
+    for elsewhere in [plain.on(false), footprint_9b()] {
+        let half = elsewhere
+            .clone()
+            .with_kv_precision(&config, KvPrecision::F16);
+        assert_eq!(half, elsewhere);
+    }
+}

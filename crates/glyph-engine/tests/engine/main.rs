@@ -40,6 +40,7 @@ const TEXTS: [&str; 5] = [
 fn every_answer_is_what_the_model_gives_alone_whoever_shares_the_batch() {
     let kinds = [
         (None, KvPrecision::Full),
+        (None, KvPrecision::F16),
         (None, KvPrecision::Q8),
         (Some(Quantization::Q8), KvPrecision::Full),
         (Some(Quantization::Q4), KvPrecision::Q8),
@@ -247,8 +248,9 @@ fn tokens_of_others_keep_coming_while_a_large_page_is_encoded() {
     let side_px = 64 * 14;
     let noise = (0..side_px * side_px * 3).map(|n| (n * 7919 % 251) as u8);
     let page = RgbImage::new(side_px, side_px, noise.collect()).unwrap();
+    let page = engine.prepare_page(page).unwrap();
     let prepared = engine
-        .prepare_chat(&chat("What is it?", 1), &[page])
+        .prepare_chat(&chat("What is it?", 1), vec![page])
         .unwrap();
     let mut request = common::request(&engine, TEXTS[2], "?", 1).unwrap();
     request.prepared = prepared;
@@ -377,7 +379,7 @@ fn what_cannot_run_is_refused_before_any_work_with_the_figures() {
         "{error}"
     );
     let error = engine
-        .prepare_chat(&common::chat(&text, 0), &[])
+        .prepare_chat(&common::chat(&text, 0), Vec::new())
         .unwrap_err();
     assert!(matches!(error, EngineError::TextTooLong { .. }), "{error}");
     // A page larger than planned for.
@@ -386,6 +388,60 @@ fn what_cannot_run_is_refused_before_any_work_with_the_figures() {
     let (small, _) = common::engine(request);
     let error = ask(&small, TEXTS[0], "Read.", 5).unwrap_err();
     assert!(matches!(error, EngineError::DoesNotFit { .. }), "{error}");
+}
+
+#[test]
+fn a_text_is_known_to_be_too_long_before_it_is_tokenised_whole() {
+    let (engine, _) = engine(options());
+    let context_tokens = engine.plan().unwrap().context_tokens;
+    let text = "words ".repeat(20_000);
+    // Were all its tokens as long as the longest, it would fit.
+    let settings = engine.settings().unwrap();
+    let longest_bytes = settings.encoder.tokenizer.longest_token_bytes();
+    assert!(text.len() <= context_tokens * longest_bytes);
+    let messages = chat(&text, 0);
+    for error in [
+        engine.prepare_text(&text).unwrap_err(),
+        engine.prepare_chat(&messages, Vec::new()).unwrap_err(),
+    ] {
+        assert!(matches!(error, EngineError::TextTooLong { .. }), "{error}");
+    }
+    // Who only counts is told how long it is.
+    let tokens = engine.count_chat(&messages, &[]).unwrap();
+    assert!(tokens.text > text.len(), "{tokens:?}");
+}
+
+#[test]
+fn counting_leaves_the_cache_as_it_was() {
+    let (engine, _) = engine(options());
+    let of = |text: &str| {
+        let sizes = pages(text);
+        let sizes = sizes.iter().map(|page| [page.width_px, page.height_px]);
+        let checked = sizes.map(|size_px| engine.check_page(size_px, 0).unwrap().grid);
+        let grids: Vec<_> = checked.collect();
+        engine.count_chat(&chat("Read the page.", grids.len()), &grids)
+    };
+    let counted = of(TEXTS[0]).unwrap();
+    assert_eq!(engine.stats().vision_cache.misses, 0);
+    let asked = finish(ask(&engine, TEXTS[0], "Read the page.", 1).unwrap());
+    assert_eq!(counted.text + counted.image, asked.prompt_tokens);
+    assert_eq!(counted.image, asked.image_tokens);
+    assert_eq!(of(TEXTS[0]).unwrap(), counted);
+    let stats = engine.stats().vision_cache;
+    assert_eq!((stats.hits, stats.misses), (0, 1));
+}
+
+#[test]
+fn a_page_that_waits_keeps_the_pixels_that_the_model_sees_and_no_more() {
+    let (engine, _) = engine(options());
+    // As it is, made smaller, and enlarged.
+    for [width_px, height_px] in [[280, 280], [290, 292], [2, 100]] {
+        let rgb = vec![7; width_px * height_px * 3];
+        let image = RgbImage::new(width_px, height_px, rgb).unwrap();
+        let page = engine.prepare_page(image).unwrap();
+        let checked = engine.check_page([width_px, height_px], 0).unwrap();
+        assert_eq!(page.n_bytes() as u64, 3 * checked.resized_pixels);
+    }
 }
 
 #[test]

@@ -36,6 +36,7 @@ pub(crate) struct Seen<'a> {
 pub(crate) fn attend(q: Rows<'_>, seen: Seen<'_>, out: &mut [f32]) {
     match seen.kv.heads() {
         HostHeads::Full(heads) => attend_to(heads, q, seen, out),
+        HostHeads::Half(heads) => attend_to(heads, q, seen, out),
         HostHeads::Eight(heads) => attend_to(heads, q, seen, out),
     }
 }
@@ -95,7 +96,7 @@ fn attend_to<T: KvValue + Sync>(heads: &[HeadKv<T>], q: Rows<'_>, seen: Seen<'_>
 }
 
 /// One query for each of the first `N` heads of keys and values: what is read from memory is read from all of them in
-/// turn.
+/// turn. The heads behind them are those that come next.
 ///
 /// # Shapes
 /// q, out flat `[N, head_dim]`.
@@ -117,21 +118,24 @@ fn attend_heads<T: KvValue, const N: usize>(
         rows: parts(&queries, head_dim),
         strips: std::array::from_fn(|n| heads[n].keys(head_dim, n_keys)),
         out: parts_mut(&mut scores, stride),
+        next: Some(std::array::from_fn(|n| heads[n].values(head_dim, n_keys))),
     });
     let mut sums = [0.0; N];
     let rows = scores.chunks_exact_mut(stride);
     for ((row, sum), head) in rows.zip(&mut sums).zip(heads) {
         let row = &mut row[..n_keys];
         scale_by(row, head.key_scales());
-        *sum = exponentials(row);
+        *sum = sum_of_exponentials(row, head);
         scale_by(row, head.value_scales());
     }
     let width = head_dim.next_multiple_of(STRIP);
+    let are_more = heads.len() >= 2 * N;
     let mut attended = vec![0.0; N * width];
     with_vectors(OwnProducts::<T, N> {
         rows: parts(&scores, stride),
         strips: std::array::from_fn(|n| heads[n].values(head_dim, n_keys)),
         out: parts_mut(&mut attended, width),
+        next: are_more.then(|| std::array::from_fn(|n| heads[N + n].keys(head_dim, n_keys))),
     });
     let heads = out
         .chunks_exact_mut(head_dim)
@@ -140,6 +144,13 @@ fn attend_heads<T: KvValue, const N: usize>(
         let values = out.iter_mut().zip(attended);
         values.for_each(|(out, value)| *out = value / sum);
     }
+}
+
+/// Replaces the scores of a head by `e` to the power of their distance from the greatest, and returns what to divide
+/// by.
+fn sum_of_exponentials<T: KvValue>(scores: &mut [f32], head: &HeadKv<T>) -> f32 {
+    let sum = exponentials(scores);
+    if head.is_sound() { sum } else { f32::NAN }
 }
 
 /// Multiplies each position of `row` by its scale; where there are no scales, nothing.
@@ -232,7 +243,7 @@ impl Queries<'_> {
             for ((query, row), sum) in block.clone().zip(rows).zip(&mut sums) {
                 let (past, future) = row[..n_keys].split_at_mut(n_seen(query));
                 scale_by(past, head.key_scales());
-                *sum = exponentials(past);
+                *sum = sum_of_exponentials(past, head);
                 scale_by(past, head.value_scales());
                 future.fill(0.0);
             }
@@ -414,7 +425,7 @@ mod tests {
     }
 
     #[test]
-    fn what_eight_bits_can_hold_is_attended_to_as_it_is() {
+    fn what_fewer_bits_can_hold_is_attended_to_as_it_is() {
         for shape in SHAPES {
             let mut sequence = Sequence::new(41, shape);
             sequence.k = whole_steps(&sequence.k, shape[2]);
@@ -430,28 +441,53 @@ mod tests {
                 out.extend(sequence.attend(&mut other, 23..41, true));
                 out
             };
-            let (full, eight) = (run(KvPrecision::Full), run(KvPrecision::Q8));
-            let errors = full.iter().zip(&eight).map(|(a, b)| (a - b).abs());
-            let most = errors.fold(0.0, f32::max);
-            assert!(most < 2e-5, "{shape:?}: {most}");
+            let full = run(KvPrecision::Full);
+            for precision in [KvPrecision::F16, KvPrecision::Q8] {
+                let fewer = run(precision);
+                let errors = full.iter().zip(&fewer).map(|(a, b)| (a - b).abs());
+                let most = errors.fold(0.0, f32::max);
+                assert!(most < 2e-5, "{shape:?}, {precision:?}: {most}");
+            }
         }
     }
 
     #[test]
     fn a_cache_is_not_restored_from_one_of_other_bits() {
         let sequence = Sequence::new(8, SHAPES[0]);
-        let mut eight = sequence.cache_of(KvPrecision::Q8, 8);
-        sequence.attend(&mut eight, 0..8, true);
-        assert!(!sequence.cache(8).restore(&eight, 4));
-        assert!(sequence.cache_of(KvPrecision::Q8, 8).restore(&eight, 4));
+        let all = [KvPrecision::Full, KvPrecision::F16, KvPrecision::Q8];
+        for (precision, other) in all
+            .into_iter()
+            .flat_map(|one| all.map(|other| (one, other)))
+        {
+            let mut cache = sequence.cache_of(precision, 8);
+            sequence.attend(&mut cache, 0..8, true);
+            let is_restored = sequence.cache_of(other, 8).restore(&cache, 4);
+            assert_eq!(is_restored, precision == other);
+        }
     }
 
     #[test]
-    fn what_is_no_number_is_none_in_eight_bits_either() {
-        let mut sequence = Sequence::new(8, SHAPES[0]);
-        sequence.v[40] = f32::NAN;
-        let mut eight = sequence.cache_of(KvPrecision::Q8, 8);
-        let out = sequence.attend(&mut eight, 0..8, true);
-        assert!(out.iter().any(|value| value.is_nan()));
+    fn what_is_no_number_is_none_in_fewer_bits_either() {
+        let shape = SHAPES[0];
+        let head_dim = shape[2];
+        for (precision, wrong) in [
+            (KvPrecision::F16, f32::NAN),
+            (KvPrecision::F16, f32::NEG_INFINITY),
+            // Beyond what 16 bits hold.
+            (KvPrecision::F16, 65_505.0),
+            (KvPrecision::Q8, f32::NAN),
+        ] {
+            let mut sequence = Sequence::new(8, shape);
+            sequence.v[head_dim + 8] = wrong;
+            let mut cache = sequence.cache_of(precision, 9);
+            sequence.attend(&mut cache, 0..7, true);
+            // Also one query alone, and behind what was taken over.
+            let mut other = sequence.cache_of(precision, 9);
+            assert!(other.restore(&cache.prefix(7), 7));
+            let out = sequence.attend(&mut other, 7..8, true);
+            let (first, second) = out.split_at(head_dim);
+            assert!(first.iter().all(|value| value.is_finite()));
+            assert!(second[..head_dim].iter().any(|value| value.is_nan()));
+        }
     }
 }

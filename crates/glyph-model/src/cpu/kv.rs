@@ -1,8 +1,10 @@
 //! Keys and values of a sequence in this machine's memory, laid out for the products that read them.
 
+use half::f16;
+
 use super::memory::AlignedValues;
 use super::product::Rows;
-use super::strips::{STRIP, StripMemory, StripValue, Strips};
+use super::strips::{STRIP, StripMemory, StripValue, Strips, narrowed};
 use super::vectorised;
 use crate::text::KvPrecision;
 
@@ -18,6 +20,8 @@ pub(crate) struct HostKv {
 pub(super) enum HostHeads {
     /// As they are computed.
     Full(Vec<HeadKv<f32>>),
+    /// In 16 bits.
+    Half(Vec<HeadKv<f16>>),
     /// In 8 bits, with a scale for each position.
     Eight(Vec<HeadKv<i8>>),
 }
@@ -40,6 +44,7 @@ impl HostKv {
         let n = n_layers * n_heads;
         let heads = match precision {
             KvPrecision::Full => HostHeads::Full(HeadKv::several(n, head_dim, capacity)),
+            KvPrecision::F16 => HostHeads::Half(HeadKv::several(n, head_dim, capacity)),
             KvPrecision::Q8 => HostHeads::Eight(HeadKv::several(n, head_dim, capacity)),
         };
         let shape = HostKvShape {
@@ -70,6 +75,7 @@ impl HostKv {
         let first = layer * self.shape.n_heads;
         match &mut self.heads {
             HostHeads::Full(heads) => self.shape.write(&mut heads[first..], start, keys, values),
+            HostHeads::Half(heads) => self.shape.write(&mut heads[first..], start, keys, values),
             HostHeads::Eight(heads) => self.shape.write(&mut heads[first..], start, keys, values),
         }
     }
@@ -83,6 +89,7 @@ impl HostKv {
         } = self.shape;
         let precision = match self.heads {
             HostHeads::Full(_) => KvPrecision::Full,
+            HostHeads::Half(_) => KvPrecision::F16,
             HostHeads::Eight(_) => KvPrecision::Q8,
         };
         let mut prefix = Self::new([n_layers, n_heads, head_dim], len, precision);
@@ -98,6 +105,9 @@ impl HostKv {
         }
         match (&mut self.heads, &other.heads) {
             (HostHeads::Full(heads), HostHeads::Full(others)) => {
+                self.shape.restore(heads, others, len);
+            }
+            (HostHeads::Half(heads), HostHeads::Half(others)) => {
                 self.shape.restore(heads, others, len);
             }
             (HostHeads::Eight(heads), HostHeads::Eight(others)) => {
@@ -144,6 +154,9 @@ pub(super) trait KvValue: StripValue + Default {
     /// Whether a position has a scale of its own.
     const IS_SCALED: bool;
 
+    /// Whether it can be kept. What it is instead nobody will ask.
+    fn holds(value: f32) -> bool;
+
     /// The scale of a position.
     fn scale(values: &[f32]) -> f32;
 
@@ -153,6 +166,11 @@ pub(super) trait KvValue: StripValue + Default {
 
 impl KvValue for f32 {
     const IS_SCALED: bool = false;
+
+    #[inline(always)]
+    fn holds(_: f32) -> bool {
+        true
+    }
 
     #[inline(always)]
     fn scale(_: &[f32]) -> f32 {
@@ -165,8 +183,32 @@ impl KvValue for f32 {
     }
 }
 
+impl KvValue for f16 {
+    const IS_SCALED: bool = false;
+
+    #[inline(always)]
+    fn holds(value: f32) -> bool {
+        value.abs() <= f16::MAX.to_f32_const()
+    }
+
+    #[inline(always)]
+    fn scale(_: &[f32]) -> f32 {
+        1.0
+    }
+
+    #[inline(always)]
+    fn kept(value: f32, _: f32) -> Self {
+        narrowed(value)
+    }
+}
+
 impl KvValue for i8 {
     const IS_SCALED: bool = true;
+
+    #[inline(always)]
+    fn holds(_: f32) -> bool {
+        true
+    }
 
     #[inline(always)]
     fn scale(values: &[f32]) -> f32 {
@@ -190,6 +232,13 @@ impl KvValue for i8 {
     }
 }
 
+/// Without an end before the last value, so that vectors can look.
+#[inline(always)]
+fn all_held<T: KvValue>(values: &[f32]) -> bool {
+    let held = values.iter().map(|value| T::holds(*value));
+    held.fold(true, |all, is_held| all & is_held)
+}
+
 /// The largest whole number of 8 bits; the smallest is as far from 0.
 pub(crate) const MOST_EIGHT_BITS: f32 = 127.0;
 
@@ -206,6 +255,8 @@ pub(super) struct HeadKv<T> {
     /// One for each position, or none at all.
     key_scales: AlignedValues<f32>,
     value_scales: AlignedValues<f32>,
+    /// Whether all that was written could be kept.
+    is_sound: bool,
 }
 
 impl<T: KvValue> HeadKv<T> {
@@ -220,6 +271,7 @@ impl<T: KvValue> HeadKv<T> {
                 .collect(),
             key_scales: AlignedValues::with_capacity(n_scales),
             value_scales: AlignedValues::with_capacity(n_scales),
+            is_sound: true,
         };
         (0..n).map(head).collect()
     }
@@ -232,6 +284,7 @@ impl<T: KvValue> HeadKv<T> {
         self.keys.grow_to(end.next_multiple_of(STRIP) * head_dim);
         let scales = scales::<T>(&mut self.key_scales, start, end);
         for (n, key) in keys.iter().enumerate() {
+            self.is_sound &= all_held::<T>(key);
             let scale = T::scale(key);
             scales.get_mut(n).into_iter().for_each(|to| *to = scale);
             let position = start + n;
@@ -254,6 +307,7 @@ impl<T: KvValue> HeadKv<T> {
             strip.grow_to(end * STRIP);
         }
         for (n, value) in values.iter().enumerate() {
+            self.is_sound &= all_held::<T>(value);
             let scale = T::scale(value);
             scales.get_mut(n).into_iter().for_each(|to| *to = scale);
             for (strip, channels) in self.values.iter_mut().zip(value.chunks(STRIP)) {
@@ -267,6 +321,7 @@ impl<T: KvValue> HeadKv<T> {
 
     fn restore(&mut self, other: &Self, len: usize, head_dim: usize) {
         let n_keys = len.next_multiple_of(STRIP) * head_dim;
+        self.is_sound = other.is_sound;
         self.keys.replace(&other.keys[..n_keys]);
         for (values, other) in self.values.iter_mut().zip(&other.values) {
             values.replace(&other[..len * STRIP]);
@@ -295,6 +350,12 @@ impl<T: KvValue> HeadKv<T> {
             n_columns: head_dim,
             are_fetched: false,
         }
+    }
+
+    /// False where something was written that could not be kept: no number, or one that is too large. What attends to
+    /// it is then no number either, for the scores to show it.
+    pub fn is_sound(&self) -> bool {
+        self.is_sound
     }
 
     /// One for each position; none where keys are kept as they are.

@@ -3,7 +3,7 @@
 use std::ops::{Deref, DerefMut};
 
 /// Bytes of a cache line, and of the widest vector.
-const LINE_BYTES: usize = 64;
+pub(super) const LINE_BYTES: usize = 64;
 
 /// Values that grow up to a number that is known from the start: so they stay where they are, and memory that is not
 /// written to yet costs nothing.

@@ -2,6 +2,7 @@
 
 use pulp::{Simd, WithSimd};
 
+use super::memory::LINE_BYTES;
 use super::strips::{STRIP, StripValue, Strips};
 
 /// Rows that are multiplied together, so that their sums and what they are made of stay in the processor's registers.
@@ -214,7 +215,8 @@ impl<T: StripValue> Product<'_, T> {
 }
 
 /// `N` rows, each with strips of its own of the same shape: `rows[n] · strips[n]`, in one walk. Memory gives twice as much
-/// from several places at once as from one.
+/// from several places at once as from one, and a processor fetches ahead by itself only what it sees being read: what
+/// is read next is asked for meanwhile.
 #[derive(Debug)]
 pub(super) struct OwnProducts<'a, T, const N: usize> {
     /// Each `[n_inner]`.
@@ -222,6 +224,8 @@ pub(super) struct OwnProducts<'a, T, const N: usize> {
     pub strips: [Strips<'a, T>; N],
     /// Each `[n_columns]`, with room for whole strips.
     pub out: [&'a mut [f32]; N],
+    /// What is read behind these, about as much of it, if it is known.
+    pub next: Option<[Strips<'a, T>; N]>,
 }
 
 impl<T: StripValue, const N: usize> WithSimd for OwnProducts<'_, T, N> {
@@ -249,9 +253,19 @@ impl<T: StripValue, const N: usize> OwnProducts<'_, T, N> {
         let rows: [&[f32]; N] = std::array::from_fn(|n| &self.rows[n][..n_inner]);
         for strip in 0..self.strips[0].n_strips() {
             let strips: [&[T]; N] = std::array::from_fn(|n| self.strips[n].strip(strip));
+            let next =
+                |next: [Strips<'_, T>; N]| next.map(|all| all.place(strip * n_inner * STRIP));
+            let next = self.next.map(next);
             let mut sums = [[simd.splat_f32s(0.0); VECTORS]; N];
             for inner in 0..n_inner {
                 let start = inner * STRIP;
+                if let Some(next) = next
+                    && (start * size_of::<T>()).is_multiple_of(LINE_BYTES)
+                {
+                    for next in next {
+                        fetch(next.wrapping_add(start));
+                    }
+                }
                 for n in 0..N {
                     let values: [S::f32s; VECTORS] =
                         T::vectors(simd, &strips[n][start..start + STRIP]);

@@ -19,6 +19,10 @@ pub enum KvPrecision {
     /// In those that are computed with.
     #[default]
     Full,
+    /// In 16. On a CPU, which computes in 32, that is half of the memory, and half of what attention reads of it; each is
+    /// off by 2⁻¹¹ of itself at most, or by 2⁻²⁵ where that is more. Devices keep what they compute with, as [`Full`](Self::Full) does: 16 bits
+    /// where memory is dear.
+    F16,
     /// In 8, with a scale for each position of each head. On a CPU attention reads them as they are; on other devices
     /// what it sees of a layer is unpacked for it, which costs time.
     Q8,
@@ -29,7 +33,16 @@ impl KvPrecision {
     pub fn name(self) -> &'static str {
         match self {
             Self::Full => "full",
+            Self::F16 => "f16",
             Self::Q8 => "q8",
+        }
+    }
+
+    /// What it comes to where the model is computed: on a CPU by this machine's own kernels, or else in tensors.
+    pub fn on(self, is_cpu: bool) -> Self {
+        match self {
+            Self::F16 if !is_cpu => Self::Full,
+            kept => kept,
         }
     }
 
@@ -38,6 +51,7 @@ impl KvPrecision {
         let head_dim = config.head_dim();
         match self {
             Self::Full => KvCache::bytes_per_token(config, bytes_per_value),
+            Self::F16 => KvCache::bytes_per_token(config, size_of::<half::f16>()),
             // A byte for each value, and a scale.
             Self::Q8 => {
                 let per_head = head_dim + bytes_per_value;
@@ -51,9 +65,9 @@ impl FromStr for KvPrecision {
     type Err = &'static str;
 
     fn from_str(value: &str) -> std::result::Result<Self, Self::Err> {
-        let mut all = [Self::Full, Self::Q8].into_iter();
+        let mut all = [Self::Full, Self::F16, Self::Q8].into_iter();
         all.find(|precision| precision.name() == value)
-            .ok_or("it must be full or q8")
+            .ok_or("it must be full, f16 or q8")
     }
 }
 

@@ -1,4 +1,4 @@
-//! Keys and values of 8 bits, beside those that are kept as they are.
+//! Keys and values of 16 and of 8 bits, beside those that are kept as they are.
 
 use burn::tensor::{DType, Tensor};
 use glyph_model::text::{KvCache, KvPrecision, Positions};
@@ -51,10 +51,13 @@ fn scores_point_where_those_of_the_full_cache_do() {
             all.extend(logits(&checkpoint, &mut cache, 20..N));
             all
         };
-        let (full, eight) = (run(KvPrecision::Full), run(KvPrecision::Q8));
-        let found = cosine(&full, &eight);
-        assert!(found > 0.9995, "{config}: {found}");
+        let full = run(KvPrecision::Full);
+        let eight = run(KvPrecision::Q8);
         assert_ne!(full, eight, "{config}: nothing was quantised");
+        for (fewer, least) in [(run(KvPrecision::F16), 0.999_999), (eight, 0.9995)] {
+            let found = cosine(&full, &fewer);
+            assert!(found > least, "{config}: {found}");
+        }
     }
 }
 
@@ -78,7 +81,7 @@ fn a_prefix_is_taken_over_as_it_is() {
 }
 
 #[test]
-fn a_token_takes_a_byte_for_each_value_and_a_scale() {
+fn a_token_takes_two_bytes_for_each_value_or_one_and_a_scale() {
     let config = open("base").settings.config.text_config.clone();
     let full = KvPrecision::Full.bytes_per_token(&config, 4);
     assert_eq!(full, KvCache::bytes_per_token(&config, 4));
@@ -87,7 +90,8 @@ fn a_token_takes_a_byte_for_each_value_and_a_scale() {
         KvPrecision::Q8.bytes_per_token(&config, 4),
         full / 4 + scales
     );
-    for precision in [KvPrecision::Full, KvPrecision::Q8] {
+    assert_eq!(KvPrecision::F16.bytes_per_token(&config, 4), full / 2);
+    for precision in [KvPrecision::Full, KvPrecision::F16, KvPrecision::Q8] {
         assert_eq!(precision.name().parse(), Ok(precision));
     }
 }
