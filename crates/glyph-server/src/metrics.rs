@@ -24,11 +24,13 @@ const ROWS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 12.0, 16.0, 24.0, 32.0, 48.0, 64.0];
 pub const REQUESTS: &str = "glyph_requests_total";
 /// Requests that are being answered.
 pub const IN_FLIGHT: &str = "glyph_requests_in_flight";
+/// Heads that were refused before they were requests, by reason.
+pub const REFUSED_HEADS: &str = "glyph_refused_heads_total";
 /// From the request's first byte to the answer's last.
 pub const REQUEST_SECONDS: &str = "glyph_request_seconds";
 /// Requests that were refused or failed, by code of the error.
 pub const REJECTIONS: &str = "glyph_rejections_total";
-/// Requests that wait for a place in the batch.
+/// Requests that wait: for a core to prepare them, or for a place in the batch.
 pub const QUEUE_LENGTH: &str = "glyph_queue_length";
 /// How long they waited.
 pub const QUEUE_SECONDS: &str = "glyph_queue_wait_seconds";
@@ -124,11 +126,15 @@ const HISTOGRAMS: [(&str, &str, &[f64]); 9] = [
     (BATCH_SIZE, "Answers that share a step of the decoder", ROWS),
 ];
 
-const COUNTERS: [(&str, &str); 8] = [
+const COUNTERS: [(&str, &str); 9] = [
     (REQUESTS, "Requests by route and status"),
     (
         REJECTIONS,
         "Requests that were refused or failed, by code of the error",
+    ),
+    (
+        REFUSED_HEADS,
+        "Heads that were refused before they were requests, by reason",
     ),
     (
         PROMPT_TOKENS,
@@ -143,7 +149,10 @@ const COUNTERS: [(&str, &str); 8] = [
 
 const GAUGES: [(&str, &str); 14] = [
     (IN_FLIGHT, "Requests that are being answered"),
-    (QUEUE_LENGTH, "Requests that wait for a place in the batch"),
+    (
+        QUEUE_LENGTH,
+        "Requests that wait for a core to prepare them or for a place in the batch",
+    ),
     (RUNNING, "Requests that have a place in the batch"),
     (KV_BYTES, "Keys and values held for requests that run"),
     (
@@ -171,6 +180,9 @@ const GAUGES: [(&str, &str); 14] = [
 ];
 
 const PROMPT_KINDS: [&str; 3] = ["text", "image", "cached"];
+
+/// Why a head is refused.
+pub(crate) const HEAD_FAULTS: [&str; 3] = ["malformed", "too_large", "http2"];
 
 const STATES: [&str; 6] = [
     "starting", "loading", "ready", "draining", "stopped", "failed",
@@ -223,6 +235,9 @@ impl Metrics {
             for kind in PROMPT_KINDS {
                 counter!(PROMPT_TOKENS, "kind" => kind).absolute(0);
             }
+            for reason in HEAD_FAULTS {
+                counter!(REFUSED_HEADS, "reason" => reason).absolute(0);
+            }
         });
         Ok(metrics)
     }
@@ -236,11 +251,12 @@ impl Metrics {
         self.0.handle.run_upkeep();
     }
 
-    /// All series as Prometheus text, those of engine and machine as they stand now.
-    pub fn text(&self, engine: &Engine) -> String {
+    /// All series as Prometheus text, those of engine and machine as they stand now. `n_waiting` requests wait before they
+    /// come to the engine.
+    pub fn text(&self, engine: &Engine, n_waiting: usize) -> String {
         self.count(|| {
             let stats = engine.stats();
-            gauge!(QUEUE_LENGTH).set(stats.waiting as f64);
+            gauge!(QUEUE_LENGTH).set((n_waiting + stats.waiting) as f64);
             gauge!(RUNNING).set(stats.running as f64);
             gauge!(KV_BYTES).set(stats.kv_bytes as f64);
             gauge!(KV_PLANNED_BYTES).set(stats.kv_planned_bytes as f64);
@@ -273,6 +289,11 @@ impl Metrics {
                 counter!(REJECTIONS, "reason" => code).increment(1);
             }
         });
+    }
+
+    /// For one of [`HEAD_FAULTS`].
+    pub(crate) fn head_refused(&self, reason: &'static str) {
+        self.count(|| counter!(REFUSED_HEADS, "reason" => reason).increment(1));
     }
 
     pub(crate) fn waited(&self, seconds: f64) {

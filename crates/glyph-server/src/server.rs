@@ -40,7 +40,8 @@ pub async fn serve(
     };
     let state = AppState::new(config, engine.clone(), metrics.clone());
     let (close, closing) = watch::channel(false);
-    let serving = connections::serve(listener, routes::app(&state), limits, closing);
+    let app = routes::app(&state);
+    let serving = connections::serve(listener, app, limits, metrics.clone(), closing);
     let mut serving = tokio::spawn(serving);
     let tidying = tokio::spawn(async move {
         loop {

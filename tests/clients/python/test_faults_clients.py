@@ -70,6 +70,22 @@ def test_the_log_says_what_a_client_took_before_it_went_away(tmp_path):
         assert line["completion_tokens"] > 0
 
 
+def test_the_log_says_whose_head_was_refused(tmp_path):
+    def lines_of_the_head():
+        # Behind the last line break a line may be unfinished.
+        whole = (tmp_path / "glyph.log").read_text().split("\n")[:-1]
+        return [line for line in map(json.loads, whole) if line.get("reason") == "malformed"]
+
+    with serving("--log-format", "json", "--log-file", str(tmp_path)) as server:
+        with socket.create_connection(("127.0.0.1", server.port)) as connection:
+            host, port = connection.getsockname()
+            connection.sendall(b"no request\r\n\r\n")
+            assert connection.recv(4096).startswith(b"HTTP/1.1 400 ")
+        server.wait_for("its line in the log", lambda _series: lines_of_the_head())
+        [line] = lines_of_the_head()
+        assert line["address"] == f"{host}:{port}"
+
+
 def test_a_caller_that_waits_and_goes_away_leaves_the_queue():
     with serving("--max-batch", "1", "--queue", "4") as server:
         with server.streaming(server.endless()):

@@ -1,6 +1,7 @@
 //! What a connection is doing.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,31 +13,51 @@ use super::ConnectionLimits;
 #[derive(Debug)]
 pub struct Activity {
     id: u64,
-    n_answering: AtomicUsize,
-    times: Mutex<Times>,
+    address: IpAddr,
+    state: Mutex<State>,
     evicted: Notify,
+    whole: Notify,
 }
 
 #[derive(Debug)]
-struct Times {
+struct State {
+    /// Requests that have begun; tells the present one apart.
+    n_requests: u64,
+    stage: Stage,
     /// When something was last answered or sent.
     last: Instant,
     /// Since when the client has taken nothing of what is to be sent.
     blocked_since: Option<Instant>,
 }
 
+/// How far the request has come. There is one at a time: what follows it on the connection waits for its answer.
+#[derive(Debug, Clone, Copy)]
+enum Stage {
+    /// There is none, or its head is coming.
+    Idle,
+    /// Its body is coming; when something of it came last.
+    Receiving(Instant),
+    /// It has come whole and is being answered.
+    Whole,
+    /// It is being answered without the rest of its body, which is not wanted or cannot come.
+    Cut,
+}
+
 impl Activity {
-    /// Of a new connection.
-    pub fn new() -> Self {
+    /// Of a new connection from `address`.
+    pub fn new(address: IpAddr) -> Self {
         static NEXT_ID: AtomicU64 = AtomicU64::new(0);
         Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
-            n_answering: AtomicUsize::new(0),
-            times: Mutex::new(Times {
+            address,
+            state: Mutex::new(State {
+                n_requests: 0,
+                stage: Stage::Idle,
                 last: Instant::now(),
                 blocked_since: None,
             }),
             evicted: Notify::new(),
+            whole: Notify::new(),
         }
     }
 
@@ -45,34 +66,65 @@ impl Activity {
         self.id
     }
 
-    /// A request has come; it is being answered until the guard is dropped.
-    pub fn answering(self: &Arc<Self>) -> Answering {
-        self.n_answering.fetch_add(1, Ordering::Relaxed);
-        Answering(Arc::clone(self))
+    /// Where its client is.
+    pub fn address(&self) -> IpAddr {
+        self.address
+    }
+
+    /// The head of a request has come; it is being answered until the first of the two is dropped, and the second is to
+    /// be told what becomes of its body.
+    pub fn answering(self: &Arc<Self>) -> (Answering, Receiving) {
+        let mut state = self.state();
+        state.n_requests += 1;
+        state.stage = Stage::Receiving(Instant::now());
+        let receiving = Receiving {
+            activity: Arc::clone(self),
+            request: state.n_requests,
+        };
+        (Answering(Arc::clone(self)), receiving)
     }
 
     /// Something was sent.
     pub fn wrote(&self) {
-        let mut times = self.times();
-        times.last = Instant::now();
-        times.blocked_since = None;
+        let mut state = self.state();
+        state.last = Instant::now();
+        state.blocked_since = None;
     }
 
     /// The client does not take what is to be sent.
     pub fn is_blocked(&self) {
-        self.times().blocked_since.get_or_insert_with(Instant::now);
+        self.state().blocked_since.get_or_insert_with(Instant::now);
     }
 
     /// Since when nothing has been answered or sent; `None` while something is.
     pub fn idle_since(&self) -> Option<Instant> {
-        let is_idle = self.n_answering.load(Ordering::Relaxed) == 0;
-        let times = self.times();
-        (is_idle && times.blocked_since.is_none()).then_some(times.last)
+        let state = self.state();
+        let is_idle = matches!(state.stage, Stage::Idle) && state.blocked_since.is_none();
+        is_idle.then_some(state.last)
+    }
+
+    /// Since when nothing has come of a request that is not whole; `None` while there is no such request.
+    pub fn receiving_since(&self) -> Option<Instant> {
+        match self.state().stage {
+            Stage::Receiving(last) => Some(last),
+            Stage::Idle | Stage::Whole | Stage::Cut => None,
+        }
     }
 
     /// Its place is needed.
     pub fn evict(&self) {
         self.evicted.notify_one();
+    }
+
+    /// Returns when a request that has come whole is being answered.
+    pub async fn whole(&self) {
+        while !self.is_whole() {
+            self.whole.notified().await;
+        }
+    }
+
+    fn is_whole(&self) -> bool {
+        matches!(self.state().stage, Stage::Whole)
     }
 
     /// Returns when the connection is to be closed.
@@ -90,22 +142,21 @@ impl Activity {
 
     /// Time until it may be overdue; `None` when it is.
     fn left(&self, limits: ConnectionLimits) -> Option<Duration> {
-        let is_answering = self.n_answering.load(Ordering::Relaxed) > 0;
-        let times = self.times();
+        let state = self.state();
         // Whoever begins to answer or to send now is looked at again by then.
         let look_again = limits.idle_timeout.min(limits.write_timeout);
-        let (since, timeout) = match times.blocked_since {
-            Some(since) => (since, limits.write_timeout),
-            None if is_answering => return Some(look_again),
-            None => (times.last, limits.idle_timeout),
+        let (since, timeout) = match (state.blocked_since, state.stage) {
+            (Some(since), _) => (since, limits.write_timeout),
+            (None, Stage::Idle) => (state.last, limits.idle_timeout),
+            (None, Stage::Receiving(_) | Stage::Whole | Stage::Cut) => return Some(look_again),
         };
         let left = timeout.checked_sub(since.elapsed());
         left.filter(|left| !left.is_zero())
             .map(|left| left.min(look_again))
     }
 
-    fn times(&self) -> std::sync::MutexGuard<'_, Times> {
-        self.times.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -115,7 +166,74 @@ pub struct Answering(Arc<Activity>);
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        self.0.times().last = Instant::now();
-        self.0.n_answering.fetch_sub(1, Ordering::Relaxed);
+        let mut state = self.0.state();
+        state.last = Instant::now();
+        state.stage = Stage::Idle;
+    }
+}
+
+/// The body of a request, which may be read for longer than the request is answered.
+#[derive(Debug)]
+pub struct Receiving {
+    activity: Arc<Activity>,
+    request: u64,
+}
+
+impl Receiving {
+    /// Something of it has come.
+    pub fn came(&self) {
+        self.goes_on(Stage::Receiving(Instant::now()));
+    }
+
+    /// It has come whole.
+    pub fn came_whole(&self) {
+        self.goes_on(Stage::Whole);
+        self.activity.whole.notify_one();
+    }
+
+    /// No more of it is read.
+    pub fn breaks_off(&self) {
+        self.goes_on(Stage::Cut);
+    }
+
+    fn goes_on(&self, next: Stage) {
+        let mut state = self.activity.state();
+        let is_received = matches!(state.stage, Stage::Receiving(_));
+        if is_received && state.n_requests == self.request {
+            state.stage = next;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+    use std::sync::Arc;
+
+    use futures::FutureExt;
+
+    use super::Activity;
+
+    #[test]
+    fn a_request_is_whole_from_its_last_byte_to_its_answers_end() {
+        let activity = Arc::new(Activity::new(IpAddr::V4(Ipv4Addr::LOCALHOST)));
+        let is_whole = || activity.whole().now_or_never().is_some();
+        assert!(!is_whole());
+        let (answering, receiving) = activity.answering();
+        receiving.came();
+        assert!(!is_whole());
+        receiving.came_whole();
+        assert!(is_whole() && activity.receiving_since().is_none());
+        drop(answering);
+        assert!(!is_whole() && activity.idle_since().is_some());
+
+        let (_answering, next) = activity.answering();
+        receiving.came_whole();
+        assert!(!is_whole(), "that was the one before");
+        assert!(activity.receiving_since().is_some());
+        next.breaks_off();
+        next.came_whole();
+        assert!(!is_whole(), "its body broke off");
+        assert!(activity.receiving_since().is_none() && activity.idle_since().is_none());
     }
 }

@@ -4,16 +4,19 @@
 //! One of HTTP/2 can hold back every answer and still read its connection.
 //!
 //! A connection is idle while no request of it is being answered, which includes the time in which a head trickles in.
-//! Idle ones are closed after a time, and at once when their places are needed. One whose client does not take what is
-//! sent is closed after a time too. Bodies have bounds of their own (`body`).
+//! Idle ones are closed after a time, and at once when their places are needed; where none is idle, one whose request
+//! has not come whole (`open`). One whose client does not take what is sent is closed after a time too, and one whose
+//! client has gone while it waited for its answer, whatever it sent behind its request. Bodies have bounds of their own
+//! (`body`).
 
 mod activity;
 mod counted_body;
 mod io;
+mod open;
+mod received_body;
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -24,13 +27,17 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::JoinSet;
 use tower::{ServiceExt, service_fn};
 
+use crate::metrics::{HEAD_FAULTS, Metrics};
+
 use activity::Activity;
 use counted_body::CountedBody;
-use io::ObservedStream;
+use io::{ObservedStream, client_closed};
+use open::Open;
+use received_body::ReceivedBody;
 
 /// Largest head of a request, in bytes and in fields.
 const MOST_HEAD_BYTES: usize = 64 << 10;
@@ -38,9 +45,6 @@ const MOST_HEADERS: usize = 100;
 
 /// How long the system is left alone after it gave no connection, as when all its files are open.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// How often somebody idle is looked for while all places are taken.
-const EVICT_EVERY: Duration = Duration::from_millis(250);
 
 /// What connections may take.
 #[derive(Debug, Clone, Copy)]
@@ -59,6 +63,7 @@ pub async fn serve(
     listener: TcpListener,
     app: Router,
     limits: ConnectionLimits,
+    metrics: Metrics,
     mut closing: watch::Receiver<bool>,
 ) {
     let mut connections = JoinSet::new();
@@ -72,9 +77,10 @@ pub async fn serve(
                     let connection = Connection {
                         stream,
                         address,
-                        activity: open.enter(),
+                        activity: open.enter(address.ip()),
                         open: Arc::clone(&open),
                         limits,
+                        metrics: metrics.clone(),
                         closing: of_connections.clone(),
                         _place: place,
                     };
@@ -97,59 +103,6 @@ pub async fn serve(
     while connections.join_next().await.is_some() {}
 }
 
-/// All connections.
-struct Open {
-    places: Arc<Semaphore>,
-    all: Mutex<HashMap<u64, Arc<Activity>>>,
-}
-
-impl Open {
-    fn new(most: usize) -> Arc<Self> {
-        Arc::new(Self {
-            places: Arc::new(Semaphore::new(most.clamp(1, Semaphore::MAX_PERMITS))),
-            all: Mutex::default(),
-        })
-    }
-
-    /// A place for a new connection, if need be that of the one that has been idle the longest.
-    async fn place(&self) -> Option<OwnedSemaphorePermit> {
-        loop {
-            let place = Arc::clone(&self.places).try_acquire_owned();
-            if let Ok(place) = place {
-                return Some(place);
-            }
-            self.evict();
-            let place = Arc::clone(&self.places).acquire_owned();
-            if let Ok(place) = tokio::time::timeout(EVICT_EVERY, place).await {
-                return place.ok();
-            }
-        }
-    }
-
-    fn evict(&self) {
-        let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        let idle = all.values().filter_map(|activity| {
-            let since = activity.idle_since()?;
-            Some((since, activity))
-        });
-        if let Some((_, longest)) = idle.min_by_key(|(since, _)| *since) {
-            longest.evict();
-        }
-    }
-
-    fn enter(&self) -> Arc<Activity> {
-        let activity = Arc::new(Activity::new());
-        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        all.insert(activity.id(), Arc::clone(&activity));
-        activity
-    }
-
-    fn leave(&self, activity: &Activity) {
-        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        all.remove(&activity.id());
-    }
-}
-
 /// One of them.
 struct Connection {
     stream: TcpStream,
@@ -157,6 +110,7 @@ struct Connection {
     activity: Arc<Activity>,
     open: Arc<Open>,
     limits: ConnectionLimits,
+    metrics: Metrics,
     closing: watch::Receiver<bool>,
     _place: Option<OwnedSemaphorePermit>,
 }
@@ -171,13 +125,14 @@ impl Connection {
             activity,
             open,
             limits,
+            metrics,
             mut closing,
             _place,
         } = self;
         let of_requests = Arc::clone(&activity);
         let service = service_fn(move |request: Request<Incoming>| {
-            let answering = of_requests.answering();
-            let mut request = request.map(Body::new);
+            let (answering, receiving) = of_requests.answering();
+            let mut request = request.map(|body| Body::new(ReceivedBody::new(body, receiving)));
             request.extensions_mut().insert(ConnectInfo(address));
             let response = app.clone().oneshot(request);
             async move {
@@ -187,22 +142,29 @@ impl Connection {
                 )
             }
         });
-        let mut builder = http1::Builder::new();
-        builder
-            .timer(TokioTimer::new())
-            .header_read_timeout(limits.idle_timeout)
-            .max_buf_size(MOST_HEAD_BYTES)
-            .max_headers(MOST_HEADERS);
-        let io = TokioIo::new(ObservedStream::new(stream, Arc::clone(&activity)));
-        let serving = builder.serve_connection(io, TowerToHyperService::new(service));
+        let (reading, writing) = stream.into_split();
+        let writing = Arc::new(writing);
+        let io = ObservedStream::new(reading, Arc::clone(&writing), Arc::clone(&activity));
+        let serving =
+            protocol(limits).serve_connection(TokioIo::new(io), TowerToHyperService::new(service));
         let mut serving = std::pin::pin!(serving);
         let mut overdue = std::pin::pin!(activity.overdue(limits));
+        // hyper looks for the client's end too, but not behind bytes that it keeps for the next request.
+        let mut gone = std::pin::pin!(async {
+            client_closed(&writing).await;
+            activity.whole().await;
+        });
         let mut is_closing = false;
         loop {
             tokio::select! {
-                // How a connection ends is the client's affair.
-                _ = serving.as_mut() => break,
+                outcome = serving.as_mut() => {
+                    if let Err(error) = outcome {
+                        note_refusal(&error, address, &metrics);
+                    }
+                    break;
+                }
                 () = overdue.as_mut() => break,
+                () = gone.as_mut() => break,
                 _ = closing.wait_for(|closes| *closes), if !is_closing => {
                     is_closing = true;
                     serving.as_mut().graceful_shutdown();
@@ -211,4 +173,32 @@ impl Connection {
         }
         open.leave(&activity);
     }
+}
+
+fn protocol(limits: ConnectionLimits) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.idle_timeout)
+        .max_buf_size(MOST_HEAD_BYTES)
+        .max_headers(MOST_HEADERS);
+    builder
+}
+
+/// Heads that hyper refuses are in no other line and in no other count: there was no request. How else a connection
+/// ends is the client's affair.
+fn note_refusal(error: &hyper::Error, address: SocketAddr, metrics: &Metrics) {
+    if !error.is_parse() {
+        return;
+    }
+    let [malformed, too_large, http2] = HEAD_FAULTS;
+    let reason = if error.is_parse_too_large() {
+        too_large
+    } else if error.is_parse_version_h2() {
+        http2
+    } else {
+        malformed
+    };
+    metrics.head_refused(reason);
+    tracing::info!(%address, reason, %error, "the head of a request was refused");
 }

@@ -1,4 +1,4 @@
-//! Connections that keep the server waiting, that are too many, and that read slowly.
+//! Connections that keep the server waiting, that are too many, that read slowly, and whose client goes away.
 
 use std::time::{Duration, Instant};
 
@@ -7,15 +7,16 @@ use tokio::net::TcpStream;
 
 use crate::client::{CHAT, Server, Setup, long_answer, question};
 
-const GET: &[u8] = b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n";
+pub const GET: &[u8] = b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n";
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-async fn connect(server: &Server) -> TcpStream {
+pub async fn connect(server: &Server) -> TcpStream {
     let address = server.base.strip_prefix("http://").unwrap();
     TcpStream::connect(address).await.unwrap()
 }
 
 /// Whether the other end has been closed, and what came before that.
-async fn read_to_end(connection: &mut TcpStream) -> String {
+pub async fn read_to_end(connection: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     let reading = connection.read_to_end(&mut bytes);
     let read = tokio::time::timeout(Duration::from_secs(10), reading).await;
@@ -25,7 +26,7 @@ async fn read_to_end(connection: &mut TcpStream) -> String {
 }
 
 /// Reads one answer that has a length.
-async fn read_answer(connection: &mut TcpStream) -> String {
+pub async fn read_answer(connection: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     loop {
         let text = String::from_utf8_lossy(&bytes).into_owned();
@@ -141,6 +142,111 @@ async fn idle_connections_make_room_and_busy_ones_do_not() {
     );
 }
 
+/// A connection on which the server waits for a body of so many bytes.
+async fn begin_upload(server: &Server, n_bytes: usize) -> TcpStream {
+    let mut connection = connect(server).await;
+    let head = format!(
+        "POST {CHAT} HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: {n_bytes}\r\n\r\n"
+    );
+    connection.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = vec![0; CONTINUE.len()];
+    connection.read_exact(&mut answer).await.unwrap();
+    assert_eq!(answer, CONTINUE);
+    connection
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_that_do_not_come_make_room_where_none_is_idle() {
+    let mut setup = Setup::new();
+    setup.config.max_connections = 4;
+    let server = setup.start().await;
+    let _busy = server.open_stream(&long_answer(8000)).await;
+    let body = question("Hello", 1).to_string();
+    let mut uploads = Vec::new();
+    for _ in 0..3 {
+        uploads.push(begin_upload(&server, body.len()).await);
+    }
+    let mut connection = connect(&server).await;
+    connection.write_all(GET).await.unwrap();
+    // Long before the time for a body is over.
+    let answering = read_answer(&mut connection);
+    let answer = tokio::time::timeout(Duration::from_secs(20), answering).await;
+    let answer = answer.expect("there is still no place for it");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    // The one that had waited the longest is gone, and no other.
+    assert_eq!(read_to_end(&mut uploads.remove(0)).await, "");
+    for upload in &mut uploads {
+        upload.write_all(body.as_bytes()).await.unwrap();
+        let answer = read_answer(upload).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+    server
+        .until("the busy one alone runs", |engine| {
+            engine.stats().running == 1
+        })
+        .await;
+}
+
+/// A request whose answer is whole, and goes on for long.
+fn long_request() -> Vec<u8> {
+    let body = long_answer(8000).to_string();
+    let head = format!(
+        "POST {CHAT} HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    [head, body].concat().into_bytes()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_goes_away_is_noticed_whatever_came_behind_the_request() {
+    let server = Server::start().await;
+    // Nothing, a stray line break, a second request, and more of them than are read at once.
+    let behind = [vec![], b"\r\n".to_vec(), GET.to_vec(), GET.repeat(1000)];
+    let mut n_gone = 0;
+    for bytes in &behind {
+        for closes_half in [false, true] {
+            let mut connection = connect(&server).await;
+            let request = [long_request(), bytes.clone()].concat();
+            connection.write_all(&request).await.unwrap();
+            server
+                .until("it runs", |engine| engine.stats().running == 1)
+                .await;
+            if closes_half {
+                connection.shutdown().await.unwrap();
+                assert_eq!(read_to_end(&mut connection).await, "");
+            }
+            drop(connection);
+            server
+                .until("its place is free", |engine| engine.stats().running == 0)
+                .await;
+            n_gone += 1;
+        }
+    }
+    // None of them was answered to its end.
+    let series = "glyph_requests_total{route=\"/v1/chat/completions\",status=";
+    let gone = format!("{series}\"499\"}} {n_gone}\n");
+    let start = Instant::now();
+    loop {
+        let text = server.get("/metrics").await.text().await.unwrap();
+        assert!(!text.contains(&format!("{series}\"200\"")), "{text}");
+        if text.contains(&gone) {
+            break;
+        }
+        assert!(start.elapsed() < Duration::from_secs(10), "{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_closes_half_a_connection_within_a_body_is_told_so() {
+    let server = Server::start().await;
+    let mut connection = begin_upload(&server, 100).await;
+    connection.write_all(b"{").await.unwrap();
+    connection.shutdown().await.unwrap();
+    let answer = read_to_end(&mut connection).await;
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    assert!(answer.contains("incomplete_body"), "{answer}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_does_not_read_the_answers_is_not_waited_for() {
     const N_REQUESTS: usize = 2000;
@@ -233,4 +339,40 @@ async fn heads_are_bounded() {
         404 | 414
     ));
     assert_eq!(server.get("/health").await.status(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn heads_that_are_no_requests_are_counted() {
+    let server = Server::start().await;
+    let many: String = (0..200).map(|n| format!("x-{n}: a\r\n")).collect();
+    let large = format!("GET /health HTTP/1.1\r\nhost: x\r\n{many}\r\n");
+    for (head, status) in [
+        ("no request\r\n\r\n", "400"),
+        ("GET /health HTTP/1.1\r\nno field\r\n\r\n", "400"),
+        (large.as_str(), "431"),
+    ] {
+        let mut connection = connect(&server).await;
+        connection.write_all(head.as_bytes()).await.unwrap();
+        let answer = read_to_end(&mut connection).await;
+        let start = format!("HTTP/1.1 {status} ");
+        assert!(answer.starts_with(&start), "{answer}");
+        assert!(answer.ends_with("\r\n\r\n"), "it has a body: {answer}");
+    }
+    let mut connection = connect(&server).await;
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    connection.write_all(preface).await.unwrap();
+    assert_eq!(read_to_end(&mut connection).await, "");
+    // One whose client leaves in its middle is not refused.
+    let mut connection = connect(&server).await;
+    connection
+        .write_all(b"GET / HTTP/1.1\r\nx: ")
+        .await
+        .unwrap();
+    connection.shutdown().await.unwrap();
+    read_to_end(&mut connection).await;
+    let text = server.get("/metrics").await.text().await.unwrap();
+    for (reason, n) in [("malformed", 2), ("too_large", 1), ("http2", 1)] {
+        let line = format!("glyph_refused_heads_total{{reason=\"{reason}\"}} {n}\n");
+        assert!(text.contains(&line), "no {line:?} in\n{text}");
+    }
 }

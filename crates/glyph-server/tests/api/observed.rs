@@ -1,9 +1,15 @@
 //! The metrics.
 
+use std::path::{Path, PathBuf};
+
 use glyph_server::metrics;
 use serde_json::json;
 
 use crate::client::{CHAT, Server, image_part, long_answer, page_urls, question};
+
+fn documentation() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/SERVER.md")
+}
 
 /// The value of a series, by its name and labels as they are written.
 fn value(text: &str, series: &str) -> Option<f64> {
@@ -37,9 +43,11 @@ async fn every_series_is_there_after_some_requests() {
             break text;
         }
     };
+    let documentation = std::fs::read_to_string(documentation()).unwrap();
     for name in [
         metrics::REQUESTS,
         metrics::IN_FLIGHT,
+        metrics::REFUSED_HEADS,
         metrics::REQUEST_SECONDS,
         metrics::REJECTIONS,
         metrics::QUEUE_LENGTH,
@@ -67,6 +75,10 @@ async fn every_series_is_there_after_some_requests() {
         for line in [format!("# HELP {name} "), format!("# TYPE {name} ")] {
             assert!(response.contains(&line), "no {line:?} in\n{response}");
         }
+        assert!(
+            documentation.contains(&format!("`{name}`")),
+            "docs/SERVER.md does not name {name}"
+        );
     }
     let is = |series: &str, expected: f64| {
         assert_eq!(
