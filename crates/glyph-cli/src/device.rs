@@ -19,6 +19,15 @@ pub struct Target {
 impl Target {
     /// Opens the device, says why it was chosen where that was left to `auto`, and refuses a type that it lacks.
     pub fn open(choice: DeviceChoice, dtype: DtypeChoice) -> Result<Self, CliError> {
+        let target = Self::open_untold(choice, dtype)?;
+        if let Some(reason) = &target.device.reason {
+            output::note(reason);
+        }
+        Ok(target)
+    }
+
+    /// Opens the device and refuses a type that it lacks; leaves it to the caller to tell why it was chosen.
+    pub fn open_untold(choice: DeviceChoice, dtype: DtypeChoice) -> Result<Self, CliError> {
         let device = glyph_device::open(choice).map_err(|source| CliError::Device {
             choice: choice.to_string(),
             source: Box::new(source),
@@ -26,9 +35,6 @@ impl Target {
         let target = Self { device, dtype };
         // What the checkpoint holds decides between types that are there.
         target.dtype_of(StoredType::F32)?;
-        if let Some(reason) = &target.device.reason {
-            output::note(reason);
-        }
         Ok(target)
     }
 

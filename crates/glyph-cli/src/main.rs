@@ -25,7 +25,6 @@ mod info_table;
 mod input;
 mod model;
 mod output;
-mod pieces;
 mod plan;
 mod plan_table;
 mod plan_values;
@@ -37,6 +36,7 @@ mod report;
 mod request_memory;
 mod serve;
 mod serve_args;
+mod serve_logs;
 mod style;
 mod text_input;
 

@@ -17,7 +17,6 @@ use crate::args::ModelArgs;
 use crate::bundled::{self, Bundled};
 use crate::device::{self, Target};
 use crate::error::CliError;
-use crate::pieces::pieces;
 use crate::request_memory::{RequestMemory, RequestSize};
 use crate::{output, progress};
 
@@ -272,15 +271,10 @@ impl Model {
         self.settings.config.text_config.max_position_embeddings
     }
 
-    /// Tokens of a text by the model's tokenizer. They are counted piece by piece, since the memory
-    /// that a tokenizer takes is many times its text; where a token of the whole text would lie
-    /// across two pieces the sum differs from its count, by a few tokens in all.
+    /// Tokens of a text by the model's tokenizer, give or take a few where it is long.
     pub fn text_tokens(&self, text: &str) -> Result<usize, CliError> {
-        let tokenizer = &self.settings.encoder.tokenizer;
-        let n_tokens = pieces(text).map(|piece| Ok(tokenizer.encode(piece)?.len()));
-        n_tokens
-            .sum::<Result<usize, _>>()
-            .map_err(|error| self.files.error(error))
+        let n_tokens = self.settings.encoder.tokenizer.count(text);
+        n_tokens.map_err(|error| self.files.error(error))
     }
 
     /// Refuses a question that the tokenizer would take for a picture.
@@ -338,18 +332,18 @@ impl Model {
         let checkpoint = settings.load(&weights, &target.device.device, load_as, on_bytes);
         progress::clear();
         let mut checkpoint = checkpoint.map_err(model_error)?;
-        note_unused(&checkpoint.report.unexpected);
+        if let Some(note) = unused_note(&checkpoint.report.unexpected) {
+            output::note(&note);
+        }
         checkpoint.kv_precision = args.kv_cache;
         Ok((checkpoint, memory))
     }
 }
 
-/// The tensors of a checkpoint that the model has no use for, named.
-pub fn note_unused(tensors: &[String]) {
-    if !tensors.is_empty() {
-        let names = some_names(tensors);
-        output::note(&format!("{names}: the model has no use for them; left out"));
-    }
+/// What is to be told of the tensors of a checkpoint that the model has no use for.
+pub fn unused_note(tensors: &[String]) -> Option<String> {
+    let names = (!tensors.is_empty()).then(|| some_names(tensors))?;
+    Some(format!("{names}: the model has no use for them; left out"))
 }
 
 /// How many tensors, and the names of the first.

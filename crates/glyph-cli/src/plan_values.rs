@@ -1,4 +1,4 @@
-//! The values that `glyph plan` takes: memory sizes, page sizes, types.
+//! The values that `glyph plan` takes: memory sizes, which other commands take too, page sizes, types.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,6 +7,7 @@ use burn::tensor::DType;
 use bytesize::ByteSize;
 use clap::ValueEnum;
 use glyph_model::quantize::Quantization;
+use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// What a size may look like.
@@ -26,6 +27,35 @@ pub fn size_above_0(value: &str) -> Result<ByteSize, &'static str> {
     match size(value) {
         Ok(ByteSize(0)) => Err("it must be more than 0"),
         other => other,
+    }
+}
+
+/// A memory size of a configuration file, by the same rule.
+pub fn size_in_file<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<ByteSize>, D::Error> {
+    deserializer.deserialize_any(SizeVisitor).map(Some)
+}
+
+struct SizeVisitor;
+
+impl Visitor<'_> for SizeVisitor {
+    type Value = ByteSize;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a size with its unit, such as \"24GiB\"")
+    }
+
+    fn visit_str<E: de::Error>(self, value: &str) -> Result<ByteSize, E> {
+        size(value).map_err(|reason| E::custom(format!("the size is {value:?}: {reason}")))
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<ByteSize, E> {
+        self.visit_str(&value.to_string())
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<ByteSize, E> {
+        self.visit_str(&value.to_string())
     }
 }
 

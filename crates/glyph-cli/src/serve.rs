@@ -13,7 +13,6 @@ use glyph_model::quantize::Quantization;
 use glyph_model::text::{KvPrecision, KvTensorBytes};
 use glyph_model::weights::LoadAs;
 use glyph_model::{Checkpoint, ModelError};
-use glyph_server::logging::{self, LogError, LogFormat};
 use glyph_server::{
     DEFAULT_BODY_LIMIT_BYTES, DEFAULT_DRAIN_TIMEOUT, DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_PAGES,
     DeviceInfo, Metrics, RemoteImageLimits, ServerConfig,
@@ -24,14 +23,13 @@ use crate::device::Target;
 use crate::document::patch_grid;
 use crate::error::CliError;
 use crate::model::{self, LoadPlan, Model, ModelFiles};
-use crate::serve_args::{self, ServeArgs, ServeOptions};
-use crate::{info, output, progress, style};
+use crate::serve_args::{ServeArgs, ServeOptions};
+use crate::{info, output, progress, serve_logs, style};
 
 const DEFAULT_HOST: &str = "0.0.0.0";
 const DEFAULT_PORT: u16 = 8080;
 const DEFAULT_MAX_BATCH: usize = 16;
 const DEFAULT_QUEUE: usize = 256;
-const DEFAULT_LOG_LEVEL: &str = "info";
 
 /// Sizes of the largest page that memory is kept free for where it has no room for the largest that the model takes, the
 /// most generous first.
@@ -41,14 +39,18 @@ const LARGEST_PAGES_PX: [[usize; 2]; 4] = [[2048, 2048], [1536, 1536], [1024, 10
 pub fn run(args: &ServeArgs) -> Result<(), CliError> {
     let options = args.options()?;
     let config = config(&options)?;
-    let _logs = begin_logs(&options)?;
-    let target = Target::open(
+    let _logs = serve_logs::begin(&options)?;
+    let target = Target::open_untold(
         options.device.unwrap_or_default(),
         options.dtype.unwrap_or_default(),
     )?;
+    if let Some(reason) = &target.device.reason {
+        tracing::info!("{reason}");
+    }
     let files = ModelFiles::find(options.model.as_deref())?;
     let is_lazy = options.lazy.unwrap_or(false);
-    let kinds = (options.quantize, options.kv_cache.unwrap_or_default());
+    let kv_precision = options.kv_cache.unwrap_or(KvPrecision::F16);
+    let kinds = (options.quantize, kv_precision);
     let loading = Loading::new(&files, target, kinds, is_lazy)?;
     let limits = limits(&options, &loading)?;
     let config = ServerConfig {
@@ -130,22 +132,6 @@ fn default_name(model: Option<&Path>) -> String {
         Some(name) => name.to_string_lossy().into_owned(),
         None => path.display().to_string(),
     }
-}
-
-fn begin_logs(options: &ServeOptions) -> Result<logging::LogGuard, CliError> {
-    let format = match options.log_format {
-        None | Some(serve_args::LogFormat::Text) => LogFormat::Text,
-        Some(serve_args::LogFormat::Json) => LogFormat::Json,
-    };
-    let level = options.log_level.as_deref().unwrap_or(DEFAULT_LOG_LEVEL);
-    logging::init(format, level, options.log_file.as_deref()).map_err(|error| match error {
-        LogError::Level { level, reason } => CliError::Parameter {
-            option: "--log-level".to_owned(),
-            value: level,
-            reason,
-        },
-        other => CliError::Usage(other.to_string()),
-    })
 }
 
 /// What the memory plan is made from.
@@ -276,7 +262,9 @@ impl Loading {
         } else {
             settings.load(&weights, device, self.load_as, on_bytes)
         }?;
-        model::note_unused(&checkpoint.report.unexpected);
+        if let Some(note) = model::unused_note(&checkpoint.report.unexpected) {
+            tracing::warn!("{note}");
+        }
         checkpoint.kv_precision = self.footprint.kv_precision;
         Ok(checkpoint)
     }

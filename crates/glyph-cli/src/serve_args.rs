@@ -11,6 +11,7 @@ use glyph_model::text::KvPrecision;
 use serde::Deserialize;
 
 use crate::error::CliError;
+use crate::plan_values;
 
 /// `glyph serve`.
 #[derive(Debug, Args)]
@@ -71,7 +72,8 @@ pub struct ServeOptions {
         hide_env_values = true
     )]
     pub quantize: Option<Quantization>,
-    /// Keep keys and values in 8 bits: q8; saves memory, and costs time on a GPU [default: full]
+    /// Keys and values: full, f16, which on a CPU is half of the memory and elsewhere what full is, or q8, which saves
+    /// more and costs time on a GPU [default: f16]
     #[arg(
         long,
         value_name = "BITS",
@@ -118,10 +120,12 @@ pub struct ServeOptions {
         hide_env_values = true
     )]
     pub max_context: Option<usize>,
-    /// Requests that may wait; further ones are told to come again [default: 256]
+    /// Requests that may wait for the model, and as many and --max-batch more for a core that prepares them; further ones
+    /// are told to come again [default: 256]
     #[arg(long, value_name = "N", env = "GLYPH_QUEUE", hide_env_values = true)]
     pub queue: Option<usize>,
-    /// Connections that are open at once; the one that is idle the longest makes room [default: 960]
+    /// Connections that are open at once; the one that is idle the longest makes room, or else one whose request has not
+    /// come whole [default: 960]
     #[arg(
         long,
         value_name = "N",
@@ -138,6 +142,8 @@ pub struct ServeOptions {
         env = "GLYPH_MEMORY_HEADROOM",
         hide_env_values = true
     )]
+    #[arg(value_parser = plan_values::size, allow_hyphen_values = true)]
+    #[serde(deserialize_with = "plan_values::size_in_file")]
     pub memory_headroom: Option<ByteSize>,
     /// Memory of the device to plan with, headroom included [default: what is free]
     #[arg(
@@ -146,6 +152,8 @@ pub struct ServeOptions {
         env = "GLYPH_DEVICE_MEMORY",
         hide_env_values = true
     )]
+    #[arg(value_parser = plan_values::size, allow_hyphen_values = true)]
+    #[serde(deserialize_with = "plan_values::size_in_file")]
     pub device_memory: Option<ByteSize>,
     /// Key that requests must carry; may be given several times, or once with commas, so that a key with a
     /// comma in it has to come by --api-key-file [default: everybody may ask]
@@ -176,6 +184,8 @@ pub struct ServeOptions {
         env = "GLYPH_BODY_LIMIT",
         hide_env_values = true
     )]
+    #[arg(value_parser = plan_values::size, allow_hyphen_values = true)]
+    #[serde(deserialize_with = "plan_values::size_in_file")]
     pub body_limit: Option<ByteSize>,
     /// Load the vision tower when the first page comes, and answer no request of its own before the first caller's
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
@@ -351,6 +361,22 @@ mod tests {
         }
         let error = toml::from_str::<ServeOptions>("max-batsh = 3").unwrap_err();
         assert!(error.to_string().contains("max-batsh"), "{error}");
+    }
+
+    #[test]
+    fn sizes_of_the_file_have_a_unit_too() {
+        for key in ["memory-headroom", "device-memory", "body-limit"] {
+            let of = |value: &str| toml::from_str::<ServeOptions>(&format!("{key} = {value}"));
+            for value in ["\"3 MiB\"", "\"0\"", "0"] {
+                assert!(of(value).is_ok(), "{key} = {value}");
+            }
+            for value in ["\"4\"", "4", "-4", "4.5", "\"much\"", "9223372036854775808"] {
+                let error = of(value).unwrap_err().to_string();
+                for part in [key, value.trim_matches('"'), "24GiB"] {
+                    assert!(error.contains(part), "no {part} in {error}");
+                }
+            }
+        }
     }
 
     #[test]

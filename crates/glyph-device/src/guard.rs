@@ -4,7 +4,7 @@
 use std::any::Any;
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, set_hook, take_hook};
-use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+use std::sync::{Mutex, MutexGuard, Once, OnceLock, PoisonError};
 
 /// Panics that are kept: hundreds of the same may follow the first.
 const MOST_KEPT: usize = 16;
@@ -27,6 +27,15 @@ static WATCH: Mutex<Watch> = Mutex::new(Watch {
     n_guarded: 0,
     panics: Vec::new(),
 });
+
+/// What shows the report of a panic; standard error where it is not set.
+static SHOWN_BY: OnceLock<fn(&str)> = OnceLock::new();
+
+/// Has panics in work that is done all the same shown by a function, as for a log that is read line by line. The first
+/// one that is given stays.
+pub fn show_panics_by(show: fn(&str)) {
+    let _ = SHOWN_BY.set(show);
+}
 
 /// Does a piece of work on a device. A panic in it, on whatever thread, is not shown but is why the work failed:
 /// `broke_off` makes an error of the first one's message. Where the work is done all the same it is shown.
@@ -109,13 +118,32 @@ fn text_of(payload: &(dyn Any + Send)) -> String {
 /// Nobody can be told when standard error is closed.
 fn show(panics: &[Panic]) {
     for panic in panics {
-        drop(writeln!(io::stderr(), "{}", panic.report));
+        match SHOWN_BY.get() {
+            Some(show) => show(&panic.report),
+            None => drop(writeln!(io::stderr(), "{}", panic.report)),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::guarded;
+    use std::sync::Mutex;
+
+    use super::{Panic, guarded, show, show_panics_by};
+
+    #[test]
+    fn a_panic_is_shown_by_what_was_set() {
+        static SHOWN: Mutex<Vec<String>> = Mutex::new(Vec::new());
+        show_panics_by(|report| SHOWN.lock().unwrap().push(report.to_owned()));
+        let report = "shown in one piece";
+        show(&[Panic {
+            message: "in one piece".to_owned(),
+            report: report.to_owned(),
+        }]);
+        // What another test's work shows is among them.
+        let shown = SHOWN.lock().unwrap();
+        assert!(shown.iter().any(|shown| shown == report), "{shown:?}");
+    }
 
     fn run_out() {
         panic!("wgpu error: Out of Memory");

@@ -21,7 +21,7 @@ pub use cache::{directory as kernel_cache_directory, kept as kept_kernels};
 pub use choice::DeviceChoice;
 pub use dtype::{DtypeChoice, Dtypes, StoredType, dtype_name};
 pub use error::{DeviceError, OLDEST_DRIVER};
-pub use guard::guarded;
+pub use guard::{guarded, show_panics_by};
 pub use host_memory::free_bytes as free_host_bytes;
 pub use nvml::{GpuReading, readings as gpu_readings};
 pub use open::{DeviceMemory, OpenDevice, list, open};

@@ -1,9 +1,11 @@
 //! The file that log lines are written to: a new one every day, and before it grows too large.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
+
+use crate::log_lines::LogLines;
 
 /// Name of the file that is being written. Those before it are `glyph.log.1`, `glyph.log.2`…, the newest first.
 const NAME: &str = "glyph.log";
@@ -35,9 +37,8 @@ pub struct LogFile {
     limits: LogFileLimits,
     /// Days since 1970, by the machine's clock.
     today: fn() -> u64,
-    /// `None` only when a new one could not be opened; it is tried again with the next line.
-    file: Option<File>,
-    n_bytes: u64,
+    /// `None` only when a new file could not be opened; it is tried again with the next line.
+    lines: Option<LogLines<File>>,
     /// The day of what is in it.
     day: u64,
 }
@@ -57,25 +58,28 @@ impl LogFile {
             directory: directory.to_owned(),
             limits,
             today,
-            file: None,
-            n_bytes: 0,
+            lines: None,
             day: today(),
         };
-        log.reopen()?;
+        let lines = log.open_lines()?;
+        if lines.n_bytes > 0
+            && let Ok(time) = lines.out.metadata()?.modified()
+        {
+            log.day = log.day.min(day(time));
+        }
+        log.lines = Some(lines);
         Ok(log)
     }
 
-    fn reopen(&mut self) -> io::Result<()> {
+    /// The file that is written, with what it holds already.
+    fn open_lines(&self) -> io::Result<LogLines<File>> {
         let path = self.path(0);
-        let file = OpenOptions::new().append(true).create(true).open(path)?;
-        let metadata = file.metadata()?;
-        self.n_bytes = metadata.len();
-        self.day = match metadata.modified() {
-            Ok(time) if self.n_bytes > 0 => day(time).min((self.today)()),
-            _ => (self.today)(),
-        };
-        self.file = Some(file);
-        Ok(())
+        let out = OpenOptions::new().append(true).create(true).open(&path)?;
+        Ok(LogLines {
+            n_bytes: out.metadata()?.len(),
+            is_cut: is_cut(&path),
+            out,
+        })
     }
 
     /// The file of that age, 0 being the one that is written.
@@ -88,14 +92,15 @@ impl LogFile {
     }
 
     fn is_full(&self, n_new: usize) -> bool {
-        let grown = self.n_bytes.saturating_add(n_new as u64);
-        self.n_bytes > 0 && (grown > self.limits.file_bytes || self.day != (self.today)())
+        let n_bytes = self.lines.as_ref().map_or(0, |lines| lines.n_bytes);
+        let grown = n_bytes.saturating_add(n_new as u64);
+        n_bytes > 0 && (grown > self.limits.file_bytes || self.day != (self.today)())
     }
 
     /// Makes each file one older; the oldest goes. Where a file cannot be renamed the lines go on into the one that is
     /// there: what the day brings is worth more than order.
     fn rotate(&mut self) {
-        self.file = None;
+        self.lines = None;
         let oldest = self.limits.most_old_files;
         // It may not be there yet.
         let _ = fs::remove_file(self.path(oldest));
@@ -105,6 +110,19 @@ impl LogFile {
     }
 }
 
+/// Whether a file ends within a line, as a full disk leaves it, or a machine that stopped. One that cannot be looked at
+/// counts as whole.
+fn is_cut(path: &Path) -> bool {
+    let last_byte = || -> io::Result<u8> {
+        let mut file = File::open(path)?;
+        file.seek(SeekFrom::End(-1))?;
+        let mut last = [0];
+        file.read_exact(&mut last)?;
+        Ok(last[0])
+    };
+    last_byte().is_ok_and(|byte| byte != b'\n')
+}
+
 /// Days from 1970 to a time.
 fn day(time: SystemTime) -> u64 {
     let since = time.duration_since(SystemTime::UNIX_EPOCH);
@@ -112,24 +130,28 @@ fn day(time: SystemTime) -> u64 {
 }
 
 impl Write for LogFile {
+    /// Takes a line as a whole or fails, so that no file begins within one.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         if self.is_full(line.len()) {
             self.rotate();
         }
-        if self.file.is_none() {
-            self.reopen()?;
-            (self.n_bytes, self.day) = (0, (self.today)());
+        if self.lines.is_none() {
+            // What could not be renamed is not counted: no line would find room behind it.
+            let lines = LogLines {
+                n_bytes: 0,
+                ..self.open_lines()?
+            };
+            (self.lines, self.day) = (Some(lines), (self.today)());
         }
-        let Some(file) = &mut self.file else {
+        let Some(lines) = &mut self.lines else {
             return Ok(0);
         };
-        let n_written = file.write(line)?;
-        self.n_bytes += n_written as u64;
-        Ok(n_written)
+        lines.write(line)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.file.as_mut().map_or(Ok(()), Write::flush)
+        let lines = self.lines.as_mut();
+        lines.map_or(Ok(()), Write::flush)
     }
 }
 
@@ -227,5 +249,20 @@ mod tests {
         log.write_all(b"two\n").unwrap();
         let text = fs::read_to_string(folder.path().join("glyph.log")).unwrap();
         assert_eq!(text, "one\ntwo\n");
+    }
+
+    #[test]
+    fn a_file_that_ends_within_a_line_goes_on_with_a_new_one() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("glyph.log"), "one\ntw").unwrap();
+        let mut log = LogFile::open(folder.path(), limits(16)).unwrap();
+        for line in ["three\n", "4\n", "five\n"] {
+            assert_eq!(log.write(line.as_bytes()).unwrap(), line.len());
+        }
+        let expected = named(&[
+            ("glyph.log", "five\n"),
+            ("glyph.log.1", "one\ntw\nthree\n4\n"),
+        ]);
+        assert_eq!(read(folder.path()), expected);
     }
 }

@@ -1,7 +1,10 @@
 //! Where log lines go.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io;
+use std::panic::{self, PanicHookInfo};
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use tracing_appender::non_blocking::{NonBlocking, WorkerGuard};
 use tracing_subscriber::EnvFilter;
@@ -9,6 +12,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::log_file::{LogFile, LogFileLimits};
+use crate::log_lines::LogLines;
 
 /// How lines are written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -53,7 +57,8 @@ pub struct LogGuard(#[expect(dead_code, reason = "held until the end")] WorkerGu
 
 /// Begins logging: to standard error, or to `glyph.log` in `directory`, which makes room for a new one every day and
 /// when it is full. Lines are written by a thread of their own; those that a full disk or a reader that has stalled
-/// would hold up are lost, and nothing waits.
+/// would hold up are lost, and nothing waits. What panics from then on is a line like all others, and nothing else is
+/// written of it.
 ///
 /// # Errors
 /// [`LogError`].
@@ -76,12 +81,30 @@ pub fn init(
         LogFormat::Json => registry.with(lines.json().flatten_event(true)).try_init(),
     };
     begun.map_err(|error| LogError::Begun(error.to_string()))?;
+    panic::set_hook(Box::new(log_panic));
     Ok(LogGuard(guard))
+}
+
+/// One event in place of the lines that Rust writes to standard error; the backtrace where `RUST_BACKTRACE` asks for it.
+fn log_panic(info: &PanicHookInfo<'_>) {
+    let payload = info.payload();
+    let text = payload.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
+    let thread = thread::current();
+    let backtrace = Backtrace::capture();
+    let is_captured = backtrace.status() == BacktraceStatus::Captured;
+    tracing::error!(
+        reason = text.unwrap_or("no reason was given"),
+        place = info.location().map(display),
+        thread = thread.name(),
+        backtrace = is_captured.then(|| display(&backtrace)),
+        "a thread panicked"
+    );
 }
 
 fn writer(directory: Option<&Path>) -> Result<(NonBlocking, WorkerGuard), LogError> {
     let Some(directory) = directory else {
-        return Ok(tracing_appender::non_blocking(io::stderr()));
+        return Ok(tracing_appender::non_blocking(LogLines::new(io::stderr())));
     };
     let failed = |reason: String| LogError::Directory {
         directory: directory.to_owned(),

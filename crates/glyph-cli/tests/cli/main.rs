@@ -18,3 +18,5 @@ mod readme;
 mod render;
 mod run;
 mod serve;
+mod serve_logs;
+mod server;

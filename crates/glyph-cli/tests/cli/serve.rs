@@ -1,127 +1,12 @@
-//! `glyph serve`: starting, options from three places, logs, and stopping.
+//! `glyph serve`: starting, options from three places, and stopping.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::net::TcpListener;
 
 use serde_json::Value;
 
 use crate::run::{change_decoder, copy_directory, copy_model, glyph, outcome, run, text};
-
-/// A server in a process of its own; it is killed when the test ends.
-struct Server {
-    process: Child,
-    /// Such as `127.0.0.1:43210`.
-    address: String,
-    /// The line that it printed.
-    line: String,
-}
-
-/// An answer: status, and what follows the head.
-struct Answer {
-    status: u16,
-    head: String,
-    body: String,
-}
-
-impl Server {
-    fn start(args: &[&str]) -> Self {
-        let all = [&["serve", "--host", "127.0.0.1", "--port", "0"], args].concat();
-        Self::of(glyph(&all))
-    }
-
-    fn of(mut command: Command) -> Self {
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut process = command.spawn().unwrap();
-        let mut line = String::new();
-        let mut output = BufReader::new(process.stdout.take().unwrap());
-        output.read_line(&mut line).unwrap();
-        if line.is_empty() {
-            let failed = outcome(&process.wait_with_output().unwrap());
-            panic!("the server did not start: {failed:?}");
-        }
-        let address = line.trim().rsplit("http://").next().unwrap().to_owned();
-        Self {
-            process,
-            address,
-            line,
-        }
-    }
-
-    fn send(&self, method: &str, path: &str, headers: &str, body: &str) -> Answer {
-        let mut connection = TcpStream::connect(&self.address).unwrap();
-        connection
-            .set_read_timeout(Some(Duration::from_secs(60)))
-            .unwrap();
-        let n_bytes = body.len();
-        write!(
-            connection,
-            "{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\ncontent-length: {n_bytes}\r\n{headers}\r\n{body}",
-            self.address
-        )
-        .unwrap();
-        let mut answer = String::new();
-        connection.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        Answer {
-            status: head.split(' ').nth(1).unwrap().parse().unwrap(),
-            head: head.to_owned(),
-            body: body.to_owned(),
-        }
-    }
-
-    fn get(&self, path: &str) -> Answer {
-        self.send("GET", path, "", "")
-    }
-
-    /// The text of an answer about a document, its usage, and how it ended.
-    fn read(&self, document: &str) -> Value {
-        let body = serde_json::json!({
-            "messages": [{"role": "user", "content": [
-                {"type": "document", "text": document},
-                {"type": "text", "text": "Read the page."},
-            ]}],
-            "temperature": 0,
-            "presence_penalty": -2,
-            "max_tokens": 60,
-        });
-        let answer = self.send("POST", "/v1/chat/completions", "", &body.to_string());
-        assert_eq!(answer.status, 200, "{}", answer.body);
-        let answer: Value = serde_json::from_str(&answer.body).unwrap();
-        answer["choices"][0].clone()
-    }
-
-    fn ask(&self, question: &str, max_tokens: usize) -> Answer {
-        let body = serde_json::json!({
-            "messages": [{"role": "user", "content": question}],
-            "max_tokens": max_tokens,
-        });
-        let body = body.to_string();
-        self.send("POST", "/v1/chat/completions", "", &body)
-    }
-
-    /// Sends the signal that an orchestrator sends; returns exit code and standard error.
-    #[cfg(unix)]
-    fn stop(mut self) -> (i32, String) {
-        let id = self.process.id().to_string();
-        let sent = Command::new("kill").args(["-TERM", &id]).status().unwrap();
-        assert!(sent.success());
-        let mut errors = String::new();
-        let mut pipe = self.process.stderr.take().unwrap();
-        pipe.read_to_string(&mut errors).unwrap();
-        (self.process.wait().unwrap().code().unwrap(), errors)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // A process that has ended cannot be killed again.
-        drop(self.process.kill());
-        drop(self.process.wait());
-    }
-}
+use crate::server::Server;
 
 #[cfg(unix)]
 #[test]
@@ -168,76 +53,6 @@ fn greedy_answers_are_the_same_after_a_restart() {
         readers.map(|reader| reader.join().unwrap())
     });
     assert_eq!(together, first);
-}
-
-#[cfg(unix)]
-#[test]
-fn logs_are_one_object_a_line_and_hold_no_content() {
-    let folder = tempfile::tempdir().unwrap();
-    let logs = folder.path().join("logs");
-    let server = Server::start(&["--log-format", "json", "--log-file", text(&logs)]);
-    server.ask("A question about lighthouses", 3);
-    server.get("/v1/models/lighthouses?secret=1");
-    server.get("/v1/no/such/route?secret=2");
-    let id = server.send("GET", "/health", "x-request-id: my-id\r\n", "");
-    assert!(id.head.contains("x-request-id: my-id"), "{}", id.head);
-    let (code, errors) = server.stop();
-    assert_eq!((code, errors.as_str()), (0, ""));
-    let files: Vec<_> = logs
-        .read_dir()
-        .unwrap()
-        .map(|file| file.unwrap().path())
-        .collect();
-    let [file] = &files[..] else {
-        panic!("{files:?}");
-    };
-    let lines = fs::read_to_string(file).unwrap();
-    assert!(
-        !lines.contains("lighthouses") && !lines.contains("secret"),
-        "{lines}"
-    );
-    let lines: Vec<Value> = lines
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
-    let of = |path: &str| lines.iter().find(|line| line["path"] == path).unwrap();
-    let chat = of("/v1/chat/completions");
-    assert_eq!(
-        (&chat["method"], &chat["status"]),
-        (&"POST".into(), &200.into())
-    );
-    assert!(chat["prompt_tokens"].as_u64().unwrap() > 20, "{chat}");
-    assert!(chat["completion_tokens"].as_u64().unwrap() >= 1, "{chat}");
-    assert!(chat["seconds"].as_f64().unwrap() > 0.0, "{chat}");
-    assert_eq!(of("/v1/models/{id}")["code"], "model_not_found");
-    assert_eq!(of("/v1/no/such/route")["status"], 404);
-    assert_eq!(of("/health")["request_id"], "my-id");
-}
-
-/// A limit on the size of files stands for a full disk: writing fails.
-#[cfg(unix)]
-#[test]
-fn a_full_disk_loses_log_lines_and_nothing_else() {
-    let folder = tempfile::tempdir().unwrap();
-    let logs = folder.path().join("logs");
-    let limited = "trap '' XFSZ; ulimit -f 1; exec \"$0\" \"$@\"";
-    let mut command = Command::new("sh");
-    command
-        .args(["-c", limited, env!("CARGO_BIN_EXE_glyph"), "serve"])
-        .args(["--host", "127.0.0.1", "--port", "0", "--log-file"])
-        .arg(&logs);
-    let server = Server::of(command);
-    for _ in 0..40 {
-        assert_eq!(server.get("/health").status, 200);
-    }
-    assert_eq!(server.ask("Hello", 2).status, 200);
-    assert_eq!(server.stop().0, 0);
-    let file = logs.read_dir().unwrap().next().unwrap().unwrap();
-    let n_bytes = file.metadata().unwrap().len();
-    assert!(
-        (1..=1024).contains(&n_bytes),
-        "{n_bytes} bytes were written"
-    );
 }
 
 #[test]
@@ -357,6 +172,32 @@ fn options_that_are_wrong_are_2() {
         run(&["serve", "--host", "127.0.0.1", flag, value]).fails(2, &[flag]);
     }
     run(&["serve", "--config", "none.toml"]).fails(3, &["none.toml"]);
+}
+
+/// What is not refused ends with 4: there is no such model.
+#[test]
+fn a_size_without_a_unit_is_2() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("serve.toml");
+    let serve = ["serve", "--model", "none", "--host", "127.0.0.1"];
+    for key in ["memory-headroom", "device-memory", "body-limit"] {
+        let flag = &format!("--{key}")[..];
+        let variable = format!("GLYPH_{}", key.replace('-', "_").to_uppercase());
+        for value in ["4", "68719476736"] {
+            let parts = [flag, value, "24GiB"];
+            run(&[&serve[..], &[flag, value]].concat()).fails(2, &parts);
+            let mut command = glyph(&serve);
+            command.env(&variable, value);
+            outcome(&command.output().unwrap()).fails(2, &parts);
+            for in_file in [value.to_owned(), format!("\"{value}\"")] {
+                let line = format!("{key} = {in_file}");
+                fs::write(&file, &line).unwrap();
+                let parts = ["serve.toml", &line[..], "24GiB"];
+                run(&[&serve[..], &["--config", text(&file)]].concat()).fails(2, &parts);
+            }
+        }
+        run(&[&serve[..], &[flag, "4GiB"]].concat()).fails(4, &["none"]);
+    }
 }
 
 #[test]
