@@ -9,7 +9,7 @@ use burn::tensor::Device;
 use futures_lite::future::block_on;
 use glyph_model::checkpoint::CheckpointSettings;
 use glyph_model::generate::{Generation, generate};
-use glyph_model::preprocess::{RgbImage, smart_resize};
+use glyph_model::preprocess::{PatchGrid, RgbImage};
 use glyph_model::prompt::{Message, Part};
 use glyph_model::{Checkpoint, ModelError};
 use tokio::sync::mpsc::unbounded_channel;
@@ -19,7 +19,7 @@ use crate::error::EngineError;
 use crate::events::Events;
 use crate::pieces::Advanced;
 use crate::plan::{Footprint, Limits, MemoryPlan};
-use crate::prepare::{self, CheckedPage, Prepared};
+use crate::prepare::{self, CheckedPage, Page, Prepared, PromptTokens};
 use crate::request::Request;
 use crate::sequence::Waiting;
 use crate::state::EngineState;
@@ -91,16 +91,36 @@ struct Loaded {
 }
 
 impl Loaded {
-    /// Refuses a text before it is tokenised, which takes many times its length in memory.
+    /// Refuses a text by its length alone.
     fn check_text(&self, text_bytes: usize) -> Result<(), EngineError> {
         if text_bytes <= self.most_text_bytes {
             return Ok(());
         }
         Err(EngineError::TextTooLong {
             text_bytes,
-            most_bytes: self.most_text_bytes,
             context_tokens: self.plan.context_tokens,
         })
+    }
+
+    /// Refuses messages with more text than the context, or with more pages than `most_pages`.
+    fn check_chat(
+        &self,
+        messages: &[Message],
+        n_pages: usize,
+        most_pages: usize,
+    ) -> Result<(), EngineError> {
+        if n_pages > most_pages {
+            return Err(EngineError::TooManyPages {
+                n_pages,
+                most_pages,
+            });
+        }
+        let parts = messages.iter().flat_map(|message| &message.content);
+        let text_bytes = parts.map(|part| match part {
+            Part::Text { text } => text.len(),
+            Part::Image => 0,
+        });
+        self.check_text(text_bytes.sum())
     }
 }
 
@@ -157,6 +177,11 @@ impl Engine {
             shared,
             commands: Arc::new(Commands(sender)),
         })
+    }
+
+    /// How it was set up.
+    pub fn options(&self) -> &EngineOptions {
+        &self.shared.options
     }
 
     /// How it stands.
@@ -225,11 +250,8 @@ impl Engine {
     ) -> Result<CheckedPage, EngineError> {
         let loaded = self.loaded()?;
         let preprocessor = &loaded.settings.preprocessor;
-        let resized = smart_resize(height_px, width_px, preprocessor);
-        let (rows_px, columns_px) =
-            resized.map_err(|reason| ModelError::Image { index: 0, reason })?;
-        let side_px = preprocessor.patch_size;
-        let n_patches = (rows_px / side_px) * (columns_px / side_px);
+        let (resized_px, grid) = prepare::resized([width_px, height_px], preprocessor)?;
+        let n_patches = grid.n_patches();
         let plan = &loaded.plan;
         let vision_bytes = plan.footprint.vision_bytes(n_patches);
         if vision_bytes > plan.vision_bytes {
@@ -251,35 +273,58 @@ impl Engine {
         }
         Ok(CheckedPage {
             n_tokens,
-            resized_pixels: (rows_px as u64).saturating_mul(columns_px as u64),
+            grid,
+            resized_pixels: resized_px.map(|side_px| side_px as u64).iter().product(),
         })
     }
 
-    /// Renders the chat template, tokenises, and preprocesses the images. It works on the caller's thread, for
-    /// milliseconds per page.
+    /// Resizes a picture to what the model sees of it, on the caller's thread, for milliseconds.
+    ///
+    /// # Errors
+    /// [`EngineError::Request`] for a shape that the model does not take.
+    pub fn prepare_page(&self, image: RgbImage) -> Result<Page, EngineError> {
+        let loaded = self.loaded()?;
+        Page::new(&loaded.settings.preprocessor, &loaded.vision_cache, image)
+    }
+
+    /// Renders the chat template and tokenises, on the caller's thread.
     ///
     /// # Errors
     /// [`EngineError::TooManyPages`], [`EngineError::TextTooLong`], and [`EngineError::Request`] for what the model does not take.
     pub fn prepare_chat(
         &self,
         messages: &[Message],
-        images: &[RgbImage],
+        pages: Vec<Page>,
     ) -> Result<Prepared, EngineError> {
         let loaded = self.loaded()?;
-        let most_pages = self.shared.options.limits.max_pages;
-        if images.len() > most_pages {
-            return Err(EngineError::TooManyPages {
-                n_pages: images.len(),
-                most_pages,
-            });
+        loaded.check_chat(messages, pages.len(), self.most_pages())?;
+        let grids: Vec<PatchGrid> = pages.iter().map(|page| page.grid).collect();
+        let (settings, context_tokens) = (&loaded.settings, loaded.plan.context_tokens);
+        let prompt = prepare::chat(settings, context_tokens, messages, &grids)?;
+        for page in &pages {
+            loaded.vision_cache.look_up(&page.key);
         }
-        let texts = messages.iter().flat_map(|message| &message.content);
-        let text_bytes = texts.map(|part| match part {
-            Part::Text { text } => text.len(),
-            Part::Image => 0,
-        });
-        loaded.check_text(text_bytes.sum())?;
-        prepare::chat(&loaded.settings, &loaded.vision_cache, messages, images)
+        Ok(Prepared { prompt, pages })
+    }
+
+    /// Counts what [`Self::prepare_chat`] would make of pages with these patches. Nothing is looked for in a cache, and a
+    /// conversation that exceeds the context is counted too, give or take a few tokens where its text alone does.
+    ///
+    /// # Errors
+    /// Those of [`Self::prepare_chat`]; [`EngineError::TextTooLong`] for a text whose length alone says so.
+    pub fn count_chat(
+        &self,
+        messages: &[Message],
+        grids: &[PatchGrid],
+    ) -> Result<PromptTokens, EngineError> {
+        let loaded = self.loaded()?;
+        loaded.check_chat(messages, grids.len(), self.most_pages())?;
+        let (settings, context_tokens) = (&loaded.settings, loaded.plan.context_tokens);
+        prepare::count(settings, context_tokens, messages, grids)
+    }
+
+    fn most_pages(&self) -> usize {
+        self.shared.options.limits.max_pages
     }
 
     /// Tokenises a text to go on with.
@@ -289,7 +334,7 @@ impl Engine {
     pub fn prepare_text(&self, text: &str) -> Result<Prepared, EngineError> {
         let loaded = self.loaded()?;
         loaded.check_text(text.len())?;
-        prepare::text(&loaded.settings, text)
+        prepare::text(&loaded.settings, loaded.plan.context_tokens, text)
     }
 
     /// Tokens that the answer to a prompt may have, at most.

@@ -41,16 +41,14 @@ pub enum EngineError {
         /// What the server gives a request.
         context_tokens: usize,
     },
-    /// The text alone has more tokens than the context, however it is cut into tokens.
+    /// The text alone has more tokens than the context; not all of them were counted.
     #[error(
-        "the text has {text_bytes} bytes; the context of {context_tokens} tokens holds at most {most_bytes}. Send the \
-         text as a document or as pages, or shorten it"
+        "the text of {text_bytes} bytes has more tokens than the context, which holds {context_tokens}. Send the text as \
+         a document or as pages, or shorten it"
     )]
     TextTooLong {
         /// Bytes of all text of the prompt.
         text_bytes: usize,
-        /// Bytes that the context can hold at the very most.
-        most_bytes: usize,
         /// What the server gives a request.
         context_tokens: usize,
     },

@@ -7,6 +7,7 @@
 mod engine;
 mod error;
 mod events;
+mod fair_line;
 mod lru;
 mod pieces;
 mod plan;
@@ -25,11 +26,12 @@ mod worker;
 pub use engine::{Engine, EngineOptions};
 pub use error::EngineError;
 pub use events::Events;
+pub use fair_line::{Displaced, FairLine};
 pub use plan::{
     Footprint, Limits, MemoryPlan, ModelDoesNotFit, PREFILL_CHUNK, PlanRow, Shortfall,
     default_headroom_bytes,
 };
-pub use prepare::{CheckedPage, Prepared};
+pub use prepare::{CheckedPage, Page, Prepared, PromptTokens};
 pub use request::{Done, Event, Request, Times, Token, TokenLogprobs, Usage};
 pub use state::EngineState;
 pub use stats::{CacheStats, EngineStats, Observation, Observer};

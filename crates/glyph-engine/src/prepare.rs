@@ -3,7 +3,8 @@
 use burn::tensor::Tensor;
 use glyph_model::ModelError;
 use glyph_model::checkpoint::CheckpointSettings;
-use glyph_model::preprocess::{ImagePatches, PatchGrid, RgbImage, image_patches};
+use glyph_model::config::PreprocessorConfig;
+use glyph_model::preprocess::{PatchGrid, RgbImage, resize_bicubic, smart_resize};
 use glyph_model::prompt::{Message, Prompt};
 
 use crate::error::EngineError;
@@ -21,16 +22,27 @@ pub struct Prepared {
 pub struct CheckedPage {
     /// Its tokens with those of the pages before it.
     pub n_tokens: usize,
+    /// Its patches.
+    pub grid: PatchGrid,
     /// Pixels that the model is given of it. A small or narrow page is enlarged for it.
     pub resized_pixels: u64,
 }
 
-/// A page of a prompt.
+/// Tokens of a prompt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PromptTokens {
+    /// Of text and template.
+    pub text: usize,
+    /// Of pages and pictures.
+    pub image: usize,
+}
+
+/// A page of a prompt, of the size that the model sees.
 #[derive(Debug)]
-pub(crate) struct Page {
-    pub key: PageKey,
-    pub grid: PatchGrid,
-    pub source: PageSource,
+pub struct Page {
+    pub(crate) key: PageKey,
+    pub(crate) grid: PatchGrid,
+    pub(crate) source: PageSource,
 }
 
 /// Where a page's features come from.
@@ -42,10 +54,10 @@ pub(crate) struct Page {
 pub(crate) enum PageSource {
     /// They have come, and stay alive with the request, which runs.
     Features(Tensor<2>),
-    /// They are to be computed from these.
-    Patches(ImagePatches),
-    /// The cache had them when the request was prepared. A request that waits holds none: the memory plan has room for
-    /// those of requests that run. What the cache gives up meanwhile is computed from these.
+    /// They are to be computed from these, which are cut into patches when the page's turn has come: patches take four
+    /// times as much. A page whose features the cache has keeps its pixels too, because the cache may give them up
+    /// while the request waits, and a request that waits holds none itself: the memory plan has room for those of
+    /// requests that run.
     Pixels(RgbImage),
 }
 
@@ -72,53 +84,129 @@ impl Prepared {
     }
 }
 
-/// A conversation about images.
+impl Page {
+    /// Resizes a picture to what the model sees of it.
+    pub(crate) fn new(
+        preprocessor: &PreprocessorConfig,
+        cache: &VisionCache,
+        image: RgbImage,
+    ) -> Result<Self, EngineError> {
+        let key = cache.key(&image);
+        let size_px = [image.width_px, image.height_px];
+        let (resized_px, grid) = resized(size_px, preprocessor)?;
+        let [width_px, height_px] = resized_px;
+        let mut image = if resized_px == size_px {
+            image
+        } else {
+            resize_bicubic(&image, width_px, height_px)
+        };
+        // What decoded or drew it may have taken more than it needed.
+        image.rgb.shrink_to_fit();
+        Ok(Self {
+            key,
+            grid,
+            source: PageSource::Pixels(image),
+        })
+    }
+
+    /// Bytes that it takes while its request waits.
+    pub fn n_bytes(&self) -> usize {
+        match &self.source {
+            PageSource::Pixels(image) => image.rgb.len(),
+            PageSource::Features(_) => 0,
+        }
+    }
+}
+
+/// Width and height that a picture is resized to, and the patches of that.
+pub(crate) fn resized(
+    [width_px, height_px]: [usize; 2],
+    preprocessor: &PreprocessorConfig,
+) -> Result<([usize; 2], PatchGrid), ModelError> {
+    let (height_px, width_px) = smart_resize(height_px, width_px, preprocessor)
+        .map_err(|reason| ModelError::Image { index: 0, reason })?;
+    let side_px = preprocessor.patch_size;
+    let grid = PatchGrid {
+        rows: height_px / side_px,
+        columns: width_px / side_px,
+    };
+    Ok(([width_px, height_px], grid))
+}
+
+/// The prompt of a conversation about pages.
 pub(crate) fn chat(
     settings: &CheckpointSettings,
-    cache: &VisionCache,
+    context_tokens: usize,
     messages: &[Message],
-    images: &[RgbImage],
-) -> Result<Prepared, EngineError> {
-    let pages = images
-        .iter()
-        .enumerate()
-        .map(|(index, image)| page(settings, cache, index, image))
-        .collect::<Result<Vec<_>, EngineError>>()?;
-    let grids: Vec<PatchGrid> = pages.iter().map(|page| page.grid).collect();
-    let prompt = settings.encoder.encode(messages, &grids)?;
-    check_ids(settings, &prompt.ids)?;
-    Ok(Prepared { prompt, pages })
+    grids: &[PatchGrid],
+) -> Result<Prompt, EngineError> {
+    let text = settings.encoder.template.render(messages, true)?;
+    check_length(settings, context_tokens, &text)?;
+    prompt(settings, &text, grids)
+}
+
+/// The tokens of a conversation about pages, also of one that exceeds the context.
+pub(crate) fn count(
+    settings: &CheckpointSettings,
+    context_tokens: usize,
+    messages: &[Message],
+    grids: &[PatchGrid],
+) -> Result<PromptTokens, EngineError> {
+    let encoder = &settings.encoder;
+    let text = encoder.template.render(messages, true)?;
+    if encoder.tokenizer.surely_exceeds(&text, context_tokens)? {
+        let of_pages = grids.iter().map(|grid| grid.n_tokens(encoder.merge_size));
+        return Ok(PromptTokens {
+            // One token of the text stands for each page.
+            text: encoder.tokenizer.count(&text)?.saturating_sub(grids.len()),
+            image: of_pages.sum(),
+        });
+    }
+    let prompt = prompt(settings, &text, grids)?;
+    Ok(PromptTokens {
+        text: prompt.n_text_tokens(),
+        image: prompt.n_image_tokens(),
+    })
 }
 
 /// A text to go on with, without template.
-pub(crate) fn text(settings: &CheckpointSettings, text: &str) -> Result<Prepared, EngineError> {
-    let encoder = &settings.encoder;
-    let prompt = encoder.expand(&encoder.tokenizer.encode(text)?, &[])?;
-    check_ids(settings, &prompt.ids)?;
+pub(crate) fn text(
+    settings: &CheckpointSettings,
+    context_tokens: usize,
+    text: &str,
+) -> Result<Prepared, EngineError> {
+    check_length(settings, context_tokens, text)?;
     Ok(Prepared {
-        prompt,
+        prompt: prompt(settings, text, &[])?,
         pages: Vec::new(),
     })
 }
 
-fn page(
+/// Refuses a text that is too long in any case before it is tokenised whole, which takes many times its length in memory.
+fn check_length(
     settings: &CheckpointSettings,
-    cache: &VisionCache,
-    index: usize,
-    image: &RgbImage,
-) -> Result<Page, EngineError> {
-    let key = cache.key(image);
-    if let Some(grid) = cache.grid(&key) {
-        let source = PageSource::Pixels(image.clone());
-        return Ok(Page { key, grid, source });
+    context_tokens: usize,
+    text: &str,
+) -> Result<(), EngineError> {
+    let tokenizer = &settings.encoder.tokenizer;
+    if tokenizer.surely_exceeds(text, context_tokens)? {
+        return Err(EngineError::TextTooLong {
+            text_bytes: text.len(),
+            context_tokens,
+        });
     }
-    let patches = image_patches(image, &settings.preprocessor)
-        .map_err(|reason| ModelError::Image { index, reason })?;
-    Ok(Page {
-        key,
-        grid: patches.grid,
-        source: PageSource::Patches(patches),
-    })
+    Ok(())
+}
+
+fn prompt(
+    settings: &CheckpointSettings,
+    text: &str,
+    grids: &[PatchGrid],
+) -> Result<Prompt, EngineError> {
+    let encoder = &settings.encoder;
+    let prompt = encoder.expand(&encoder.tokenizer.encode(text)?, grids)?;
+    check_ids(settings, &prompt.ids)?;
+    Ok(prompt)
 }
 
 fn check_ids(settings: &CheckpointSettings, ids: &[u32]) -> Result<(), EngineError> {

@@ -208,12 +208,10 @@ impl Sequence {
             Some(page) => Phase::Encoding(page),
             None => {
                 self.times.encode_s = self.lap();
-                // Patches and pixels that no one will look at are not kept through the answer.
+                // Pixels that no one will look at are not kept through the answer.
                 for page in &mut self.pages {
-                    match &mut page.source {
-                        PageSource::Patches(patches) => patches.values = Vec::new(),
-                        PageSource::Pixels(image) => image.rgb = Vec::new(),
-                        PageSource::Features(_) => {}
+                    if let PageSource::Pixels(image) = &mut page.source {
+                        image.rgb = Vec::new();
                     }
                 }
                 Phase::Prefilling(self.cache.len())
@@ -244,7 +242,7 @@ impl Sequence {
     ) -> (Option<Tensor<2>>, Vec<Option<usize>>) {
         let of_page = |page: usize| match &self.pages.get(page)?.source {
             PageSource::Features(features) => Some(features.clone()),
-            PageSource::Patches(_) | PageSource::Pixels(_) => None,
+            PageSource::Pixels(_) => None,
         };
         let index = &self.prompt.feature_index[chunk];
         part_features(index, &self.page_starts, of_page)

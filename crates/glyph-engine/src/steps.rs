@@ -9,7 +9,7 @@ use std::time::Instant;
 use burn::tensor::{Device, Tensor};
 use futures_lite::future::block_on;
 use glyph_model::generate::{DeviceSampler, ImageEncoding, choose, read_values};
-use glyph_model::preprocess::image_patches;
+use glyph_model::preprocess::cut_patches;
 use glyph_model::text::{KvCache, Positions};
 use glyph_model::{Checkpoint, ModelError, in_lockstep};
 
@@ -176,10 +176,9 @@ impl Steps {
         // Reading one value waits for the device: what is shown is done.
         let corner = features.clone().slice([0..1, 0..1]);
         block_on(read_values(corner)).map_err(device_error)?;
-        let Page { key, grid, .. } = &sequence.pages[index];
+        let key = sequence.pages[index].key;
         let bytes = self.footprint.feature_bytes(features.dims()[0]);
-        self.vision_cache
-            .insert(*key, *grid, features.clone(), bytes);
+        self.vision_cache.insert(key, features.clone(), bytes);
         sequence.encoded(index, features);
         Ok(Advance {
             observation: Some(Observation::Encoded {
@@ -203,22 +202,13 @@ impl Steps {
             sequence.encoded(index, features);
             return Ok(Advance::default());
         }
-        let checkpoint = &self.checkpoint;
-        let cut;
-        let patches = match source {
-            PageSource::Patches(patches) => patches,
-            // The cache has given up what it had when the request was prepared.
-            PageSource::Pixels(image) => {
-                cut = image_patches(image, &checkpoint.settings.preprocessor)
-                    .map_err(|reason| ModelError::Image { index, reason })?;
-                &cut
-            }
-            PageSource::Features(_) => {
-                sequence.go_on_encoding(index + 1);
-                return Ok(Advance::default());
-            }
+        let PageSource::Pixels(image) = source else {
+            sequence.go_on_encoding(index + 1);
+            return Ok(Advance::default());
         };
-        let encoding = ImageEncoding::begin(&checkpoint.model, patches, &checkpoint.device);
+        let checkpoint = &self.checkpoint;
+        let patches = cut_patches(image, &checkpoint.settings.preprocessor);
+        let encoding = ImageEncoding::begin(&checkpoint.model, &patches, &checkpoint.device);
         sequence.encoding = Some(Encoding {
             encoding,
             seconds: start.elapsed().as_secs_f64(),

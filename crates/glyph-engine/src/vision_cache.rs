@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::tensor::Tensor;
-use glyph_model::preprocess::{PatchGrid, RgbImage};
+use glyph_model::preprocess::RgbImage;
 
 use crate::lru::ByteLru;
 use crate::stats::CacheStats;
@@ -17,7 +17,7 @@ pub struct PageKey([u8; 32]);
 #[derive(Debug, Clone)]
 pub(crate) struct VisionCache {
     fingerprint: [u8; 32],
-    entries: Arc<Mutex<ByteLru<PageKey, (PatchGrid, Tensor<2>)>>>,
+    entries: Arc<Mutex<ByteLru<PageKey, Tensor<2>>>>,
 }
 
 impl VisionCache {
@@ -38,21 +38,21 @@ impl VisionCache {
         PageKey(*hasher.finalize().as_bytes())
     }
 
-    /// The patches of a page whose features it has. Counts whether it has them: for a page of a request that comes.
-    pub fn grid(&self, key: &PageKey) -> Option<PatchGrid> {
-        self.lock().get(key).map(|(grid, _)| *grid)
+    /// Counts whether it has the features of a page of a request that comes. They are then those used last: the request
+    /// will want them.
+    pub fn look_up(&self, key: &PageKey) {
+        self.lock().get(key);
     }
 
     /// The features of a page, `[tokens, d]`; not counted: for a page that was counted when its request came.
     pub fn peek(&self, key: &PageKey) -> Option<Tensor<2>> {
-        let mut entries = self.lock();
-        entries.touch(key).map(|(_, features)| features.clone())
+        self.lock().touch(key).cloned()
     }
 
     /// Keeps the features of a page.
-    pub fn insert(&self, key: PageKey, grid: PatchGrid, features: Tensor<2>, bytes: u64) {
+    pub fn insert(&self, key: PageKey, features: Tensor<2>, bytes: u64) {
         // What it gave up for them is free when nobody holds it any more.
-        drop(self.lock().insert(key, (grid, features), bytes));
+        drop(self.lock().insert(key, features, bytes));
     }
 
     /// What it has counted.
@@ -60,7 +60,7 @@ impl VisionCache {
         self.lock().stats()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, ByteLru<PageKey, (PatchGrid, Tensor<2>)>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, ByteLru<PageKey, Tensor<2>>> {
         // Nothing in here panics half-way through a change, so what a poisoned lock guards is whole.
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -2,24 +2,19 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 
 use crate::error::EngineError;
-use crate::queue::FairQueue;
+use crate::fair_line::FairLine;
 use crate::request::Event;
 use crate::sequence::Waiting;
 
-/// A queue that holds a number of requests and is shared fairly: who sends many does not keep out who sends few.
+/// A line of requests, of which each is told what becomes of it.
 #[derive(Debug)]
-pub(crate) struct WaitingRoom {
-    most: usize,
-    inner: Mutex<Inner>,
-}
+pub(crate) struct WaitingRoom(Mutex<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    queue: FairQueue<Waiting>,
-    pace: Pace,
+    line: FairLine<Waiting>,
     /// What is said to those who come when nobody is let in any more.
     closed: Option<EngineError>,
 }
@@ -27,19 +22,15 @@ struct Inner {
 impl WaitingRoom {
     /// For at most so many requests, and one at least.
     pub fn new(most: usize) -> Self {
-        Self {
-            most: most.max(1),
-            inner: Mutex::new(Inner {
-                queue: FairQueue::new(),
-                pace: Pace::default(),
-                closed: None,
-            }),
-        }
+        Self(Mutex::new(Inner {
+            line: FairLine::new(most),
+            closed: None,
+        }))
     }
 
     /// Requests in it.
     pub fn len(&self) -> usize {
-        self.lock().queue.len()
+        self.lock().line.n_waiting()
     }
 
     /// Lets a request in. Where all places are taken, the newest request of the caller who has most of them gives way to
@@ -52,25 +43,15 @@ impl WaitingRoom {
         if let Some(last_word) = &inner.closed {
             return Err(last_word.clone());
         }
-        if inner.queue.len() >= self.most {
-            inner.drop_cancelled();
-        }
         let caller = waiting.request.caller.clone();
-        let n_waiting = inner.queue.len();
-        if n_waiting >= self.most {
-            let full = EngineError::QueueFull {
-                waiting: n_waiting,
-                retry_after: inner.pace.retry_after(),
-            };
-            let Some(displaced) = inner.queue.displace_for(&caller) else {
-                return Err(full);
-            };
+        let events = waiting.events.clone();
+        let displaced = inner.line.enter(&caller, waiting, Waiting::is_cancelled)?;
+        if let Some(displaced) = displaced {
             // Who has gone need not be told.
-            let _ = displaced.events.send(Event::Failed(full));
+            let _ = displaced.item.events.send(Event::Failed(displaced.full));
         }
-        let before = inner.queue.len();
-        let _ = waiting.events.send(Event::Queued { before });
-        inner.queue.push(&caller, waiting);
+        let before = inner.line.n_waiting() - 1;
+        let _ = events.send(Event::Queued { before });
         Ok(())
     }
 
@@ -80,67 +61,26 @@ impl WaitingRoom {
         running: &HashMap<String, usize>,
         admit: impl FnOnce(&Waiting) -> bool,
     ) -> Option<Waiting> {
-        let mut inner = self.lock();
-        let n_before = inner.queue.len();
-        let next = inner.queue.pop_if(running, admit)?;
-        inner.pace.left(1, n_before);
-        Some(next)
+        self.lock().line.pop_if(running, admit)
     }
 
     /// Takes out those to whom nobody listens any more.
     pub fn drop_cancelled(&self) {
-        self.lock().drop_cancelled();
+        let gone = self.lock().line.remove(Waiting::is_cancelled);
+        drop(gone);
     }
 
     /// Lets nobody in any more, and tells those who wait, and those who come, why.
     pub fn close(&self, last_word: &EngineError) {
         let mut inner = self.lock();
         inner.closed = Some(last_word.clone());
-        for waiting in inner.queue.remove(|_| true) {
+        for waiting in inner.line.remove(|_| true) {
             let _ = waiting.events.send(Event::Failed(last_word.clone()));
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // Nothing in here panics half-way through a change, so what a poisoned lock guards is whole.
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Inner {
-    fn drop_cancelled(&mut self) {
-        let n_before = self.queue.len();
-        let gone = self.queue.remove(Waiting::is_cancelled);
-        self.pace.left(gone.len(), n_before);
-    }
-}
-
-/// How fast requests leave the queue.
-#[derive(Debug, Default)]
-struct Pace {
-    last: Option<Instant>,
-    /// Mean seconds between two, recent ones weighing more.
-    seconds_each: f64,
-}
-
-impl Pace {
-    /// So many requests of `n_before` have left.
-    fn left(&mut self, n: usize, n_before: usize) {
-        if n == 0 {
-            return;
-        }
-        let now = Instant::now();
-        if let Some(last) = self.last.replace(now) {
-            let seconds = (now - last).as_secs_f64() / n as f64;
-            self.seconds_each += 0.2 * (seconds - self.seconds_each);
-        }
-        // Time in which nobody waits says nothing of how fast the queue moves.
-        if n_before <= n {
-            self.last = None;
-        }
-    }
-
-    fn retry_after(&self) -> Duration {
-        Duration::from_secs(self.seconds_each.clamp(1.0, 60.0).ceil() as u64)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -7,13 +7,14 @@
 )]
 
 use std::hint::black_box;
+use std::ops::ControlFlow;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use burn::tensor::{DType, Device, Tensor};
 use glyph_engine::{Footprint, PREFILL_CHUNK};
 use glyph_model::Glm4v;
 use glyph_model::config::ModelConfig;
-use glyph_model::generate::encode_images;
+use glyph_model::generate::ImageEncoding;
 use glyph_model::preprocess::{ImagePatches, PatchGrid};
 use glyph_model::text::{KvCache, KvPrecision, Positions};
 use peak_alloc::PeakAlloc;
@@ -80,7 +81,7 @@ fn a_page_takes_what_is_planned_for_it() {
     let (config, device) = (config(4), Device::flex());
     let footprint = Footprint::new(&config, F32_BYTES);
     let glm = Glm4v::new(&config, &device);
-    let page = |side: usize| {
+    let cut = |side: usize| {
         let grid = PatchGrid {
             rows: side,
             columns: side,
@@ -92,14 +93,22 @@ fn a_page_takes_what_is_planned_for_it() {
             values: vec![0.5; grid.n_patches() * patch_len],
         }
     };
-    let encode = |page: &ImagePatches| {
-        let features = encode_images(&glm, std::slice::from_ref(page), &device).unwrap();
-        assert_eq!(features.dims(), [page.grid.n_patches() / 4, 512]);
+    // As the engine does: the page is cut when its turn has come.
+    let encode = |side: usize| {
+        let patches = cut(side);
+        let mut encoding = ImageEncoding::begin(&glm, &patches, &device);
+        drop(patches);
+        let features = loop {
+            match encoding.advance(&glm) {
+                ControlFlow::Continue(further) => encoding = further,
+                ControlFlow::Break(features) => break features,
+            }
+        };
+        assert_eq!(features.dims(), [side * side / 4, 512]);
         black_box(features.into_data());
     };
     for side in [16, 22, 36, 74] {
-        let page = page(side);
-        let measured = peak_bytes(|| encode(&page));
+        let measured = peak_bytes(|| encode(side));
         let estimate = footprint.vision_bytes(side * side);
         check(&format!("{} patches", side * side), estimate, measured, 2.2);
     }
@@ -112,6 +121,7 @@ fn a_prompt_takes_what_is_planned_for_it() {
     for (group, precision) in [
         (1, KvPrecision::Full),
         (4, KvPrecision::Full),
+        (4, KvPrecision::F16),
         (1, KvPrecision::Q8),
         (4, KvPrecision::Q8),
     ] {

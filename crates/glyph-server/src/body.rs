@@ -1,22 +1,16 @@
 //! Reading the body of a request: bounded in bytes, in time, in values, and together with those of others.
 
-use std::time::Duration;
-
 use axum::body::{BodyDataStream, Bytes};
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::{HeaderMap, header};
 use futures::StreamExt;
 use serde_json::Value;
 
+use crate::auth::Caller;
 use crate::byte_pool::ByteHold;
 use crate::error::{ApiError, Code};
 use crate::fields::Fields;
 use crate::state::AppState;
-
-/// What is read and thrown away of a body that is too large, so that a client that is still sending sees the answer.
-const MOST_DISCARDED_BYTES: usize = 512 << 20;
-/// How long that may take.
-const DISCARD_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Values of a body, keys and those within others among them. Each takes tens of times the two bytes that it is written
 /// in; a request of as many messages and pages as are taken has far fewer.
@@ -34,8 +28,9 @@ impl FromRequest<AppState> for JsonBody {
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self, ApiError> {
         let config = state.config();
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         check_type(&parts.headers)?;
+        let Ok(Caller(caller)) = Caller::from_request_parts(&mut parts, state).await;
         let reading = Reading {
             chunks: body.into_data_stream(),
             hold: state.bodies().hold(),
@@ -51,7 +46,7 @@ impl FromRequest<AppState> for JsonBody {
         let value = if bytes.len() <= MOST_INLINE_BYTES {
             parse(&bytes)?
         } else {
-            state.blocking(move || parse(&bytes)).await?
+            state.blocking(&caller, move || parse(&bytes)).await?
         };
         Ok(Self(Fields::of_body(value)?, hold))
     }
@@ -87,14 +82,11 @@ impl Reading {
         let declared = headers
             .get(header::CONTENT_LENGTH)
             .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-        let mut refusal = declared
-            .filter(|length| *length > self.limit_bytes)
-            .map(|_| too_large(self.limit_bytes));
+        if declared.is_some_and(|length| length > self.limit_bytes) {
+            return Err(too_large(self.limit_bytes));
+        }
         let mut bytes = Vec::new();
-        while refusal.is_none() {
-            let Some(chunk) = self.chunks.next().await else {
-                return Ok((bytes, self.hold));
-            };
+        while let Some(chunk) = self.chunks.next().await {
             let chunk: Bytes = chunk.map_err(|_| {
                 ApiError::new(
                     Code::IncompleteBody,
@@ -102,31 +94,13 @@ impl Reading {
                 )
             })?;
             if bytes.len() + chunk.len() > self.limit_bytes {
-                refusal = Some(too_large(self.limit_bytes));
-            } else if let Err(busy) = self.hold.grow(chunk.len()) {
-                refusal = Some(busy);
-            } else {
-                bytes.extend_from_slice(&chunk);
+                return Err(too_large(self.limit_bytes));
             }
+            self.hold.grow(chunk.len())?;
+            bytes.extend_from_slice(&chunk);
         }
-        drop((bytes, self.hold));
-        discard(self.chunks).await;
-        Err(refusal.unwrap_or_else(|| too_large(self.limit_bytes)))
+        Ok((bytes, self.hold))
     }
-}
-
-async fn discard(mut chunks: BodyDataStream) {
-    let all = async {
-        let mut n_bytes = 0;
-        while let Some(Ok(chunk)) = chunks.next().await {
-            n_bytes += chunk.len();
-            if n_bytes > MOST_DISCARDED_BYTES {
-                return;
-            }
-        }
-    };
-    // Whether all of it came makes no difference to the answer.
-    let _ = tokio::time::timeout(DISCARD_TIMEOUT, all).await;
 }
 
 fn too_large(limit_bytes: usize) -> ApiError {

@@ -86,8 +86,8 @@ pub struct ServerConfig {
     pub body_limit_bytes: usize,
     /// What the bodies of all requests may take together until they have been read; the largest body at least.
     pub bodies_limit_bytes: usize,
-    /// Pixels that the pages of all requests may have together until the model has seen them, or the client has its
-    /// answer.
+    /// Pixels that the pages of all requests may have together while they are decoded, drawn or sent, at 15 bytes each.
+    /// Those that wait for the model take 3.
     pub held_pixels_limit: u64,
     /// How long a client may take to send a body.
     pub body_timeout: Duration,

@@ -161,7 +161,8 @@ mod tests {
         let mut drawing = Drawing::new(pages, renderer.style(), &pool, "style").unwrap();
         for _ in 0..2 {
             let (_, hold) = drawing.next_page(&budget).unwrap().unwrap();
-            budget.keep(hold, PAGE_PIXELS, "style").unwrap();
+            let hold = budget.fit(hold, PAGE_PIXELS, "style").unwrap();
+            budget.keep(hold);
         }
         let error = drawing.next_page(&budget).unwrap_err();
         assert_eq!(error.code(), Code::ImageTooLarge);

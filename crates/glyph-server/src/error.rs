@@ -270,7 +270,7 @@ impl From<EngineError> for ApiError {
             EngineError::DoesNotFit { .. } | EngineError::PageTooLarge { .. } => {
                 Self::new(Code::MemoryExceeded, message)
             }
-            EngineError::Request(error) => Self::of_model(&error),
+            EngineError::Request(error) => Self::of_model(&error, None),
             EngineError::Device { reason } => {
                 tracing::error!(reason, "the device failed on a request");
                 Self::new(
@@ -297,25 +297,49 @@ impl ApiError {
         }
     }
 
-    /// What the model says of a request.
-    fn of_model(error: &ModelError) -> Self {
+    /// What the engine says of the prompt that the field at `path` makes.
+    pub fn of_prompt(error: EngineError, path: &str) -> Self {
         match error {
+            EngineError::Request(error) => Self::of_model(&error, Some(path)),
+            other => Self::from(other),
+        }
+    }
+
+    /// The same where the prompt is a text, with which no images come.
+    pub fn of_text(error: EngineError, path: &str) -> Self {
+        if let EngineError::Request(error) = &error
+            && let ModelError::ImageTokenMismatch { placeholders, .. } = &**error
+        {
+            let message = format!(
+                "{path} holds <|image|>, {placeholders} in all; it stands for an image, and none comes with a text. \
+                 Leave it out, or send text and images to /v1/chat/completions"
+            );
+            return Self::of(Code::InvalidValue, path, message);
+        }
+        Self::of_prompt(error, path)
+    }
+
+    /// What the model says of a request, whose prompt the field at `prompt` makes.
+    fn of_model(error: &ModelError, prompt: Option<&str>) -> Self {
+        let code = match error {
             ModelError::Parameter {
                 name,
                 value,
                 reason,
-            } => Self::of(
-                Code::InvalidValue,
-                *name,
-                format!("{name} is {value}: {reason}"),
-            ),
-            ModelError::Image { .. } => Self::of(Code::InvalidImage, "messages", error.to_string()),
+            } => {
+                let name = prompt.filter(|_| *name == "prompt").unwrap_or(name);
+                let message = format!("{name} is {value}: {reason}");
+                return Self::of(Code::InvalidValue, name, message);
+            }
+            ModelError::Image { .. } => Code::InvalidImage,
             ModelError::ImageTokenMismatch { .. }
             | ModelError::Template { .. }
-            | ModelError::UnknownToken { .. } => {
-                Self::of(Code::InvalidValue, "messages", error.to_string())
-            }
-            other => Self::internal(other),
+            | ModelError::UnknownToken { .. } => Code::InvalidValue,
+            other => return Self::internal(other),
+        };
+        Self {
+            param: prompt.map(str::to_owned),
+            ..Self::new(code, error.to_string())
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Taking a JSON object apart by field, so that whatever is wrong is named by its path.
 
+use std::num::NonZeroUsize;
+
 use serde_json::{Map, Value};
 
 use crate::error::{ApiError, Code};
@@ -63,17 +65,18 @@ impl Fields {
         }
     }
 
+    /// Takes a field of any type; `None` where it is missing or null.
+    pub fn value(&mut self, name: &str) -> Option<Value> {
+        self.map.remove(name).filter(|value| !value.is_null())
+    }
+
     /// Takes a field that may be missing or null.
     ///
     /// # Errors
     /// When it is of another type.
     pub fn optional<T: Field>(&mut self, name: &str) -> Result<Option<T>, ApiError> {
-        match self.map.remove(name) {
-            None | Some(Value::Null) => Ok(None),
-            Some(value) => T::take(value)
-                .map(Some)
-                .map_err(|value| ApiError::value(&self.path(name), shown(&value), T::EXPECTED)),
-        }
+        let taken = self.value(name).map(T::take).transpose();
+        taken.map_err(|value| ApiError::value(&self.path(name), shown(&value), T::EXPECTED))
     }
 
     /// Takes a field that must be there.
@@ -81,11 +84,22 @@ impl Fields {
     /// # Errors
     /// When it is missing or of another type.
     pub fn required<T: Field>(&mut self, name: &str) -> Result<T, ApiError> {
-        self.optional(name)?.ok_or_else(|| {
-            let path = self.path(name);
-            let message = format!("{path} is missing; it must be {}", T::EXPECTED);
-            ApiError::of(Code::InvalidValue, path, message)
-        })
+        self.optional(name)?
+            .ok_or_else(|| self.missing(name, T::EXPECTED))
+    }
+
+    /// Takes a field that must be there and may be of several types, which `expected` names for messages.
+    ///
+    /// # Errors
+    /// When it is missing.
+    pub fn required_value(&mut self, name: &str, expected: &str) -> Result<Value, ApiError> {
+        self.value(name).ok_or_else(|| self.missing(name, expected))
+    }
+
+    fn missing(&self, name: &str, expected: &str) -> ApiError {
+        let path = self.path(name);
+        let message = format!("{path} is missing; it must be {expected}");
+        ApiError::of(Code::InvalidValue, path, message)
     }
 
     /// Takes an object that may be missing.
@@ -165,6 +179,15 @@ impl Field for usize {
     }
 }
 
+/// A count of at least one.
+impl Field for NonZeroUsize {
+    const EXPECTED: &'static str = "a whole number, at least 1";
+    fn take(value: Value) -> Result<Self, Value> {
+        let count = whole(&value).and_then(|number| usize::try_from(number).ok());
+        count.and_then(Self::new).ok_or(value)
+    }
+}
+
 /// An id of a token.
 impl Field for u32 {
     const EXPECTED: &'static str = "a token id, a whole number from 0 to 4294967295";
@@ -191,13 +214,6 @@ impl Field for Vec<Value> {
             Value::Array(values) => Ok(values),
             other => Err(other),
         }
-    }
-}
-
-impl Field for Value {
-    const EXPECTED: &'static str = "a value";
-    fn take(value: Value) -> Result<Self, Value> {
-        Ok(value)
     }
 }
 
@@ -240,6 +256,8 @@ pub fn each<T: Field>(values: Vec<Value>, path: &str) -> Result<Vec<T>, ApiError
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroUsize;
+
     use serde_json::json;
 
     use super::Fields;
@@ -264,6 +282,33 @@ mod tests {
             error.to_string(),
             "none is missing; it must be true or false"
         );
+    }
+
+    #[test]
+    fn a_count_from_one_says_so_below_it() {
+        for number in [0, -1] {
+            let mut fields = Fields::of_body(json!({"n": number})).unwrap();
+            let error = fields.required::<NonZeroUsize>("n").unwrap_err();
+            let message = format!("n is {number}; it must be a whole number, at least 1");
+            assert_eq!(error.to_string(), message);
+        }
+        let mut fields = Fields::of_body(json!({"n": 1.0})).unwrap();
+        let one = fields.required::<NonZeroUsize>("n");
+        assert_eq!(one, Ok(NonZeroUsize::MIN));
+    }
+
+    #[test]
+    fn a_field_of_several_types_that_is_missing_is_told_what_it_must_be() {
+        let body = json!({"a": {"none": null, "text": "x"}});
+        let mut fields = Fields::of_body(body).unwrap();
+        let mut a = fields.object("a").unwrap().unwrap();
+        for name in ["none", "other"] {
+            let error = a.required_value(name, "a string or a list").unwrap_err();
+            let message = format!("a.{name} is missing; it must be a string or a list");
+            assert_eq!(error.to_string(), message);
+        }
+        let text = a.required_value("text", "a string or a list");
+        assert_eq!(text, Ok(json!("x")));
     }
 
     #[test]

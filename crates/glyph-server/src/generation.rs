@@ -1,5 +1,7 @@
 //! The fields that say how an answer is generated.
 
+use std::num::NonZeroUsize;
+
 use glyph_model::checkpoint::CheckpointSettings;
 use glyph_model::generate::{Generation, PREFILL_CHUNK, SamplingParams, StopParams};
 use serde::Serialize;
@@ -91,6 +93,26 @@ impl Field for Stop {
     }
 }
 
+/// There is one answer to a request.
+struct OneAnswer;
+
+impl Field for OneAnswer {
+    const EXPECTED: &'static str = "1: send the request several times for several answers";
+
+    fn take(value: Value) -> Result<Self, Value> {
+        match usize::take(value)? {
+            1 => Ok(Self),
+            n => Err(Value::from(n)),
+        }
+    }
+}
+
+/// Takes a number of tokens, of which there is at least one.
+fn token_count(fields: &mut Fields, name: &str) -> Result<Option<usize>, ApiError> {
+    let count = fields.optional::<NonZeroUsize>(name)?;
+    Ok(count.map(NonZeroUsize::get))
+}
+
 impl GenerationFields {
     /// Takes the fields.
     ///
@@ -113,25 +135,10 @@ impl GenerationFields {
             stop_token_ids,
             include_stop_str_in_output: fields.optional("include_stop_str_in_output")?,
             skip_special_tokens: fields.optional("skip_special_tokens")?,
-            max_tokens: fields.optional("max_tokens")?,
-            max_completion_tokens: fields.optional("max_completion_tokens")?,
-            n: fields.optional("n")?,
+            max_tokens: token_count(fields, "max_tokens")?,
+            max_completion_tokens: token_count(fields, "max_completion_tokens")?,
+            n: fields.optional("n")?.map(|OneAnswer| 1),
         };
-        for (name, value) in [
-            ("max_tokens", generation.max_tokens),
-            ("max_completion_tokens", generation.max_completion_tokens),
-        ] {
-            if value == Some(0) {
-                return Err(ApiError::value(name, 0, "at least 1"));
-            }
-        }
-        match generation.n {
-            None | Some(1) => {}
-            Some(n) => {
-                let expected = "1: send the request several times for several answers";
-                return Err(ApiError::value("n", n, expected));
-            }
-        }
         generation.check_stops()?;
         Ok(generation)
     }

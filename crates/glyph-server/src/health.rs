@@ -102,7 +102,10 @@ pub async fn ready(State(state): State<AppState>) -> (StatusCode, Json<Health>) 
 pub async fn metrics(State(state): State<AppState>) -> Result<Response, ApiError> {
     const TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
     // Asking a driver for its devices may take a while.
-    let text = tokio::task::spawn_blocking(move || state.metrics().text(state.engine())).await;
-    let text = text.map_err(|error| ApiError::internal(&error))?;
+    let text = tokio::task::spawn_blocking(move || {
+        let n_preparing = state.preparation().n_waiting();
+        state.metrics().text(state.engine(), n_preparing)
+    });
+    let text = text.await.map_err(|error| ApiError::internal(&error))?;
     Ok(([(header::CONTENT_TYPE, TYPE)], text).into_response())
 }

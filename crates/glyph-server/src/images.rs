@@ -69,8 +69,8 @@ impl ImageSource {
 const MOST_HELD_PIXELS: u64 = 2 * MOST_REQUEST_PIXELS;
 const LEAST_HELD_PIXELS: u64 = 1 << 24;
 
-/// Bytes that a pixel takes: three where it is decoded or drawn, and twelve in what the model is given. A page that
-/// becomes a file takes fewer.
+/// Bytes that a pixel takes, at most, while its page is decoded or drawn, made the size that the model sees, or made a
+/// file: its own three, and what there is beside them. A page that waits for the model holds its bytes and no more.
 const BYTES_PER_PIXEL: u64 = 15;
 
 /// Pixels that are counted as one.
@@ -104,7 +104,8 @@ fn held_by_others() -> ApiError {
     )
 }
 
-/// What all requests together may hold until the model has seen it, or the client has its answer.
+/// What all requests together may hold until the model has seen it, or the client has its answer: the memory of so many
+/// pixels.
 #[derive(Debug, Clone)]
 pub struct PixelPool {
     free: Arc<Semaphore>,
@@ -155,7 +156,7 @@ pub struct PixelBudget {
     hold: PixelHold,
 }
 
-/// Pixels that are held; they are free for others when it is dropped.
+/// The memory of pixels that is held; it is free for others when this is dropped.
 #[derive(Debug)]
 pub struct PixelHold(Option<OwnedSemaphorePermit>);
 
@@ -192,42 +193,52 @@ impl PixelHold {
 }
 
 impl PixelBudget {
-    /// Counts a picture, before it takes any memory, as so many pixels: its own, or those that it is enlarged to.
+    /// Counts a picture, before it takes any memory, as so many pixels: its own, or those that it is enlarged to. Returns
+    /// what is held for decoding it.
     ///
     /// # Errors
     /// [`Code::ImageTooLarge`] when all pages together are too large, [`Code::QueueFull`] when other requests hold too
     /// many.
-    pub fn take(&mut self, pixels: u64, path: &str) -> Result<(), ApiError> {
+    pub fn take(&mut self, pixels: u64, path: &str) -> Result<PixelHold, ApiError> {
         self.count(pixels, path)?;
-        let taken = self.pool.hold(pixels).ok_or_else(held_by_others)?;
-        self.hold.merge(taken);
-        Ok(())
+        self.pool.hold(pixels).ok_or_else(held_by_others)
+    }
+
+    /// Keeps what is held for a page with those before it.
+    pub fn keep(&mut self, hold: PixelHold) {
+        self.hold.merge(hold);
     }
 
     /// Why the pool has no room for so many pixels more.
     pub fn refusal(&self, pixels: u64, path: &str) -> ApiError {
-        let used = self.used.saturating_add(counted(pixels));
+        // Its other pages take what is held for them, not what they were decoded in.
+        let used = self.hold.pixels().saturating_add(counted(pixels));
         if used > self.pool.most_of_request() {
             return self.too_large(used, path);
         }
         held_by_others()
     }
 
-    /// Counts a page that has been drawn as so many pixels: its own, or those that it is enlarged to. What was held for
-    /// drawing it is a part of them.
+    /// Counts a page that has been drawn as so many pixels: its own, or those that it is enlarged to. Of what was held for
+    /// drawing it, and what there is beside, as many are held.
     ///
     /// # Errors
     /// [`Code::ImageTooLarge`] when all pages together are too large, [`Code::QueueFull`] when other requests hold too
     /// many for it to be enlarged.
-    pub fn keep(&mut self, mut drawn: PixelHold, pixels: u64, path: &str) -> Result<(), ApiError> {
+    pub fn fit(
+        &mut self,
+        mut drawn: PixelHold,
+        pixels: u64,
+        path: &str,
+    ) -> Result<PixelHold, ApiError> {
         self.count(pixels, path)?;
         drawn.shrink(pixels);
         let missing = pixels.saturating_sub(drawn.pixels());
         // The pages that its document has drawn ahead may be what holds the rest.
         let more = self.pool.hold(missing);
-        drawn.merge(more.ok_or_else(|| self.refusal(self.pool.most_ahead(), path))?);
-        self.hold.merge(drawn);
-        Ok(())
+        let ahead = pixels.saturating_add(self.pool.most_ahead());
+        drawn.merge(more.ok_or_else(|| self.refusal(ahead, path))?);
+        Ok(drawn)
     }
 
     fn count(&mut self, pixels: u64, path: &str) -> Result<(), ApiError> {
@@ -379,13 +390,15 @@ mod tests {
     fn pages_share_a_budget_and_requests_a_pool() {
         let pool = PixelPool::new(MOST_HELD_PIXELS);
         let mut budget = pool.budget();
-        assert!(budget.take(1 << 26, "a").is_ok());
-        assert!(budget.take(1 << 26, "b").is_ok());
+        for path in ["a", "b"] {
+            let hold = budget.take(1 << 26, path).unwrap();
+            budget.keep(hold);
+        }
         let error = budget.take(1, "c").unwrap_err();
         assert_eq!(error.code(), Code::ImageTooLarge);
         let hold = budget.into_hold();
         let mut second = pool.budget();
-        assert!(second.take(1 << 27, "a").is_ok());
+        let _of_second = second.take(1 << 27, "a").unwrap();
         let error = pool.budget().take(1, "a").unwrap_err();
         assert_eq!(error.code(), Code::QueueFull);
         drop(hold);
@@ -408,7 +421,8 @@ mod tests {
         let mut budget = pool.budget();
         let drawn = pool.hold(1 << 19).unwrap();
         assert_eq!(n_free(), 1 << 19);
-        budget.keep(drawn, 1 << 18, "style").unwrap();
+        let drawn = budget.fit(drawn, 1 << 18, "style").unwrap();
+        budget.keep(drawn);
         assert_eq!(n_free(), (1 << 20) - (1 << 18));
         let mut hold = budget.into_hold();
         hold.shrink_to_bytes(15 * 4096);
@@ -427,23 +441,47 @@ mod tests {
         let n_free = || pool.free.available_permits() as u64 * PIXELS_PER_PERMIT;
         let mut budget = pool.budget();
         let drawn = pool.hold(drawn_pixels).unwrap();
-        budget.keep(drawn, pixels, "style").unwrap();
+        let drawn = budget.fit(drawn, pixels, "style").unwrap();
+        budget.keep(drawn);
         assert_eq!(n_free(), (1 << 20) - counted(pixels));
         // Another request holds the rest.
         let drawn = pool.hold(drawn_pixels).unwrap();
         let rest = pool.hold(n_free()).unwrap();
-        let error = budget.keep(drawn, pixels, "style").unwrap_err();
+        let error = budget.fit(drawn, pixels, "style").unwrap_err();
         assert_eq!(error.code(), Code::QueueFull);
         drop((rest, budget));
         // Its own pages do: those that are counted, and one that is drawn ahead.
         let mut budget = pool.budget();
-        budget.take((1 << 20) - counted(pixels), "a").unwrap();
+        let picture = budget.take((1 << 20) - counted(pixels), "a").unwrap();
+        budget.keep(picture);
         let drawn = pool.hold(drawn_pixels).unwrap();
         let ahead = pool.hold(drawn_pixels).unwrap();
-        let error = budget.keep(drawn, pixels, "style").unwrap_err();
+        let error = budget.fit(drawn, pixels, "style").unwrap_err();
         assert_eq!(error.code(), Code::ImageTooLarge);
         drop((ahead, budget));
         assert_eq!(n_free(), 1 << 20);
+    }
+
+    #[test]
+    fn a_page_that_waits_holds_its_bytes_alone() {
+        let pool = PixelPool::new(1 << 20);
+        let n_free = || pool.free.available_permits() as u64 * PIXELS_PER_PERMIT;
+        let mut budget = pool.budget();
+        let pixels = 1 << 18;
+        for n_pages in 1..=4 {
+            let mut hold = budget.take(pixels, "a").unwrap();
+            let of_others = (n_pages - 1) * counted(pixels / 5);
+            assert_eq!(n_free(), (1 << 20) - of_others - pixels);
+            hold.shrink_to_bytes(3 * pixels as usize);
+            budget.keep(hold);
+            assert_eq!(n_free(), (1 << 20) - n_pages * counted(pixels / 5));
+        }
+        // A page that is only counted holds nothing.
+        let mut budget = pool.budget();
+        let mut hold = budget.take(pixels, "a").unwrap();
+        let n_before = n_free();
+        hold.shrink_to_bytes(0);
+        assert_eq!(n_free(), n_before + pixels);
     }
 
     #[test]

@@ -20,6 +20,7 @@ use utoipa::ToSchema;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
+use crate::auth::Caller;
 use crate::body::JsonBody;
 use crate::drawing::Drawing;
 use crate::error::{ApiError, ApiErrors, Code};
@@ -27,7 +28,6 @@ use crate::fields::{Fields, shown};
 use crate::images::{PixelHold, n_pixels};
 use crate::state::AppState;
 use crate::style_schema::StyleKeys;
-use crate::tokenize::text_tokens;
 
 /// Name of the figures within the archive.
 const FIGURES_NAME: &str = "pages.json";
@@ -119,6 +119,7 @@ pub enum PageFile {
 )]
 pub async fn draw(
     State(state): State<AppState>,
+    Caller(caller): Caller,
     JsonBody(mut fields, body): JsonBody,
 ) -> Result<Response, ApiError> {
     let text: String = fields.required("text")?;
@@ -135,7 +136,7 @@ pub async fn draw(
         let drawn = Drawn::new(&of_work, &settings, &renderer, &text)?;
         drawn.answer(&settings, &text, format)
     };
-    state.blocking(drawn).await
+    state.blocking(&caller, drawn).await
 }
 
 fn format(fields: &mut Fields) -> Result<PagesFormat, ApiError> {
@@ -186,7 +187,9 @@ impl Drawn {
             }
             let page = page.map_err(|error| ApiError::internal(&error))?;
             let pixels = n_pixels([page.width_px, page.height_px]);
-            budget.keep(hold, pixels, "style")?;
+            // Its file, and what is made of that, may take as much as the page did.
+            let hold = budget.fit(hold, pixels, "style")?;
+            budget.keep(hold);
             pages.push(page);
         }
         let report = drawing.report();
@@ -206,9 +209,8 @@ impl Drawn {
         text: &str,
         format: PagesFormat,
     ) -> Result<Response, ApiError> {
-        let tokenizer = &settings.encoder.tokenizer;
-        let text_tokens =
-            text_tokens(tokenizer, text).map_err(|error| ApiError::internal(&error))?;
+        let text_tokens = settings.encoder.tokenizer.count(text);
+        let text_tokens = text_tokens.map_err(|error| ApiError::internal(&error))?;
         let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
         let mut pages = Vec::with_capacity(self.pages.len());
         for page in &self.pages {

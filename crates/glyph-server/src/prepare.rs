@@ -1,9 +1,9 @@
 //! From a conversation to a prompt: images fetched and decoded, documents drawn.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use glyph_engine::Prepared;
-use glyph_model::preprocess::RgbImage;
+use glyph_engine::{CheckedPage, Engine, EngineError, Page, Prepared, PromptTokens};
+use glyph_model::preprocess::{PatchGrid, RgbImage};
 use glyph_model::prompt::{Message, Part as PromptPart};
 
 use crate::byte_pool::ByteHold;
@@ -14,16 +14,59 @@ use crate::images::{ImageFile, ImageSource, PixelBudget, PixelHold, n_pixels};
 use crate::remote::{FetchBudget, RemoteImages};
 use crate::state::AppState;
 
-/// The prompt of a conversation, and what its pages take until the model has seen them. `body` is what the request itself
-/// takes, until then.
+/// The prompt of a caller's conversation, and what its pages take until the model has seen them. `body` is what the
+/// request itself takes, until then.
 ///
 /// # Errors
 /// Names the part that cannot be used.
 pub async fn chat(
     state: &AppState,
+    caller: &str,
     conversation: Conversation,
     mut body: ByteHold,
 ) -> Result<(Prepared, PixelHold), ApiError> {
+    let turns = with_images(state, conversation, &mut body).await?;
+    let of_work = state.clone();
+    state
+        .blocking(caller, move || {
+            let (messages, pages) = Pages::<Page>::of(&of_work, turns)?;
+            drop(body);
+            let prepared = of_work.engine().prepare_chat(&messages, pages.kept);
+            let prepared = prepared.map_err(|error| ApiError::of_prompt(error, "messages"))?;
+            Ok((prepared, pages.budget.into_hold()))
+        })
+        .await
+}
+
+/// The tokens and the number of pages of the prompt that [`chat`] would make.
+///
+/// # Errors
+/// The same.
+pub async fn count(
+    state: &AppState,
+    caller: &str,
+    conversation: Conversation,
+    mut body: ByteHold,
+) -> Result<(PromptTokens, usize), ApiError> {
+    let turns = with_images(state, conversation, &mut body).await?;
+    let of_work = state.clone();
+    state
+        .blocking(caller, move || {
+            let (messages, pages) = Pages::<PatchGrid>::of(&of_work, turns)?;
+            drop(body);
+            let tokens = of_work.engine().count_chat(&messages, &pages.kept);
+            let tokens = tokens.map_err(|error| ApiError::of_prompt(error, "messages"))?;
+            Ok((tokens, pages.kept.len()))
+        })
+        .await
+}
+
+/// The turns of a conversation when all its images are at hand.
+async fn with_images(
+    state: &AppState,
+    conversation: Conversation,
+    body: &mut ByteHold,
+) -> Result<Vec<Turn>, ApiError> {
     let Conversation(mut turns) = conversation;
     let parts = turns.iter().flat_map(|turn| &turn.parts);
     let n_images = parts.filter(|part| matches!(part, Part::Image(..))).count();
@@ -31,20 +74,10 @@ pub async fn chat(
     let mut budget = state.remote_images().map(RemoteImages::budget);
     for part in turns.iter_mut().flat_map(|turn| &mut turn.parts) {
         if let Part::Image(source, path) = part {
-            fetch(state, source, path, budget.as_mut(), &mut body).await?;
+            fetch(state, source, path, budget.as_mut(), body).await?;
         }
     }
-    let of_work = state.clone();
-    state
-        .blocking(move || {
-            let mut pages = Pages::new(&of_work);
-            let messages = turns.into_iter().map(|turn| pages.message(turn));
-            let messages = messages.collect::<Result<Vec<_>, _>>()?;
-            drop(body);
-            let prepared = of_work.engine().prepare_chat(&messages, &pages.images)?;
-            Ok((prepared, pages.budget.into_hold()))
-        })
-        .await
+    Ok(turns)
 }
 
 fn check_pages(state: &AppState, n_pages: usize) -> Result<(), ApiError> {
@@ -52,7 +85,7 @@ fn check_pages(state: &AppState, n_pages: usize) -> Result<(), ApiError> {
     if n_pages <= most_pages {
         return Ok(());
     }
-    Err(glyph_engine::EngineError::TooManyPages {
+    Err(EngineError::TooManyPages {
         n_pages,
         most_pages,
     }
@@ -80,23 +113,57 @@ async fn fetch(
     Ok(())
 }
 
+/// What is kept of a page until all of them are there.
+trait Kept: Sized {
+    /// Of a page that model and memory plan take.
+    fn of(image: RgbImage, checked: &CheckedPage, engine: &Engine) -> Result<Self, EngineError>;
+
+    /// Bytes that it takes.
+    fn held_bytes(&self) -> usize;
+}
+
+impl Kept for Page {
+    fn of(image: RgbImage, _: &CheckedPage, engine: &Engine) -> Result<Self, EngineError> {
+        engine.prepare_page(image)
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.n_bytes()
+    }
+}
+
+/// Who counts tokens needs no more.
+impl Kept for PatchGrid {
+    fn of(_: RgbImage, checked: &CheckedPage, _: &Engine) -> Result<Self, EngineError> {
+        Ok(checked.grid)
+    }
+
+    fn held_bytes(&self) -> usize {
+        0
+    }
+}
+
 /// The pages of a request in order.
-struct Pages<'a> {
+struct Pages<'a, T> {
     state: &'a AppState,
-    images: Vec<RgbImage>,
+    kept: Vec<T>,
     /// Vision tokens of them.
     n_tokens: usize,
     budget: PixelBudget,
 }
 
-impl<'a> Pages<'a> {
-    fn new(state: &'a AppState) -> Self {
-        Self {
+impl<'a, T: Kept> Pages<'a, T> {
+    /// The messages of a conversation, and its pages.
+    fn of(state: &'a AppState, turns: Vec<Turn>) -> Result<(Vec<Message>, Self), ApiError> {
+        let mut pages = Self {
             state,
-            images: Vec::new(),
+            kept: Vec::new(),
             n_tokens: 0,
             budget: state.pixels().budget(),
-        }
+        };
+        let messages = turns.into_iter().map(|turn| pages.message(turn));
+        let messages = messages.collect::<Result<Vec<_>, _>>()?;
+        Ok((messages, pages))
     }
 
     fn message(&mut self, turn: Turn) -> Result<Message, ApiError> {
@@ -105,15 +172,14 @@ impl<'a> Pages<'a> {
             match part {
                 Part::Text(text) => content.push(PromptPart::Text { text }),
                 Part::Image(source, path) => {
-                    let image = self.picture(&source, &path)?;
-                    self.images.push(image);
+                    self.picture(&source, &path)?;
                     content.push(PromptPart::Image);
                 }
                 Part::Document { text, style, path } => {
                     let renderer = self.state.renderers().find(style, &text, &path)?;
-                    let n_before = self.images.len();
+                    let n_before = self.kept.len();
                     self.draw(&renderer, &text, &path)?;
-                    let n_pages = self.images.len() - n_before;
+                    let n_pages = self.kept.len() - n_before;
                     content.extend(std::iter::repeat_n(PromptPart::Image, n_pages));
                 }
             }
@@ -125,23 +191,38 @@ impl<'a> Pages<'a> {
     }
 
     /// Decodes a picture, if model and memory plan take one of its size.
-    fn picture(&mut self, source: &ImageSource, path: &str) -> Result<RgbImage, ApiError> {
+    fn picture(&mut self, source: &ImageSource, path: &str) -> Result<(), ApiError> {
         let file = ImageFile::open(source, path)?;
-        let (n_tokens, pixels) = self.check(file.size_px(), path)?;
-        self.budget.take(pixels, path)?;
-        self.n_tokens = n_tokens;
-        file.decode()
+        let (checked, pixels) = self.check(file.size_px(), path)?;
+        let hold = self.budget.take(pixels, path)?;
+        self.keep(file.decode()?, &checked, hold, path)
     }
 
-    /// Holds the size of a page against model and memory plan; returns its tokens with those of the pages before it, and
-    /// its pixels, or those that it is enlarged to.
-    fn check(&self, size_px: [u32; 2], path: &str) -> Result<(usize, u64), ApiError> {
+    /// Holds the size of a page against model and memory plan; returns what it takes, and its pixels, or those that it is
+    /// enlarged to.
+    fn check(&self, size_px: [u32; 2], path: &str) -> Result<(CheckedPage, u64), ApiError> {
         let engine = self.state.engine();
         let checked = engine
             .check_page(size_px.map(|side_px| side_px as usize), self.n_tokens)
             .map_err(|error| ApiError::of_page(error, path))?;
-        let pixels = n_pixels(size_px).max(checked.resized_pixels);
-        Ok((checked.n_tokens, pixels))
+        Ok((checked, n_pixels(size_px).max(checked.resized_pixels)))
+    }
+
+    /// Keeps a page, and of what was held for making it what it takes until the model has seen it.
+    fn keep(
+        &mut self,
+        image: RgbImage,
+        checked: &CheckedPage,
+        mut hold: PixelHold,
+        path: &str,
+    ) -> Result<(), ApiError> {
+        let page = T::of(image, checked, self.state.engine());
+        let page = page.map_err(|error| ApiError::of_page(error, path))?;
+        hold.shrink_to_bytes(page.held_bytes());
+        self.budget.keep(hold);
+        self.n_tokens = checked.n_tokens;
+        self.kept.push(page);
+        Ok(())
     }
 
     fn draw(
@@ -150,8 +231,7 @@ impl<'a> Pages<'a> {
         text: &str,
         path: &str,
     ) -> Result<(), ApiError> {
-        let start = Instant::now();
-        let n_before = self.images.len();
+        let n_before = self.kept.len();
         let style = renderer.style();
         // Every text has a page, and one that is not cropped has the size that its style says.
         check_pages(self.state, n_before + 1)?;
@@ -160,20 +240,27 @@ impl<'a> Pages<'a> {
         }
         let pages = renderer.pages_parallel(text);
         let mut drawing = Drawing::new(pages, style, self.state.pixels(), path)?;
-        while let Some((page, hold)) = drawing.next_page(&self.budget)? {
+        // What is waited for; while a page is made the size that the model sees the next ones are drawn.
+        let mut time_drawn = Duration::ZERO;
+        loop {
+            let start = Instant::now();
+            let next = drawing.next_page(&self.budget)?;
+            time_drawn += start.elapsed();
+            let Some((page, hold)) = next else {
+                break;
+            };
             // Those that follow are not drawn.
-            check_pages(self.state, self.images.len() + 1)?;
+            check_pages(self.state, self.kept.len() + 1)?;
             let (width_px, height_px) = (page.width_px, page.height_px);
-            let (n_tokens, pixels) = self.check([width_px, height_px], path)?;
-            self.budget.keep(hold, pixels, path)?;
-            self.n_tokens = n_tokens;
+            let (checked, pixels) = self.check([width_px, height_px], path)?;
+            let hold = self.budget.fit(hold, pixels, path)?;
             let image = RgbImage::new(width_px as usize, height_px as usize, page.rgb);
-            self.images
-                .push(image.map_err(|error| ApiError::internal(&error))?);
+            let image = image.map_err(|error| ApiError::internal(&error))?;
+            self.keep(image, &checked, hold, path)?;
         }
-        let n_pages = self.images.len() - n_before;
-        let seconds = start.elapsed().as_secs_f64();
-        self.state.metrics().rendered(n_pages, seconds);
+        let n_pages = self.kept.len() - n_before;
+        let metrics = self.state.metrics();
+        metrics.rendered(n_pages, time_drawn.as_secs_f64());
         Ok(())
     }
 }

@@ -17,7 +17,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 use crate::error::{ApiError, ApiErrors, Code, error_schemas};
 use crate::state::AppState;
 use crate::{
-    auth, chat, completions, health, models, pages, request_id, request_log, tokenize, web,
+    auth, chat, completions, health, models, pages, request_id, request_log, tokenize, unread, web,
 };
 
 #[derive(OpenApi)]
@@ -88,10 +88,12 @@ pub fn app(state: &AppState) -> Router {
         ))
         .layer(middleware::from_fn(request_id::set_request_id))
         .with_state(state.clone());
-    match state.config().cors_origins.as_slice() {
+    let app = match state.config().cors_origins.as_slice() {
         [] => app,
         origins => app.layer(cors(origins)),
-    }
+    };
+    // Around all that may answer without reading.
+    app.layer(middleware::map_request(unread::read_away))
 }
 
 async fn wrong_method(State(_): State<AppState>, request: Request) -> ApiError {

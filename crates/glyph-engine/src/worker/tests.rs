@@ -64,7 +64,8 @@ fn worker(shared: &Shared) -> Worker<'_, ()> {
 }
 
 fn submit(worker: &Worker<'_, ()>, text: &str) -> UnboundedReceiver<Event> {
-    let prepared = prepare::text(&worker.steps.checkpoint.settings, text).unwrap();
+    let settings = &worker.steps.checkpoint.settings;
+    let prepared = prepare::text(settings, worker.plan.context_tokens, text).unwrap();
     let (events, receiver) = unbounded_channel();
     let waiting = Waiting {
         request: Request {

@@ -155,8 +155,11 @@ pub fn request(
     question: &str,
     max_new_tokens: usize,
 ) -> Result<Request, EngineError> {
-    let images = pages(text);
-    let prepared = engine.prepare_chat(&chat(question, images.len()), &images)?;
+    let pages = pages(text)
+        .into_iter()
+        .map(|image| engine.prepare_page(image));
+    let pages = pages.collect::<Result<Vec<_>, _>>()?;
+    let prepared = engine.prepare_chat(&chat(question, pages.len()), pages)?;
     let settings = engine.settings().unwrap();
     Ok(Request {
         prepared,

@@ -7,6 +7,6 @@ mod smart_resize;
 
 pub use image::RgbImage;
 pub(crate) use patches::merge_order;
-pub use patches::{ImagePatches, PatchGrid, image_patches};
+pub use patches::{ImagePatches, PatchGrid, cut_patches, image_patches};
 pub use resample::resize_bicubic;
 pub use smart_resize::smart_resize;

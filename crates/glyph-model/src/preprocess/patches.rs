@@ -45,11 +45,18 @@ pub fn image_patches(
     config: &PreprocessorConfig,
 ) -> std::result::Result<ImagePatches, String> {
     let (height_px, width_px) = smart_resize(image.height_px, image.width_px, config)?;
-    let image = resize_bicubic(image, width_px, height_px);
+    Ok(cut_patches(
+        &resize_bicubic(image, width_px, height_px),
+        config,
+    ))
+}
+
+/// Normalises and cuts an image of the size that [`smart_resize`] gives it.
+pub fn cut_patches(image: &RgbImage, config: &PreprocessorConfig) -> ImagePatches {
     let side = config.patch_size;
     let grid = PatchGrid {
-        rows: height_px / side,
-        columns: width_px / side,
+        rows: image.height_px / side,
+        columns: image.width_px / side,
     };
     let patch_len = 3 * side * side;
 
@@ -67,7 +74,7 @@ pub fn image_patches(
     for (row, column) in merge_order(grid, config.merge_size) {
         for (channel, table) in table.iter().enumerate() {
             for y in row * side..(row + 1) * side {
-                let start = (y * width_px + column * side) * 3;
+                let start = (y * image.width_px + column * side) * 3;
                 let line = &image.rgb[start..start + side * 3];
                 values.extend(
                     line.iter()
@@ -78,11 +85,11 @@ pub fn image_patches(
             }
         }
     }
-    Ok(ImagePatches {
+    ImagePatches {
         grid,
         patch_len,
         values,
-    })
+    }
 }
 
 /// Row and column of each patch in the order in which patches travel: merge windows row by row, and inside a

@@ -1,15 +1,18 @@
 //! `tokenizer.json`, and decoding that never splits a character.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokenizers::Tokenizer;
 
+use super::pieces::{MOST_BYTES, pieces};
 use crate::error::{ModelError, Result};
 
 /// The checkpoint's tokenizer; clones share it.
 #[derive(Debug, Clone)]
 pub struct TextTokenizer {
     inner: Arc<Tokenizer>,
+    /// Found when it is first asked for: all of the vocabulary is looked through.
+    longest_token_bytes: Arc<OnceLock<usize>>,
 }
 
 impl TextTokenizer {
@@ -25,6 +28,7 @@ impl TextTokenizer {
         tokenizer.with_padding(None);
         Ok(Self {
             inner: Arc::new(tokenizer),
+            longest_token_bytes: Arc::default(),
         })
     }
 
@@ -38,6 +42,38 @@ impl TextTokenizer {
             .encode_fast(text, false)
             .map_err(tokenizer_error)?;
         Ok(encoding.get_ids().to_vec())
+    }
+
+    /// Tokens of a text, counted piece by piece: the memory that a tokenizer takes is many times its text. Where a token
+    /// of the whole text would lie across two pieces the sum differs from its count, by a few tokens in all.
+    ///
+    /// # Errors
+    /// [`ModelError::Tokenizer`].
+    pub fn count(&self, text: &str) -> Result<usize> {
+        let of_pieces = pieces(text).map(|piece| self.encode(piece).map(|ids| ids.len()));
+        of_pieces.sum()
+    }
+
+    /// Whether a text has more than `most_tokens`, as far as its pieces can tell. It is counted piece by piece, and no further than that
+    /// takes: a text that is much too long never takes the memory that all of it would. One of a single piece takes
+    /// little, and is not counted.
+    ///
+    /// # Errors
+    /// [`ModelError::Tokenizer`].
+    pub fn surely_exceeds(&self, text: &str, most_tokens: usize) -> Result<bool> {
+        if text.len() <= MOST_BYTES {
+            return Ok(false);
+        }
+        let (mut n_tokens, mut most) = (0, most_tokens);
+        for piece in pieces(text) {
+            n_tokens += self.encode(piece)?.len();
+            // The token across the border behind the piece can come apart into as many as it has bytes.
+            most = most.saturating_add(self.longest_token_bytes());
+            if n_tokens > most {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Text of `ids`.
@@ -68,8 +104,10 @@ impl TextTokenizer {
     /// Length in bytes of the longest token's text, or somewhat more: no text has fewer tokens than its length over
     /// this.
     pub fn longest_token_bytes(&self) -> usize {
-        let vocab = self.inner.get_vocab(true);
-        vocab.keys().map(String::len).max().unwrap_or(1).max(1)
+        *self.longest_token_bytes.get_or_init(|| {
+            let vocab = self.inner.get_vocab(true);
+            vocab.keys().map(String::len).max().unwrap_or(1).max(1)
+        })
     }
 
     /// Entries of the vocabulary, added tokens included.

@@ -228,6 +228,43 @@ fn the_tokenizer_is_that_of_the_reference() {
     }
 }
 
+/// A tokenizer whose longest token is "abcd".
+fn tokenizer_of_four_letters() -> TextTokenizer {
+    let model = json!({
+        "type": "BPE",
+        "merges": [["a", "b"], ["c", "d"], ["ab", "cd"]],
+        "vocab": { "a": 0, "b": 1, "c": 2, "d": 3, "ab": 4, "cd": 5, "abcd": 6 },
+    });
+    let file = json!({ "version": "1.0", "added_tokens": [], "model": model });
+    TextTokenizer::from_json(file.to_string().as_bytes()).unwrap()
+}
+
+#[test]
+fn a_long_text_is_counted_in_pieces_and_refused_only_where_it_is_too_long_as_a_whole() {
+    let tokenizer = tokenizer_of_four_letters();
+    // No line ends, and "abcd" lies across each of the six borders: "abc" and "d" are three tokens.
+    let text = format!("d{}", "abcd".repeat(100_000));
+    let n_tokens = tokenizer.encode(&text).unwrap().len();
+    assert_eq!(n_tokens, 100_001);
+    assert_eq!(tokenizer.count(&text).unwrap(), n_tokens + 12);
+    let exceeds = |text: &str, most_tokens| tokenizer.surely_exceeds(text, most_tokens).unwrap();
+    assert!(!exceeds(&text, n_tokens));
+    assert!(exceeds(&text, n_tokens - 100) && exceeds(&text, 0));
+    // One piece takes little as it is.
+    assert!(!exceeds(&"d".repeat(1 << 16), 1));
+    assert!(exceeds(&"d".repeat((1 << 16) + 1), 1));
+
+    let tokenizer = self::tokenizer();
+    for text in ["a line of a text\n", "words of a text ", "图片里有什么？"] {
+        let text = text.repeat(20_000);
+        let n_tokens = tokenizer.encode(&text).unwrap().len();
+        assert!(!tokenizer.surely_exceeds(&text, n_tokens).unwrap());
+        assert!(tokenizer.surely_exceeds(&text, n_tokens / 2).unwrap());
+        let counted = tokenizer.count(&text).unwrap();
+        assert!(counted.abs_diff(n_tokens) < 200, "{counted} for {n_tokens}");
+    }
+}
+
 fn stream(stream: TextStream, ids: &[u32]) -> (Vec<String>, Option<String>) {
     let mut stream = stream;
     let pieces = ids

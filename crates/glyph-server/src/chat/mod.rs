@@ -46,7 +46,7 @@ pub async fn create(
     let request = ChatRequest::read(&mut fields)?;
     let model = state.model_name(request.model.as_deref())?.to_owned();
     let settings = state.settings()?;
-    let (prepared, pixels) = prepare::chat(&state, request.conversation, body).await?;
+    let (prepared, pixels) = prepare::chat(&state, &caller, request.conversation, body).await?;
     let most_new_tokens = state.engine().most_new_tokens(&prepared)?;
     let generation = request.generation.over(&settings, most_new_tokens)?;
     let engine_request = Request {

@@ -15,6 +15,10 @@ const MOST_MESSAGES: usize = 4096;
 /// Parts of a message.
 const MOST_PARTS: usize = 4096;
 
+/// What the fields of several types must be, for messages.
+const CONTENT: &str = "a string or a list of parts";
+const IMAGE_URL: &str = "an object with url, or a URL as a string";
+
 /// A conversation and how to answer it. Fields that are not named here are passed over.
 #[derive(Debug)]
 pub struct ChatRequest {
@@ -124,8 +128,8 @@ impl Turn {
         let path = message.path("content");
         let content = match role {
             // A turn in which the model called tools may say nothing.
-            Role::Assistant => message.optional("content")?.unwrap_or(Value::from("")),
-            Role::System | Role::User => message.required("content")?,
+            Role::Assistant => message.value("content").unwrap_or(Value::from("")),
+            Role::System | Role::User => message.required_value("content", CONTENT)?,
         };
         let parts = match content {
             Value::String(text) => vec![Part::Text(text)],
@@ -137,10 +141,7 @@ impl Turn {
                 });
                 parts.collect::<Result<_, _>>()?
             }
-            other => {
-                let expected = "a string or a list of parts";
-                return Err(ApiError::value(&path, shown(&other), expected));
-            }
+            other => return Err(ApiError::value(&path, shown(&other), CONTENT)),
         };
         let has_pages = parts.iter().any(|part| !matches!(part, Part::Text(_)));
         if has_pages && role != Role::User {
@@ -161,12 +162,13 @@ impl Part {
             "text" => Ok(Self::Text(part.required("text")?)),
             "image_url" => {
                 let path = part.path("image_url");
-                let (url, path) = match part.required("image_url")? {
+                let (url, path) = match part.required_value("image_url", IMAGE_URL)? {
                     Value::String(url) => (url, path),
-                    value => {
+                    value @ Value::Object(_) => {
                         let mut object = Fields::of_value(value, &path)?;
                         (object.required("url")?, object.path("url"))
                     }
+                    other => return Err(ApiError::value(&path, shown(&other), IMAGE_URL)),
                 };
                 Ok(Self::Image(ImageSource::read(url, &path)?, path))
             }

@@ -47,10 +47,12 @@ pub async fn create(
     let settings = state.settings()?;
     let (prompts, of_work) = (request.prompts, state.clone());
     let prepared = state
-        .blocking(move || {
+        .blocking(&caller, move || {
             let _body = body;
-            let prompts = prompts.iter();
-            let prepared = prompts.map(|prompt| Ok(of_work.engine().prepare_text(prompt)?));
+            let prepared = prompts.iter().map(|prompt| {
+                let prepared = of_work.engine().prepare_text(&prompt.text);
+                prepared.map_err(|error| ApiError::of_text(error, &prompt.path))
+            });
             prepared.collect::<Result<Vec<_>, ApiError>>()
         })
         .await?;

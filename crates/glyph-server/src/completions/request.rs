@@ -66,12 +66,20 @@ impl PartialSchema for Prompt {
 
 impl ToSchema for Prompt {}
 
+/// A text to go on with.
+pub struct PromptText {
+    /// The text.
+    pub text: String,
+    /// Where it stands, for messages.
+    pub path: String,
+}
+
 /// What a request says.
 pub struct Asked {
     /// The model asked for.
     pub model: Option<String>,
     /// Texts to go on with, at least one.
-    pub prompts: Vec<String>,
+    pub prompts: Vec<PromptText>,
     /// How the answers come.
     pub streaming: Streaming,
     /// Alternatives per token, where log-probabilities are asked for.
@@ -109,25 +117,25 @@ impl Asked {
 }
 
 /// A string, or a list of them.
-fn prompts(fields: &mut Fields) -> Result<Vec<String>, ApiError> {
+fn prompts(fields: &mut Fields) -> Result<Vec<PromptText>, ApiError> {
     const EXPECTED: &str = "a string or a list of strings; lists of tokens are not taken";
-    let values = match fields.required("prompt")? {
+    let values = match fields.required_value("prompt", EXPECTED)? {
         Value::Array(values) if !values.is_empty() => values,
         Value::Array(_) => return Err(ApiError::value("prompt", "an empty list", EXPECTED)),
-        text @ Value::String(_) => return Ok(vec![prompt(text, "prompt", EXPECTED)?]),
+        text @ Value::String(_) => return Ok(vec![prompt(text, "prompt".to_owned(), EXPECTED)?]),
         other => return Err(ApiError::value("prompt", shown(&other), EXPECTED)),
     };
     at_most(MOST_PROMPTS, "prompt", values.len(), "prompts")?;
     let prompts = values.into_iter().enumerate();
     prompts
-        .map(|(index, value)| prompt(value, &format!("prompt[{index}]"), "a string"))
+        .map(|(index, value)| prompt(value, format!("prompt[{index}]"), "a string"))
         .collect()
 }
 
-fn prompt(value: Value, path: &str, expected: &str) -> Result<String, ApiError> {
+fn prompt(value: Value, path: String, expected: &str) -> Result<PromptText, ApiError> {
     match String::take(value) {
-        Ok(text) if text.is_empty() => Err(ApiError::value(path, "empty", "text to go on with")),
-        Ok(text) => Ok(text),
-        Err(other) => Err(ApiError::value(path, shown(&other), expected)),
+        Ok(text) if text.is_empty() => Err(ApiError::value(&path, "empty", "text to go on with")),
+        Ok(text) => Ok(PromptText { text, path }),
+        Err(other) => Err(ApiError::value(&path, shown(&other), expected)),
     }
 }

@@ -43,7 +43,7 @@ async fn a_key_opens_what_asks_for_one() {
             assert_eq!(get(path, Some(key)).await.status(), 200, "{path}");
         }
     }
-    // A request without a key is not read.
+    // What a request without a key holds is not looked at.
     server
         .refuses(CHAT, &question("Hello", 1), (401, "invalid_api_key", None))
         .await;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::client::Server;
+use crate::client::{Server, is_error};
 
 const COMPLETIONS: &str = "/v1/completions";
 
@@ -99,6 +99,25 @@ async fn a_prompt_in_a_list_that_is_wrong_is_named_by_its_place() {
         let body = json!({"prompt": prompt, "max_tokens": 1});
         let expected = (400, "invalid_value", Some(place));
         server.refuses(COMPLETIONS, &body, expected).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_token_in_a_prompt_is_named_by_its_place() {
+    let server = Server::start().await;
+    for (prompt, place) in [
+        (json!("What is <|image|>?"), "prompt"),
+        (json!(["a", "<|image|><|image|>"]), "prompt[1]"),
+    ] {
+        let body = json!({"prompt": prompt, "max_tokens": 1});
+        let response = server.post(COMPLETIONS, &body).await;
+        let status = response.status();
+        let answer: Value = response.json().await.unwrap();
+        is_error(status, &answer, (400, "invalid_value", Some(place)));
+        let message = answer["error"]["message"].as_str().unwrap();
+        let begin = format!("{place} holds <|image|>, ");
+        assert!(message.starts_with(&begin), "{message}");
+        assert!(!message.contains("image part"), "{message}");
     }
 }
 

@@ -70,6 +70,36 @@ async fn tokens_are_counted_as_the_answer_counts_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn counting_tokens_looks_for_nothing_in_the_cache() {
+    let server = Server::start().await;
+    let document = json!({"type": "document", "text": LINE});
+    let body = about(vec![document, image_part(&page_urls("Some page.")[0])]);
+    let looked_for = || {
+        let stats = server.engine.stats().vision_cache;
+        (stats.hits, stats.misses)
+    };
+    server.ask(TOKENIZE, &body).await;
+    assert_eq!(looked_for(), (0, 0));
+    server.ask(CHAT, &body).await;
+    assert_eq!(looked_for(), (0, 2));
+    server.ask(TOKENIZE, &body).await;
+    assert_eq!(looked_for(), (0, 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_text_that_exceeds_the_context_is_counted_all_the_same() {
+    let server = Server::start().await;
+    let text = LINE.repeat(2500);
+    let body = question(&text, 1);
+    let counts = server.ask(TOKENIZE, &body).await;
+    let count = |key: &str| counts[key].as_u64().unwrap();
+    assert!(count("text_tokens") > text.len() as u64, "{counts}");
+    assert!(count("total_tokens") > count("max_model_len"), "{counts}");
+    let expected = (400, "context_length_exceeded", None);
+    server.refuses(CHAT, &body, expected).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn pages_come_with_their_figures() {
     let server = Server::start().await;
     let text = format!("{}\u{10FFFD}\n", LINE.repeat(20));

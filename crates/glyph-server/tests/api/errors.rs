@@ -43,6 +43,68 @@ async fn a_value_out_of_range_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_message_says_what_the_field_takes() {
+    let server = Server::start().await;
+    let with = |name: &str, value: i64| {
+        let mut body = question("Hello", 1);
+        body[name] = json!(value);
+        body
+    };
+    let says = |content: Value| json!({"messages": [{"role": "user", "content": content}]});
+    let no_picture = json!([{"type": "image_url"}]);
+    let number = json!([{"type": "image_url", "image_url": 3}]);
+    for (path, body, message) in [
+        (
+            CHAT,
+            with("max_tokens", -1),
+            "max_tokens is -1; it must be a whole number, at least 1",
+        ),
+        (
+            CHAT,
+            with("max_completion_tokens", 0),
+            "max_completion_tokens is 0; it must be a whole number, at least 1",
+        ),
+        (
+            CHAT,
+            with("n", -1),
+            "n is -1; it must be 1: send the request several times for several answers",
+        ),
+        (
+            CHAT,
+            with("n", 2),
+            "n is 2; it must be 1: send the request several times for several answers",
+        ),
+        (
+            CHAT,
+            says(Value::Null),
+            "messages[0].content is missing; it must be a string or a list of parts",
+        ),
+        (
+            CHAT,
+            says(no_picture),
+            "messages[0].content[0].image_url is missing; it must be an object with url, or a URL as a string",
+        ),
+        (
+            CHAT,
+            says(number),
+            "messages[0].content[0].image_url is 3; it must be an object with url, or a URL as a string",
+        ),
+        (
+            "/v1/completions",
+            json!({"max_tokens": 1}),
+            "prompt is missing; it must be a string or a list of strings; lists of tokens are not taken",
+        ),
+    ] {
+        let response = server.post(path, &body).await;
+        assert_eq!(response.status(), 400, "{message}");
+        let answer: Value = response.json().await.unwrap();
+        assert_eq!(answer["error"]["message"], message);
+        let param = answer["error"]["param"].as_str().unwrap();
+        assert!(message.starts_with(&format!("{param} is ")), "{param}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_value_in_a_list_is_named_by_its_place() {
     let server = Server::start().await;
     let mut body = question("Hello", 1);

@@ -138,6 +138,29 @@ async fn narrow_pages_count_as_what_they_are_enlarged_to() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn pages_that_wait_take_a_fifth_of_what_decoding_them_takes() {
+    let mut setup = Setup::new();
+    setup.options.limits.max_batch = 1;
+    // 256 times 4,096 pixels. A picture takes 77 of them while it is decoded, and 16 when it waits.
+    setup.config.held_pixels_limit = 1 << 20;
+    let server = setup.start().await;
+    let running = server.open_stream(&question("Hello", 8000)).await;
+    server
+        .until("one runs", |engine| engine.stats().running == 1)
+        .await;
+    let picture = encoded(&DynamicImage::new_luma8(560, 560), ImageFormat::Png);
+    let body = about(&data_url(&picture));
+    let mut waiting = Vec::new();
+    for _ in 0..12 {
+        waiting.push(server.open_stream(&body).await);
+    }
+    assert_eq!(server.engine.stats().waiting, 12);
+    let expected = (429, "queue_full", None);
+    server.refuses(CHAT, &body, expected).await;
+    drop((running, waiting));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn images_elsewhere_are_fetched_only_where_that_is_allowed() {
     let server = Server::start().await;
     let url = format!("{}/health", server.base);

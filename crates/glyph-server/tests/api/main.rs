@@ -15,4 +15,5 @@ mod observed;
 mod openapi;
 mod pages;
 mod remote;
+mod unread;
 mod web;

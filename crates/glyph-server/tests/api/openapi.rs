@@ -109,6 +109,33 @@ fn properties(document: &Value, schema: &Value) -> BTreeSet<String> {
         .collect()
 }
 
+/// The description of a property, which may stand in one of the schemas that a schema is made of.
+fn property<'a>(document: &'a Value, schema: &'a Value, name: &str) -> Option<&'a Value> {
+    if let Some(reference) = schema["$ref"].as_str() {
+        let schema = document.pointer(reference.strip_prefix('#')?)?;
+        return property(document, schema, name);
+    }
+    let parts = schema["allOf"].as_array();
+    let mut parts = parts.into_iter().flatten();
+    schema["properties"]
+        .get(name)
+        .or_else(|| parts.find_map(|part| property(document, part, name)))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn counts_that_begin_at_one_are_described_so() {
+    let server = Server::start().await;
+    let document = document(&server).await;
+    for path in [CHAT, "/v1/completions"] {
+        let content = &document["paths"][path]["post"]["requestBody"]["content"];
+        let schema = &content["application/json"]["schema"];
+        for name in ["max_tokens", "max_completion_tokens", "n"] {
+            let field = property(&document, schema, name).unwrap();
+            assert_eq!(field["minimum"].as_f64(), Some(1.0), "{name}: {field}");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_field_that_is_described_is_read_and_refused_by_name_when_its_type_is_wrong() {
     let server = Server::start().await;
