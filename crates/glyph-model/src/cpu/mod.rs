@@ -126,6 +126,10 @@ fn n_threads() -> usize {
 type OfOutputs<'a> = dyn Fn(&[f32], Range<usize>, &mut [f32]) + 'a;
 
 /// A product `x · Wᵀ` that cores in lockstep have parts in.
+#[cfg_attr(
+    target_family = "wasm",
+    expect(dead_code, reason = "one core shares with nobody")
+)]
 pub(crate) struct SharedProduct<'a> {
     /// Tells the weight from others: cores that are not at the same products go on alone.
     pub weight: usize,
