@@ -54,9 +54,9 @@ impl TextTokenizer {
         of_pieces.sum()
     }
 
-    /// Whether a text has more than `most_tokens`, as far as its pieces can tell. It is counted piece by piece, and no further than that
-    /// takes: a text that is much too long never takes the memory that all of it would. One of a single piece takes
-    /// little, and is not counted.
+    /// Whether a text has more than `most_tokens`, as far as its pieces can tell. It is counted piece by piece, and no
+    /// further than that takes: a text that is much too long never takes the memory that all of it would. One of a single
+    /// piece takes little, and is not counted.
     ///
     /// # Errors
     /// [`ModelError::Tokenizer`].
