@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use burn::tensor::{Device, Tensor};
 use glyph_model::ModelError;
@@ -17,10 +17,6 @@ use crate::error::EngineError;
 use crate::prefix_cache::PositionKey;
 use crate::prepare::{Page, PageSource, Prepared};
 use crate::request::{Done, Event, Request, Times, Token, TokenLogprobs, Usage};
-
-/// Tokens that follow each other faster are told together: a screen shows no more often, and to wake who reads for each
-/// of them would cost a good part of what a small model itself takes.
-const TOLD_APART: Duration = Duration::from_millis(16);
 
 /// A request that waits.
 #[derive(Debug)]
@@ -95,8 +91,8 @@ pub(crate) struct Sequence {
     events: UnboundedSender<Event>,
     /// Tokens that are not told yet.
     untold: Vec<Token>,
-    /// When tokens were last told, text among them or before.
-    told: Option<Instant>,
+    /// Whether text has been told.
+    has_told_text: bool,
     cancelled: Arc<AtomicBool>,
     since: Instant,
     times: Times,
@@ -152,7 +148,7 @@ impl Sequence {
             cached_tokens: shared,
             events,
             untold: Vec::new(),
-            told: None,
+            has_told_text: false,
             cancelled,
             since: Instant::now(),
             times: Times {
@@ -290,17 +286,16 @@ impl Sequence {
             id: step.id,
             len: self.cache.len(),
         };
-        let chosen = Instant::now();
         self.untold.push(Token {
             id: step.id,
             text: step.text,
             logprobs,
-            chosen,
+            chosen: Instant::now(),
         });
         if let Some(reason) = step.finished {
             self.done(reason);
-        } else if self.told.is_none_or(|told| chosen - told >= TOLD_APART) {
-            self.tell(chosen);
+        } else if !self.has_told_text {
+            self.tell_all();
         }
         Ok(step.finished.is_some())
     }
@@ -346,22 +341,16 @@ impl Sequence {
 
     /// Tells what is untold: the next token may be long in coming.
     pub fn tell_all(&mut self) {
-        self.tell(Instant::now());
-    }
-
-    fn tell(&mut self, now: Instant) {
         for token in std::mem::take(&mut self.untold) {
             // The first text is waited for.
-            if self.told.is_some() || !token.text.is_empty() {
-                self.told = Some(now);
-            }
+            self.has_told_text |= !token.text.is_empty();
             self.send_now(Event::Token(token));
         }
     }
 
     /// Behind the tokens before it.
     fn send(&mut self, event: Event) {
-        self.tell(Instant::now());
+        self.tell_all();
         self.send_now(event);
     }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use glyph_model::Checkpoint;
 use glyph_model::generate::Answer;
@@ -22,6 +22,10 @@ use crate::stats::{Observation, Observer};
 use crate::steps::{Advance, Steps, device_error, guarded, to_its_end};
 use crate::vision_cache::VisionCache;
 
+/// Tokens that follow each other faster are told together, and those of all answers at one time: a screen shows no more
+/// often, and to wake who reads for each of them would cost a good part of what a small model itself takes.
+const TOLD_APART: Duration = Duration::from_millis(16);
+
 pub(crate) struct Worker<'a, O> {
     steps: Steps,
     plan: MemoryPlan,
@@ -35,6 +39,8 @@ pub(crate) struct Worker<'a, O> {
     piece_threads: PieceThreads,
     prefix_cache: PrefixCache,
     is_draining: bool,
+    /// When tokens were last told.
+    told: Instant,
     /// The device has failed a request, and nothing has been computed since that says whether it still does.
     is_device_in_doubt: bool,
 }
@@ -73,6 +79,7 @@ impl<'a, O: Observer> Worker<'a, O> {
             away: None,
             prefix_cache,
             is_draining: false,
+            told: Instant::now(),
             is_device_in_doubt: false,
         }
     }
@@ -221,6 +228,7 @@ impl<'a, O: Observer> Worker<'a, O> {
     /// Work in line, of which nobody knows how long it takes, does not hold back tokens that are chosen.
     fn tell_all(&mut self) {
         self.running.iter_mut().for_each(Sequence::tell_all);
+        self.told = Instant::now();
     }
 
     fn n_running(&self) -> usize {
@@ -342,6 +350,9 @@ impl<'a, O: Observer> Worker<'a, O> {
                     self.fail(sequence, error);
                 }
             }
+        }
+        if self.told.elapsed() >= TOLD_APART {
+            self.tell_all();
         }
     }
 

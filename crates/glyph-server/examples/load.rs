@@ -5,8 +5,9 @@
 //! cargo run --release --workspace --example load -- --callers 1,4,16,64 --seconds 60 --pid $(pgrep -x glyph)
 //! ```
 //!
-//! It ends with an error when an answer was lost, cut short, or about another caller's document. For a soak, give one
-//! number of callers and some minutes: memory is sampled all the while, and the round is followed by what it was.
+//! It ends with an error when an answer was lost, cut short, or about another caller's document. Tokens a second are
+//! those of the time in which all callers are at work. For a soak, give one number of callers and some minutes: memory is
+//! sampled all the while, and the round is followed by what it was.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -62,21 +63,46 @@ const WORDS: [&str; 24] = [
 /// One answer.
 struct Answer {
     tokens: u64,
-    first_token_s: f64,
-    whole_s: f64,
+    asked: Instant,
+    first_token: Instant,
+    done: Instant,
     likeness: f64,
+}
+
+impl Answer {
+    fn first_token_s(&self) -> f64 {
+        (self.first_token - self.asked).as_secs_f64()
+    }
+
+    fn whole_s(&self) -> f64 {
+        (self.done - self.asked).as_secs_f64()
+    }
+
+    /// How many of its tokens came between two points in time, were they spread evenly from the first to the last.
+    fn tokens_within(&self, from: Instant, until: Instant) -> f64 {
+        let within = self.done.min(until);
+        let within = within.saturating_duration_since(self.first_token.max(from));
+        let all = (self.done - self.first_token).as_secs_f64();
+        if all > 0.0 {
+            self.tokens as f64 * within.as_secs_f64() / all
+        } else {
+            0.0
+        }
+    }
 }
 
 #[derive(Default)]
 struct Round {
     answers: Vec<Answer>,
     failures: Vec<String>,
-    seconds: f64,
+    /// When all callers were at work: from the first token of the last of them until none asks again.
+    all_at_work: Option<(Instant, Instant)>,
     /// Memory of the server from the start to the end.
     memory_mib: Vec<u64>,
 }
 
-#[tokio::main]
+// One thread: what it is measured beside needs the cores.
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args = Arc::new(Args::parse());
     let client = reqwest::Client::new();
@@ -132,16 +158,20 @@ async fn run_round(args: &Arc<Args>, client: &reqwest::Client, n_callers: usize)
         samples.tick().await;
         round.memory_mib.extend(args.pid.and_then(memory_mib));
     }
+    let mut from = start;
     for caller in callers {
         match caller.await {
             Ok((answers, failures)) => {
+                if let Some(first) = answers.first() {
+                    from = from.max(first.first_token);
+                }
                 round.answers.extend(answers);
                 round.failures.extend(failures);
             }
             Err(error) => round.failures.push(error.to_string()),
         }
     }
-    round.seconds = start.elapsed().as_secs_f64();
+    round.all_at_work = (from < until).then_some((from, until));
     round.memory_mib.extend(args.pid.and_then(memory_mib));
     round
 }
@@ -213,7 +243,7 @@ async fn ask(
         "stream": true,
         "stream_options": { "include_usage": true },
     });
-    let start = Instant::now();
+    let asked = Instant::now();
     let mut request = client
         .post(format!("{}/v1/chat/completions", args.url))
         .json(&body);
@@ -228,7 +258,7 @@ async fn ask(
     }
     let mut bytes = response.bytes_stream();
     let (mut buffer, mut text) = (Vec::new(), String::new());
-    let (mut first_token_s, mut tokens, mut finish, mut is_done) = (None, 0, None, false);
+    let (mut first_token, mut tokens, mut finish, mut is_done) = (None, 0, None, false);
     while let Some(chunk) = bytes.next().await {
         buffer.extend_from_slice(&chunk.map_err(|error| error.to_string())?);
         while let Some(end) = buffer.windows(2).position(|two| two == b"\n\n") {
@@ -247,7 +277,7 @@ async fn ask(
             }
             let piece = value["choices"][0]["delta"]["content"].as_str();
             if let Some(piece) = piece.filter(|piece| !piece.is_empty()) {
-                first_token_s.get_or_insert_with(|| start.elapsed().as_secs_f64());
+                first_token.get_or_insert_with(Instant::now);
                 text.push_str(piece);
             }
             if let Some(reason) = value["choices"][0]["finish_reason"].as_str() {
@@ -258,12 +288,14 @@ async fn ask(
             }
         }
     }
+    let done = Instant::now();
     match (is_done, finish.as_deref()) {
         (true, Some("stop" | "length")) => Ok((
             Answer {
                 tokens,
-                first_token_s: first_token_s.unwrap_or(f64::NAN),
-                whole_s: start.elapsed().as_secs_f64(),
+                asked,
+                first_token: first_token.unwrap_or(done),
+                done,
                 likeness: 0.0,
             },
             text,
@@ -285,13 +317,16 @@ impl Round {
             let place = (values.len().saturating_sub(1) as f64 * share).round() as usize;
             values.get(place).copied()
         };
-        let (first, whole) = (sorted(|a| a.first_token_s), sorted(|a| a.whole_s));
-        let tokens: u64 = self.answers.iter().map(|answer| answer.tokens).sum();
+        let (first, whole) = (sorted(Answer::first_token_s), sorted(Answer::whole_s));
+        let tokens_per_s = self.all_at_work.map(|(from, until)| {
+            let tokens = self.answers.iter().map(|a| a.tokens_within(from, until));
+            tokens.sum::<f64>() / (until - from).as_secs_f64()
+        });
         json!({
             "callers": n_callers,
             "answers": self.answers.len(),
             "failures": self.failures.len(),
-            "tokens_per_s": tokens as f64 / self.seconds,
+            "tokens_per_s": tokens_per_s,
             "first_token_median_s": at(&first, 0.5),
             "first_token_p99_s": at(&first, 0.99),
             "whole_median_s": at(&whole, 0.5),
