@@ -36,6 +36,9 @@ pub enum Level {
     Find,
     /// All tasks on one page and several, answers that are not there included. Its gate is that of finding.
     All,
+    /// All tasks again, mostly those that are learnt last: look-ups, above all on one page, and needles on many. The
+    /// tower reads by then and learns no more, which leaves the time to the decoder. Its gate is that of finding.
+    Last,
 }
 
 const fn stage(
@@ -56,13 +59,14 @@ const fn stage(
 
 /// From letters over short pages to all tasks. Finding starts on short pages, where few places compete and a page
 /// is cheap; longer pages then come almost free.
-pub const STAGES: [Stage; 6] = [
+pub const STAGES: [Stage; 7] = [
     stage("letters", (16, 4), Level::Letters, 0.0, 0.97),
     stage("read 16×2", (16, 2), Level::Read, 0.6, 0.75),
     stage("read 24×4", (24, 4), Level::Read, 0.6, 0.75),
     stage("find 24×4", (24, 4), Level::Find, 0.7, 0.75),
     stage("find 40×8", (40, 8), Level::Find, 0.75, 0.80),
-    stage("all tasks", (40, 8), Level::All, 0.85, 2.0),
+    stage("all tasks", (40, 8), Level::All, 0.85, 0.90),
+    stage("last tasks", (40, 8), Level::Last, 0.94, 2.0),
 ];
 
 /// The first stage whose pages have room for needles and look-ups.
@@ -108,6 +112,20 @@ pub fn plan(stage_index: usize, line_px: usize, rng: &mut ChaCha8Rng) -> BatchPl
                     Family::Lookup,
                     Family::Lookup,
                 ],
+                Level::Last => &[
+                    Family::Excerpts,
+                    Family::Needle,
+                    Family::Needle,
+                    Family::Needle,
+                    Family::Lookup,
+                    Family::Lookup,
+                    Family::Lookup,
+                    Family::Lookup,
+                    Family::Lookup,
+                    Family::Lookup,
+                    Family::Lookup,
+                    Family::Lookup,
+                ],
                 Level::Find => &[
                     Family::Excerpts,
                     Family::Echo,
@@ -135,10 +153,14 @@ pub fn plan(stage_index: usize, line_px: usize, rng: &mut ChaCha8Rng) -> BatchPl
     let n_pages = match (stage.level, family) {
         (Level::All, Family::Needle) => *pick(rng, &[1, 1, 1, 2, 3, 4, 6, 8]),
         (Level::All, Family::Lookup | Family::Excerpts) => *pick(rng, &[1, 1, 1, 2, 3, 4]),
+        (Level::Last, Family::Needle) => *pick(rng, &[1, 2, 4, 6, 8, 8, 8]),
+        (Level::Last, Family::Lookup) => *pick(rng, &[1, 1, 1, 1, 1, 1, 2, 3, 4]),
+        (Level::Last, Family::Excerpts) => *pick(rng, &[1, 1, 2, 4, 8]),
         _ => 1,
     };
     // The official wording says the same at three times the length.
-    let wording = if rng.random_bool(if stage.level == Level::All { 0.6 } else { 0.1 }) {
+    let official_share = if stage.level >= Level::All { 0.6 } else { 0.1 };
+    let wording = if rng.random_bool(official_share) {
         Wording::Official
     } else {
         Wording::QuestionOnly
@@ -154,10 +176,11 @@ pub fn plan(stage_index: usize, line_px: usize, rng: &mut ChaCha8Rng) -> BatchPl
         wording,
         parts: match (stage.level, family) {
             (Level::Letters, _) => Parts::Tower,
+            (Level::Last, _) => Parts::Decoder,
             _ => Parts::Both,
         },
         absent_share: match stage.level {
-            Level::All => 0.2,
+            Level::All | Level::Last => 0.2,
             _ => 0.25,
         },
     }

@@ -268,7 +268,7 @@ fn step_result(trainee: &Trainee, drawn: &Drawn, device: &Device) -> StepResult 
         grads,
         measured: losses.measured(batch),
         n_positions: match drawn.parts {
-            Parts::Both => batch.n_rows * batch.seq,
+            Parts::Both | Parts::Decoder => batch.n_rows * batch.seq,
             Parts::Tower => batch.n_images * batch.grid.n_tokens(2),
         },
         n_samples: batch.n_rows,

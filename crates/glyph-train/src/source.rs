@@ -54,11 +54,12 @@ impl Recipe {
         let generator =
             Generator::new(self.seed, Split::Train).with_more_turns(curriculum::MORE_TURNS);
         let grid = PageGrid::new(plan.shape.columns, plan.shape.lines);
-        // The tower's work on a page counts about as much as the decoder's on its tokens. Letters are learned from few
-        // pages at a time: steps count there, not pages.
+        // The tower's work on a page counts about as much as the decoder's on its tokens, if it learns. Letters are
+        // learned from few pages at a time: steps count there, not pages.
         let page_tokens = plan.shape.columns * plan.shape.lines * plan.shape.line_px / (28 * 4);
         let tower_weight = match plan.parts {
             Parts::Both => 2,
+            Parts::Decoder => 1,
             Parts::Tower => 8,
         };
         let mut n_draws = 0;
@@ -75,7 +76,7 @@ impl Recipe {
                 Err(error) => return Err(error.into()),
             };
             let text_positions = match plan.parts {
-                Parts::Both => text_positions(&sample),
+                Parts::Both | Parts::Decoder => text_positions(&sample),
                 Parts::Tower => 0,
             };
             let row = tower_weight * plan.n_pages * page_tokens + text_positions;

@@ -42,6 +42,8 @@ const POINTER_WIDTH: usize = 64;
 pub enum Parts {
     /// The tower alone; the decoder does not run.
     Tower,
+    /// The decoder alone, by its answers: the tower shows what it has learnt, and the heads have done their part.
+    Decoder,
     /// Everything.
     Both,
 }
@@ -54,7 +56,7 @@ pub struct Losses {
     /// Next-token cross-entropy over the answers.
     pub answer: Option<Guesses>,
     /// Cross-entropy of the character cells.
-    pub cells: Guesses,
+    pub cells: Option<Guesses>,
     /// Cross-entropy of where what comes next is shown.
     pub pointers: Option<PointedGuesses>,
 }
@@ -117,7 +119,7 @@ impl Guesses {
 pub struct Measured {
     /// Next-token cross-entropy over the answers; zero when the decoder did not run.
     pub answer_loss: f64,
-    /// Cross-entropy of the character cells.
+    /// Cross-entropy of the character cells; zero when the tower did not learn.
     pub cell_loss: f64,
     /// Cross-entropy of the image tokens, and of the cells in them, that show what comes next.
     pub pointer_loss: f64,
@@ -138,13 +140,13 @@ impl Losses {
             let data = guesses.loss.clone().inner().into_data();
             data.iter::<f64>().next().unwrap_or(f64::NAN)
         };
-        let cells = self.cells.right().into_iter().zip(&batch.cells);
-        let visible = cells.filter(|(_, class)| **class != 0);
-        let mut measured = Measured {
-            cell_loss: scalar(&self.cells),
-            cell_hits: count(visible.filter_map(|(right, _)| right)),
-            ..Measured::default()
-        };
+        let mut measured = Measured::default();
+        if let Some(cells) = &self.cells {
+            measured.cell_loss = scalar(cells);
+            let cells = cells.right().into_iter().zip(&batch.cells);
+            let visible = cells.filter(|(_, class)| **class != 0);
+            measured.cell_hits = count(visible.filter_map(|(right, _)| right));
+        }
         if let Some(answer) = &self.answer {
             measured.answer_loss = scalar(answer);
             let right = answer.right();
@@ -184,27 +186,35 @@ impl Trainee {
 
     /// Runs a batch through the parts that `parts` names.
     pub fn losses(&self, batch: &Batch, parts: Parts, device: &Device) -> Losses {
-        let features = self
-            .glm
-            .model
-            .visual
-            .forward(batch.pixels(device), batch.grid);
+        let visual = &self.glm.model.visual;
+        let features = match parts {
+            Parts::Tower | Parts::Both => visual.forward(batch.pixels(device), batch.grid),
+            Parts::Decoder => {
+                let pixels = batch.pixels(device).inner();
+                Tensor::from_inner(visual.valid().forward(pixels, batch.grid))
+            }
+        };
         let [images, tokens, d] = features.dims();
         let features = features.reshape([images * tokens, d]);
 
-        let cell_scores = self
-            .reader
-            .forward(features.clone())
-            .reshape([images * tokens * CELLS_PER_TOKEN, CELL_CLASSES]);
-        let cells = Guesses::new(cell_scores, batch.cells.iter().copied().map(Some).collect());
-        if parts == Parts::Tower {
-            return Losses {
-                total: cells.loss.clone(),
-                answer: None,
-                cells,
-                pointers: None,
-            };
-        }
+        let cells = (parts != Parts::Decoder).then(|| {
+            let scores = self
+                .reader
+                .forward(features.clone())
+                .reshape([images * tokens * CELLS_PER_TOKEN, CELL_CLASSES]);
+            Guesses::new(scores, batch.cells.iter().copied().map(Some).collect())
+        });
+        let cells = match (parts, cells) {
+            (Parts::Tower, Some(cells)) => {
+                return Losses {
+                    total: cells.loss.clone(),
+                    answer: None,
+                    cells: Some(cells),
+                    pointers: None,
+                };
+            }
+            (_, cells) => cells,
+        };
 
         let x = self.embed(
             batch,
@@ -220,22 +230,25 @@ impl Trainee {
                     seen = after.clone();
                 }
             });
-        let pointers = self.pointer.guesses(seen, batch, device);
+        let pointers = (parts != Parts::Decoder).then(|| self.pointer.guesses(seen, batch, device));
         let n = batch.n_rows * batch.seq;
         let mut labels = vec![None; n];
         for target in &batch.targets {
             labels[target.asking] = Some(target.id);
         }
         let answer = Guesses::new(self.glm.logits(hidden.reshape([n, d])), labels);
-        let total = answer.loss.clone()
-            + cells.loss.clone()
-            + pointers.tokens.loss.clone()
-            + pointers.cells.loss.clone();
+        let mut total = answer.loss.clone();
+        if let Some(cells) = &cells {
+            total = total + cells.loss.clone();
+        }
+        if let Some(pointers) = &pointers {
+            total = total + pointers.tokens.loss.clone() + pointers.cells.loss.clone();
+        }
         Losses {
             total,
             answer: Some(answer),
             cells,
-            pointers: Some(pointers),
+            pointers,
         }
     }
 
@@ -317,4 +330,49 @@ fn count(right: impl Iterator<Item = bool>) -> (usize, usize) {
     right.fold((0, 0), |(hits, all), right| {
         (hits + usize::from(right), all + 1)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::optim::GradientsParams;
+    use burn::tensor::Device;
+    use glyph_model::config::ModelConfig;
+
+    use super::{Parts, Trainee};
+    use crate::batch::{BatchMakers, PageShape};
+    use crate::data::{Document, Generator, PageGrid, Split, Task};
+    use crate::mini;
+
+    #[test]
+    fn each_part_learns_where_it_is_asked_to() {
+        let config = ModelConfig::from_json(&mini::config().to_string()).unwrap();
+        let device = Device::flex().autodiff();
+        let trainee = Trainee::new(&config, &device);
+        let sample = Generator::new(1, Split::Train)
+            .sample(Task::Lookup(Document::Form), PageGrid::new(24, 4), 1)
+            .unwrap();
+        let shape = PageShape {
+            columns: 24,
+            lines: 4,
+            line_px: 28,
+        };
+        let batch = BatchMakers::default().batch(shape, &[sample]).unwrap();
+        for (parts, tower, decoder, heads) in [
+            (Parts::Tower, true, false, false),
+            (Parts::Decoder, false, true, false),
+            (Parts::Both, true, true, true),
+        ] {
+            let losses = trainee.losses(&batch, parts, &device);
+            let grads = GradientsParams::from_grads(losses.total.backward(), &trainee);
+            let model = &trainee.glm.model;
+            let downsample = grads.get::<4>(model.visual.downsample.weight.id);
+            let table = grads.get::<2>(model.language_model.embed_tokens.weight.id);
+            let pointer = grads.get::<1>(trainee.pointer.query.bias.as_ref().unwrap().id);
+            assert_eq!(
+                [downsample.is_some(), table.is_some(), pointer.is_some()],
+                [tower, decoder, heads],
+                "{parts:?}"
+            );
+        }
+    }
 }
