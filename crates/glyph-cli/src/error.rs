@@ -185,7 +185,7 @@ pub enum CliError {
         /// What went wrong.
         source: HubError,
     },
-    /// `glyph serve` cannot load the model.
+    /// Files of the model are missing or cannot be used.
     #[error("the model {name} cannot be used:\n  {}", .problems.join("\n  "))]
     Unusable {
         /// The model's directory.

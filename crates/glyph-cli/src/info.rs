@@ -147,7 +147,10 @@ impl WrongType {
 /// Runs the command.
 pub fn run(args: &InfoArgs) -> Result<(), CliError> {
     let files = ModelFiles::find(args.model.as_deref())?;
-    let info = ModelInfo::read(&files)?;
+    let info = ModelInfo::read(&files).map_err(|problems| CliError::Unusable {
+        name: files.name(),
+        problems,
+    })?;
     if args.json {
         output::json(&info)?;
     } else {
@@ -171,7 +174,7 @@ pub fn run(args: &InfoArgs) -> Result<(), CliError> {
 pub fn problems(files: &ModelFiles) -> Vec<String> {
     let info = match ModelInfo::read(files) {
         Ok(info) => info,
-        Err(error) => return vec![error.to_string()],
+        Err(problems) => return problems,
     };
     let missing = info.missing_tensors.iter();
     let missing = missing.map(|tensor| format!("{tensor} is missing from the weights"));
@@ -191,18 +194,49 @@ pub fn problems(files: &ModelFiles) -> Vec<String> {
         .collect()
 }
 
+/// `error`, which keeps a model from being loaded, with all else that does, a line each.
+pub fn unusable(files: &ModelFiles, error: CliError) -> CliError {
+    let problems = problems(files);
+    if problems.is_empty() {
+        return error;
+    }
+    CliError::Unusable {
+        name: files.name(),
+        problems,
+    }
+}
+
+/// Files that are missing or cannot be used, the weights that are opened among them, a line each.
+fn file_problems(files: &ModelFiles, weights: Option<&ModelError>) -> Vec<String> {
+    let settings = CheckpointSettings::problems(files);
+    let mut problems: Vec<String> = settings.iter().map(ToString::to_string).collect();
+    // What a text of this model would be drawn with.
+    if let Err(error) = style::check(files) {
+        problems.push(match error {
+            // The list says whose they are.
+            CliError::Model { source, .. } => source.to_string(),
+            other => other.to_string(),
+        });
+    }
+    problems.extend(weights.map(ToString::to_string));
+    problems
+}
+
+/// The configuration, if it can be used; why it cannot is among the problems of the files.
+fn usable_config(files: &ModelFiles) -> Option<ModelConfig> {
+    let json = files.read("config.json").ok()??;
+    ModelConfig::from_json(&String::from_utf8_lossy(&json)).ok()
+}
+
 impl ModelInfo {
     /// Reads everything but the weights' values. Only a configuration that cannot be used is an
-    /// error; all else is reported.
-    fn read(files: &ModelFiles) -> Result<Self, CliError> {
-        let config = files.read("config.json").and_then(|json| {
-            let json = json.ok_or_else(|| ModelError::MissingFile {
-                file: "config.json".to_owned(),
-            })?;
-            ModelConfig::from_json(&String::from_utf8_lossy(&json))
-        });
-        let config = config.map_err(|error| files.error(error))?;
+    /// error, with all that is wrong with the files; all else is reported.
+    fn read(files: &ModelFiles) -> Result<Self, Vec<String>> {
         let weights = files.weights();
+        let file_problems = file_problems(files, weights.as_ref().err());
+        let Some(config) = usable_config(files) else {
+            return Err(file_problems);
+        };
         let config = match &weights {
             Ok(weights) => model::config_for(config, weights),
             Err(_) => config,
@@ -220,23 +254,12 @@ impl ModelInfo {
             wrong_shapes: Vec::new(),
             wrong_types: Vec::new(),
             unexpected_tensors: Vec::new(),
-            file_problems: Vec::new(),
+            file_problems,
         };
-        if let Err(error) = CheckpointSettings::read(files) {
-            info.file_problems.push(error.to_string());
-        }
-        // What a text of this model would be drawn with.
-        if let Err(error) = style::check(files) {
-            info.file_problems.push(error.to_string());
-        }
         match weights {
             Ok(weights) => info.compare(&specs, &weights),
-            Err(error) => {
-                info.file_problems.push(error.to_string());
-                if let ModelError::MissingShards { tensors, .. } = error {
-                    info.missing_tensors = tensors;
-                }
-            }
+            Err(ModelError::MissingShards { tensors, .. }) => info.missing_tensors = tensors,
+            Err(_) => {}
         }
         info.is_complete = info.n_problems() == 0;
         Ok(info)

@@ -18,7 +18,7 @@ use crate::bundled::{self, Bundled};
 use crate::device::{self, Target};
 use crate::error::CliError;
 use crate::request_memory::{RequestMemory, RequestSize};
-use crate::{output, progress};
+use crate::{info, output, progress};
 
 /// Ends of the names of weight files.
 const WEIGHT_FILES: [&str; 2] = [".safetensors", ".safetensors.index.json"];
@@ -262,7 +262,8 @@ impl Model {
 
     /// Reads the small files.
     pub fn of(files: ModelFiles) -> Result<Self, CliError> {
-        let settings = CheckpointSettings::read(&files).map_err(|error| files.error(error))?;
+        let settings = CheckpointSettings::read(&files)
+            .map_err(|error| info::unusable(&files, files.error(error)))?;
         Ok(Self { files, settings })
     }
 
@@ -312,7 +313,7 @@ impl Model {
         request: RequestSize,
     ) -> Result<(Checkpoint, RequestMemory), CliError> {
         let Self { files, settings } = self;
-        let model_error = |error| files.error(error);
+        let model_error = |error| info::unusable(&files, files.error(error));
         let weights = files.weights().map_err(model_error)?;
         let kinds = (args.quantize, args.kv_cache);
         let LoadPlan {

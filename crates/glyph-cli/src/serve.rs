@@ -233,7 +233,7 @@ impl Loading {
         };
         read().map_err(|error: CliError| match error {
             of_device @ (CliError::Device { .. } | CliError::Dtype { .. }) => of_device,
-            of_model => unusable(files, &of_model.to_string()),
+            of_model => info::unusable(files, of_model),
         })
     }
 
@@ -270,18 +270,6 @@ impl Loading {
     }
 }
 
-/// Everything that is wrong with a model, a line each.
-fn unusable(files: &ModelFiles, reason: &str) -> CliError {
-    let mut problems = info::problems(files);
-    if problems.is_empty() {
-        problems.push(reason.to_owned());
-    }
-    CliError::Unusable {
-        name: files.name(),
-        problems,
-    }
-}
-
 /// All that a server is made of.
 struct Serving {
     files: ModelFiles,
@@ -310,7 +298,13 @@ impl Serving {
         let serving = glyph_server::serve(listener, self.config, engine.clone(), metrics, signal);
         tokio::select! {
             served = serving => served.map_err(CliError::Serve),
-            reason = failure(&engine, &name, &url) => Err(unusable(&self.files, &reason)),
+            reason = failure(&engine, &name, &url) => {
+                let error = CliError::Unusable {
+                    name: self.files.name(),
+                    problems: vec![reason],
+                };
+                Err(info::unusable(&self.files, error))
+            }
         }
     }
 }

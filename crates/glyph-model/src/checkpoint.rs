@@ -87,46 +87,39 @@ impl CheckpointSettings {
     /// # Errors
     /// The first thing wrong with them, by name; see [`ModelError`].
     pub fn read(files: &impl CheckpointFiles) -> Result<Self> {
-        let (config, preprocessor) = read_geometry(files)?;
-        let generation = match text(files, "generation_config.json")? {
-            Some(json) => GenerationConfig::from_json(&json)?,
-            None => GenerationConfig::default(),
-        };
-        let tokenizer = files
-            .read("tokenizer.json")?
-            .ok_or_else(|| ModelError::MissingFile {
-                file: "tokenizer.json".to_owned(),
-            })?;
-        let tokenizer = TextTokenizer::from_json(&tokenizer)?;
-        if tokenizer.token(config.image_token_id).is_none() {
-            return Err(ModelError::Tokenizer {
-                reason: format!(
-                    "it has no token {}, image_token_id of config.json",
-                    config.image_token_id
-                ),
-            });
+        let mut problems = Vec::new();
+        let settings = Self::read_into(files, &mut problems);
+        match problems.into_iter().next() {
+            Some(first) => Err(first),
+            // Settings with which nothing is wrong are there.
+            None => settings.ok_or_else(|| missing("config.json")),
         }
-        let vocab_size = config.text_config.vocab_size;
-        if let Some(id) = tokenizer
-            .highest_id()
-            .filter(|id| *id as usize >= vocab_size)
-        {
-            return Err(ModelError::Tokenizer {
-                reason: format!("it has a token {id}; vocab_size of config.json is {vocab_size}"),
-            });
+    }
+
+    /// All that is wrong with the small files, each by name.
+    pub fn problems(files: &impl CheckpointFiles) -> Vec<ModelError> {
+        let mut problems = Vec::new();
+        Self::read_into(files, &mut problems);
+        problems
+    }
+
+    /// Reads them all whatever is wrong with one; `None` where `problems` got what keeps them from being used.
+    fn read_into(files: &impl CheckpointFiles, problems: &mut Vec<ModelError>) -> Option<Self> {
+        let config = kept(read_config(files), problems);
+        let preprocessor = kept(preprocessor(files), problems);
+        if let (Some(config), Some(preprocessor)) = (&config, &preprocessor) {
+            kept(check_geometry(config, preprocessor), problems);
         }
-        let encoder = PromptEncoder {
-            tokenizer,
-            template: ChatTemplate::new(chat_template(files)?)?,
-            image_token_id: config.image_token_id,
-            merge_size: config.vision_config.spatial_merge_size,
-        };
-        check_template(&encoder)?;
-        Ok(Self {
+        let generation = kept(generation(files), problems);
+        let tokenizer = kept(tokenizer(files), problems);
+        let template = kept(chat_template(files).and_then(ChatTemplate::new), problems);
+        let config = config?;
+        let encoder = kept(encoder(&config, tokenizer?, template?), problems);
+        Some(Self {
             config,
-            generation,
-            preprocessor,
-            encoder,
+            generation: generation?,
+            preprocessor: preprocessor?,
+            encoder: encoder?,
         })
     }
 
@@ -159,7 +152,7 @@ impl CheckpointSettings {
         let is_text = |name: &str| !name.starts_with(VISION);
         let load_as = load_as.into();
         let mut checkpoint = self.load_named(&weights, device, load_as, is_text, on_bytes)?;
-        checkpoint.without_vision = Some(weights);
+        checkpoint.without_vision = Some(weights.unmapped());
         Ok(checkpoint)
     }
 
@@ -216,7 +209,7 @@ impl Checkpoint {
     /// Loads the vision tower if it is not loaded yet; what runs the tower calls it first.
     ///
     /// # Errors
-    /// [`ModelError::Weights`], [`ModelError::Io`]; the tower can then be asked for again.
+    /// [`ModelError::Tensor`] where a file has been shortened meanwhile; the tower can then be asked for again.
     pub fn load_vision(&mut self) -> Result<()> {
         let Some(files) = &self.without_vision else {
             return Ok(());
@@ -250,7 +243,7 @@ impl Checkpoint {
         }
         // Configuration errors come before weight errors: they are cheaper to find and to mend.
         let files = CheckpointDir(dir);
-        ModelConfig::from_json(&required_text(&files, "config.json")?)?;
+        read_config(&files)?;
         let weights = WeightFiles::open(dir)?;
         Self::from_parts(&files, &weights, device, load_as, on_bytes)
     }
@@ -276,7 +269,7 @@ impl Checkpoint {
 /// # Errors
 /// The first thing wrong with these, by name; see [`ModelError`].
 pub fn read_geometry(files: &impl CheckpointFiles) -> Result<(ModelConfig, PreprocessorConfig)> {
-    let config = ModelConfig::from_json(&required_text(files, "config.json")?)?;
+    let config = read_config(files)?;
     let preprocessor = preprocessor(files)?;
     check_geometry(&config, &preprocessor)?;
     Ok((config, preprocessor))
@@ -321,10 +314,64 @@ fn text(files: &impl CheckpointFiles, name: &str) -> Result<Option<String>> {
         })
 }
 
-fn required_text(files: &impl CheckpointFiles, name: &str) -> Result<String> {
-    text(files, name)?.ok_or_else(|| ModelError::MissingFile {
+fn missing(name: &str) -> ModelError {
+    ModelError::MissingFile {
         file: name.to_owned(),
-    })
+    }
+}
+
+/// What was read; what is wrong with it is put with the other problems.
+fn kept<T>(result: Result<T>, problems: &mut Vec<ModelError>) -> Option<T> {
+    result.map_err(|error| problems.push(error)).ok()
+}
+
+fn read_config(files: &impl CheckpointFiles) -> Result<ModelConfig> {
+    const NAME: &str = "config.json";
+    let json = text(files, NAME)?.ok_or_else(|| missing(NAME))?;
+    ModelConfig::from_json(&json)
+}
+
+fn generation(files: &impl CheckpointFiles) -> Result<GenerationConfig> {
+    match text(files, "generation_config.json")? {
+        Some(json) => GenerationConfig::from_json(&json),
+        None => Ok(GenerationConfig::default()),
+    }
+}
+
+fn tokenizer(files: &impl CheckpointFiles) -> Result<TextTokenizer> {
+    const NAME: &str = "tokenizer.json";
+    let json = files.read(NAME)?.ok_or_else(|| missing(NAME))?;
+    TextTokenizer::from_json(&json)
+}
+
+/// Tokenizer and template, if they belong to the configuration and to each other.
+fn encoder(
+    config: &ModelConfig,
+    tokenizer: TextTokenizer,
+    template: ChatTemplate,
+) -> Result<PromptEncoder> {
+    let reason = |reason: String| Err(ModelError::Tokenizer { reason });
+    let image_token_id = config.image_token_id;
+    if tokenizer.token(image_token_id).is_none() {
+        return reason(format!(
+            "it has no token {image_token_id}, image_token_id of config.json"
+        ));
+    }
+    let vocab_size = config.text_config.vocab_size;
+    let highest = tokenizer.highest_id();
+    if let Some(id) = highest.filter(|id| *id as usize >= vocab_size) {
+        return reason(format!(
+            "it has a token {id}; vocab_size of config.json is {vocab_size}"
+        ));
+    }
+    let encoder = PromptEncoder {
+        tokenizer,
+        template,
+        image_token_id,
+        merge_size: config.vision_config.spatial_merge_size,
+    };
+    check_template(&encoder)?;
+    Ok(encoder)
 }
 
 /// A template that leaves out images, or writes them otherwise than the tokenizer knows them, is found before the

@@ -57,6 +57,19 @@ pub enum ModelError {
         /// The parser's message.
         reason: String,
     },
+    /// A tensor could not be read from its file, which had been opened.
+    #[error(
+        "cannot read {tensor} from {file}: {source}. The file has been shortened or damaged since the model was opened: \
+         restore it, then start again"
+    )]
+    Tensor {
+        /// File name within the checkpoint.
+        file: String,
+        /// Name of the tensor.
+        tensor: String,
+        /// The operating system's answer.
+        source: std::io::Error,
+    },
     /// Shards named by the index are not in the checkpoint.
     #[error(
         "{index} names what is missing: {}, with {} tensors. Download what is missing",

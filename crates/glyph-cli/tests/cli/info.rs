@@ -188,6 +188,51 @@ fn broken_files_are_listed() {
     assert!(problems.contains("tokenizer.json"), "{problems}");
 }
 
+#[test]
+fn every_file_that_is_missing_or_wrong_has_a_line_whoever_asks() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = copy_model("mini-f16", folder.path());
+    for name in ["tokenizer.json", "chat_template.jinja"] {
+        fs::remove_file(model.join(name)).unwrap();
+    }
+    for name in ["preprocessor_config.json", "generation_config.json"] {
+        fs::write(model.join(name), "{").unwrap();
+    }
+    let mut named = vec![
+        "preprocessor_config.json is not valid",
+        "generation_config.json is not valid",
+        "tokenizer.json is missing",
+        "chat_template.jinja (or",
+    ];
+    let (_, info) = info_of_incomplete(&["--model", text(&model)]);
+    let problems = info["file_problems"].as_array().unwrap();
+    assert_eq!(problems.len(), named.len(), "{problems:?}");
+    for (problem, part) in problems.iter().zip(&named) {
+        assert!(problem.as_str().unwrap().contains(part), "{problem}");
+    }
+    // All else that can be seen without the configuration is told with it.
+    named.insert(0, "config.json is not valid");
+    named.push("model.safetensors (or");
+    fs::write(model.join("config.json"), "{").unwrap();
+    fs::remove_file(model.join("model.safetensors")).unwrap();
+    for command in [
+        &["info"][..],
+        &["info", "--json"],
+        &["ask", "q"],
+        &["serve", "--port", "0"],
+    ] {
+        let outcome = run(&[command, &["--model", text(&model)]].concat());
+        outcome.fails(4, &["mini-f16 cannot be used:"]);
+        let lines: Vec<&str> = outcome.stderr.lines().collect();
+        assert_eq!(lines.len(), 1 + named.len(), "{}", outcome.stderr);
+        for (line, part) in lines[1..].iter().zip(&named) {
+            assert!(line.contains(part), "no {part:?} in {line}");
+        }
+        let n_heads = outcome.stderr.matches("cannot be used:").count();
+        assert_eq!(n_heads, 1, "{}", outcome.stderr);
+    }
+}
+
 /// Spoils one file of a checkpoint; returns what is said of it.
 fn problem_of(name: &str, spoil: impl FnOnce(&Path)) -> String {
     let folder = tempfile::tempdir().unwrap();

@@ -110,8 +110,8 @@ fn map_file(path: &Path) -> Result<FileBytes> {
     };
     let file = std::fs::File::open(path).map_err(io_error)?;
     // SAFETY: the map is read-only and private to this value. As with every memory-mapped loader, a checkpoint
-    // must not be rewritten in place while it is loading; replacing the file is harmless.
+    // must not be rewritten in place while it is loading; replacing the file is harmless. No map outlives loading.
     #[allow(unsafe_code)]
     let map = unsafe { memmap2::Mmap::map(&file) }.map_err(io_error)?;
-    Ok(FileBytes::Mapped(map))
+    Ok(FileBytes::Mapped { map, file })
 }

@@ -112,8 +112,11 @@ pub fn load_model(
         }
         let matrix = match files.packed(&name, info)? {
             Some(matrix) => matrix,
-            None => PackedMatrix::quantize(files.stored(info), info.dtype, linear.shape(), *bits)
-                .map_err(|error| error.of(&name))?,
+            None => {
+                let stored = files.stored(&name, info)?;
+                PackedMatrix::quantize(&stored, info.dtype, linear.shape(), *bits)
+                    .map_err(|error| error.of(&name))?
+            }
         };
         files.release(info);
         if dtype == DType::F16 {
@@ -161,7 +164,7 @@ pub fn table_dtype(files: &WeightFiles, dtype: DType, device: &Device) -> DType 
 /// # Errors
 /// [`ModelError::Weights`] listing every tensor that is missing, or there in a shape or type that cannot be used;
 /// [`ModelError::Overflow`] for the first with a value that `dtype` does not reach; [`ModelError::Pack`] for the first that
-/// is quantised and damaged.
+/// is quantised and damaged; [`ModelError::Tensor`] for the first that cannot be read.
 pub fn load_weights<M: Module>(
     module: M,
     files: &WeightFiles,

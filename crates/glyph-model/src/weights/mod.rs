@@ -1,4 +1,4 @@
-//! Weights by the checkpoint's tensor names: safetensors, single or sharded, memory-mapped or in memory.
+//! Weights by the checkpoint's tensor names: safetensors, single or sharded, in files or in memory.
 
 mod cast;
 #[cfg(not(target_family = "wasm"))]

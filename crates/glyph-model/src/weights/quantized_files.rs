@@ -225,14 +225,14 @@ struct Written<'a> {
 
 impl Written<'_> {
     fn bytes(&self) -> Result<Vec<u8>> {
-        let stored = self.files.stored(self.info);
+        let stored = self.files.stored(self.name, self.info)?;
         // Quantising is deterministic, so values and scales that are written apart belong together.
         let quantized = |bits, shape| {
-            PackedMatrix::quantize(stored, self.info.dtype, shape, bits)
+            PackedMatrix::quantize(&stored, self.info.dtype, shape, bits)
                 .map_err(|error| error.of(self.name))
         };
         Ok(match self.part {
-            Part::Whole => stored.to_vec(),
+            Part::Whole => stored.into_owned(),
             Part::Values(bits, shape) => quantized(bits, shape)?.value_bytes().to_vec(),
             Part::Scales(bits, shape) => quantized(bits, shape)?.scale_bytes(),
         })

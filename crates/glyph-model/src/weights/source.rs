@@ -1,7 +1,15 @@
 //! The weight files of a checkpoint: what tensors they hold and where.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
+#[cfg(not(target_family = "wasm"))]
+use std::fs::File;
+use std::io;
+#[cfg(not(target_family = "wasm"))]
+use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
+#[cfg(not(target_family = "wasm"))]
+use std::sync::{Mutex, PoisonError};
 
 use burn::tensor::{DType, TensorData};
 use safetensors::{Dtype, SafeTensors};
@@ -13,7 +21,7 @@ use crate::quantize::{BLOCK, Bits, PackedMatrix, Quantization, Role};
 /// All weight files of one checkpoint, their headers read, their data not.
 #[derive(Debug)]
 pub struct WeightFiles {
-    files: Vec<FileBytes>,
+    files: Vec<WeightFile>,
     tensors: BTreeMap<String, TensorInfo>,
     /// Tensors of types that are not read, and those types. Harmless unless the model asks for one.
     unreadable: BTreeMap<String, Dtype>,
@@ -49,21 +57,58 @@ struct Place {
     range: Range<usize>,
 }
 
+/// One file.
+#[derive(Debug)]
+struct WeightFile {
+    name: String,
+    content: FileBytes,
+}
+
 /// Content of one file.
 #[derive(Debug)]
 pub(super) enum FileBytes {
+    /// While a model is loaded; of a file that is shortened meanwhile, reading a page ends the process.
     #[cfg(not(target_family = "wasm"))]
-    Mapped(memmap2::Mmap),
+    Mapped {
+        map: memmap2::Mmap,
+        file: File,
+    },
+    /// For what is loaded later: of a file that is shortened meanwhile, reading a range is an error.
+    #[cfg(not(target_family = "wasm"))]
+    Opened(Mutex<File>),
     Owned(Vec<u8>),
 }
 
 impl FileBytes {
-    fn bytes(&self) -> &[u8] {
+    /// All of them, where they are in memory.
+    fn in_memory(&self) -> Option<&[u8]> {
         match self {
             #[cfg(not(target_family = "wasm"))]
-            Self::Mapped(map) => map,
-            Self::Owned(bytes) => bytes,
+            Self::Mapped { map, .. } => Some(map),
+            #[cfg(not(target_family = "wasm"))]
+            Self::Opened(_) => None,
+            Self::Owned(bytes) => Some(bytes),
         }
+    }
+
+    /// Those of a range; a copy where they are not in memory.
+    fn read(&self, range: &Range<usize>) -> io::Result<Cow<'_, [u8]>> {
+        match self {
+            #[cfg(not(target_family = "wasm"))]
+            Self::Mapped { map, .. } => Ok(Cow::Borrowed(&map[range.clone()])),
+            #[cfg(not(target_family = "wasm"))]
+            Self::Opened(file) => read_range(file, range).map(Cow::Owned),
+            Self::Owned(bytes) => Ok(Cow::Borrowed(&bytes[range.clone()])),
+        }
+    }
+
+    /// The file itself in place of its map.
+    fn unmapped(self) -> Self {
+        #[cfg(not(target_family = "wasm"))]
+        if let Self::Mapped { file, .. } = self {
+            return Self::Opened(Mutex::new(file));
+        }
+        self
     }
 
     /// Gives the pages of a range back to the system, which reads them from the file again should they be wanted.
@@ -74,7 +119,7 @@ impl FileBytes {
     fn release(&self, range: &Range<usize>) {
         match self {
             #[cfg(unix)]
-            Self::Mapped(map) => {
+            Self::Mapped { map, .. } => {
                 // SAFETY: the map is of a file and read-only, so nothing that is written can be lost.
                 #[allow(unsafe_code)]
                 let released = unsafe {
@@ -88,10 +133,21 @@ impl FileBytes {
                 released.unwrap_or_default();
             }
             #[cfg(all(not(unix), not(target_family = "wasm")))]
-            Self::Mapped(_) => {}
+            Self::Mapped { .. } => {}
+            #[cfg(not(target_family = "wasm"))]
+            Self::Opened(_) => {}
             Self::Owned(_) => {}
         }
     }
+}
+
+#[cfg(not(target_family = "wasm"))]
+fn read_range(file: &Mutex<File>, range: &Range<usize>) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; range.len()];
+    let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+    file.seek(SeekFrom::Start(range.start as u64))?;
+    file.read_exact(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// What the name of a quantised matrix's scales ends with, behind the matrix's own.
@@ -115,12 +171,12 @@ impl WeightFiles {
         let mut files = Vec::with_capacity(named.len());
         let mut tensors = BTreeMap::new();
         let mut unreadable = BTreeMap::new();
-        for (file_name, bytes) in named {
+        for (file_name, content) in named {
             let broken = |reason: String| ModelError::Safetensors {
                 file: file_name.clone(),
                 reason,
             };
-            let data = bytes.bytes();
+            let data = content.in_memory().unwrap_or_default();
             let (header_len, metadata) = SafeTensors::read_metadata(data)
                 .map_err(|error| broken(explain(&error, data.len())))?;
             let data_start = header_len + 8;
@@ -158,7 +214,10 @@ impl WeightFiles {
                     return Err(broken(format!("{name} stands in the checkpoint twice")));
                 }
             }
-            files.push(bytes);
+            files.push(WeightFile {
+                name: file_name,
+                content,
+            });
         }
         join_scales(&mut tensors, &mut unreadable);
         let quantization = quantization_of(&tensors)?;
@@ -216,13 +275,34 @@ impl WeightFiles {
         self.quantization
     }
 
-    fn bytes(&self, place: &Place) -> &[u8] {
-        &self.files[place.file].bytes()[place.range.clone()]
+    /// The same with no file mapped, for what is loaded later: a file may be shortened until then.
+    pub(crate) fn unmapped(self) -> Self {
+        let unmapped = |file: WeightFile| WeightFile {
+            content: file.content.unmapped(),
+            ..file
+        };
+        let files = self.files.into_iter().map(unmapped).collect();
+        Self { files, ..self }
     }
 
-    /// One tensor's bytes as they are stored.
-    pub(super) fn stored(&self, info: &TensorInfo) -> &[u8] {
-        self.bytes(&info.place)
+    /// # Errors
+    /// [`ModelError::Tensor`].
+    fn bytes(&self, tensor: &str, place: &Place) -> Result<Cow<'_, [u8]>> {
+        let file = &self.files[place.file];
+        let bytes = file.content.read(&place.range);
+        bytes.map_err(|source| ModelError::Tensor {
+            file: file.name.clone(),
+            tensor: tensor.to_owned(),
+            source,
+        })
+    }
+
+    /// The bytes of the tensor `name` as they are stored.
+    ///
+    /// # Errors
+    /// [`ModelError::Tensor`] when its file has been shortened since it was opened, or cannot be read.
+    pub(super) fn stored(&self, name: &str, info: &TensorInfo) -> Result<Cow<'_, [u8]>> {
+        self.bytes(name, &info.place)
     }
 
     /// Gives the pages of a tensor that has been read back to the system.
@@ -231,20 +311,20 @@ impl WeightFiles {
             .into_iter()
             .flatten()
         {
-            self.files[place.file].release(&place.range);
+            self.files[place.file].content.release(&place.range);
         }
     }
 
     /// A copy of the values of the tensor `name`, in their stored type or, where they are quantised, dequantised.
     ///
     /// # Errors
-    /// Those of [`packed`](Self::packed).
+    /// Those of [`packed`](Self::packed) and of [`stored`](Self::stored).
     pub(super) fn data(&self, name: &str, info: &TensorInfo) -> Result<TensorData> {
         if let Some(matrix) = self.packed(name, info)? {
             let dense = matrix.dequantize(0..matrix.shape()[0]);
             return Ok(TensorData::new(dense, info.shape.clone()));
         }
-        let bytes = self.bytes(&info.place).to_vec();
+        let bytes = self.stored(name, info)?.into_owned();
         Ok(TensorData::from_bytes_vec(
             bytes,
             info.shape.clone(),
@@ -255,7 +335,7 @@ impl WeightFiles {
     /// A copy of the quantised matrix `name`; `None` for a tensor that is not quantised.
     ///
     /// # Errors
-    /// [`ModelError::Pack`] for one with a scale that is not finite.
+    /// [`ModelError::Pack`] for one with a scale that is not finite; those of [`stored`](Self::stored).
     pub(super) fn packed(&self, name: &str, info: &TensorInfo) -> Result<Option<PackedMatrix>> {
         let (Some(bits), Some(scales)) = (info.bits, &info.scales) else {
             return Ok(None);
@@ -263,8 +343,9 @@ impl WeightFiles {
         let [d_out, d_in] = *info.shape.as_slice() else {
             return Ok(None);
         };
-        let (values, scales) = (self.bytes(&info.place).to_vec(), self.bytes(scales));
-        PackedMatrix::from_parts(bits, [d_out, d_in], values, scales)
+        let values = self.stored(name, info)?.into_owned();
+        let scales = self.bytes(name, scales)?;
+        PackedMatrix::from_parts(bits, [d_out, d_in], values, &scales)
             .map(Some)
             .map_err(|error| error.of(name))
     }

@@ -1,6 +1,7 @@
 //! Weights that are not what they should be.
 
 use burn::tensor::DType;
+use glyph_model::checkpoint::{CheckpointDir, CheckpointSettings};
 use glyph_model::quantize::Quantization;
 use glyph_model::weights::{LoadAs, WeightFiles};
 use glyph_model::{Checkpoint, ModelError};
@@ -52,6 +53,25 @@ fn weights_that_are_cut_short_or_foreign() {
         let copy = with_file(SINGLE, content);
         assert_refused!(refused(copy.path()), ModelError::Safetensors { .. }, SINGLE);
     }
+}
+
+#[test]
+fn a_file_that_is_shortened_before_the_tower_is_loaded_is_an_error_until_it_is_whole() {
+    let copy = copy_of("base");
+    let path = copy.path().join(SINGLE);
+    let whole = std::fs::read(&path).unwrap();
+    let settings = CheckpointSettings::read(&CheckpointDir(copy.path())).unwrap();
+    let weights = WeightFiles::open(copy.path()).unwrap();
+    let loaded = settings.load_text_only(weights, &device(), DType::F32, |_| {});
+    let mut checkpoint = loaded.unwrap();
+    // In place: the file stays the one that was opened.
+    std::fs::write(&path, b"").unwrap();
+    let error = checkpoint.load_vision().unwrap_err();
+    assert_refused!(error, ModelError::Tensor { .. }, SINGLE, "model.visual.");
+    assert!(!checkpoint.has_vision());
+    std::fs::write(&path, whole).unwrap();
+    checkpoint.load_vision().unwrap();
+    assert!(checkpoint.has_vision());
 }
 
 fn safetensors(header: &str, data: &[u8]) -> Vec<u8> {
