@@ -36,6 +36,7 @@ mod report;
 mod request_memory;
 mod serve;
 mod serve_args;
+mod serve_limits;
 mod serve_logs;
 mod style;
 mod text_input;

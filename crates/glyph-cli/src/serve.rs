@@ -24,7 +24,7 @@ use crate::document::patch_grid;
 use crate::error::CliError;
 use crate::model::{self, LoadPlan, Model, ModelFiles};
 use crate::serve_args::{ServeArgs, ServeOptions};
-use crate::{info, output, progress, serve_logs, style};
+use crate::{info, output, progress, serve_limits, serve_logs, style};
 
 const DEFAULT_HOST: &str = "0.0.0.0";
 const DEFAULT_PORT: u16 = 8080;
@@ -38,6 +38,7 @@ const LARGEST_PAGES_PX: [[usize; 2]; 4] = [[2048, 2048], [1536, 1536], [1024, 10
 /// Runs the command.
 pub fn run(args: &ServeArgs) -> Result<(), CliError> {
     let options = args.options()?;
+    serve_limits::check(&options)?;
     let config = config(&options)?;
     let _logs = serve_logs::begin(&options)?;
     let target = Target::open_untold(
@@ -89,10 +90,9 @@ pub fn run(args: &ServeArgs) -> Result<(), CliError> {
 }
 
 fn config(options: &ServeOptions) -> Result<ServerConfig, CliError> {
-    let names = &options.served_model_name;
-    let model_names = match names.iter().any(|name| !name.is_empty()) {
-        true => names.clone(),
-        false => vec![default_name(options.model.as_deref())],
+    let model_names = match options.served_model_name.as_slice() {
+        [] => vec![default_name(options.model.as_deref())],
+        names => names.to_vec(),
     };
     if let Some(web) = options.web.as_deref().filter(|web| !web.is_dir()) {
         return Err(CliError::Parameter {

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bytesize::ByteSize;
+use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum, ValueHint};
 use glyph_device::{DeviceChoice, DtypeChoice};
 use glyph_model::quantize::Quantization;
@@ -176,6 +177,7 @@ pub struct ServeOptions {
     /// Fetch images by http(s) URL, from public addresses
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     #[arg(env = "GLYPH_ALLOW_REMOTE_IMAGES", hide_env_values = true)]
+    #[arg(value_parser = BoolishValueParser::new())]
     pub allow_remote_images: Option<bool>,
     /// Largest request [default: 64MiB]
     #[arg(
@@ -190,6 +192,7 @@ pub struct ServeOptions {
     /// Load the vision tower when the first page comes, and answer no request of its own before the first caller's
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     #[arg(env = "GLYPH_LAZY", hide_env_values = true)]
+    #[arg(value_parser = BoolishValueParser::new())]
     pub lazy: Option<bool>,
     /// Seconds that requests may go on after the signal to stop [default: 30]
     #[arg(
@@ -393,6 +396,30 @@ mod tests {
         assert_eq!((options.port, options.max_batch), (Some(3), Some(2)));
         assert_eq!(options.memory_headroom, Some(bytesize::ByteSize::gib(2)));
         assert_eq!(options.api_key, ["a"]);
+    }
+
+    #[test]
+    fn switches_take_the_words_that_are_used_for_yes_and_no() {
+        let of = |flag: &str| {
+            let command = <ServeOptions as clap::Args>::augment_args(clap::Command::new("serve"));
+            let matches = command.try_get_matches_from(["serve", flag])?;
+            <ServeOptions as clap::FromArgMatches>::from_arg_matches(&matches)
+        };
+        for (value, expected) in [
+            ("", true),
+            ("=1", true),
+            ("=yes", true),
+            ("=true", true),
+            ("=0", false),
+            ("=no", false),
+            ("=false", false),
+        ] {
+            let lazy = of(&format!("--lazy{value}")).unwrap().lazy;
+            assert_eq!(lazy, Some(expected), "{value}");
+            let remote = of(&format!("--allow-remote-images{value}")).unwrap();
+            assert_eq!(remote.allow_remote_images, Some(expected), "{value}");
+        }
+        assert!(of("--lazy=maybe").is_err());
     }
 
     #[test]

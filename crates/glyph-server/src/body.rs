@@ -2,7 +2,7 @@
 
 use axum::body::{BodyDataStream, Bytes};
 use axum::extract::{FromRequest, FromRequestParts, Request};
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use futures::StreamExt;
 use serde_json::Value;
 
@@ -30,6 +30,7 @@ impl FromRequest<AppState> for JsonBody {
         let config = state.config();
         let (mut parts, body) = request.into_parts();
         check_type(&parts.headers)?;
+        check_encoding(&parts.headers)?;
         let Ok(Caller(caller)) = Caller::from_request_parts(&mut parts, state).await;
         let reading = Reading {
             chunks: body.into_data_stream(),
@@ -57,10 +58,7 @@ fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
     let Some(given) = headers.get(header::CONTENT_TYPE) else {
         return Ok(());
     };
-    let given: String = String::from_utf8_lossy(given.as_bytes())
-        .chars()
-        .take(80)
-        .collect();
+    let given = shown_header(given);
     let essence = given.split(';').next().unwrap_or_default().trim();
     let is_json = essence.eq_ignore_ascii_case("application/json")
         || (essence.starts_with("application/") && essence.ends_with("+json"));
@@ -69,6 +67,30 @@ fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
     }
     let message = format!("the content type is {given}; send application/json");
     Err(ApiError::new(Code::UnsupportedMediaType, message))
+}
+
+/// Bodies are read as they come.
+fn check_encoding(headers: &HeaderMap) -> Result<(), ApiError> {
+    let given = headers.get_all(header::CONTENT_ENCODING);
+    let is_plain = |given: &String| {
+        let mut codings = given.split(',');
+        codings.all(|coding| coding.trim().eq_ignore_ascii_case("identity"))
+    };
+    let mut given = given.iter().map(shown_header);
+    match given.find(|given| !is_plain(given)) {
+        None => Ok(()),
+        Some(given) => {
+            let message = format!(
+                "the content encoding is {given}; send the body as it is, without Content-Encoding"
+            );
+            Err(ApiError::new(Code::UnsupportedMediaType, message))
+        }
+    }
+}
+
+fn shown_header(value: &HeaderValue) -> String {
+    let text = String::from_utf8_lossy(value.as_bytes());
+    text.chars().take(80).collect()
 }
 
 struct Reading {

@@ -60,7 +60,7 @@ pub struct DeviceInfo {
     /// Bits of the decoder's weights, `q8` or `q4`; null where they are of that type.
     #[schema(example = "q4")]
     pub quantization: Option<String>,
-    /// Bits of keys and values: `full`, those of that type, or `q8`.
+    /// Bits of keys and values: `full`, those of that type, `f16` or `q8`.
     #[schema(example = "full")]
     pub kv_cache: &'static str,
 }

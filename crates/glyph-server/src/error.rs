@@ -53,7 +53,7 @@ pub enum Code {
     ImageTooLarge,
     /// The request holds more pages than the limit.
     TooManyPages,
-    /// The body is not declared as JSON.
+    /// The body is not declared as JSON, or is encoded.
     UnsupportedMediaType,
     /// As many requests wait as may.
     QueueFull,
@@ -366,7 +366,7 @@ impl IntoResponses for ApiErrors {
             of("405", "The route takes other methods"),
             of("408", "The request took too long to arrive"),
             of("413", "Body, image or page count is too large"),
-            of("415", "The body is not declared as JSON"),
+            of("415", "The body is not declared as JSON, or is encoded"),
             of("422", "The memory plan has no room for the request"),
             of(
                 "429",

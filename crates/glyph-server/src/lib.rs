@@ -24,6 +24,7 @@ mod logprobs;
 mod machine;
 pub mod metrics;
 mod models;
+mod no_route;
 mod pages;
 mod port;
 mod preparation;
@@ -41,7 +42,9 @@ mod unread;
 mod usage;
 mod web;
 
-pub use chat::{ChatCompletionRequest, ChatContent, ChatMessage, ChatPart, ChatRole, ImageUrl};
+pub use chat::{
+    ChatCompletionRequest, ChatContent, ChatMessage, ChatPart, ChatRole, ImageReference, ImageUrl,
+};
 pub use completions::{CompletionRequest, Prompt};
 pub use config::{
     DEFAULT_BODY_LIMIT_BYTES, DEFAULT_DRAIN_TIMEOUT, DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_PAGES,

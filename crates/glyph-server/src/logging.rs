@@ -8,6 +8,7 @@ use std::thread;
 
 use tracing_appender::non_blocking::{NonBlocking, WorkerGuard};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -28,9 +29,7 @@ pub enum LogFormat {
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// The level is none.
-    #[error(
-        "the log level {level:?} is not one: {reason}. Choose error, warn, info, debug or trace"
-    )]
+    #[error("the log level {level:?} is not one: {reason}")]
     Level {
         /// The level as given.
         level: String,
@@ -67,10 +66,7 @@ pub fn init(
     level: &str,
     directory: Option<&Path>,
 ) -> Result<LogGuard, LogError> {
-    let filter = EnvFilter::try_new(level).map_err(|error| LogError::Level {
-        level: level.to_owned(),
-        reason: format!("{error}. Choose error, warn, info, debug or trace"),
-    })?;
+    let filter = filter(level)?;
     let (writer, guard) = writer(directory)?;
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(writer)
@@ -83,6 +79,30 @@ pub fn init(
     begun.map_err(|error| LogError::Begun(error.to_string()))?;
     panic::set_hook(Box::new(log_panic));
     Ok(LogGuard(guard))
+}
+
+/// What is written. A word that is no level would name a part of the program, of which there is none, and all others
+/// would fall silent.
+fn filter(level: &str) -> Result<EnvFilter, LogError> {
+    let failed = |reason: String| LogError::Level {
+        level: level.to_owned(),
+        reason: format!("{reason}. Choose error, warn, info, debug or trace"),
+    };
+    // With a space before it a level would be taken for a name too.
+    let words: Vec<&str> = level.split(',').map(str::trim).collect();
+    if let Some(word) = words.iter().find(|word| !has_level(word)) {
+        return Err(failed(format!("{word:?} is no level and has none")));
+    }
+    EnvFilter::try_new(words.join(",")).map_err(|error| failed(error.to_string()))
+}
+
+/// Whether a directive is a level, or says one of a part of the program. Which levels there are is not looked at behind
+/// the sign, nor anything where spans are named.
+fn has_level(directive: &str) -> bool {
+    match directive.rsplit_once('=') {
+        Some((_, level)) => !level.trim().is_empty(),
+        None => directive.contains('[') || directive.parse::<LevelFilter>().is_ok(),
+    }
 }
 
 /// One event in place of the lines that Rust writes to standard error; the backtrace where `RUST_BACKTRACE` asks for it.
@@ -113,4 +133,43 @@ fn writer(directory: Option<&Path>) -> Result<(NonBlocking, WorkerGuard), LogErr
     let file = LogFile::open(directory, LogFileLimits::default());
     let file = file.map_err(|error| failed(error.to_string()))?;
     Ok(tracing_appender::non_blocking(file))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::filter;
+
+    #[test]
+    fn a_word_that_is_no_level_is_refused_and_the_levels_are_named() {
+        for level in [
+            "warning",
+            "inf",
+            "zzz",
+            "nope=",
+            "glyph_server",
+            "info,verbos",
+            "glyph_server=loud",
+            "a=b=c",
+        ] {
+            let message = filter(level).unwrap_err().to_string();
+            for part in [level, "error, warn, info, debug or trace"] {
+                assert!(message.contains(part), "no {part:?} in {message}");
+            }
+        }
+        for level in [
+            "",
+            "warn",
+            "INFO",
+            "off",
+            "glyph_server=debug",
+            "warn,glyph_server=debug",
+            "info, glyph_engine=trace",
+        ] {
+            assert!(filter(level).is_ok(), "{level}");
+        }
+        let spaced = filter("info, glyph_engine=trace").unwrap().to_string();
+        let parts: Vec<&str> = spaced.split(',').collect();
+        assert!(parts.contains(&"info"), "{spaced}");
+        assert!(parts.contains(&"glyph_engine=trace"), "{spaced}");
+    }
 }

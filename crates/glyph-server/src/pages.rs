@@ -102,6 +102,11 @@ pub enum PageFile {
     File(String),
 }
 
+/// An archive of PNG files, with the figures in `pages.json`.
+#[derive(Debug, ToSchema)]
+#[schema(value_type = String, format = Binary)]
+pub struct PagesArchive(Vec<u8>);
+
 /// Draws a text's pages and says what they take.
 #[utoipa::path(
     post,
@@ -111,7 +116,7 @@ pub enum PageFile {
     responses(
         (status = 200, description = "The pages", content(
             (PagesAnswer = "application/json"),
-            (Vec<u8> = "application/zip"),
+            (PagesArchive = "application/zip"),
         )),
         ApiErrors,
     ),
@@ -257,6 +262,7 @@ impl Drawn {
         let archive = archive
             .finish()
             .map_err(|error| ApiError::internal(&error))?;
+        let archive = PagesArchive(archive.into_inner());
         let headers = [
             (header::CONTENT_TYPE, "application/zip"),
             (
@@ -264,7 +270,7 @@ impl Drawn {
                 "attachment; filename=\"pages.zip\"",
             ),
         ];
-        let body = HeldBytes::body(archive.into_inner(), self.hold);
+        let body = HeldBytes::body(archive.0, self.hold);
         Ok((headers, body).into_response())
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Extension, Request, State};
-use axum::http::{HeaderValue, Method, header};
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router, middleware};
 use tower_http::catch_panic::CatchPanicLayer;
@@ -14,10 +14,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use crate::error::{ApiError, ApiErrors, Code, error_schemas};
+use crate::error::{ApiError, ApiErrors, error_schemas};
 use crate::state::AppState;
 use crate::{
-    auth, chat, completions, health, models, pages, request_id, request_log, tokenize, unread, web,
+    auth, chat, completions, health, models, no_route, pages, request_id, request_log, tokenize,
+    unread, web,
 };
 
 #[derive(OpenApi)]
@@ -56,7 +57,7 @@ fn open() -> OpenApiRouter<AppState> {
     get,
     path = "/openapi.json",
     tag = "Operation",
-    responses((status = 200, description = "The OpenAPI document"), ApiErrors),
+    responses((status = 200, description = "The OpenAPI document", body = Object), ApiErrors),
 )]
 async fn openapi(
     Extension(document): Extension<Arc<utoipa::openapi::OpenApi>>,
@@ -75,10 +76,9 @@ pub fn app(state: &AppState) -> Router {
     components.schemas.extend(error_schemas());
     let key = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
     components.add_security_scheme("api_key", SecurityScheme::Http(key));
-    let docs = SwaggerUi::new("/docs").config(Config::from("/openapi.json"));
     let app = router
+        .merge(docs())
         .method_not_allowed_fallback(wrong_method)
-        .merge(docs)
         .fallback(web::serve)
         .layer(Extension(Arc::new(document)))
         .layer(CatchPanicLayer::custom(panicked))
@@ -96,13 +96,21 @@ pub fn app(state: &AppState) -> Router {
     app.layer(middleware::map_request(unread::read_away))
 }
 
+/// The pages that show the API. A file that they do not have is an error like all others.
+fn docs() -> Router<AppState> {
+    let pages = SwaggerUi::new("/docs").config(Config::from("/openapi.json"));
+    Router::from(pages).route_layer(middleware::map_response(no_page))
+}
+
+async fn no_page(uri: Uri, response: Response) -> Response {
+    match response.status() {
+        StatusCode::NOT_FOUND => no_route::not_found(uri.path()).into_response(),
+        _ => response,
+    }
+}
+
 async fn wrong_method(State(_): State<AppState>, request: Request) -> ApiError {
-    let method: String = request.method().as_str().chars().take(20).collect();
-    let message = format!(
-        "{} does not take {method}. The header Allow names what it takes",
-        request.uri().path()
-    );
-    ApiError::new(Code::MethodNotAllowed, message)
+    no_route::wrong_method(request.method(), request.uri().path())
 }
 
 fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {

@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use percent_encoding::percent_decode_str;
 use tower::ServiceExt;
@@ -11,7 +12,7 @@ use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate};
 use tower_http::services::ServeDir;
 
-use crate::error::{ApiError, Code};
+use crate::no_route;
 use crate::state::AppState;
 
 const PLAIN_PAGE: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Glyph Runtime</title>\
@@ -19,8 +20,8 @@ const PLAIN_PAGE: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8
 <a href=\"/docs/\">Its documentation</a>, <a href=\"/openapi.json\">its description</a>, \
 <a href=\"/ready\">whether the model answers</a>.</p></body></html>";
 
-/// Of a path that leads nowhere so much is repeated.
-const MOST_SHOWN_CHARS: usize = 200;
+/// What files of the page are asked with, as the header names it.
+const READS: &str = "GET,HEAD";
 
 /// A file whose name holds its content's hash never changes.
 const IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
@@ -44,24 +45,38 @@ const ISOLATION: [(&str, &str); 3] = [
 
 /// Answers what is no route: with a file of the page, if there is one.
 pub async fn serve(State(state): State<AppState>, request: Request) -> Response {
-    let path = request.uri().path().to_owned();
-    let is_read = [Method::GET, Method::HEAD].contains(request.method());
-    let not_found = || {
-        let path: String = path.chars().take(MOST_SHOWN_CHARS).collect();
-        let message = format!("there is no {path} here; GET /openapi.json lists all routes");
-        ApiError::new(Code::NotFound, message).into_response()
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let is_read = [Method::GET, Method::HEAD].contains(&method);
+    let asked = if is_read {
+        request
+    } else {
+        // Whether a file is there is the same for all methods.
+        let mut asked = Request::new(Body::empty());
+        *asked.method_mut() = Method::HEAD;
+        *asked.uri_mut() = uri.clone();
+        asked
     };
-    if !is_read || path.starts_with("/v1/") {
-        return not_found();
+    match page(&state, asked).await {
+        None => no_route::not_found(uri.path()).into_response(),
+        Some(page) if is_read => page,
+        Some(_) => {
+            let error = no_route::wrong_method(&method, uri.path());
+            ([(header::ALLOW, READS)], error).into_response()
+        }
+    }
+}
+
+/// The file of the page that is asked for, if there is one.
+async fn page(state: &AppState, request: Request) -> Option<Response> {
+    let path = request.uri().path().to_owned();
+    if path.starts_with("/v1/") {
+        return None;
     }
     let Some(directory) = &state.config().web_directory else {
-        return match path.as_str() {
-            "/" => Html(PLAIN_PAGE).into_response(),
-            _ => not_found(),
-        };
+        return (path == "/").then(|| Html(PLAIN_PAGE).into_response());
     };
     if !is_inside(directory, &path).await {
-        return not_found();
+        return None;
     }
     let files = tower::ServiceBuilder::new()
         .layer(CompressionLayer::new().compress_when(DefaultPredicate::new().and(DENSE)))
@@ -71,14 +86,12 @@ pub async fn serve(State(state): State<AppState>, request: Request) -> Response 
                 .precompressed_gzip(),
         );
     let mut response = match files.oneshot(request).await {
-        Ok(response) if response.status() != axum::http::StatusCode::NOT_FOUND => {
-            response.into_response()
-        }
-        Ok(_) => return not_found(),
+        Ok(response) if response.status() != StatusCode::NOT_FOUND => response.into_response(),
+        Ok(_) => return None,
         Err(never) => match never {},
     };
     set_headers(&path, response.headers_mut());
-    response
+    Some(response)
 }
 
 /// Whether a path leads to a file of the page: to nothing that begins with a dot, and, wherever links lead, to nothing

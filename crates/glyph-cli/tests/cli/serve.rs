@@ -163,6 +163,8 @@ fn options_that_are_wrong_are_2() {
         ("--memory-headroom", "lots"),
         ("--log-format", "xml"),
         ("--log-level", "a=b=c"),
+        ("--log-level", "warning"),
+        ("--log-level", "nope="),
         ("--cors-origin", "page.example"),
         ("--web", "none"),
         ("--device", "abacus"),
@@ -172,6 +174,32 @@ fn options_that_are_wrong_are_2() {
         run(&["serve", "--host", "127.0.0.1", flag, value]).fails(2, &[flag]);
     }
     run(&["serve", "--config", "none.toml"]).fails(3, &["none.toml"]);
+}
+
+/// Before anything else is looked at: there is no such model.
+#[test]
+fn a_limit_of_nothing_and_a_name_without_letters_are_2() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("serve.toml");
+    let serve = ["serve", "--model", "none", "--host", "127.0.0.1"];
+    for key in [
+        "max-batch",
+        "max-pages",
+        "max-context",
+        "max-connections",
+        "body-limit",
+    ] {
+        let flag = &format!("--{key}")[..];
+        let parts = [flag, " is 0: ", "Leave the option out"];
+        run(&[&serve[..], &[flag, "0"]].concat()).fails(2, &parts);
+        fs::write(&file, format!("{key} = 0")).unwrap();
+        run(&[&serve[..], &["--config", text(&file)]].concat()).fails(2, &parts);
+    }
+    for names in ["", ",a", "a, "] {
+        let parts = ["--served-model-name", "a name is empty"];
+        run(&[&serve[..], &["--served-model-name", names]].concat()).fails(2, &parts);
+    }
+    run(&[&serve[..], &["--queue", "0"]].concat()).fails(4, &["none"]);
 }
 
 /// What is not refused ends with 4: there is no such model.

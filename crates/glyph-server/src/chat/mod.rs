@@ -11,7 +11,9 @@ use glyph_engine::Request;
 
 pub use request::{ChatRequest, Conversation, Part, Turn};
 pub use response::{ChatCompletion, ChatCompletionChunk};
-pub use schema::{ChatCompletionRequest, ChatContent, ChatMessage, ChatPart, ChatRole, ImageUrl};
+pub use schema::{
+    ChatCompletionRequest, ChatContent, ChatMessage, ChatPart, ChatRole, ImageReference, ImageUrl,
+};
 
 use crate::answer::{self, Answer, StreamEvent};
 use crate::auth::Caller;

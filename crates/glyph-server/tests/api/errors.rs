@@ -325,6 +325,59 @@ async fn another_content_type_is_415() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_encoded_body_is_415_and_the_encoding_is_named() {
+    let server = Server::start().await;
+    let ask = async |encoding: &str| {
+        let request = server.http.post(server.url(CHAT));
+        let request = request.header("content-encoding", encoding);
+        let response = request.json(&question("Hello", 1)).send().await.unwrap();
+        (response.status(), response.json::<Value>().await.unwrap())
+    };
+    for encoding in ["gzip", "br", "identity, deflate"] {
+        let (status, answer) = ask(encoding).await;
+        is_error(status, &answer, (415, "unsupported_media_type", None));
+        let message = answer["error"]["message"].as_str().unwrap();
+        assert!(message.contains(encoding), "{message}");
+    }
+    let (status, answer) = ask("Identity").await;
+    assert_eq!(status, 200, "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_documentation_has_not_is_an_error_like_all_others() {
+    let server = Server::start().await;
+    for (method, path, expected) in [
+        (Method::GET, "/docs/nope", (404, "not_found", None)),
+        (Method::POST, "/docs", (405, "method_not_allowed", None)),
+        (Method::POST, "/docs/", (405, "method_not_allowed", None)),
+        (Method::POST, "/docs/x", (405, "method_not_allowed", None)),
+    ] {
+        let request = server.http.request(method, server.url(path));
+        let response = request.send().await.unwrap();
+        let status = response.status();
+        if status == 405 {
+            let allowed = response.headers()["allow"].to_str().unwrap();
+            assert!(allowed.contains("GET"), "{path}: {allowed}");
+        }
+        is_error(status, &response.json().await.unwrap(), expected);
+    }
+    // A sample may come a moment after its answer.
+    for line in [
+        "glyph_rejections_total{reason=\"not_found\"} 1",
+        "glyph_rejections_total{reason=\"method_not_allowed\"} 3",
+    ] {
+        let start = std::time::Instant::now();
+        loop {
+            let text = server.get("/metrics").await.text().await.unwrap();
+            if text.lines().any(|of_text| of_text == line) {
+                break;
+            }
+            assert!(start.elapsed().as_secs() < 10, "no {line} in\n{text}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_there_is_404_or_405() {
     let server = Server::start().await;
     for path in [

@@ -88,6 +88,41 @@ async fn files_come_with_their_types_caching_and_compression() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn other_methods_are_405_where_something_is_and_404_elsewhere() {
+    let site = tempfile::tempdir().unwrap();
+    for name in ["index.html", "worker.js"] {
+        fs::write(site.path().join(name), "content").unwrap();
+    }
+    let mut with_files = Setup::new();
+    with_files.config.web_directory = Some(site.path().to_owned());
+    for (setup, paths) in [
+        (with_files, &["/", "/index.html", "/worker.js"][..]),
+        (Setup::new(), &["/"]),
+    ] {
+        let server = setup.start().await;
+        for path in paths {
+            let request = server.http.post(server.url(path)).body("some");
+            let response = request.send().await.unwrap();
+            assert_eq!(response.headers()["allow"], "GET,HEAD", "{path}");
+            let status = response.status();
+            is_error(
+                status,
+                &response.json().await.unwrap(),
+                (405, "method_not_allowed", None),
+            );
+        }
+        let response = server.http.post(server.url("/none.js")).send().await;
+        let response = response.unwrap();
+        let status = response.status();
+        is_error(
+            status,
+            &response.json().await.unwrap(),
+            (404, "not_found", None),
+        );
+    }
+}
+
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
 async fn links_out_of_the_folder_and_hidden_files_are_not_served() {
