@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use burn::optim::ModuleOptimizer;
 use burn::tensor::{DType, Device};
+use glyph_model::Glm4v;
 use glyph_model::config::ModelConfig;
 use glyph_model::weights::{SavedDType, WeightFiles, load_weights, safetensors_bytes};
 use serde::{Deserialize, Serialize};
@@ -142,7 +143,7 @@ impl RunDir {
 }
 
 /// Writes the checkpoint in the published layout: f16 weights and every file that loading needs.
-pub fn export(trainee: &Trainee, dir: &Path, render_style: &Value) -> Result<()> {
+pub fn export(glm: &Glm4v, dir: &Path, render_style: &Value) -> Result<()> {
     std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
     let pretty = |value: &Value| serde_json::to_string_pretty(value).map(|json| json + "\n");
     for (name, value) in [
@@ -161,7 +162,7 @@ pub fn export(trainee: &Trainee, dir: &Path, render_style: &Value) -> Result<()>
     )?;
     replace(
         &dir.join("model.safetensors"),
-        &safetensors_bytes(&trainee.glm, SavedDType::F16)?,
+        &safetensors_bytes(glm, SavedDType::F16)?,
     )
 }
 

@@ -1,5 +1,6 @@
 //! Trains glyph-mini: seeded samples, rendered by this project's renderer, read by this project's model.
 
+pub mod average;
 pub mod batch;
 pub mod bench;
 pub mod checkpoint;

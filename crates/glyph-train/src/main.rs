@@ -9,6 +9,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use glyph_device::DeviceChoice;
 use glyph_model::config::ModelConfig;
+use glyph_train::average::mean;
 use glyph_train::bench::{BenchOptions, compare, default_script, print_comparison};
 use glyph_train::checkpoint::{RunDir, export};
 use glyph_train::evaluate::{Score, evaluate, page_grid};
@@ -48,6 +49,9 @@ enum Command {
         /// Height of a line as the run had it.
         #[arg(long, value_parser = line_px(), default_value = "28")]
         line_px: u64,
+        /// Write the mean of the run's weights and those of another run or of a checkpoint directory.
+        #[arg(long, value_name = "DIR")]
+        average_with: Option<PathBuf>,
         #[command(flatten)]
         device: DeviceArgs,
     },
@@ -251,15 +255,20 @@ fn main() -> Result<()> {
             out,
             lines,
             line_px,
+            average_with,
             device,
         } => {
             let config = ModelConfig::from_json(&mini::config().to_string())?;
-            let trainee = RunDir(run).load_trainee(&config, &device.open()?)?;
-            export(
-                &trainee,
-                &out,
-                &mini::render_style(40, lines, line_px as usize),
-            )
+            let device = device.open()?;
+            let of = |dir: PathBuf| {
+                let trainee = RunDir(dir).load_trainee(&config, &device)?;
+                Ok::<_, anyhow::Error>(trainee.glm)
+            };
+            let glm = match average_with {
+                None => of(run)?,
+                Some(other) => mean(of(run)?, &of(other)?),
+            };
+            export(&glm, &out, &mini::render_style(40, lines, line_px as usize))
         }
         Command::Evaluate {
             model,
