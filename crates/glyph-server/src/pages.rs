@@ -102,9 +102,9 @@ pub enum PageFile {
     File(String),
 }
 
-/// An archive of PNG files, with the figures in `pages.json`.
+/// An archive of PNG files, with the figures in `pages.json`: bytes, for which a schema has no type.
 #[derive(Debug, ToSchema)]
-#[schema(value_type = String, format = Binary)]
+#[schema(value_type = Value)]
 pub struct PagesArchive(Vec<u8>);
 
 /// Draws a text's pages and says what they take.

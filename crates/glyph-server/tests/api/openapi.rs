@@ -205,8 +205,8 @@ async fn answers_that_are_files_and_the_description_itself_are_described() {
         found.unwrap_or(schema).clone()
     };
     let archive = content("/v1/pages", "post", "application/zip");
-    assert_eq!(archive["type"], "string", "{archive}");
-    assert_eq!(archive["format"], "binary", "{archive}");
+    assert!(archive["description"].is_string(), "{archive}");
+    assert!(archive["type"].is_null(), "{archive}");
     let description = content("/openapi.json", "get", "application/json");
     assert_eq!(description["type"], "object", "{description}");
 }
