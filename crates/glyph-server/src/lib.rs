@@ -42,9 +42,7 @@ mod unread;
 mod usage;
 mod web;
 
-pub use chat::{
-    ChatCompletionRequest, ChatContent, ChatMessage, ChatPart, ChatRole, ImageReference, ImageUrl,
-};
+pub use chat::{ChatCompletionRequest, ChatContent, ChatMessage, ChatPart, ChatRole, ImageUrl};
 pub use completions::{CompletionRequest, Prompt};
 pub use config::{
     DEFAULT_BODY_LIMIT_BYTES, DEFAULT_DRAIN_TIMEOUT, DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_PAGES,

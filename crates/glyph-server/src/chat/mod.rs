@@ -11,9 +11,7 @@ use glyph_engine::Request;
 
 pub use request::{ChatRequest, Conversation, Part, Turn};
 pub use response::{ChatCompletion, ChatCompletionChunk};
-pub use schema::{
-    ChatCompletionRequest, ChatContent, ChatMessage, ChatPart, ChatRole, ImageReference, ImageUrl,
-};
+pub use schema::{ChatCompletionRequest, ChatContent, ChatMessage, ChatPart, ChatRole, ImageUrl};
 
 use crate::answer::{self, Answer, StreamEvent};
 use crate::auth::Caller;

@@ -33,8 +33,8 @@ pub struct ChatCompletionRequest {
 pub struct ChatMessage {
     /// Who speaks.
     pub role: ChatRole,
-    /// What is said; null or missing only where the assistant said nothing.
-    pub content: Option<ChatContent>,
+    /// What is said; null only where the assistant said nothing.
+    pub content: ChatContent,
 }
 
 /// Who speaks.
@@ -75,7 +75,7 @@ pub enum ChatPart {
     /// A page or picture: PNG, JPEG or WebP.
     ImageUrl {
         /// Where it is.
-        image_url: ImageReference,
+        image_url: ImageUrl,
     },
     /// A text that the server renders to pages, which the model reads.
     Document {
@@ -88,16 +88,6 @@ pub enum ChatPart {
 }
 
 /// Where an image is.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-#[serde(untagged)]
-pub enum ImageReference {
-    /// As OpenAI's clients send it.
-    Object(ImageUrl),
-    /// Its URL alone.
-    Url(String),
-}
-
-/// The URL of an image.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct ImageUrl {
     /// `data:image/png;base64,…`, or an http(s) URL where the server fetches those.

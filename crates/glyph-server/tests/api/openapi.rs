@@ -172,27 +172,6 @@ async fn every_field_that_is_described_is_read_and_refused_by_name_when_its_type
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn values_of_several_types_are_described_with_all_of_them() {
-    let server = Server::start().await;
-    let document = document(&server).await;
-    let schemas = &document["components"]["schemas"];
-    let message = &schemas["ChatMessage"];
-    assert_eq!(message["required"], json!(["role"]), "{message}");
-    let content = message["properties"]["content"].to_string();
-    for part in ["\"null\"", "ChatContent"] {
-        assert!(content.contains(part), "no {part} in {content}");
-    }
-    let image = schemas["ImageReference"].to_string();
-    for part in ["\"string\"", "schemas/ImageUrl"] {
-        assert!(image.contains(part), "no {part} in {image}");
-    }
-    let precision = &schemas["DeviceInfo"]["properties"]["kv_cache"]["description"];
-    for name in ["`full`", "`f16`", "`q8`"] {
-        assert!(precision.as_str().unwrap().contains(name), "{precision}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn answers_that_are_files_and_the_description_itself_are_described() {
     let server = Server::start().await;
     let document = document(&server).await;
