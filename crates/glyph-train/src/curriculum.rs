@@ -96,42 +96,26 @@ pub struct BatchPlan {
 pub fn plan(stage_index: usize, line_px: usize, rng: &mut ChaCha8Rng) -> BatchPlan {
     let stage = &STAGES[stage_index];
     let family = if rng.random_bool(stage.task_share) {
-        *pick(
+        weighted(
             rng,
             match stage.level {
-                Level::Letters | Level::Read => &[Family::Excerpts],
+                Level::Letters | Level::Read => &[(Family::Excerpts, 1)],
+                Level::Find => &[
+                    (Family::Excerpts, 1),
+                    (Family::Echo, 1),
+                    (Family::Needle, 1),
+                    (Family::Lookup, 2),
+                ],
                 // Look-ups are learnt last: any line of the document could be the one.
                 Level::All => &[
-                    Family::Excerpts,
-                    Family::Needle,
-                    Family::Needle,
-                    Family::Needle,
-                    Family::Lookup,
-                    Family::Lookup,
-                    Family::Lookup,
-                    Family::Lookup,
-                    Family::Lookup,
+                    (Family::Excerpts, 1),
+                    (Family::Needle, 3),
+                    (Family::Lookup, 5),
                 ],
                 Level::Last => &[
-                    Family::Excerpts,
-                    Family::Needle,
-                    Family::Needle,
-                    Family::Needle,
-                    Family::Lookup,
-                    Family::Lookup,
-                    Family::Lookup,
-                    Family::Lookup,
-                    Family::Lookup,
-                    Family::Lookup,
-                    Family::Lookup,
-                    Family::Lookup,
-                ],
-                Level::Find => &[
-                    Family::Excerpts,
-                    Family::Echo,
-                    Family::Needle,
-                    Family::Lookup,
-                    Family::Lookup,
+                    (Family::Excerpts, 1),
+                    (Family::Needle, 3),
+                    (Family::Lookup, 8),
                 ],
             },
         )
@@ -249,6 +233,14 @@ pub fn task(plan: &BatchPlan, rng: &mut ChaCha8Rng) -> Task {
             }
         }
     }
+}
+
+/// One of some families, each as often as its weight says.
+fn weighted(rng: &mut ChaCha8Rng, of: &[(Family, usize)]) -> Family {
+    let families = of
+        .iter()
+        .flat_map(|(family, weight)| std::iter::repeat_n(*family, *weight));
+    *pick(rng, &families.collect::<Vec<_>>())
 }
 
 fn pick<'a, T>(rng: &mut ChaCha8Rng, of: &'a [T]) -> &'a T {
