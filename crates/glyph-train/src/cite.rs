@@ -3,8 +3,6 @@
 //! has a place of its own there. A quotation without it must be followed by what stands in it, and words such as
 //! `is kept in room` or `: ` stand in many lines.
 
-use std::ops::Range;
-
 use crate::locate::{Cell, ShownText};
 
 /// A thought with the cells that show its characters.
@@ -14,8 +12,6 @@ pub struct Citation {
     pub text: String,
     /// Pairs of a character of it (counted from 0) and its cell; a label's is where what is cited starts.
     pub places: Vec<(usize, Cell)>,
-    /// Characters of it that say where it looks: labels, or how it begins when it cites nothing. What follows is copied.
-    pub decisive: Vec<Range<usize>>,
 }
 
 /// What stands between two quotations.
@@ -27,7 +23,6 @@ impl Citation {
         Self {
             text: thought.to_owned(),
             places: Vec::new(),
-            decisive: std::iter::once(0..1).collect(),
         }
     }
 
@@ -50,7 +45,6 @@ impl Citation {
                 let first = characters.start.max(line.characters.start);
                 let begin = citation.text.len();
                 let behind_label = begin + label.len();
-                citation.decisive.push(begin..behind_label);
                 let cell_of = |place: usize| shown.cell(place);
                 citation
                     .places
@@ -94,7 +88,6 @@ mod tests {
         assert_eq!(two.text, "1.2 The net is\n2.1 blue.");
         let several = Citation::of(&shown(), "blue, net is").unwrap();
         assert_eq!(several.text, "2.1 blue.\n1.2 The net is");
-        assert_eq!(several.decisive, [0..4, 10..14]);
         assert_eq!(Citation::of(&shown(), "gross"), None);
     }
 

@@ -72,6 +72,9 @@ pub const STAGES: [Stage; 7] = [
 /// The first stage whose pages have room for needles and look-ups.
 const FIRST_TO_FIND: usize = 3;
 
+/// Questions that may follow the first one about the same pages.
+pub const MORE_TURNS: usize = 4;
+
 /// What one worker's batch of one step holds.
 #[derive(Debug, Clone, Copy)]
 pub struct BatchPlan {
@@ -87,8 +90,6 @@ pub struct BatchPlan {
     pub parts: Parts,
     /// Share of needles and look-ups whose answer is not there.
     pub absent_share: f64,
-    /// Questions that may follow the first one about the same pages.
-    pub more_turns: usize,
 }
 
 /// Draws what a batch holds; `line_px` is the height of its lines.
@@ -165,10 +166,6 @@ pub fn plan(stage_index: usize, line_px: usize, rng: &mut ChaCha8Rng) -> BatchPl
         absent_share: match stage.level {
             Level::All | Level::Last => 0.2,
             _ => 0.25,
-        },
-        more_turns: match stage.level {
-            Level::Last => 6,
-            _ => 4,
         },
     }
 }

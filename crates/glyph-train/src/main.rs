@@ -49,9 +49,9 @@ enum Command {
         /// Height of a line as the run had it.
         #[arg(long, value_parser = line_px(), default_value = "28")]
         line_px: u64,
-        /// Write the mean of the run's weights and those of another run or of a checkpoint directory; can be given often.
+        /// Write the mean of the run's weights and those of another run or of a checkpoint directory.
         #[arg(long, value_name = "DIR")]
-        average_with: Vec<PathBuf>,
+        average_with: Option<PathBuf>,
         #[command(flatten)]
         device: DeviceArgs,
     },
@@ -264,12 +264,11 @@ fn main() -> Result<()> {
                 let trainee = RunDir(dir).load_trainee(&config, &device)?;
                 Ok::<_, anyhow::Error>(trainee.glm)
             };
-            let others: Result<Vec<_>> = average_with.into_iter().map(of).collect();
-            export(
-                &mean(of(run)?, &others?),
-                &out,
-                &mini::render_style(40, lines, line_px as usize),
-            )
+            let glm = match average_with {
+                None => of(run)?,
+                Some(other) => mean(of(run)?, &of(other)?),
+            };
+            export(&glm, &out, &mini::render_style(40, lines, line_px as usize))
         }
         Command::Evaluate {
             model,

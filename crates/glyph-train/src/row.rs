@@ -61,7 +61,6 @@ impl Row {
                 asking,
                 id,
                 is_answer: false,
-                is_decisive: false,
             }));
         }
     }
@@ -74,15 +73,14 @@ impl Row {
         });
     }
 
-    /// An answer and its end; where its characters stand on the pages and in the last question, which of its tokens are
-    /// not to be predicted and which decide.
+    /// An answer and its end; where its characters stand on the pages and in the last question, and which of its
+    /// tokens are not to be predicted.
     pub fn add_answer(
         &mut self,
         answer: Vec<u32>,
         end_of_answer: u32,
         found: &AnswerPlaces,
         is_given: impl Fn(usize) -> bool,
-        is_decisive: impl Fn(usize) -> bool,
     ) {
         let before = self.len() - 1;
         for (i, cell) in &found.on_pages {
@@ -109,7 +107,6 @@ impl Row {
                     asking: before + i,
                     id: *id,
                     is_answer: true,
-                    is_decisive: is_decisive(i),
                 }),
         );
         self.text.extend(answer);

@@ -34,10 +34,6 @@ pub struct Pointer {
     pub cell: Linear,
 }
 
-/// How much more what decides counts than what is copied, where the decoder learns alone: it copies well by then, and
-/// most wrong answers quote the wrong line.
-const DECISIVE_WEIGHT: f32 = 5.0;
-
 /// Width in which positions and image tokens are compared.
 const POINTER_WIDTH: usize = 64;
 
@@ -46,8 +42,7 @@ const POINTER_WIDTH: usize = 64;
 pub enum Parts {
     /// The tower alone; the decoder does not run.
     Tower,
-    /// The decoder alone, by its answers and above all by what decides in them: the tower shows what it has learnt, and
-    /// the heads have done their part.
+    /// The decoder alone, by its answers: the tower shows what it has learnt, and the heads have done their part.
     Decoder,
     /// Everything.
     Both,
@@ -80,7 +75,7 @@ pub struct PointedGuesses {
 /// a GPU longer, and burn-fusion 0.22.1 reads beyond the end when it fuses a gather of single columns.
 #[derive(Debug)]
 pub struct Guesses {
-    /// Mean cross-entropy, weighted.
+    /// Mean cross-entropy.
     pub loss: Tensor<1>,
     /// The class of the best score of each row.
     guesses: Tensor<1, Int>,
@@ -90,16 +85,11 @@ pub struct Guesses {
 impl Guesses {
     /// How `[n, classes]` scores compare with the labels of those rows that have one.
     fn new(scores: Tensor<2>, labels: Vec<Option<u32>>) -> Self {
-        let weights = labels.iter().map(|label| f32::from(label.is_some()));
-        Self::weighted(scores, weights.collect(), labels)
-    }
-
-    /// The same where some rows count more than others; a row without a label has a weight of 0.
-    fn weighted(scores: Tensor<2>, mut weights: Vec<f32>, labels: Vec<Option<u32>>) -> Self {
         let device = scores.device();
         let [n, n_classes] = scores.dims();
-        let sum = weights.iter().sum::<f32>().max(1.0);
-        weights.iter_mut().for_each(|weight| *weight /= sum);
+        let share = (labels.iter().flatten().count().max(1) as f32).recip();
+        let share_of = |label: &Option<u32>| label.map_or(0.0, |_| share);
+        let weights: Vec<f32> = labels.iter().map(share_of).collect();
         let weights = Tensor::<2>::from_data(TensorData::new(weights, [n, 1]), &device);
         let classes = labels
             .iter()
@@ -242,17 +232,11 @@ impl Trainee {
             });
         let pointers = (parts != Parts::Decoder).then(|| self.pointer.guesses(seen, batch, device));
         let n = batch.n_rows * batch.seq;
-        let (mut labels, mut weights) = (vec![None; n], vec![0.0; n]);
+        let mut labels = vec![None; n];
         for target in &batch.targets {
             labels[target.asking] = Some(target.id);
-            weights[target.asking] = match parts {
-                Parts::Decoder if !target.is_answer => 0.0,
-                Parts::Decoder if target.is_decisive => DECISIVE_WEIGHT,
-                _ => 1.0,
-            };
         }
-        let logits = self.glm.logits(hidden.reshape([n, d]));
-        let answer = Guesses::weighted(logits, weights, labels);
+        let answer = Guesses::new(self.glm.logits(hidden.reshape([n, d])), labels);
         let mut total = answer.loss.clone();
         if let Some(cells) = &cells {
             total = total + cells.loss.clone();
