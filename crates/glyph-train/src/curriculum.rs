@@ -90,7 +90,41 @@ pub struct BatchPlan {
     pub parts: Parts,
     /// Share of needles and look-ups whose answer is not there.
     pub absent_share: f64,
+    /// What needles are hidden in, each as often as its weight says.
+    pub haystacks: Weights<Haystack>,
+    /// What is looked up in, likewise.
+    pub documents: Weights<Document>,
 }
+
+type Weights<T> = &'static [(T, usize)];
+
+const HAYSTACKS: Weights<Haystack> = &[
+    (Haystack::Noise, 1),
+    (Haystack::Prose, 2),
+    (Haystack::Needles, 1),
+];
+
+/// More of what takes longer to learn.
+const LAST_HAYSTACKS: Weights<Haystack> = &[
+    (Haystack::Noise, 1),
+    (Haystack::Prose, 2),
+    (Haystack::Needles, 2),
+];
+
+const DOCUMENTS: Weights<Document> = &[
+    (Document::Form, 1),
+    (Document::Settings, 1),
+    (Document::Contacts, 1),
+    (Document::Sentences, 1),
+];
+
+/// More of what takes longer to learn.
+const LAST_DOCUMENTS: Weights<Document> = &[
+    (Document::Form, 3),
+    (Document::Settings, 4),
+    (Document::Contacts, 2),
+    (Document::Sentences, 5),
+];
 
 /// Draws what a batch holds; `line_px` is the height of its lines.
 pub fn plan(stage_index: usize, line_px: usize, rng: &mut ChaCha8Rng) -> BatchPlan {
@@ -114,8 +148,8 @@ pub fn plan(stage_index: usize, line_px: usize, rng: &mut ChaCha8Rng) -> BatchPl
                 ],
                 Level::Last => &[
                     (Family::Excerpts, 1),
-                    (Family::Needle, 3),
-                    (Family::Lookup, 8),
+                    (Family::Needle, 4),
+                    (Family::Lookup, 7),
                 ],
             },
         )
@@ -149,6 +183,10 @@ pub fn plan(stage_index: usize, line_px: usize, rng: &mut ChaCha8Rng) -> BatchPl
     } else {
         Wording::QuestionOnly
     };
+    let (haystacks, documents) = match stage.level {
+        Level::Last => (LAST_HAYSTACKS, LAST_DOCUMENTS),
+        _ => (HAYSTACKS, DOCUMENTS),
+    };
     BatchPlan {
         shape: PageShape {
             columns,
@@ -167,6 +205,8 @@ pub fn plan(stage_index: usize, line_px: usize, rng: &mut ChaCha8Rng) -> BatchPl
             Level::All | Level::Last => 0.2,
             _ => 0.25,
         },
+        haystacks,
+        documents,
     }
 }
 
@@ -194,15 +234,7 @@ pub fn task(plan: &BatchPlan, rng: &mut ChaCha8Rng) -> Task {
         Family::Excerpts => Task::Excerpts(reading),
         Family::Echo => Task::Echo,
         Family::Lookup | Family::NotThere => {
-            let document = *pick(
-                rng,
-                &[
-                    Document::Form,
-                    Document::Settings,
-                    Document::Contacts,
-                    Document::Sentences,
-                ],
-            );
+            let document = weighted(rng, plan.documents);
             if is_absent {
                 Task::LookupAbsent(document)
             } else {
@@ -211,15 +243,7 @@ pub fn task(plan: &BatchPlan, rng: &mut ChaCha8Rng) -> Task {
         }
         Family::Needle => {
             let kind = *pick(rng, &[NeedleKind::Numbers, NeedleKind::Words]);
-            let haystack = *pick(
-                rng,
-                &[
-                    Haystack::Noise,
-                    Haystack::Prose,
-                    Haystack::Prose,
-                    Haystack::Needles,
-                ],
-            );
+            let haystack = weighted(rng, plan.haystacks);
             let fits_two = plan.shape.columns >= 40 && plan.shape.lines >= 6;
             let spec = NeedleSpec::single(kind, haystack)
                 .with_distractors(rng.random_range(0..4))
@@ -235,12 +259,12 @@ pub fn task(plan: &BatchPlan, rng: &mut ChaCha8Rng) -> Task {
     }
 }
 
-/// One of some families, each as often as its weight says.
-fn weighted(rng: &mut ChaCha8Rng, of: &[(Family, usize)]) -> Family {
-    let families = of
+/// One of some, each as often as its weight says.
+fn weighted<T: Copy>(rng: &mut ChaCha8Rng, of: &[(T, usize)]) -> T {
+    let each = of
         .iter()
-        .flat_map(|(family, weight)| std::iter::repeat_n(*family, *weight));
-    *pick(rng, &families.collect::<Vec<_>>())
+        .flat_map(|(one, weight)| std::iter::repeat_n(*one, *weight));
+    *pick(rng, &each.collect::<Vec<_>>())
 }
 
 fn pick<'a, T>(rng: &mut ChaCha8Rng, of: &'a [T]) -> &'a T {

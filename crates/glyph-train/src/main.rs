@@ -17,7 +17,7 @@ use glyph_train::log::read_log;
 use glyph_train::mini;
 use glyph_train::plot::svg;
 use glyph_train::quantization::{self, QuantizedScore};
-use glyph_train::run::{RunOptions, train};
+use glyph_train::run::{RunLength, RunOptions, train};
 use glyph_train::samples::save_samples;
 
 #[global_allocator]
@@ -155,16 +155,19 @@ struct RunArgs {
     /// Steps in all.
     #[arg(long, default_value_t = 12_000)]
     steps: usize,
+    /// Train for so many minutes in all instead of --steps steps; a stopped run keeps the minutes it had.
+    #[arg(long, conflicts_with = "steps", value_parser = minutes, value_name = "MINUTES")]
+    minutes_in_all: Option<Duration>,
     /// Save and stop after so many minutes; the same command goes on from there.
-    #[arg(long)]
-    minutes: Option<f64>,
+    #[arg(long, value_parser = minutes)]
+    minutes: Option<Duration>,
     /// Height of a line: 28 puts one line under a vision token (4 characters), 14 two (8 characters).
     #[arg(long, value_parser = line_px(), default_value = "28")]
     line_px: u64,
     /// Peak learning rate.
     #[arg(long, default_value_t = 7e-4)]
     learning_rate: f64,
-    /// Share of the steps after which the rate descends.
+    /// Share of the run after which the rate descends.
     #[arg(long, default_value_t = 0.75)]
     decay_from: f64,
     /// Positions of a batch.
@@ -181,6 +184,12 @@ struct RunArgs {
     makers: usize,
     #[command(flatten)]
     device: DeviceArgs,
+}
+
+/// A time given in minutes.
+fn minutes(text: &str) -> Result<Duration> {
+    let minutes: f64 = text.parse()?;
+    Ok(Duration::try_from_secs_f64(60.0 * minutes)?)
 }
 
 /// Heights of a line at which lines and the rows of vision tokens share one grid.
@@ -238,10 +247,10 @@ fn main() -> Result<()> {
             init: args.init,
             first_stage: args.first_stage,
             seed: args.seed,
-            n_steps: args.steps,
-            time_limit: args
-                .minutes
-                .and_then(|minutes| Duration::try_from_secs_f64(60.0 * minutes).ok()),
+            length: args
+                .minutes_in_all
+                .map_or(RunLength::Steps(args.steps), RunLength::Time),
+            time_limit: args.minutes,
             line_px: args.line_px as usize,
             learning_rate: args.learning_rate,
             decay_from: args.decay_from,

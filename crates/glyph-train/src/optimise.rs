@@ -11,18 +11,15 @@ pub struct LearningRate {
     pub peak: f64,
     /// Steps of warm-up.
     pub warmup_steps: usize,
-    /// Step at which the descent starts.
-    pub decay_start: usize,
-    /// Last step.
-    pub n_steps: usize,
+    /// Share of the run after which the descent starts.
+    pub decay_from: f64,
 }
 
 impl LearningRate {
-    /// Rate at a step.
-    pub fn at(&self, step: usize) -> f64 {
+    /// Rate of a step, before which `share_done` of the run is done.
+    pub fn at(&self, step: usize, share_done: f64) -> f64 {
         let warmup = ((step + 1) as f64 / self.warmup_steps.max(1) as f64).min(1.0);
-        let decay_steps = self.n_steps.saturating_sub(self.decay_start).max(1);
-        let left = self.n_steps.saturating_sub(step) as f64 / decay_steps as f64;
+        let left = (1.0 - share_done) / (1.0 - self.decay_from).max(f64::EPSILON);
         self.peak * warmup * left.clamp(0.05, 1.0)
     }
 }
@@ -102,12 +99,12 @@ mod tests {
         let rate = LearningRate {
             peak: 1.0,
             warmup_steps: 10,
-            decay_start: 50,
-            n_steps: 100,
+            decay_from: 0.5,
         };
-        assert!((rate.at(0) - 0.1).abs() < 1e-9);
-        assert!((rate.at(30) - 1.0).abs() < 1e-9);
-        assert!((rate.at(75) - 0.5).abs() < 1e-9);
-        assert!((rate.at(100) - 0.05).abs() < 1e-9);
+        let at = |step: usize| rate.at(step, step as f64 / 100.0);
+        assert!((at(0) - 0.1).abs() < 1e-9);
+        assert!((at(30) - 1.0).abs() < 1e-9);
+        assert!((at(75) - 0.5).abs() < 1e-9);
+        assert!((at(100) - 0.05).abs() < 1e-9);
     }
 }

@@ -33,15 +33,15 @@ pub struct RunOptions {
     pub first_stage: usize,
     /// Seed of weights and data.
     pub seed: u64,
-    /// Steps in all.
-    pub n_steps: usize,
+    /// How long it lasts in all.
+    pub length: RunLength,
     /// After how long to save and stop, to be gone on with later.
     pub time_limit: Option<Duration>,
     /// Height of a line on the pages: 28 puts one line under a vision token, 14 two.
     pub line_px: usize,
     /// Peak learning rate.
     pub learning_rate: f64,
-    /// Share of the steps after which the rate descends.
+    /// Share of the run after which the rate descends.
     pub decay_from: f64,
     /// Positions of a batch.
     pub positions_per_batch: usize,
@@ -53,6 +53,39 @@ pub struct RunOptions {
     pub n_makers: usize,
     /// Device without autodiff.
     pub device: Device,
+}
+
+/// Where a run ends, however often it is stopped and gone on with.
+#[derive(Debug, Clone, Copy)]
+pub enum RunLength {
+    /// After so many steps.
+    Steps(usize),
+    /// After so long a training.
+    Time(Duration),
+}
+
+impl RunLength {
+    /// Steps or seconds, done and in all.
+    fn done_of_all(self, progress: &Progress) -> (f64, f64) {
+        match self {
+            Self::Steps(n_steps) => (progress.step as f64, n_steps as f64),
+            Self::Time(time) => (progress.seconds, time.as_secs_f64()),
+        }
+    }
+
+    /// How much of the run is done, 1 at its end.
+    fn share_done(self, progress: &Progress) -> f64 {
+        let (done, all) = self.done_of_all(progress);
+        if done < all { done / all } else { 1.0 }
+    }
+
+    /// The last step that may be done, if steps are what counts.
+    fn last_step(self) -> usize {
+        match self {
+            Self::Steps(n_steps) => n_steps,
+            Self::Time(_) => usize::MAX,
+        }
+    }
 }
 
 const LOG_EVERY: usize = 25;
@@ -103,8 +136,7 @@ pub fn train(options: &RunOptions) -> Result<()> {
     let rate = LearningRate {
         peak: options.learning_rate,
         warmup_steps: 200,
-        decay_start: (options.n_steps as f64 * options.decay_from) as usize,
-        n_steps: options.n_steps,
+        decay_from: options.decay_from,
     };
     let mut log = Log::open(&run.log_path())?;
     let mut source = BatchSource::new(options.n_makers);
@@ -113,7 +145,9 @@ pub fn train(options: &RunOptions) -> Result<()> {
         .collect::<Result<Vec<ThreadPool>, _>>()?;
     let mut window = Window::new(progress.seconds);
     let mut last_save = Instant::now();
-    let bar = ProgressBar::new(options.n_steps as u64).with_position(progress.step as u64);
+    let mut last_rate = 0.0;
+    let (done, all) = options.length.done_of_all(&progress);
+    let bar = ProgressBar::new(all as u64).with_position(done as u64);
     bar.set_style(ProgressStyle::with_template(
         "{wide_bar} {pos}/{len} {eta} {msg}",
     )?);
@@ -125,10 +159,11 @@ pub fn train(options: &RunOptions) -> Result<()> {
             .is_some_and(|limit| started.elapsed() >= limit)
     };
     // The stage can change where the model is measured, and what batches hold with it.
-    while progress.step < options.n_steps && !is_time() {
+    while options.length.share_done(&progress) < 1.0 && !is_time() {
         let stage = progress.stage;
         let last = options
-            .n_steps
+            .length
+            .last_step()
             .min((progress.step + 1).next_multiple_of(EVALUATE_EVERY));
         let recipe = Recipe {
             seed: options.seed,
@@ -139,8 +174,8 @@ pub fn train(options: &RunOptions) -> Result<()> {
         let batches = (progress.step * options.n_batches) as u64..(last * options.n_batches) as u64;
         trainee = source.ahead(recipe, batches, |batches| {
             let mut trainee = trainee;
-            while progress.step < last && !is_time() {
-                let step = progress.step;
+            while progress.step < last && options.length.share_done(&progress) < 1.0 && !is_time() {
+                let rate = rate.at(progress.step, options.length.share_done(&progress));
                 let mut accumulator = GradientsAccumulator::new();
                 for result in step_results(&trainee, &cores, options, &device, &batches) {
                     let result = result?;
@@ -151,12 +186,13 @@ pub fn train(options: &RunOptions) -> Result<()> {
                 let mut grads: GradientsParams = accumulator.grads();
                 let scale = 1.0 / options.n_batches as f64;
                 clip_by_global_norm(&trainee, &mut grads, scale, MAX_GRADIENT_NORM);
-                trainee = optimizer.step(rate.at(step), trainee, grads);
+                trainee = optimizer.step(rate, trainee, grads);
                 progress.step += 1;
                 progress.seconds = window.seconds();
-                bar.inc(1);
+                last_rate = rate;
+                bar.set_position(options.length.done_of_all(&progress).0 as u64);
                 if progress.step % LOG_EVERY == 0 && progress.step != last {
-                    let line = window.line(&progress, rate.at(step));
+                    let line = window.line(&progress, rate);
                     show(&bar, &line);
                     log.write(&line)?;
                     window.reset();
@@ -171,7 +207,7 @@ pub fn train(options: &RunOptions) -> Result<()> {
         if progress.step != last {
             break;
         }
-        let mut line = window.line(&progress, rate.at(last - 1));
+        let mut line = window.line(&progress, last_rate);
         let reached = measure(&trainee, source.makers(), options, stage, &mut line)?;
         if reached >= STAGES[stage].gate && stage + 1 < STAGES.len() {
             progress.stage += 1;
@@ -415,5 +451,32 @@ impl Window {
             started: self.started,
             ..Self::new(self.seconds_before)
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::RunLength;
+    use crate::checkpoint::Progress;
+
+    #[test]
+    fn a_run_ends_by_its_steps_or_by_its_time() {
+        let progress = Progress {
+            step: 30,
+            seconds: 90.0,
+            ..Progress::default()
+        };
+        let share = |length: RunLength| length.share_done(&progress);
+        assert!((share(RunLength::Steps(120)) - 0.25).abs() < 1e-9);
+        assert!((share(RunLength::Time(Duration::from_secs(180))) - 0.5).abs() < 1e-9);
+        for over in [
+            RunLength::Steps(30),
+            RunLength::Steps(0),
+            RunLength::Time(Duration::from_secs(60)),
+        ] {
+            assert!(share(over) >= 1.0, "{over:?}");
+        }
     }
 }
