@@ -97,7 +97,7 @@ const HELD_OUT_SAMPLES: usize = 32;
 const EXCERPTS_LAG: f64 = 0.15;
 const MAX_GRADIENT_NORM: f64 = 1.0;
 
-/// Trains until the last step; goes on from what `out` holds.
+/// Trains for as long as asked; goes on from what `out` holds.
 pub fn train(options: &RunOptions) -> Result<()> {
     check_stage("--first-stage", options.first_stage)?;
     let config = ModelConfig::from_json(&mini::config().to_string())?;
@@ -153,13 +153,12 @@ pub fn train(options: &RunOptions) -> Result<()> {
     )?);
 
     let started = Instant::now();
-    let is_time = || {
-        options
-            .time_limit
-            .is_some_and(|limit| started.elapsed() >= limit)
+    let is_over = |progress: &Progress| {
+        let is_time = |limit| started.elapsed() >= limit;
+        options.length.share_done(progress) >= 1.0 || options.time_limit.is_some_and(is_time)
     };
     // The stage can change where the model is measured, and what batches hold with it.
-    while options.length.share_done(&progress) < 1.0 && !is_time() {
+    while !is_over(&progress) {
         let stage = progress.stage;
         let last = options
             .length
@@ -174,7 +173,7 @@ pub fn train(options: &RunOptions) -> Result<()> {
         let batches = (progress.step * options.n_batches) as u64..(last * options.n_batches) as u64;
         trainee = source.ahead(recipe, batches, |batches| {
             let mut trainee = trainee;
-            while progress.step < last && options.length.share_done(&progress) < 1.0 && !is_time() {
+            while progress.step < last && !is_over(&progress) {
                 let rate = rate.at(progress.step, options.length.share_done(&progress));
                 let mut accumulator = GradientsAccumulator::new();
                 for result in step_results(&trainee, &cores, options, &device, &batches) {
