@@ -111,12 +111,22 @@ pub fn answer(
         output::line(&rest.content)?;
         progress::wrote_answer("\n");
     }
-    if said.content.is_empty() && generated.finish_reason == FinishReason::Length {
-        output::note(&format!(
-            "no answer: the model was still thinking after {max_new_tokens} tokens. Allow it more --max-tokens"
-        ));
+    if said.content.is_empty() && !said.reasoning.is_empty() {
+        output::note(&no_answer(&generated, max_new_tokens));
     }
     Ok((generated, said))
+}
+
+/// Why there is a thought and no answer.
+fn no_answer(generated: &Generated, max_new_tokens: usize) -> String {
+    match generated.finish_reason {
+        FinishReason::Length => format!(
+            "no answer: the model was still thinking after {max_new_tokens} tokens. Allow it more --max-tokens"
+        ),
+        _ => "no answer: the model thought, and ended or met a --stop before it answered. --json has what it thought as \
+              `reasoning`"
+            .to_owned(),
+    }
 }
 
 /// Token counts and times of an answer, as JSON has them.

@@ -54,6 +54,9 @@ struct PageReport {
     /// Path of the image, "page N" of the text.
     name: String,
     text: String,
+    /// What the model thought before it, which is no part of the text.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    reasoning: String,
     vision_tokens: usize,
     preprocess_s: f64,
     #[serde(flatten)]
@@ -211,6 +214,7 @@ impl Reader<'_> {
             preprocess_s,
             figures: AnswerFigures::new(&prompt, &generated),
             text: said.content,
+            reasoning: said.reasoning,
         })
     }
 }

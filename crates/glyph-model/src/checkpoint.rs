@@ -73,7 +73,7 @@ const VISION: &str = "model.visual.";
 pub struct CheckpointSettings {
     /// `config.json`.
     pub config: ModelConfig,
-    /// `generation_config.json`; defaults where there is none.
+    /// `generation_config.json`; defaults where there is none, and the ids that end an answer from `config.json`.
     pub generation: GenerationConfig,
     /// `preprocessor_config.json`; the family's values where there is none.
     pub preprocessor: PreprocessorConfig,
@@ -116,8 +116,8 @@ impl CheckpointSettings {
         let config = config?;
         let encoder = kept(encoder(&config, tokenizer?, template?), problems);
         Some(Self {
+            generation: generation?.with_stop_ids_of(&config),
             config,
-            generation: generation?,
             preprocessor: preprocessor?,
             encoder: encoder?,
         })

@@ -176,7 +176,9 @@ impl BatchMaker {
                 self.cells(&page.lines, &mut pages.cells);
                 for (line, shown_line) in page.lines.iter().enumerate() {
                     let first = grids.len() * self.tokens_per_page();
-                    shown.push_line(grids.len(), line, &shown_line.text, |column| {
+                    // Runs of spaces are drawn as no-break spaces.
+                    let text = shown_line.text.replace('\u{a0}', " ");
+                    shown.push_line(grids.len(), line, &text, |column| {
                         let Cell { token, cell } = self.cell_of(line, column);
                         Cell {
                             token: first + token,
@@ -453,6 +455,34 @@ mod tests {
                 assert_eq!(cells, text, "{task:?} at {line_px} px");
             }
         }
+    }
+
+    #[test]
+    fn white_space_of_a_page_is_learnt_cell_by_cell() {
+        let shape = PageShape {
+            columns: 40,
+            lines: 8,
+            line_px: 28,
+        };
+        let mut generator = Generator::new(5, Split::Train).with_spacing(100);
+        let mut maker = BatchMaker::new(shape).unwrap();
+        let mut n_spaces = 0;
+        for reading in [Reading::Prose, Reading::Code, Reading::Random].repeat(4) {
+            let task = Task::Read(reading);
+            let sample = generator.sample(task, PageGrid::new(40, 8), 1).unwrap();
+            let batch = maker.batch(std::slice::from_ref(&sample)).unwrap();
+            assert_eq!(batch.n_images, 1, "{sample:?}");
+            // One token is one character: the answer and its end.
+            let learnt = batch.targets.iter().filter(|target| target.is_answer);
+            let learnt: Vec<usize> = learnt.map(|target| target.asking).collect();
+            assert_eq!(learnt.len(), sample.answer.len() + 1, "{sample:?}");
+            let pointers = batch.pointers.iter();
+            let n_shown = pointers.filter(|pointed| learnt.contains(&pointed.asking));
+            let letters = sample.answer.chars().filter(|letter| *letter != '\n');
+            assert_eq!(n_shown.count(), letters.count(), "{sample:?}");
+            n_spaces += sample.answer.matches("  ").count();
+        }
+        assert!(n_spaces > 20, "{n_spaces}");
     }
 
     #[test]

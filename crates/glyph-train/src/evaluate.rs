@@ -56,10 +56,12 @@ struct Exam {
     /// Values of a needle's key.
     n_values: usize,
     n_pages: usize,
+    /// Samples in a hundred with indents, columns and empty lines.
+    spaced_percent: usize,
     bar: Option<f64>,
 }
 
-const EXAMS: [Exam; 13] = [
+const EXAMS: [Exam; 15] = [
     exam("read prose", Family::Read, Some(Reading::Prose), 1, 0.01),
     exam(
         "read random strings",
@@ -76,6 +78,7 @@ const EXAMS: [Exam; 13] = [
         0.01,
     ),
     exam("read code", Family::Read, Some(Reading::Code), 1, 0.02),
+    spaced("read with white space", Family::Read, 0.02),
     exam("needle", Family::Needle, None, 1, 0.98),
     exam("needle", Family::Needle, None, 2, 0.90),
     exam("needle", Family::Needle, None, 4, 0.90),
@@ -87,6 +90,7 @@ const EXAMS: [Exam; 13] = [
     },
     exam("look-up", Family::Lookup, None, 1, 0.95),
     exam("look-up", Family::Lookup, None, 4, 0.95),
+    spaced("look-up with white space", Family::Lookup, 0.95),
     exam("not there", Family::NotThere, None, 1, 0.95),
     exam("not there", Family::NotThere, None, 4, 0.95),
 ];
@@ -104,7 +108,16 @@ const fn exam(
         reading,
         n_values: 1,
         n_pages,
+        spaced_percent: 0,
         bar: Some(bar),
+    }
+}
+
+/// Of one page with indents, columns and empty lines.
+const fn spaced(name: &'static str, family: Family, bar: f64) -> Exam {
+    Exam {
+        spaced_percent: 100,
+        ..exam(name, family, None, 1, bar)
     }
 }
 
@@ -147,7 +160,7 @@ fn draw_samples(exam: &Exam, seed: u64, n_samples: usize, grid: PageGrid) -> Res
         None => exam.family.tasks(),
     };
     tasks.retain(|task| !matches!(task, Task::Needle(spec) if spec.values != exam.n_values));
-    let mut generator = Generator::new(seed, Split::HeldOut);
+    let mut generator = Generator::new(seed, Split::HeldOut).with_spacing(exam.spaced_percent);
     (0..n_samples)
         .map(|i| Ok(generator.sample(tasks[i % tasks.len()], grid, exam.n_pages)?))
         .collect()

@@ -39,7 +39,7 @@ impl ShownText {
         text: &str,
         cell_of: impl Fn(usize) -> Cell,
     ) {
-        if !self.characters.is_empty() {
+        if !self.lines.is_empty() {
             self.characters.push(('\n', None));
         }
         let start = self.characters.len();
@@ -55,11 +55,29 @@ impl ShownText {
         });
     }
 
-    /// The characters of the first place that shows `text`.
+    /// The characters of the first place that shows `text`, as much white space between two words as there may be.
     pub fn first_place(&self, text: &str) -> Option<Range<usize>> {
-        let text: Vec<char> = text.chars().collect();
-        let start = self.places(&text).next()?;
-        Some(start..start + text.len())
+        let text: Vec<char> = text.trim().chars().collect();
+        (!text.is_empty()).then_some(())?;
+        (0..self.characters.len()).find_map(|start| Some(start..self.end_of(&text, start)?))
+    }
+
+    /// Where `wanted` ends if it stands at `start`.
+    fn end_of(&self, wanted: &[char], start: usize) -> Option<usize> {
+        let shown = |place: usize| self.characters.get(place).map(|(shown, _)| *shown);
+        let mut place = start;
+        for pair in wanted.chunk_by(|a, b| a.is_whitespace() && b.is_whitespace()) {
+            if pair[0].is_whitespace() {
+                shown(place).filter(|shown| shown.is_whitespace())?;
+                while shown(place).is_some_and(char::is_whitespace) {
+                    place += 1;
+                }
+            } else {
+                shown(place).filter(|shown| *shown == pair[0])?;
+                place += 1;
+            }
+        }
+        Some(place)
     }
 
     /// The lines that some characters stand in.
@@ -67,7 +85,9 @@ impl ShownText {
         self.lines
             .iter()
             .filter(|line| {
-                line.characters.start < characters.end && characters.start < line.characters.end
+                let start = line.characters.start.max(characters.start);
+                let end = line.characters.end.min(characters.end);
+                start < end
             })
             .cloned()
     }
@@ -280,6 +300,23 @@ mod tests {
         assert_eq!(tokens("two six").len(), 6);
         assert!(tokens("one").is_empty(), "stands there twice");
         assert!(tokens("seven").is_empty());
+    }
+
+    #[test]
+    fn a_quotation_is_found_with_other_white_space() {
+        let mut shown = ShownText::default();
+        for (line, text) in ["  name:    Ann", "", "  of Lee"].into_iter().enumerate() {
+            shown.push_line(0, line, text, |column| Cell {
+                token: column,
+                cell: line,
+            });
+        }
+        let place = shown.first_place("name: Ann of").unwrap();
+        assert_eq!(shown.text(place.clone()), "name:    Ann\n\n  of");
+        let lines: Vec<usize> = shown.lines_of(&place).map(|line| line.line).collect();
+        assert_eq!(lines, [0, 2], "an empty line shows nothing of it");
+        assert_eq!(shown.first_place("name:Ann"), None);
+        assert_eq!(shown.first_place(" "), None);
     }
 
     #[test]

@@ -51,8 +51,9 @@ impl Recipe {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         rng.set_stream(index + 1);
         let plan = curriculum::plan(self.stage, self.line_px, &mut rng);
-        let generator =
-            Generator::new(self.seed, Split::Train).with_more_turns(curriculum::MORE_TURNS);
+        let generator = Generator::new(self.seed, Split::Train)
+            .with_more_turns(curriculum::MORE_TURNS)
+            .with_spacing(plan.spaced_percent);
         let grid = PageGrid::new(plan.shape.columns, plan.shape.lines);
         // The tower's work on a page counts about as much as the decoder's on its tokens, if it learns. Letters are
         // learned from few pages at a time: steps count there, not pages.

@@ -17,6 +17,23 @@ fn ask_json(args: &[&str]) -> Value {
 }
 
 #[test]
+fn the_first_question_of_the_readme_is_answered() {
+    let sample = sample_text();
+    let ask = ["ask", "--text", text(&sample), "What is the delivery date?"];
+    let outcome = run(&ask);
+    assert_eq!(
+        (outcome.code, outcome.stdout.as_str()),
+        (0, "14 March 2026\n")
+    );
+    assert_eq!(outcome.stderr, "");
+
+    // The date is in the thought as well.
+    let cut = run(&[&ask[..], &["--stop", "March"]].concat());
+    assert_eq!((cut.code, cut.stdout.as_str()), (0, "\n"));
+    cut.ends(0, &["no answer", "--stop", "--json"]);
+}
+
+#[test]
 fn json_has_every_figure() {
     let sample = sample_text();
     let report = ask_json(&["--text", text(&sample)]);

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{config_error, parse_json};
+use super::{ModelConfig, config_error, parse_json};
 use crate::error::{ModelError, Result};
 use crate::generate::SamplingParams;
 
@@ -12,7 +12,7 @@ const FILE: &str = "generation_config.json";
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct GenerationConfig {
     #[serde(default)]
-    eos_token_id: Option<OneOrMany>,
+    eos_token_id: Option<TokenIds>,
     /// Whether to sample at all.
     #[serde(default)]
     pub do_sample: Option<bool>,
@@ -35,9 +35,18 @@ pub struct GenerationConfig {
     untagged,
     expecting = "eos_token_id must be a token id or a list of token ids"
 )]
-enum OneOrMany {
+pub(super) enum TokenIds {
     One(u32),
     Many(Vec<u32>),
+}
+
+impl TokenIds {
+    pub(super) fn to_vec(&self) -> Vec<u32> {
+        match self {
+            Self::One(id) => vec![*id],
+            Self::Many(ids) => ids.clone(),
+        }
+    }
 }
 
 impl GenerationConfig {
@@ -58,12 +67,15 @@ impl GenerationConfig {
         }
     }
 
+    /// With the ids of `config.json` that end an answer where this file names none, as in the reference.
+    pub fn with_stop_ids_of(mut self, config: &ModelConfig) -> Self {
+        self.eos_token_id = self.eos_token_id.or_else(|| config.eos_token_id().cloned());
+        self
+    }
+
     /// Ids that end an answer.
     pub fn stop_ids(&self) -> Vec<u32> {
-        match &self.eos_token_id {
-            Some(OneOrMany::One(id)) => vec![*id],
-            Some(OneOrMany::Many(ids)) => ids.clone(),
-            None => Vec::new(),
-        }
+        let ids = self.eos_token_id.as_ref();
+        ids.map_or_else(Vec::new, TokenIds::to_vec)
     }
 }

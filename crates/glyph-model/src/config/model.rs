@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::generation::TokenIds;
 use super::{CONFIG, TextConfig, VisionConfig, config_error, parse_json};
 use crate::error::Result;
 
@@ -20,6 +21,8 @@ pub struct ModelConfig {
     /// inside `text_config`; either counts, unless the weights hold a head.
     #[serde(default)]
     tie_word_embeddings: Option<bool>,
+    #[serde(default)]
+    eos_token_id: Option<TokenIds>,
 }
 
 fn default_image_token_id() -> u32 {
@@ -62,6 +65,12 @@ impl ModelConfig {
     pub fn tied_embeddings(&self) -> bool {
         let inner = self.text_config.tie_word_embeddings;
         [self.tie_word_embeddings, inner].contains(&Some(true))
+    }
+
+    /// Ids that end an answer, where `generation_config.json` names none; inside `text_config` in newer files.
+    pub(super) fn eos_token_id(&self) -> Option<&TokenIds> {
+        let inner = self.text_config.eos_token_id.as_ref();
+        inner.or(self.eos_token_id.as_ref())
     }
 
     fn check(&self) -> Result<()> {

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::generation::TokenIds;
 use super::{
     CONFIG, DEFAULT_ROPE_THETA, MOST_HEAD_DIM, MOST_HEADS, MOST_LAYERS, MOST_WIDTH, check_size,
     check_tower, config_error, default_norm_eps,
@@ -34,6 +35,8 @@ pub struct TextConfig {
     hidden_act: Option<String>,
     #[serde(default)]
     pub(super) tie_word_embeddings: Option<bool>,
+    #[serde(default)]
+    pub(super) eos_token_id: Option<TokenIds>,
     #[serde(default)]
     rope_theta: Option<f64>,
     #[serde(default)]

@@ -15,7 +15,7 @@ pub struct SplitAnswer {
 /// Where an answer is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
-    /// Nothing but white space has come: a `<think>` may follow.
+    /// Nothing but white space has come: a tag may follow.
     Start,
     /// Between the tags.
     Thinking,
@@ -25,8 +25,8 @@ enum Place {
     Answer,
 }
 
-/// Splits an answer while it comes. An answer that begins with `<think>` thinks until `</think>`; the tags, and the
-/// white space around them, are part of neither. Text that may be the beginning of a tag waits for what follows.
+/// Splits an answer while it comes. An answer that begins with `<think>` thinks until `</think>`, and one that begins with
+/// `</think>` has thought nothing; the tags, and the white space around them, are part of neither. Text that may be the beginning of a tag waits for what follows.
 #[derive(Debug)]
 pub struct ThinkSplitter {
     place: Place,
@@ -75,7 +75,10 @@ impl ThinkSplitter {
                     if let Some(rest) = rest.strip_prefix(OPEN) {
                         self.held = rest.to_owned();
                         self.place = Place::Thinking;
-                    } else if OPEN.starts_with(rest) {
+                    } else if let Some(rest) = rest.strip_prefix(CLOSE) {
+                        self.held = rest.to_owned();
+                        self.place = Place::Between;
+                    } else if OPEN.starts_with(rest) || CLOSE.starts_with(rest) {
                         return split;
                     } else {
                         self.place = Place::Answer;
@@ -168,6 +171,8 @@ mod tests {
             ("<think>never ends </thi", parts("never ends </thi", "")),
             ("<thinking>x", parts("", "<thinking>x")),
             ("<th", parts("", "<th")),
+            ("</th", parts("", "</th")),
+            (" </think>\nyes", parts("", "yes")),
             ("say <think>x</think>", parts("", "say <think>x</think>")),
             ("<think>想</think>答", parts("想", "答")),
             ("", parts("", "")),

@@ -165,14 +165,35 @@ pub(crate) fn form_field(draw: &mut Draw, key: Key, style: FormStyle) -> Entry {
     single(key, line, fact)
 }
 
+/// How many settings have a name of one word, in percent.
+const ONE_WORD_SETTINGS: usize = 25;
+
+/// The same where there is to learn: one word is easily taken for a part of two.
+const ONE_WORD_SETTINGS_TO_LEARN: usize = 45;
+
+/// How many settings that are to be like one of one word have it as one of their two, in percent, where there is to
+/// learn.
+const WITHIN_TWO_WORDS: usize = 75;
+
 /// A name of a setting, of one word or two.
 pub(crate) fn setting_key(draw: &mut Draw, similar: Option<Key>) -> Key {
-    let second = if draw.chance(25) {
-        &[""][..]
+    let one_word = if draw.learns() {
+        ONE_WORD_SETTINGS_TO_LEARN
     } else {
-        &SETTING_WORDS
+        ONE_WORD_SETTINGS
     };
-    keyed(draw, similar, &SETTING_WORDS, second)
+    match similar {
+        Some((word, "")) if draw.learns() && draw.chance(WITHIN_TWO_WORDS) => {
+            let word = [word];
+            if draw.chance(50) {
+                draw.pair(&word, &SETTING_WORDS)
+            } else {
+                draw.pair(&SETTING_WORDS, &word)
+            }
+        }
+        _ if draw.chance(one_word) => keyed(draw, similar, &SETTING_WORDS, &[""]),
+        _ => keyed(draw, similar, &SETTING_WORDS, &SETTING_WORDS),
+    }
 }
 
 /// A setting in the notation of a configuration file.

@@ -20,6 +20,10 @@ const NEW_KEY_TRIES: usize = 20;
 /// to be measured by have one to three such keys.
 const FULL_OF_LOOK_ALIKES: usize = 50;
 
+/// In how many of the documents to learn from the further questions are first about what goes over the end of a line, in
+/// percent: whoever cites it has to see that a line does not hold the value yet.
+const OVER_LINES_FIRST: usize = 60;
+
 /// What kind of document the value stands in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Document {
@@ -69,6 +73,11 @@ impl LookupPage {
     pub(super) fn questioned(mut self, draw: &mut Draw, most_turns: usize) -> QuestionedPage {
         self.told.retain(|fact| fact.subject != self.subject);
         draw.shuffle(&mut self.told);
+        if draw.learns() && draw.chance(OVER_LINES_FIRST) {
+            let on_one_line =
+                |fact: &Fact| self.text.lines().any(|line| line.contains(&fact.quote));
+            self.told.sort_by_key(on_one_line);
+        }
         let mut more_turns = Vec::new();
         for fact in self.told.into_iter().take(most_turns) {
             if draw.chance(MORE_ABSENT)

@@ -1,6 +1,7 @@
 use super::*;
 use crate::data::Split;
 use crate::data::fact::SINGLE_LABELS;
+use crate::data::words::SETTING_WORDS;
 use std::collections::HashSet;
 
 const DOCUMENTS: [Document; 4] = [
@@ -100,4 +101,55 @@ fn answers_of_the_splits_are_disjoint() {
         subjects.filter(|subject| !is_shared(subject)).collect()
     };
     assert!(subjects(&train).is_disjoint(&subjects(&held_out)));
+}
+
+#[test]
+fn a_setting_of_one_word_stands_beside_settings_that_hold_it() {
+    let grid = PageGrid::new(40, 8);
+    let pages: Vec<_> = (0..600)
+        .map(|index| {
+            let mut draw = Draw::new(12, Split::Train, index);
+            generate(&mut draw, Document::Settings, false, grid, 1).unwrap()
+        })
+        .filter(|page| SETTING_WORDS.contains(&page.subject.as_str()))
+        .collect();
+    let beside = |page: &&LookupPage| {
+        let others = page.told.iter().map(|fact| fact.subject.as_str());
+        others
+            .filter(|subject| *subject != page.subject)
+            .any(|subject| subject.contains(page.subject.as_str()))
+    };
+    let n_beside = pages.iter().filter(beside).count();
+    assert!(pages.len() > 150, "{} of one word", pages.len());
+    assert!(
+        n_beside * 10 > pages.len() * 7,
+        "{n_beside} of {}",
+        pages.len()
+    );
+}
+
+#[test]
+fn what_goes_over_a_line_is_asked_first_more_often_than_not_where_there_is_to_learn() {
+    let grid = PageGrid::new(40, 8);
+    let share_over_lines = |split| {
+        let firsts: Vec<bool> = (0..400)
+            .filter_map(|index| {
+                let mut draw = Draw::new(13, split, index);
+                let page = generate(&mut draw, Document::Sentences, false, grid, 1)?;
+                let page = page.questioned(&mut draw, 4);
+                let mut told = page
+                    .more_turns
+                    .iter()
+                    .filter(|turn| turn.answer != crate::data::NOT_THERE);
+                let quote = told.next()?.thought.clone()?;
+                Some(page.text.lines().all(|line| !line.contains(&quote)))
+            })
+            .collect();
+        firsts.iter().filter(|over| **over).count() as f64 / firsts.len() as f64
+    };
+    let (train, held_out) = (
+        share_over_lines(Split::Train),
+        share_over_lines(Split::HeldOut),
+    );
+    assert!(train > held_out + 0.15, "{train} against {held_out}");
 }

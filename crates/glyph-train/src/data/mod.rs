@@ -32,6 +32,7 @@ mod lookup;
 mod prose;
 mod random;
 mod read;
+mod spacing;
 mod told;
 
 #[cfg(test)]
@@ -45,6 +46,7 @@ pub use split::Split;
 pub use wrap::PageGrid;
 
 use draw::Draw;
+use spacing::{Movable, Spacing};
 
 /// The answer when the pages do not tell what is asked.
 pub const NOT_THERE: &str = "Not on these pages.";
@@ -86,6 +88,16 @@ pub enum Family {
 }
 
 impl Task {
+    /// What of its pages may be moved apart, if anything.
+    fn movable(self) -> Option<Movable> {
+        match self {
+            Self::Read(_) => Some(Movable::Words),
+            Self::Lookup(_) | Self::LookupAbsent(_) => Some(Movable::Values),
+            Self::Needle(_) | Self::NeedleAbsent(_) => Some(Movable::Lines),
+            Self::Excerpts(_) | Self::Echo => None,
+        }
+    }
+
     /// The family that the task is measured with.
     pub fn family(self) -> Family {
         match self {
@@ -154,7 +166,8 @@ pub struct Sample {
     /// What the sample asks.
     pub task: Task,
     /// Lines parted by newlines, none wider than the page. The first `grid.lines` of them are
-    /// the first page, and so on. Visible ASCII and single spaces only.
+    /// the first page, and so on. Visible ASCII and spaces only; single ones and no empty lines but with
+    /// [`Generator::with_spacing`].
     pub text: String,
     /// What the model is asked.
     pub question: String,
@@ -225,6 +238,7 @@ pub struct Generator {
     split: Split,
     next_index: u64,
     most_turns: usize,
+    spaced_percent: usize,
 }
 
 impl Generator {
@@ -235,6 +249,7 @@ impl Generator {
             split,
             next_index: 0,
             most_turns: 0,
+            spaced_percent: 0,
         }
     }
 
@@ -242,6 +257,14 @@ impl Generator {
     /// dear to look at, and a question about it cheap.
     pub fn with_more_turns(self, most_turns: usize) -> Self {
         Self { most_turns, ..self }
+    }
+
+    /// So many samples in a hundred have indents, columns and empty lines, as far as their pages have room.
+    pub fn with_spacing(self, spaced_percent: usize) -> Self {
+        Self {
+            spaced_percent,
+            ..self
+        }
     }
 
     /// The sample at the next index.
@@ -271,9 +294,14 @@ impl Generator {
         grid: PageGrid,
         n_pages: usize,
     ) -> Result<Sample, PageTooSmall> {
-        let grid = PageGrid::new(grid.columns, grid.lines);
+        let whole_grid = PageGrid::new(grid.columns, grid.lines);
         let n_pages = n_pages.max(1);
         let mut draw = Draw::new(self.seed, self.split, index);
+        let spacing = task.movable().and_then(|movable| {
+            let is_spaced = self.spaced_percent > 0 && draw.chance(self.spaced_percent);
+            is_spaced.then(|| Spacing::any(&mut draw, movable, whole_grid))?
+        });
+        let grid = spacing.map_or(whole_grid, |spacing| spacing.inner(whole_grid));
         let mut given = Vec::new();
         let (mut thought, mut more_turns) = (None, Vec::new());
         let mut page_sample = |page: Option<QuestionedPage>| {
@@ -302,13 +330,19 @@ impl Generator {
                 page_sample(page.map(|page| page.questioned(&mut draw, self.most_turns)))
             }
         };
-        let (text, question, answer) =
+        let (mut text, question, mut answer) =
             made.filter(|(text, ..)| !text.is_empty())
                 .ok_or(PageTooSmall {
                     task,
                     grid,
                     n_pages,
                 })?;
+        if let Some(spacing) = spacing {
+            text = spacing.apply(&mut draw, &text, whole_grid);
+            if task.family() == Family::Read {
+                text.trim_start_matches('\n').clone_into(&mut answer);
+            }
+        }
         Ok(Sample {
             task,
             text,

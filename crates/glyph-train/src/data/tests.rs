@@ -145,6 +145,37 @@ fn answers_are_on_the_pages_unless_they_are_not_there() {
 }
 
 #[test]
+fn spaced_pages_hold_the_same_tasks() {
+    let grid = GRIDS[2];
+    let mut generator = Generator::new(3, Split::Train).with_spacing(100);
+    let mut n_spaced = 0;
+    for task in every_task() {
+        for n_pages in [1, 1, 1, 3, 8] {
+            let Sample {
+                text,
+                question,
+                answer,
+                ..
+            } = &generator.sample(task, grid, n_pages).unwrap();
+            assert!(text.lines().count() <= grid.lines_on(n_pages), "{text}");
+            assert!(text.lines().all(|line| line.len() <= grid.columns));
+            assert!(!question.contains("  "), "{question}");
+            let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+            let is_there = answer
+                .split(", ")
+                .all(|part| words(text).contains(&words(part)));
+            assert_eq!(
+                is_there,
+                task.family() != Family::NotThere,
+                "{text}\n{answer}"
+            );
+            n_spaced += usize::from(text.contains("  ") || text.contains("\n\n"));
+        }
+    }
+    assert!(n_spaced > 60, "{n_spaced}");
+}
+
+#[test]
 fn needle_answers_and_keys_of_the_splits_are_disjoint() {
     let seen = |split| -> (HashSet<String>, HashSet<String>) {
         let mut generator = Generator::new(4, split);

@@ -117,6 +117,30 @@ fn missing_keys_are_named() {
 }
 
 #[test]
+fn config_json_ends_answers_where_the_generation_settings_do_not() {
+    let mut json = json("base/config.json");
+    let stop_ids = |json: &Value, generation: &str| {
+        let config = ModelConfig::from_json(&json.to_string()).unwrap();
+        let generation = GenerationConfig::from_json(generation).unwrap();
+        generation.with_stop_ids_of(&config).stop_ids()
+    };
+    json["eos_token_id"] = json!([1, 2]);
+    json["text_config"]["eos_token_id"] = json!(3);
+    assert_eq!(stop_ids(&json, "{\"eos_token_id\": 4}"), [4]);
+    assert_eq!(stop_ids(&json, "{}"), [3]);
+    json["text_config"]["eos_token_id"] = Value::Null;
+    assert_eq!(stop_ids(&json, "{}"), [1, 2]);
+    json["eos_token_id"] = json!("end");
+    let refused = ModelConfig::from_json(&json.to_string()).unwrap_err();
+    assert_refused!(
+        refused,
+        ModelError::Json { .. },
+        "config.json",
+        "eos_token_id"
+    );
+}
+
+#[test]
 fn settings_beside_the_configuration_that_cannot_work() {
     let error = GenerationConfig::from_json("{\"eos_token_id\": [1, -2]}").unwrap_err();
     assert_refused!(
