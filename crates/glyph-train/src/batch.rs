@@ -410,13 +410,16 @@ mod tests {
     use crate::locate::{Cell, ShownText};
     use crate::mini;
 
+    /// Pages of the published style.
+    const SHAPE: PageShape = PageShape {
+        columns: 40,
+        lines: 8,
+        line_px: 28,
+    };
+
     /// Cells read back from a batch of one row, line by line.
     fn cell_text(line_px: usize, task: Task, n_pages: usize) -> (String, String) {
-        let shape = PageShape {
-            columns: 40,
-            lines: 8,
-            line_px,
-        };
+        let shape = PageShape { line_px, ..SHAPE };
         let mut generator = Generator::new(3, Split::Train);
         let sample = generator
             .sample(task, PageGrid::new(40, 8), n_pages)
@@ -459,13 +462,8 @@ mod tests {
 
     #[test]
     fn white_space_of_a_page_is_learnt_cell_by_cell() {
-        let shape = PageShape {
-            columns: 40,
-            lines: 8,
-            line_px: 28,
-        };
         let mut generator = Generator::new(5, Split::Train).with_spacing(100);
-        let mut maker = BatchMaker::new(shape).unwrap();
+        let mut maker = BatchMaker::new(SHAPE).unwrap();
         let mut n_spaces = 0;
         for reading in [Reading::Prose, Reading::Code, Reading::Random].repeat(4) {
             let task = Task::Read(reading);
@@ -487,13 +485,8 @@ mod tests {
 
     #[test]
     fn further_turns_are_what_the_template_makes_of_them() {
-        let shape = PageShape {
-            columns: 40,
-            lines: 8,
-            line_px: 28,
-        };
         let mut generator = Generator::new(4, Split::Train).with_more_turns(3);
-        let mut maker = BatchMaker::new(shape).unwrap();
+        let mut maker = BatchMaker::new(SHAPE).unwrap();
         let mut most = 0;
         for _ in 0..20 {
             let sample = generator
@@ -563,11 +556,7 @@ mod tests {
             (14, Task::Lookup(Document::Form), 2),
             (28, Task::Echo, 1),
         ] {
-            let shape = PageShape {
-                columns: 40,
-                lines: 8,
-                line_px,
-            };
+            let shape = PageShape { line_px, ..SHAPE };
             let mut generator = Generator::new(4, Split::Train);
             let samples: Vec<_> = (0..4)
                 .map(|_| {

@@ -105,7 +105,9 @@ impl Spacing {
             let lines = lines.iter().map(|line| {
                 let columns = grid.columns - COLUMNS_FOR_SPACE / 2;
                 let line = match separator(line) {
-                    Some(_) if self.has_columns => in_columns(line, value_column, columns),
+                    Some(parted) if self.has_columns => {
+                        in_columns(line, parted, value_column, columns)
+                    }
                     None if self.has_columns && self.movable == Movable::Words => {
                         widened(draw, line, columns)
                     }
@@ -159,10 +161,12 @@ fn separator(line: &str) -> Option<(usize, &'static str, bool)> {
 }
 
 /// A line with its value moved to a column, or as far as there is room.
-fn in_columns(line: &str, value_column: usize, columns: usize) -> String {
-    let Some((start, separator, before)) = separator(line) else {
-        return line.to_owned();
-    };
+fn in_columns(
+    line: &str,
+    (start, separator, before): (usize, &str, bool),
+    value_column: usize,
+    columns: usize,
+) -> String {
     let value = start + separator.len();
     let room = columns.saturating_sub(line.len());
     let gap = value_column.saturating_sub(value).min(room);
@@ -251,10 +255,14 @@ mod tests {
 
     #[test]
     fn labels_and_values_stand_in_columns() {
-        assert_eq!(in_columns("Total: 5", 12, 36), "Total:      5");
-        assert_eq!(in_columns("retries = 5", 12, 36), "retries   = 5");
+        let moved = |line, value_column| {
+            let parted = separator(line).unwrap();
+            in_columns(line, parted, value_column, 36)
+        };
+        assert_eq!(moved("Total: 5", 12), "Total:      5");
+        assert_eq!(moved("retries = 5", 12), "retries   = 5");
         let long = "a_name_that_is_quite_long: and a value!";
-        assert_eq!(in_columns(long, 36, 36), long);
+        assert_eq!(moved(long, 36), long);
     }
 
     #[test]
