@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
+use cosmic_text::skrifa::{FontRef, MetadataProvider};
 use cosmic_text::{FontSystem, fontdb};
 
 use crate::fonts::{FontError, NamedFont};
@@ -129,8 +130,16 @@ impl FaceSet {
                     ..missing
                 }; BLOCK];
             }
-            swash.charmap().enumerate(|code, glyph| {
-                if glyph != 0 && code < 0x11_0000 {
+            let index = set.database.face(id).map_or(0, |face| face.index);
+            // skrifa's list of the map: unlike swash's it has an end where a damaged map has none.
+            let charmap = FontRef::from_index(loaded.data(), index)
+                .map_err(|_| unreadable())?
+                .charmap();
+            for (code, glyph) in charmap.mappings() {
+                let Ok(glyph) = u16::try_from(glyph.to_u32()) else {
+                    continue;
+                };
+                if glyph != 0 {
                     let (milli_em, drawn_em) = width(glyph);
                     set.insert(
                         code,
@@ -143,7 +152,7 @@ impl FaceSet {
                         },
                     );
                 }
-            });
+            }
             set.faces.push(Face {
                 name: font.name.clone(),
                 id,

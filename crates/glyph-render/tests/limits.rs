@@ -315,6 +315,32 @@ fn a_font_that_ends_early_is_refused_or_drawn() {
 }
 
 #[test]
+fn a_character_map_damaged_to_have_no_end_is_read() {
+    let mut font = include_bytes!("../fonts/DejaVuSansMono.ttf").to_vec();
+    let be16 = |font: &[u8], at: usize| usize::from(u16::from_be_bytes([font[at], font[at + 1]]));
+    let be32 = |font: &[u8], at: usize| be16(font, at) << 16 | be16(font, at + 2);
+    let table = (0..be16(&font, 4))
+        .map(|i| 12 + 16 * i)
+        .find(|at| font[*at..].starts_with(b"cmap"));
+    let cmap = be32(&font, table.unwrap() + 8);
+    let subtables: Vec<usize> = (0..be16(&font, cmap + 2))
+        .map(|i| cmap + be32(&font, cmap + 4 + 8 * i + 4))
+        .filter(|at| be16(&font, *at) == 12)
+        .collect();
+    assert!(!subtables.is_empty());
+    for at in subtables {
+        for group in 0..be32(&font, at + 12) {
+            let end = at + 16 + 12 * group + 4;
+            font[end..end + 4].fill(0xFF);
+        }
+    }
+    let mut fonts = FontLibrary::empty();
+    fonts.add_font(MONO_FONT, font).unwrap();
+    let renderer = Renderer::new(RenderStyle::with_font(MONO_FONT), fonts).unwrap();
+    assert_eq!(drawn(&renderer, "words").len(), 1);
+}
+
+#[test]
 fn a_changed_page_of_wrong_size_is_no_png() {
     let renderer = Renderer::new(style(), FontLibrary::bundled()).unwrap();
     let page = renderer.pages("words").next().unwrap();

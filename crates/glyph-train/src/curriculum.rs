@@ -150,8 +150,8 @@ pub fn plan(stage_index: usize, line_px: usize, rng: &mut ChaCha8Rng) -> BatchPl
                 ],
                 Level::Last => &[
                     (Family::Excerpts, 1),
-                    (Family::Needle, 2),
-                    (Family::Lookup, 11),
+                    (Family::Needle, 3),
+                    (Family::Lookup, 10),
                 ],
             },
         )

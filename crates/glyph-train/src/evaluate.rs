@@ -1,5 +1,5 @@
-//! What a checkpoint can do on held-out data, asked as a user would ask: rendered, prompted and answered through
-//! the same calls as the command line.
+//! What a checkpoint can do on held-out data, or for comparison on training data, asked as a user would ask: rendered,
+//! prompted and answered through the same calls as the command line.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -123,9 +123,11 @@ const fn spaced(name: &'static str, family: Family, bar: f64) -> Exam {
 
 const MISSES_SHOWN: usize = 5;
 
-/// Runs every exam with `n_samples` samples each, on `n_threads` threads; `on_score` sees each score as it comes.
+/// Runs every exam with `n_samples` samples each of one side of the data, on `n_threads` threads; `on_score` sees each
+/// score as it comes.
 pub fn evaluate(
     dir: &Path,
+    split: Split,
     seed: u64,
     n_samples: usize,
     n_threads: usize,
@@ -143,7 +145,7 @@ pub fn evaluate(
     let scores = EXAMS
         .iter()
         .map(|exam| {
-            let samples = draw_samples(exam, seed, n_samples, grid)?;
+            let samples = draw_samples(exam, split, seed, n_samples, grid)?;
             let answers = answer_all(&checkpoint, &renderer, &samples, n_threads, &bar)?;
             let score = score(exam, &samples, &answers);
             bar.suspend(|| on_score(&score));
@@ -154,13 +156,19 @@ pub fn evaluate(
     scores
 }
 
-fn draw_samples(exam: &Exam, seed: u64, n_samples: usize, grid: PageGrid) -> Result<Vec<Sample>> {
+fn draw_samples(
+    exam: &Exam,
+    split: Split,
+    seed: u64,
+    n_samples: usize,
+    grid: PageGrid,
+) -> Result<Vec<Sample>> {
     let mut tasks = match exam.reading {
         Some(reading) => vec![Task::Read(reading)],
         None => exam.family.tasks(),
     };
     tasks.retain(|task| !matches!(task, Task::Needle(spec) if spec.values != exam.n_values));
-    let mut generator = Generator::new(seed, Split::HeldOut).with_spacing(exam.spaced_percent);
+    let mut generator = Generator::new(seed, split).with_spacing(exam.spaced_percent);
     (0..n_samples)
         .map(|i| Ok(generator.sample(tasks[i % tasks.len()], grid, exam.n_pages)?))
         .collect()

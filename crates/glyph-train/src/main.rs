@@ -12,6 +12,7 @@ use glyph_model::config::ModelConfig;
 use glyph_train::average::mean;
 use glyph_train::bench::{BenchOptions, compare, default_script, print_comparison};
 use glyph_train::checkpoint::{RunDir, export};
+use glyph_train::data::Split;
 use glyph_train::evaluate::{Score, evaluate, page_grid};
 use glyph_train::log::read_log;
 use glyph_train::mini;
@@ -60,7 +61,10 @@ enum Command {
         /// Checkpoint directory.
         #[arg(long, default_value = "models/glyph-mini")]
         model: PathBuf,
-        /// Seed of the held-out samples.
+        /// Side of the data: as much missed on training pages as on held-out ones asks for more training, not more words.
+        #[arg(long, value_enum, default_value_t = Split::HeldOut)]
+        split: Split,
+        /// Seed of the samples.
         #[arg(long, default_value_t = 1)]
         seed: u64,
         /// Samples of each kind.
@@ -281,6 +285,7 @@ fn main() -> Result<()> {
         }
         Command::Evaluate {
             model,
+            split,
             seed,
             samples,
             threads,
@@ -289,7 +294,7 @@ fn main() -> Result<()> {
         } => {
             let device = device.open()?;
             print_score_head();
-            let scores = evaluate(&model, seed, samples, threads, &device, print_score)?;
+            let scores = evaluate(&model, split, seed, samples, threads, &device, print_score)?;
             write_json(json, &scores)
         }
         Command::Quantization {
