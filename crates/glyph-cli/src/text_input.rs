@@ -36,7 +36,8 @@ fn decode(mut bytes: Vec<u8>, name: String) -> Result<String, CliError> {
         let hint = if is_utf16 {
             "It starts like UTF-16; convert it with: iconv -f UTF-16 -t UTF-8"
         } else {
-            "Convert it from what it is, for instance Chinese with iconv -f GB18030 -t UTF-8, Western European with iconv -f CP1252 -t UTF-8"
+            "Convert it from what it is, for instance Chinese with iconv -f GB18030 -t UTF-8, Western European with \
+             iconv -f CP1252 -t UTF-8"
         };
         let byte = error.as_bytes().get(offset).copied().unwrap_or_default();
         CliError::NotUtf8 {

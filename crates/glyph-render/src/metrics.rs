@@ -136,9 +136,7 @@ impl FaceSet {
                 .map_err(|_| unreadable())?
                 .charmap();
             for (code, glyph) in charmap.mappings() {
-                let Ok(glyph) = u16::try_from(glyph.to_u32()) else {
-                    continue;
-                };
+                let glyph = u16::try_from(glyph.to_u32()).unwrap_or(0);
                 if glyph != 0 {
                     let (milli_em, drawn_em) = width(glyph);
                     set.insert(

@@ -26,7 +26,8 @@ enum Place {
 }
 
 /// Splits an answer while it comes. An answer that begins with `<think>` thinks until `</think>`, and one that begins with
-/// `</think>` has thought nothing; the tags, and the white space around them, are part of neither. Text that may be the beginning of a tag waits for what follows.
+/// `</think>` has thought nothing; the tags, and the white space around them, are part of neither. Text that may be the
+/// beginning of a tag waits for what follows.
 #[derive(Debug)]
 pub struct ThinkSplitter {
     place: Place,
