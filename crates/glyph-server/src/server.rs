@@ -113,15 +113,14 @@ async fn tell_batch(engine: Engine) {
     }
 }
 
-/// Why an engine that was ready serves no longer, when it does not.
+/// Why an engine that was ready serves no longer, when it does not. It may have been ready for less time than it takes
+/// to see that, so what it has loaded is what counts.
 async fn failure(engine: &Engine) -> String {
-    if engine.settled().await == EngineState::Ready {
-        engine.stopped().await;
-        if let EngineState::Failed { reason } = engine.state() {
-            return reason;
-        }
+    engine.stopped().await;
+    match engine.state() {
+        EngineState::Failed { reason } if engine.settings().is_some() => reason,
+        _ => std::future::pending().await,
     }
-    std::future::pending().await
 }
 
 /// Lets what runs come to its end, for a time.

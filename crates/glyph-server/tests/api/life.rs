@@ -3,8 +3,11 @@
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
-use glyph_engine::EngineState;
-use glyph_model::ModelError;
+use futures::executor::block_on;
+use glyph_engine::{EngineState, Request};
+use glyph_model::generate::{Generation, PREFILL_CHUNK, SamplingParams, StopParams};
+use glyph_model::prompt::Message;
+use glyph_model::{Checkpoint, ModelError};
 use serde_json::Value;
 use tokio::net::TcpStream;
 
@@ -73,16 +76,16 @@ async fn a_model_that_cannot_be_loaded_is_told_with_the_reason() {
         .await;
 }
 
-/// A server whose model is ready, and fails with the first request.
+/// A model that is ready, and fails with the first request.
+fn failing_model() -> Result<Checkpoint, ModelError> {
+    let mut checkpoint = endless_model()?;
+    // The keys and values of requests are made for one layer more, so that no step succeeds.
+    checkpoint.model.model.language_model.layers.pop();
+    Ok(checkpoint)
+}
+
 async fn failing_server() -> Server {
-    let server = Setup::new()
-        .begin_with(|_| {
-            let mut checkpoint = endless_model()?;
-            // The keys and values of requests are made for one layer more, so that no step succeeds.
-            checkpoint.model.model.language_model.layers.pop();
-            Ok(checkpoint)
-        })
-        .await;
+    let server = Setup::new().begin_with(|_| failing_model()).await;
     assert_eq!(server.engine.settled().await, EngineState::Ready);
     server
 }
@@ -97,6 +100,33 @@ async fn fails(server: &Server) {
 async fn a_model_that_can_be_run_no_longer_ends_the_server() {
     let server = failing_server().await;
     fails(&server).await;
+    let error = server.ended().await.unwrap_err().to_string();
+    assert!(error.contains("can be run no longer"), "{error}");
+}
+
+/// There is one thread, and this test does not let go of it before the model has failed.
+#[tokio::test]
+async fn a_model_that_fails_before_the_server_has_seen_it_ready_ends_the_server() {
+    let server = Setup::new().begin_with(|_| failing_model()).await;
+    let engine = &server.engine;
+    assert_eq!(block_on(engine.settled()), EngineState::Ready);
+    let prepared = engine
+        .prepare_chat(&[Message::pages_and_question(0, "Hello")], Vec::new())
+        .unwrap();
+    let request = Request {
+        prepared,
+        generation: Generation {
+            sampling: SamplingParams::default(),
+            stop: StopParams::default(),
+            max_new_tokens: 1,
+            prefill_chunk: PREFILL_CHUNK,
+            keep_special_tokens: false,
+        },
+        top_logprobs: None,
+        caller: String::new(),
+    };
+    let _events = engine.submit(request).unwrap();
+    block_on(engine.stopped());
     let error = server.ended().await.unwrap_err().to_string();
     assert!(error.contains("can be run no longer"), "{error}");
 }
