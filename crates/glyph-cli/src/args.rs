@@ -293,7 +293,7 @@ pub struct SamplingArgs {
     /// Seed of the draw, for the same answer again
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = seed)]
     pub seed: Option<u64>,
-    /// Text that ends the answer and is no part of it; may be given several times
+    /// Text that ends what the model says, in its thought too, and is no part of it; may be given several times
     #[arg(long, value_name = "TEXT")]
     pub stop: Vec<String>,
 }

@@ -188,7 +188,8 @@ impl Request<'_> {
         if page.is_rendered {
             document.text_vision_tokens += n_tokens;
         }
-        if !self.budget.holds(document.vision_tokens) {
+        let n_pages = document.patches.len() + 1;
+        if !self.budget.holds(n_pages, document.vision_tokens) {
             return Ok(false);
         }
         document.slow_images.extend(page.slowness(preprocessor)?);

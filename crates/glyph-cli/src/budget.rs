@@ -1,5 +1,6 @@
 //! Whether prompt and answer fit the context, known before the weights are read.
 
+use glyph_model::preprocess::PatchGrid;
 use glyph_model::prompt::Message;
 
 use crate::error::CliError;
@@ -15,6 +16,8 @@ pub struct Budget {
     asked: &'static str,
     /// Tokens of question and template without pages.
     text_tokens: usize,
+    /// Tokens that the template puts around each page.
+    marks_per_page: usize,
     requested_tokens: Option<usize>,
     default_tokens: usize,
 }
@@ -42,16 +45,24 @@ impl Budget {
         default_tokens: usize,
     ) -> Result<Self, CliError> {
         model.check_question(asked, question)?;
-        let prompt = model
-            .settings
-            .encoder
-            .encode(&[Message::pages_and_question(0, question)], &[]);
-        let prompt = prompt.map_err(|error| model.files.prompt_error(error))?;
+        let encoder = &model.settings.encoder;
+        let smallest = PatchGrid {
+            rows: encoder.merge_size,
+            columns: encoder.merge_size,
+        };
+        let text_tokens = |grids: &[PatchGrid]| {
+            let message = Message::pages_and_question(grids.len(), question);
+            let prompt = encoder.encode(&[message], grids);
+            let prompt = prompt.map_err(|error| model.files.prompt_error(error))?;
+            Ok::<_, CliError>(prompt.n_text_tokens())
+        };
+        let without_pages = text_tokens(&[])?;
         Ok(Self {
             model: model.files.name(),
             context_tokens: model.context_tokens(),
             asked,
-            text_tokens: prompt.ids.len(),
+            text_tokens: without_pages,
+            marks_per_page: text_tokens(&[smallest])?.saturating_sub(without_pages),
             requested_tokens,
             default_tokens,
         })
@@ -62,10 +73,17 @@ impl Budget {
         self.requested_tokens.unwrap_or(1)
     }
 
-    /// Whether pages of so many vision tokens leave room for the answer.
-    pub fn holds(&self, vision_tokens: usize) -> bool {
-        self.answer_tokens(self.text_tokens.saturating_add(vision_tokens))
+    /// Whether so many pages of so many vision tokens together leave room for the answer.
+    pub fn holds(&self, n_pages: usize, vision_tokens: usize) -> bool {
+        let text_tokens = self.text_tokens_with(n_pages);
+        self.answer_tokens(text_tokens.saturating_add(vision_tokens))
             .is_some()
+    }
+
+    /// Tokens of question and template around so many pages.
+    fn text_tokens_with(&self, n_pages: usize) -> usize {
+        let marks = self.marks_per_page.saturating_mul(n_pages);
+        self.text_tokens.saturating_add(marks)
     }
 
     /// Tokens that the answer may have after a whole prompt; `None` when it does not fit.
@@ -97,7 +115,8 @@ impl Budget {
         };
         let fitting = |taken: usize| {
             let room = self.context_tokens.saturating_sub(taken);
-            room.checked_div(tokens_per_page).unwrap_or_default()
+            room.checked_div(tokens_per_page + self.marks_per_page)
+                .unwrap_or_default()
         };
         let answer_tokens = self.least_answer_tokens();
         let n_fitting = fitting(self.text_tokens.saturating_add(answer_tokens));
@@ -121,7 +140,7 @@ impl Budget {
             pages: count_of_pages(all_pages),
             about: if is_exact { "" } else { "about " },
             vision_tokens: all_tokens,
-            text_tokens: self.text_tokens,
+            text_tokens: self.text_tokens_with(all_pages),
             answer_tokens,
             context_tokens: self.context_tokens,
             model: self.model.clone(),

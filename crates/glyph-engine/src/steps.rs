@@ -1,13 +1,12 @@
 //! The pieces of work that the device does for requests.
 
-use std::any::Any;
 use std::ops::ControlFlow;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
 use burn::tensor::{Device, Tensor};
 use futures_lite::future::block_on;
+use glyph_model::caught::caught;
 use glyph_model::generate::{DeviceSampler, ImageEncoding, choose, read_values};
 use glyph_model::preprocess::cut_patches;
 use glyph_model::text::{KvCache, Positions};
@@ -331,17 +330,4 @@ pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, EngineError>) -> Resul
 pub(crate) fn to_its_end(work: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
     let broke_off = |reason: String| Err(format!("the engine broke off: {reason}. Start it again"));
     caught(work).unwrap_or_else(broke_off)
-}
-
-/// What work comes to, or what it said when it panicked.
-fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| panic_message(panic.as_ref()))
-}
-
-fn panic_message(panic: &(dyn Any + Send)) -> String {
-    let text = panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied());
-    text.unwrap_or("no reason was given").to_owned()
 }

@@ -12,6 +12,7 @@ mod error;
 mod pause;
 mod rotary;
 
+pub mod caught;
 pub mod checkpoint;
 pub mod config;
 pub mod generate;

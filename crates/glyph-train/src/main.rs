@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use burn::tensor::Device;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
@@ -169,22 +169,22 @@ struct RunArgs {
     #[arg(long, value_parser = line_px(), default_value = "28")]
     line_px: u64,
     /// Peak learning rate.
-    #[arg(long, default_value_t = 7e-4)]
+    #[arg(long, default_value_t = 7e-4, value_parser = learning_rate, allow_negative_numbers = true)]
     learning_rate: f64,
     /// Share of the run after which the rate descends.
-    #[arg(long, default_value_t = 0.75)]
+    #[arg(long, default_value_t = 0.75, value_parser = share, allow_negative_numbers = true)]
     decay_from: f64,
     /// Positions of a batch.
-    #[arg(long, default_value_t = 750)]
+    #[arg(long, default_value_t = 750, value_parser = one_or_more)]
     positions: usize,
     /// Batches of a step.
-    #[arg(long, default_value_t = 4)]
+    #[arg(long, default_value_t = 4, value_parser = one_or_more)]
     batches: usize,
     /// Replicas that share a step: one per core of a CPU, one on a GPU.
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, default_value_t = 2, value_parser = one_or_more)]
     workers: usize,
     /// Threads that draw and render batches ahead of their use.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = one_or_more)]
     makers: usize,
     #[command(flatten)]
     device: DeviceArgs,
@@ -194,6 +194,24 @@ struct RunArgs {
 fn minutes(text: &str) -> Result<Duration> {
     let minutes: f64 = text.parse()?;
     Ok(Duration::try_from_secs_f64(60.0 * minutes)?)
+}
+
+fn learning_rate(text: &str) -> Result<f64> {
+    let rate: f64 = text.parse()?;
+    ensure!(rate > 0.0 && rate < 1.0, "must be between 0 and 1");
+    Ok(rate)
+}
+
+fn share(text: &str) -> Result<f64> {
+    let share: f64 = text.parse()?;
+    ensure!((0.0..=1.0).contains(&share), "must be from 0 to 1");
+    Ok(share)
+}
+
+fn one_or_more(text: &str) -> Result<usize> {
+    let count = text.parse()?;
+    ensure!(count > 0, "must be 1 or more");
+    Ok(count)
 }
 
 /// Heights of a line at which lines and the rows of vision tokens share one grid.
@@ -259,8 +277,8 @@ fn main() -> Result<()> {
             learning_rate: args.learning_rate,
             decay_from: args.decay_from,
             positions_per_batch: args.positions,
-            n_batches: args.batches.max(1),
-            n_workers: args.workers.max(1),
+            n_batches: args.batches,
+            n_workers: args.workers,
             n_makers: args.makers,
         }),
         Command::Export {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, ensure};
 use burn::module::Module;
 use burn::optim::{AdamWConfig, GradientsAccumulator, GradientsParams, ModuleOptimizer};
 use burn::tensor::Device;
@@ -178,6 +178,7 @@ pub fn train(options: &RunOptions) -> Result<()> {
                 let mut accumulator = GradientsAccumulator::new();
                 for result in step_results(&trainee, &cores, options, &device, &batches) {
                     let result = result?;
+                    check_losses(&result.measured, &progress)?;
                     progress.n_samples += result.n_samples as u64;
                     window.add(&result);
                     accumulator.accumulate(&trainee, result.grads);
@@ -217,6 +218,22 @@ pub fn train(options: &RunOptions) -> Result<()> {
     }
     save(&run, &trainee, &optimizer, &progress)?;
     bar.finish();
+    Ok(())
+}
+
+/// Refuses to learn from a loss that is no number: every weight would be none either, in the checkpoint too.
+fn check_losses(measured: &Measured, progress: &Progress) -> Result<()> {
+    let losses = [
+        measured.answer_loss,
+        measured.cell_loss,
+        measured.pointer_loss,
+    ];
+    ensure!(
+        losses.iter().all(|loss| loss.is_finite()),
+        "the loss is {losses:?} after step {}: it must be finite. What was saved last is kept; go on from there with a \
+         lower --learning-rate, or start from other weights",
+        progress.step
+    );
     Ok(())
 }
 
@@ -457,8 +474,26 @@ impl Window {
 mod tests {
     use std::time::Duration;
 
-    use super::RunLength;
+    use super::{RunLength, check_losses};
     use crate::checkpoint::Progress;
+    use crate::trainee::Measured;
+
+    #[test]
+    fn a_loss_that_is_no_number_ends_a_run() {
+        let progress = Progress {
+            step: 30,
+            ..Progress::default()
+        };
+        check_losses(&Measured::default(), &progress).unwrap();
+        let measured = Measured {
+            cell_loss: f64::NAN,
+            ..Measured::default()
+        };
+        let error = check_losses(&measured, &progress).unwrap_err().to_string();
+        for part in ["NaN", "step 30", "--learning-rate"] {
+            assert!(error.contains(part), "{error}");
+        }
+    }
 
     #[test]
     fn a_run_ends_by_its_steps_or_by_its_time() {

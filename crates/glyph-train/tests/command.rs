@@ -53,6 +53,26 @@ fn a_stage_that_is_not_there_is_refused() {
 }
 
 #[test]
+fn numbers_that_no_run_can_use_are_refused() {
+    let out = folder("numbers");
+    for (option, value, reason) in [
+        ("--learning-rate", "nan", "between 0 and 1"),
+        ("--learning-rate", "-1", "between 0 and 1"),
+        ("--decay-from", "5", "from 0 to 1"),
+        ("--positions", "0", "1 or more"),
+        ("--batches", "0", "1 or more"),
+        ("--workers", "0", "1 or more"),
+        ("--makers", "0", "1 or more"),
+    ] {
+        fails(
+            &["run", "--out", out.to_str().unwrap(), option, value],
+            &[option, value, reason],
+        );
+    }
+    assert_eq!(fs::read_dir(out).unwrap().count(), 0);
+}
+
+#[test]
 fn a_damaged_progress_is_refused() {
     let out = folder("progress");
     for (progress, parts) in [

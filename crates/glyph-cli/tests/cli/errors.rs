@@ -107,6 +107,18 @@ fn a_prompt_that_does_not_fit_is_5_and_told_at_once() {
             "glyph read",
         ],
     );
+    // A hundred pages of 80 tokens and two marks each; seven tokens of question and template.
+    let lines = ["x"; 700].join("\n");
+    let ask = ["ask", "q", "--max-tokens", "1", "--text", "-"];
+    run_with_input(&ask, lines.as_bytes()).fails(
+        5,
+        &[
+            "8192 tokens",
+            "8000 vision tokens for 100 pages",
+            "207 for",
+            "99 such pages fit",
+        ],
+    );
     run(&["ask", "q", "--max-tokens", "1000000"]).fails(5, &["1000000", "context"]);
     let words = "word ".repeat(20_000);
     run(&["ask", &words]).fails(5, &["context", "Shorten the question"]);

@@ -21,7 +21,23 @@ pub struct PreprocessorConfig {
     pub image_mean: [f32; 3],
     /// Standard deviation of each channel.
     pub image_std: [f32; 3],
+    /// Steps of the reference that can be left out there, and are always done here.
+    do_resize: Option<bool>,
+    do_rescale: Option<bool>,
+    do_normalize: Option<bool>,
+    do_convert_rgb: Option<bool>,
+    /// Factor of the values 0 to 255.
+    rescale_factor: Option<f64>,
+    /// Filter by its number in PIL.
+    resample: Option<i64>,
 }
+
+/// The reference's factor of pixel values, and how far another may be off: what rounding to f32 leaves.
+const RESCALE_FACTOR: f64 = 1.0 / 255.0;
+const RESCALE_TOLERANCE: f64 = 1e-9;
+
+/// PIL's number of the bicubic filter.
+const BICUBIC: i64 = 3;
 
 /// `processor_config.json`, as far as it is about images.
 #[derive(Default, Deserialize)]
@@ -48,6 +64,12 @@ impl Default for PreprocessorConfig {
             merge_size: 2,
             image_mean: [0.481_454_66, 0.457_827_5, 0.408_210_73],
             image_std: [0.268_629_54, 0.261_302_6, 0.275_777_1],
+            do_resize: None,
+            do_rescale: None,
+            do_normalize: None,
+            do_convert_rgb: None,
+            rescale_factor: None,
+            resample: None,
         }
     }
 }
@@ -101,6 +123,7 @@ impl PreprocessorConfig {
                 format!("must be an ascending range of pixel counts between 1 and {MOST_PIXELS}"),
             ));
         }
+        config.check_steps(file)?;
         // A deviation divides; a mean that is no number would spread over every pixel.
         let (means, deviations) = (config.image_mean, config.image_std);
         if !means.iter().all(|mean| mean.is_finite()) {
@@ -120,6 +143,39 @@ impl PreprocessorConfig {
             ));
         }
         Ok(config)
+    }
+
+    /// Refuses what the reference can do and this cannot: pages would be read off other values than the model knows.
+    fn check_steps(&self, file: &str) -> Result<()> {
+        for (key, is_done) in [
+            ("do_resize", self.do_resize),
+            ("do_rescale", self.do_rescale),
+            ("do_normalize", self.do_normalize),
+            ("do_convert_rgb", self.do_convert_rgb),
+        ] {
+            if is_done == Some(false) {
+                return Err(config_error(file, key, "false".to_owned(), "must be true"));
+            }
+        }
+        if let Some(factor) = self.rescale_factor
+            && (factor - RESCALE_FACTOR).abs() > RESCALE_TOLERANCE
+        {
+            return Err(config_error(
+                file,
+                "rescale_factor",
+                factor.to_string(),
+                "must be 1/255",
+            ));
+        }
+        match self.resample {
+            None | Some(BICUBIC) => Ok(()),
+            Some(filter) => Err(config_error(
+                file,
+                "resample",
+                filter.to_string(),
+                "must be 3, bicubic",
+            )),
+        }
     }
 
     /// Fewest px² of all frames of one temporal patch together (`size.shortest_edge`).

@@ -4,6 +4,7 @@ use minijinja::{Environment, Value, context};
 use minijinja_contrib::pycompat::unknown_method_callback;
 use serde::{Serialize, Serializer};
 
+use crate::caught::caught;
 use crate::error::{ModelError, Result};
 
 /// Who speaks.
@@ -93,8 +94,10 @@ impl ChatTemplate {
         let mut environment = Environment::new();
         // A template comes with the checkpoint: one that never ends must not hang its user.
         environment.set_fuel(Some(MOST_STEPS));
-        // Its argument alone decides how much it allocates.
-        environment.remove_filter("indent");
+        // Their arguments alone decide how much they allocate.
+        for filter in ["batch", "format", "indent", "slice"] {
+            environment.remove_filter(filter);
+        }
         // Templates are written for jinja2 as transformers sets it up.
         environment.set_trim_blocks(true);
         environment.set_lstrip_blocks(true);
@@ -119,10 +122,15 @@ impl ChatTemplate {
     /// # Errors
     /// [`ModelError::Template`] with the engine's message.
     pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String> {
-        self.environment
-            .get_template(NAME)
-            .and_then(|template| template.render(context! { messages, add_generation_prompt }))
-            .map_err(template_error)
+        let rendered = caught(|| {
+            self.environment
+                .get_template(NAME)
+                .and_then(|template| template.render(context! { messages, add_generation_prompt }))
+        });
+        match rendered {
+            Ok(rendered) => rendered.map_err(template_error),
+            Err(reason) => Err(ModelError::Template { reason }),
+        }
     }
 }
 

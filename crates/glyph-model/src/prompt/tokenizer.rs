@@ -5,7 +5,19 @@ use std::sync::{Arc, OnceLock};
 use tokenizers::Tokenizer;
 
 use super::pieces::{MOST_BYTES, pieces};
+use crate::caught::caught;
 use crate::error::{ModelError, Result};
+
+/// What a tokenizer is tried with.
+const TRIED: &str = "a question: 1 + 2?\n";
+
+/// What the library says, its panics among it.
+fn used<T>(work: impl FnOnce() -> tokenizers::Result<T>) -> Result<T> {
+    match caught(work) {
+        Ok(outcome) => outcome.map_err(tokenizer_error),
+        Err(reason) => Err(ModelError::Tokenizer { reason }),
+    }
+}
 
 /// The checkpoint's tokenizer; clones share it.
 #[derive(Debug, Clone)]
@@ -16,12 +28,18 @@ pub struct TextTokenizer {
 }
 
 impl TextTokenizer {
-    /// Parses `tokenizer.json`.
+    /// Parses `tokenizer.json`, and tries it: the library looks at some settings only when it uses them, and panics then.
     ///
     /// # Errors
     /// [`ModelError::Tokenizer`].
     pub fn from_json(json: &[u8]) -> Result<Self> {
-        let mut tokenizer = Tokenizer::from_bytes(json).map_err(tokenizer_error)?;
+        let tokenizer = used(|| Tokenizer::from_bytes(json))?;
+        let tokenizer = Self::unlimited(tokenizer)?;
+        tokenizer.decode(&tokenizer.encode(TRIED)?, false)?;
+        Ok(tokenizer)
+    }
+
+    fn unlimited(mut tokenizer: Tokenizer) -> Result<Self> {
         // What a training run cut and filled its texts to says nothing about a prompt; the reference resets both
         // on every call.
         tokenizer.with_truncation(None).map_err(tokenizer_error)?;
@@ -37,10 +55,7 @@ impl TextTokenizer {
     /// # Errors
     /// [`ModelError::Tokenizer`].
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        let encoding = self
-            .inner
-            .encode_fast(text, false)
-            .map_err(tokenizer_error)?;
+        let encoding = used(|| self.inner.encode_fast(text, false))?;
         Ok(encoding.get_ids().to_vec())
     }
 
@@ -81,9 +96,7 @@ impl TextTokenizer {
     /// # Errors
     /// [`ModelError::Tokenizer`].
     pub fn decode(&self, ids: &[u32], skip_special_tokens: bool) -> Result<String> {
-        self.inner
-            .decode(ids, skip_special_tokens)
-            .map_err(tokenizer_error)
+        used(|| self.inner.decode(ids, skip_special_tokens))
     }
 
     /// Id of a token by its text.

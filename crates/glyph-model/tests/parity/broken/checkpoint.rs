@@ -5,6 +5,7 @@ use std::path::Path;
 use burn::tensor::DType;
 use glyph_model::ModelError;
 use glyph_model::prompt::{ChatTemplate, Message, TextTokenizer};
+use serde_json::json;
 
 use super::{assert_refused, refused, with_file};
 use crate::common::{copy_of, fixture, json, open_dir};
@@ -101,9 +102,43 @@ fn a_template_that_leaves_images_out_or_never_ends() {
             "fuel",
         ),
         ("{{ 'a\n' | indent(4000000000) }}", "indent"),
+        ("{{ [1] | slice(100000000000) | list }}", "slice"),
+        ("{{ [1] | batch(10000000000, 'x') }}", "batch"),
+        ("{{ '%999999999999d' | format(3) }}", "format"),
     ] {
         let copy = with_file("chat_template.jinja", template);
         assert_refused!(refused(copy.path()), ModelError::Template { .. }, named);
+    }
+}
+
+#[test]
+fn a_tokenizer_that_the_library_breaks_off_at() {
+    for (key, value) in [
+        (
+            "pre_tokenizer",
+            json!({ "type": "FixedLength", "length": 0 }),
+        ),
+        (
+            "normalizer",
+            json!({ "type": "Replace", "pattern": { "String": "" }, "content": "xx" }),
+        ),
+        (
+            "normalizer",
+            json!({ "type": "Precompiled", "precompiled_charsmap": "BAAAAP///38=" }),
+        ),
+        (
+            "decoder",
+            json!({ "type": "Strip", "content": "a", "start": 100, "stop": 100 }),
+        ),
+    ] {
+        let mut changed = json("base/tokenizer.json");
+        changed[key] = value;
+        let copy = with_file("tokenizer.json", changed.to_string());
+        assert_refused!(
+            refused(copy.path()),
+            ModelError::Tokenizer { .. },
+            "tokenizer.json"
+        );
     }
 }
 

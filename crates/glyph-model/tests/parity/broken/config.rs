@@ -184,6 +184,26 @@ fn settings_beside_the_configuration_that_cannot_work() {
         );
     }
     for (key, value) in [
+        ("do_resize", json!(false)),
+        ("do_rescale", json!(false)),
+        ("do_normalize", json!(false)),
+        ("do_convert_rgb", json!(false)),
+        ("rescale_factor", json!(1e-5)),
+        ("resample", json!(2)),
+    ] {
+        let mut changed = json("base/preprocessor_config.json");
+        changed[key] = value;
+        let copy = with_file("preprocessor_config.json", changed.to_string());
+        assert_refused!(
+            refused(copy.path()),
+            ModelError::Config { .. },
+            key,
+            "must be"
+        );
+        changed[key] = json!(null);
+        PreprocessorConfig::from_json(&changed.to_string()).unwrap();
+    }
+    for (key, value) in [
         ("patch_size", 16),
         ("merge_size", 4),
         ("temporal_patch_size", 1),
