@@ -7,7 +7,7 @@ use glyph_model::ModelError;
 use glyph_model::prompt::{ChatTemplate, Message, TextTokenizer};
 use serde_json::json;
 
-use super::{assert_refused, refused, with_file};
+use super::{assert_refused, changed, refused, with_file};
 use crate::common::{copy_of, fixture, json, open_dir};
 
 #[test]
@@ -131,9 +131,7 @@ fn a_tokenizer_that_the_library_breaks_off_at() {
             json!({ "type": "Strip", "content": "a", "start": 100, "stop": 100 }),
         ),
     ] {
-        let mut changed = json("base/tokenizer.json");
-        changed[key] = value;
-        let copy = with_file("tokenizer.json", changed.to_string());
+        let copy = with_file("tokenizer.json", changed("tokenizer.json", key, value));
         assert_refused!(
             refused(copy.path()),
             ModelError::Tokenizer { .. },

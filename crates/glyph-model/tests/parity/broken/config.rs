@@ -4,7 +4,7 @@ use glyph_model::ModelError;
 use glyph_model::config::{GenerationConfig, ModelConfig, PreprocessorConfig};
 use serde_json::{Value, json};
 
-use super::{assert_refused, refused, with_file};
+use super::{assert_refused, changed, refused, with_file};
 use crate::common::json;
 
 #[test]
@@ -183,6 +183,7 @@ fn settings_beside_the_configuration_that_cannot_work() {
             "line"
         );
     }
+    const FILE: &str = "preprocessor_config.json";
     for (key, value) in [
         ("do_resize", json!(false)),
         ("do_rescale", json!(false)),
@@ -191,26 +192,21 @@ fn settings_beside_the_configuration_that_cannot_work() {
         ("rescale_factor", json!(1e-5)),
         ("resample", json!(2)),
     ] {
-        let mut changed = json("base/preprocessor_config.json");
-        changed[key] = value;
-        let copy = with_file("preprocessor_config.json", changed.to_string());
+        let copy = with_file(FILE, changed(FILE, key, value));
         assert_refused!(
             refused(copy.path()),
             ModelError::Config { .. },
             key,
             "must be"
         );
-        changed[key] = json!(null);
-        PreprocessorConfig::from_json(&changed.to_string()).unwrap();
+        PreprocessorConfig::from_json(&changed(FILE, key, json!(null))).unwrap();
     }
     for (key, value) in [
         ("patch_size", 16),
         ("merge_size", 4),
         ("temporal_patch_size", 1),
     ] {
-        let mut changed = json("base/preprocessor_config.json");
-        changed[key] = value.into();
-        let copy = with_file("preprocessor_config.json", changed.to_string());
+        let copy = with_file(FILE, changed(FILE, key, value.into()));
         assert_refused!(
             refused(copy.path()),
             ModelError::Config { .. },

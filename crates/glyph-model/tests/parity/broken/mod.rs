@@ -11,9 +11,10 @@ use std::path::Path;
 
 use burn::tensor::DType;
 use glyph_model::ModelError;
+use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::common::{copy_of, open_dir};
+use crate::common::{copy_of, json, open_dir};
 
 /// Asserts the variant and that the message names the things.
 macro_rules! assert_refused {
@@ -32,6 +33,13 @@ fn refused(dir: &Path) -> ModelError {
         Err(error) => error,
         Ok(_) => panic!("the checkpoint opened"),
     }
+}
+
+/// A JSON file of `base` with another value of one key.
+fn changed(name: &str, key: &str, value: Value) -> String {
+    let mut changed = json(&format!("base/{name}"));
+    changed[key] = value;
+    changed.to_string()
 }
 
 /// A copy of `base` in which one file holds something else.
