@@ -1,11 +1,11 @@
 //! What a checkpoint can do on held-out data, or for comparison on training data, asked as a user would ask: rendered,
 //! prompted and answered through the same calls as the command line.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use burn::tensor::{DType, Device};
 use futures_lite::future::block_on;
 use glyph_model::Checkpoint;
@@ -123,17 +123,39 @@ const fn spaced(name: &'static str, family: Family, bar: f64) -> Exam {
 
 const MISSES_SHOWN: usize = 5;
 
-/// Runs every exam with `n_samples` samples each of one side of the data, on `n_threads` threads; `on_score` sees each
-/// score as it comes.
+/// What is measured, and how.
+#[derive(Debug, Clone)]
+pub struct EvaluationOptions {
+    /// Which side of the data.
+    pub split: Split,
+    /// Seed of the samples.
+    pub seed: u64,
+    /// Samples of each kind.
+    pub n_samples: usize,
+    /// Samples that are answered at a time.
+    pub n_threads: usize,
+    /// Measure only what has one of these in its name; all where there are none.
+    pub tasks: Vec<String>,
+}
+
+/// Runs the exams; `on_score` sees each score as it comes.
+///
+/// # Errors
+/// A checkpoint that cannot be used, or tasks that no exam is of.
 pub fn evaluate(
     dir: &Path,
-    split: Split,
-    seed: u64,
-    n_samples: usize,
-    n_threads: usize,
+    options: &EvaluationOptions,
     device: &Device,
     mut on_score: impl FnMut(&Score),
 ) -> Result<Vec<Score>> {
+    let EvaluationOptions {
+        split,
+        seed,
+        n_samples,
+        n_threads,
+        ref tasks,
+    } = *options;
+    let exams = exams_of(tasks)?;
     let checkpoint = Checkpoint::open(dir, device, DType::F32, |_| {})?;
     let style_path = dir.join("render.json");
     let style = std::fs::read_to_string(&style_path)
@@ -141,9 +163,9 @@ pub fn evaluate(
     let style = RenderStyle::from_json(&style)?;
     let grid = page_grid(&style_path)?;
     let renderer = Renderer::new(style, FontLibrary::bundled())?;
-    let bar = ProgressBar::new((EXAMS.len() * n_samples) as u64);
-    let scores = EXAMS
-        .iter()
+    let bar = ProgressBar::new((exams.len() * n_samples) as u64);
+    let scores = exams
+        .into_iter()
         .map(|exam| {
             let samples = draw_samples(exam, split, seed, n_samples, grid)?;
             let answers = answer_all(&checkpoint, &renderer, &samples, n_threads, &bar)?;
@@ -154,6 +176,27 @@ pub fn evaluate(
         .collect();
     bar.finish_and_clear();
     scores
+}
+
+/// The exams that have one of `tasks` in their name, or all.
+fn exams_of(tasks: &[String]) -> Result<Vec<&'static Exam>> {
+    for task in tasks {
+        ensure!(
+            EXAMS.iter().any(|exam| exam.name.contains(task.as_str())),
+            "nothing is measured under the name {task:?}; there are {}",
+            EXAMS
+                .iter()
+                .map(|exam| exam.name)
+                .collect::<BTreeSet<_>>()
+                .into_iter()
+                .collect::<Vec<_>>()
+                .join(", ")
+        );
+    }
+    let is_asked = |exam: &&Exam| {
+        tasks.is_empty() || tasks.iter().any(|task| exam.name.contains(task.as_str()))
+    };
+    Ok(EXAMS.iter().filter(is_asked).collect())
 }
 
 fn draw_samples(
@@ -299,4 +342,30 @@ pub fn page_shape(style_path: &Path) -> Result<PageShape> {
         lines: height.trim().parse::<usize>()? / line_px,
         line_px,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{EXAMS, exams_of};
+
+    #[test]
+    fn tasks_are_picked_by_a_part_of_their_name() {
+        let picked = |tasks: &[&str]| {
+            let tasks: Vec<String> = tasks.iter().map(|task| (*task).to_owned()).collect();
+            exams_of(&tasks)
+        };
+        assert_eq!(picked(&[]).unwrap().len(), EXAMS.len());
+        let names = |tasks| -> Vec<&str> {
+            let exams = picked(tasks).unwrap();
+            exams.into_iter().map(|exam| exam.name).collect()
+        };
+        let white_space = ["read with white space", "look-up with white space"];
+        assert_eq!(names(&["white space"]), white_space);
+        assert_eq!(names(&["look-up", "read"]).len(), 8);
+        let unknown = picked(&["look-up", "lookup"]).unwrap_err().to_string();
+        assert!(
+            unknown.contains("\"lookup\"") && unknown.contains("not there, read code"),
+            "{unknown}"
+        );
+    }
 }

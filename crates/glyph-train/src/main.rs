@@ -13,7 +13,7 @@ use glyph_train::average::mean;
 use glyph_train::bench::{BenchOptions, compare, default_script, print_comparison};
 use glyph_train::checkpoint::{RunDir, export};
 use glyph_train::data::Split;
-use glyph_train::evaluate::{Score, evaluate, page_grid};
+use glyph_train::evaluate::{EvaluationOptions, Score, evaluate, page_grid};
 use glyph_train::log::read_log;
 use glyph_train::mini;
 use glyph_train::plot::svg;
@@ -73,6 +73,9 @@ enum Command {
         /// Samples that are answered at a time.
         #[arg(long, default_value_t = 2)]
         threads: usize,
+        /// Measure only what has this in its name, such as look-up; may be given several times.
+        #[arg(long = "task")]
+        tasks: Vec<String>,
         /// Write the scores here as JSON too.
         #[arg(long)]
         json: Option<PathBuf>,
@@ -307,12 +310,20 @@ fn main() -> Result<()> {
             seed,
             samples,
             threads,
+            tasks,
             json,
             device,
         } => {
             let device = device.open()?;
+            let options = EvaluationOptions {
+                split,
+                seed,
+                n_samples: samples,
+                n_threads: threads,
+                tasks,
+            };
             print_score_head();
-            let scores = evaluate(&model, split, seed, samples, threads, &device, print_score)?;
+            let scores = evaluate(&model, &options, &device, print_score)?;
             write_json(json, &scores)
         }
         Command::Quantization {
