@@ -180,22 +180,15 @@ pub fn evaluate(
 
 /// The exams that have one of `tasks` in their name, or all.
 fn exams_of(tasks: &[String]) -> Result<Vec<&'static Exam>> {
+    let is_named = |exam: &Exam, task: &String| exam.name.contains(task.as_str());
     for task in tasks {
         ensure!(
-            EXAMS.iter().any(|exam| exam.name.contains(task.as_str())),
+            EXAMS.iter().any(|exam| is_named(exam, task)),
             "nothing is measured under the name {task:?}; there are {}",
-            EXAMS
-                .iter()
-                .map(|exam| exam.name)
-                .collect::<BTreeSet<_>>()
-                .into_iter()
-                .collect::<Vec<_>>()
-                .join(", ")
+            Vec::from_iter(BTreeSet::from(EXAMS.map(|exam| exam.name))).join(", ")
         );
     }
-    let is_asked = |exam: &&Exam| {
-        tasks.is_empty() || tasks.iter().any(|task| exam.name.contains(task.as_str()))
-    };
+    let is_asked = |exam: &&Exam| tasks.is_empty() || tasks.iter().any(|task| is_named(exam, task));
     Ok(EXAMS.iter().filter(is_asked).collect())
 }
 
