@@ -322,8 +322,14 @@ fn main() -> Result<()> {
                 n_threads: threads,
                 tasks,
             };
-            print_score_head();
-            let scores = evaluate(&model, &options, &device, print_score)?;
+            let mut n_scores = 0;
+            let scores = evaluate(&model, &options, &device, |score| {
+                if n_scores == 0 {
+                    print_score_head();
+                }
+                n_scores += 1;
+                print_score(score);
+            })?;
             write_json(json, &scores)
         }
         Command::Quantization {

@@ -30,13 +30,18 @@ fn glyph_train(args: &[&str]) -> Output {
         .unwrap()
 }
 
-/// Checks that it fails with a message and without a panic.
+/// Checks that it fails with a message, without a panic, and without half of an answer on stdout.
 #[track_caller]
 fn fails(args: &[&str], parts: &[&str]) {
     let output = glyph_train(args);
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success(), "{stderr}");
     assert!(!stderr.contains("panicked"), "{stderr}");
+    assert!(
+        output.stdout.is_empty(),
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
     for part in parts {
         assert!(stderr.contains(part), "no {part:?} in {stderr}");
     }
@@ -49,6 +54,14 @@ fn a_stage_that_is_not_there_is_refused() {
     fails(
         &["run", "--out", out, "--first-stage", "99"],
         &["--first-stage is 99", "stages 0 to"],
+    );
+}
+
+#[test]
+fn a_task_that_is_not_there_is_refused() {
+    fails(
+        &["evaluate", "--task", "lookup", "--device", "cpu"],
+        &["\"lookup\"", "look-up with white space"],
     );
 }
 
