@@ -1,6 +1,7 @@
 //! `glyph-train`: the one command that makes glyph-mini.
 
 use std::path::PathBuf;
+use std::sync::Once;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -322,12 +323,9 @@ fn main() -> Result<()> {
                 n_threads: threads,
                 tasks,
             };
-            let mut n_scores = 0;
+            let head = Once::new();
             let scores = evaluate(&model, &options, &device, |score| {
-                if n_scores == 0 {
-                    print_score_head();
-                }
-                n_scores += 1;
+                head.call_once(print_score_head);
                 print_score(score);
             })?;
             write_json(json, &scores)
