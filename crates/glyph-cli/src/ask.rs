@@ -24,6 +24,8 @@ const DEFAULT_ANSWER_TOKENS: usize = 1024;
 const OVERFLOW_ADVICE: &str = "Ask about a part of the text, choose a --style with a smaller font or \
      a lower dpi, ask for fewer --max-tokens, or transcribe page by page with glyph read";
 
+const NO_PAGES: &str = "no --text and no --image: the question is asked without pages";
+
 /// Runs the command.
 pub fn run(args: &AskArgs) -> Result<(), CliError> {
     if args.question.trim().is_empty() {
@@ -60,6 +62,9 @@ pub fn run(args: &AskArgs) -> Result<(), CliError> {
         .iter()
         .for_each(|note| output::note(note));
     document.notes.print();
+    if document.patches.is_empty() {
+        output::note(NO_PAGES);
+    }
 
     let model_name = model.files.name();
     let mut load_s = 0.0;

@@ -124,6 +124,13 @@ fn the_streamed_answer_is_that_of_json() {
 }
 
 #[test]
+fn a_question_without_pages_is_answered_with_a_note() {
+    let outcome = run(&[&["ask", QUESTION], &SHORT[..]].concat());
+    outcome.ends(0, &["without pages", "--text", "--image"]);
+    assert!(outcome.stdout.ends_with('\n'), "{outcome:?}");
+}
+
+#[test]
 fn standard_input_is_a_text_like_any_other() {
     let sample = sample_text();
     let from_file = run(&[&["ask", QUESTION, "--text", text(&sample)], &SHORT[..]].concat());

@@ -10,11 +10,12 @@ const ASK: [&str; 4] = ["ask", "Read the page.", "--max-tokens", "4"];
 
 #[test]
 fn a_reader_that_leaves_early_is_no_error() {
+    let sample = sample_text();
     for args in [
         &["info", "--json"][..],
         &["completions", "bash"],
         &["--help"],
-        &ASK,
+        &[&ASK[..], &["--text", text(&sample)]].concat(),
     ] {
         let mut child = glyph(args)
             .stdout(Stdio::piped())
