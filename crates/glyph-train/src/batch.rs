@@ -10,7 +10,7 @@ use glyph_model::prompt::{ChatTemplate, Message, PromptEncoder, TextTokenizer};
 use glyph_render::{FontLibrary, PageLine, RenderStyle, Renderer};
 
 use crate::cite::Citation;
-use crate::data::Sample;
+use crate::data::{Sample, Thought};
 use crate::locate::{AnswerPlaces, Cell, ShownText};
 use crate::mini;
 use crate::row::Row;
@@ -213,7 +213,7 @@ impl BatchMaker {
             while let Some((question, thought, answer)) = next {
                 row.add_question(question.len(), end_of_prompt, shown.foretell(question));
                 let (thought, found) =
-                    answer_places(&shown, question, thought.as_deref(), answer, &sample.given);
+                    answer_places(&shown, question, thought.as_ref(), answer, &sample.given);
                 let said = mini::full_answer(thought.as_deref(), answer);
                 row.add_answer(tokenizer.encode(&said)?, self.end_of_answer, &found, |i| {
                     sample.given.iter().any(|range| range.contains(&i))
@@ -349,7 +349,7 @@ impl BatchMaker {
 fn answer_places(
     shown: &ShownText,
     question: &str,
-    thought: Option<&str>,
+    thought: Option<&Thought>,
     answer: &str,
     given: &[Range<usize>],
 ) -> (Option<String>, AnswerPlaces) {

@@ -2,7 +2,7 @@ use super::{BatchMaker, CELLS_PER_TOKEN, PageShape};
 use glyph_model::prompt::{Message, Part, Role};
 
 use crate::cite::Citation;
-use crate::data::{Document, Family, Generator, PageGrid, Reading, Split, Task};
+use crate::data::{Document, Family, Generator, PageGrid, Reading, Split, Task, Thought};
 use crate::locate::{Cell, ShownText};
 use crate::mini;
 
@@ -102,9 +102,9 @@ fn further_turns_are_what_the_template_makes_of_them() {
                 cell: column,
             });
         }
-        let cited = |thought: &Option<String>| {
-            let quotation = thought.as_deref().unwrap();
-            Citation::of(&shown, quotation).map_or(quotation.to_owned(), |cited| cited.text)
+        let cited = |thought: &Option<Thought>| {
+            let thought = thought.as_ref().unwrap();
+            Citation::of(&shown, thought).map_or(thought.quotation.clone(), |cited| cited.text)
         };
         let thought = cited(&sample.thought);
         let mut messages = vec![

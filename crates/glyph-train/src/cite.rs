@@ -3,6 +3,9 @@
 //! has a place of its own there. A quotation without it must be followed by what stands in it, and words such as
 //! `is kept in room` or `: ` stand in many lines.
 
+use std::ops::Range;
+
+use crate::data::Thought;
 use crate::locate::{Cell, ShownText};
 
 /// A thought with the cells that show its characters.
@@ -19,15 +22,16 @@ const SEPARATOR: &str = ", ";
 
 impl Citation {
     /// A thought about what the pages do not have.
-    pub fn uncited(thought: &str) -> Self {
+    pub fn uncited(thought: &Thought) -> Self {
         Self {
-            text: thought.to_owned(),
+            text: thought.quotation.clone(),
             places: Vec::new(),
         }
     }
 
-    /// The lines that show a quotation, or several quotations one behind the other; none when they are not there.
-    pub fn of(shown: &ShownText, quotation: &str) -> Option<Self> {
+    /// The lines that show a quotation, or several quotations one behind the other; none when they are not there. The
+    /// first line of each is the one where its key ends: by then a key that goes over the end of a line is known whole.
+    pub fn of(shown: &ShownText, Thought { key, quotation }: &Thought) -> Option<Self> {
         let quotations = match shown.first_place(quotation) {
             Some(place) => vec![place],
             None => quotation
@@ -36,7 +40,8 @@ impl Citation {
                 .collect::<Option<Vec<_>>>()?,
         };
         let mut citation = Self::default();
-        for characters in quotations {
+        for Range { start, end } in quotations {
+            let characters = shown.last_character(key, start).unwrap_or(start)..end;
             for line in shown.lines_of(&characters) {
                 if !citation.text.is_empty() {
                     citation.text.push('\n');
@@ -66,6 +71,7 @@ impl Citation {
 #[cfg(test)]
 mod tests {
     use super::Citation;
+    use crate::data::Thought;
     use crate::locate::{Cell, ShownText};
 
     fn shown() -> ShownText {
@@ -80,25 +86,42 @@ mod tests {
         shown
     }
 
+    fn thought(key: &str, quotation: &str) -> Thought {
+        let [key, quotation] = [key, quotation].map(str::to_owned);
+        Thought { key, quotation }
+    }
+
+    fn cited(key: &str, quotation: &str) -> Option<String> {
+        Citation::of(&shown(), &thought(key, quotation)).map(|cited| cited.text)
+    }
+
     #[test]
     fn whole_lines_are_cited_behind_page_and_line() {
-        let one = Citation::of(&shown(), "Total: 3").unwrap();
-        assert_eq!(one.text, "1.1 Total: 3");
-        let two = Citation::of(&shown(), "net is blue").unwrap();
-        assert_eq!(two.text, "1.2 The net is\n2.1 blue.");
-        let several = Citation::of(&shown(), "blue, net is").unwrap();
-        assert_eq!(several.text, "2.1 blue.\n1.2 The net is");
-        assert_eq!(Citation::of(&shown(), "gross"), None);
+        let one = cited("Total", "Total: 3").unwrap();
+        assert_eq!(one, "1.1 Total: 3");
+        let two = cited("net", "net is blue").unwrap();
+        assert_eq!(two, "1.2 The net is\n2.1 blue.");
+        let several = cited("", "blue, net is").unwrap();
+        assert_eq!(several, "2.1 blue.\n1.2 The net is");
+        assert_eq!(cited("gross", "gross"), None);
+    }
+
+    #[test]
+    fn lines_are_cited_from_the_one_where_the_key_ends() {
+        assert_eq!(cited("is blue", "is blue").unwrap(), "2.1 blue.");
+        assert_eq!(cited("3 The", "3 The net").unwrap(), "1.2 The net is");
+        let without = cited("not there", "3 The net").unwrap();
+        assert_eq!(without, "1.1 Total: 3\n1.2 The net is");
     }
 
     #[test]
     fn characters_point_at_their_cells_and_labels_at_what_is_cited() {
-        let cited = Citation::of(&shown(), "net is blue").unwrap();
+        let cited = Citation::of(&shown(), &thought("net", "net is blue")).unwrap();
         let cell_at = |i: usize| {
             let place = cited.places.iter().find(|(place, _)| *place == i);
             place.map(|(_, Cell { token, cell })| (*token, *cell))
         };
-        assert_eq!(cell_at(0), Some((11, 0)), "the label: where `net` starts");
+        assert_eq!(cell_at(0), Some((11, 2)), "the label: where `net` ends");
         assert_eq!(cell_at(4), Some((10, 0)), "the T of `The`");
         assert_eq!(cell_at(14), None, "the line's end");
         assert_eq!(cell_at(15), Some((20, 0)), "the second label");

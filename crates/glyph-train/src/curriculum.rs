@@ -39,6 +39,20 @@ pub enum Level {
     /// All tasks again, mostly those that are learnt last: look-ups, above all on one page, and needles on many. The
     /// tower reads by then and learns no more, which leaves the time to the decoder. Its gate is that of finding.
     Last,
+    /// The same tasks, and where it stands that a question is about: the decoder's last layer learns to read it off the
+    /// characters of the question, and those before it to find it. Only its last layers learn. Its gate is that of
+    /// finding.
+    Places,
+}
+
+impl Level {
+    /// How many layers of the decoder learn, counted from its end.
+    pub fn n_learning_layers(self) -> usize {
+        match self {
+            Self::Places => 3,
+            _ => usize::MAX,
+        }
+    }
 }
 
 const fn stage(
@@ -58,8 +72,8 @@ const fn stage(
 }
 
 /// From letters over short pages to all tasks. Finding starts on short pages, where few places compete and a page
-/// is cheap; longer pages then come almost free.
-pub const STAGES: [Stage; 7] = [
+/// is cheap; longer pages then come almost free. The last stage is for a model that has grown a layer.
+pub const STAGES: [Stage; 8] = [
     stage("letters", (16, 4), Level::Letters, 0.0, 0.97),
     stage("read 16×2", (16, 2), Level::Read, 0.6, 0.75),
     stage("read 24×4", (24, 4), Level::Read, 0.6, 0.75),
@@ -67,13 +81,16 @@ pub const STAGES: [Stage; 7] = [
     stage("find 40×8", (40, 8), Level::Find, 0.75, 0.80),
     stage("all tasks", (40, 8), Level::All, 0.85, 0.90),
     stage("last tasks", (40, 8), Level::Last, 0.8, 2.0),
+    stage("places", (40, 8), Level::Places, 0.7, 2.0),
 ];
 
 /// The first stage whose pages have room for needles and look-ups.
 const FIRST_TO_FIND: usize = 3;
 
 /// Questions that may follow the first one about the same pages.
-pub const MORE_TURNS: usize = 4;
+const MORE_TURNS: usize = 4;
+/// The same where each question teaches a place.
+const MORE_TURNS_OF_PLACES: usize = 6;
 
 /// What one worker's batch of one step holds.
 #[derive(Debug, Clone, Copy)]
@@ -96,6 +113,8 @@ pub struct BatchPlan {
     pub documents: Weights<Document>,
     /// How many samples in a hundred have indents, columns and empty lines.
     pub spaced_percent: usize,
+    /// Questions that may follow the first one.
+    pub more_turns: usize,
 }
 
 type Weights<T> = &'static [(T, usize)];
@@ -123,8 +142,8 @@ const DOCUMENTS: Weights<Document> = &[
 /// More of what takes longer to learn.
 const LAST_DOCUMENTS: Weights<Document> = &[
     (Document::Form, 2),
-    (Document::Settings, 4),
-    (Document::Contacts, 3),
+    (Document::Settings, 3),
+    (Document::Contacts, 4),
     (Document::Sentences, 4),
 ];
 
@@ -153,6 +172,11 @@ pub fn plan(stage_index: usize, line_px: usize, rng: &mut ChaCha8Rng) -> BatchPl
                     (Family::Needle, 3),
                     (Family::Lookup, 10),
                 ],
+                Level::Places => &[
+                    (Family::Excerpts, 2),
+                    (Family::Needle, 3),
+                    (Family::Lookup, 14),
+                ],
             },
         )
     } else {
@@ -173,9 +197,10 @@ pub fn plan(stage_index: usize, line_px: usize, rng: &mut ChaCha8Rng) -> BatchPl
     let n_pages = match (stage.level, family) {
         (Level::All, Family::Needle) => *pick(rng, &[1, 1, 1, 2, 3, 4, 6, 8]),
         (Level::All, Family::Lookup | Family::Excerpts) => *pick(rng, &[1, 1, 1, 2, 3, 4]),
-        (Level::Last, Family::Needle) => *pick(rng, &[1, 2, 4, 6, 8, 8, 8]),
+        (Level::Last | Level::Places, Family::Needle) => *pick(rng, &[1, 2, 4, 6, 8, 8, 8]),
         (Level::Last, Family::Lookup) => *pick(rng, &[1, 1, 1, 1, 1, 1, 2, 3, 4]),
-        (Level::Last, Family::Excerpts) => *pick(rng, &[1, 1, 2, 4, 8]),
+        (Level::Places, Family::Lookup) => *pick(rng, &[1, 1, 1, 1, 1, 1, 2, 3, 4, 4]),
+        (Level::Last | Level::Places, Family::Excerpts) => *pick(rng, &[1, 1, 2, 4, 8]),
         _ => 1,
     };
     // The official wording says the same at three times the length.
@@ -186,7 +211,7 @@ pub fn plan(stage_index: usize, line_px: usize, rng: &mut ChaCha8Rng) -> BatchPl
         Wording::QuestionOnly
     };
     let (haystacks, documents) = match stage.level {
-        Level::Last => (LAST_HAYSTACKS, LAST_DOCUMENTS),
+        Level::Last | Level::Places => (LAST_HAYSTACKS, LAST_DOCUMENTS),
         _ => (HAYSTACKS, DOCUMENTS),
     };
     BatchPlan {
@@ -201,18 +226,23 @@ pub fn plan(stage_index: usize, line_px: usize, rng: &mut ChaCha8Rng) -> BatchPl
         parts: match (stage.level, family) {
             (Level::Letters, _) => Parts::Tower,
             (Level::Last, _) => Parts::Decoder,
+            (Level::Places, _) => Parts::Places,
             _ => Parts::Both,
         },
         absent_share: match stage.level {
-            Level::All | Level::Last => 0.2,
+            Level::All | Level::Last | Level::Places => 0.16,
             _ => 0.25,
         },
         haystacks,
         documents,
         // Reading without is learnt sooner, and these are read from the same cells.
         spaced_percent: match stage.level {
-            Level::All | Level::Last => 50,
+            Level::All | Level::Last | Level::Places => 50,
             _ => 0,
+        },
+        more_turns: match stage.level {
+            Level::Places => MORE_TURNS_OF_PLACES,
+            _ => MORE_TURNS,
         },
     }
 }

@@ -62,6 +62,12 @@ impl ShownText {
         (0..self.characters.len()).find_map(|start| Some(start..self.end_of(&text, start)?))
     }
 
+    /// The last character of `text` if it stands at `start`.
+    pub fn last_character(&self, text: &str, start: usize) -> Option<usize> {
+        let text: Vec<char> = text.chars().collect();
+        self.end_of(&text, start)?.checked_sub(1)
+    }
+
     /// Where `wanted` ends if it stands at `start`.
     fn end_of(&self, wanted: &[char], start: usize) -> Option<usize> {
         let shown = |place: usize| self.characters.get(place).map(|(shown, _)| *shown);

@@ -34,6 +34,12 @@ pub struct LogLine {
     /// Share of pointers right in training since the last line.
     #[serde(default)]
     pub pointer_accuracy: f64,
+    /// Mean place loss since the last line.
+    #[serde(default)]
+    pub place_loss: f64,
+    /// Share of lines told right in training since the last line.
+    #[serde(default)]
+    pub place_accuracy: f64,
     /// Positions through the decoder (or the tower alone) per second.
     pub positions_per_second: f64,
     /// Next characters right on held-out random strings.

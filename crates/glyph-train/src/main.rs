@@ -14,7 +14,9 @@ use glyph_train::average::mean;
 use glyph_train::bench::{BenchOptions, compare, default_script, print_comparison};
 use glyph_train::checkpoint::{RunDir, export};
 use glyph_train::data::Split;
+use glyph_train::emphasis::Emphasis;
 use glyph_train::evaluate::{EvaluationOptions, Score, evaluate, page_grid};
+use glyph_train::grow::grow;
 use glyph_train::log::read_log;
 use glyph_train::mini;
 use glyph_train::plot::svg;
@@ -54,6 +56,17 @@ enum Command {
         /// Write the mean of the run's weights and those of another run or of a checkpoint directory.
         #[arg(long, value_name = "DIR")]
         average_with: Option<PathBuf>,
+        #[command(flatten)]
+        device: DeviceArgs,
+    },
+    /// Give a checkpoint of one layer less than glyph-mini another layer, for a run of the stage of places to begin from.
+    Grow {
+        /// Checkpoint directory.
+        #[arg(long)]
+        model: PathBuf,
+        /// Checkpoint directory to write.
+        #[arg(long)]
+        out: PathBuf,
         #[command(flatten)]
         device: DeviceArgs,
     },
@@ -187,6 +200,12 @@ struct RunArgs {
     /// Replicas that share a step: one per core of a CPU, one on a GPU.
     #[arg(long, default_value_t = 2, value_parser = one_or_more)]
     workers: usize,
+    /// How much the place that a question is about counts beside its answer, in the stage of places.
+    #[arg(long, default_value_t = 1.0, value_parser = share, allow_negative_numbers = true)]
+    place_share: f64,
+    /// Share of the answers that are misled about the place, in the stage of places.
+    #[arg(long, default_value_t = 0.5, value_parser = share, allow_negative_numbers = true)]
+    misled_share: f64,
     /// Threads that draw and render batches ahead of their use.
     #[arg(long, default_value_t = 1, value_parser = one_or_more)]
     makers: usize,
@@ -283,6 +302,10 @@ fn main() -> Result<()> {
             positions_per_batch: args.positions,
             n_batches: args.batches,
             n_workers: args.workers,
+            emphasis: Emphasis {
+                place_share: args.place_share,
+                misled_share: args.misled_share,
+            },
             n_makers: args.makers,
         }),
         Command::Export {
@@ -305,6 +328,7 @@ fn main() -> Result<()> {
             };
             export(&glm, &out, &mini::render_style(40, lines, line_px as usize))
         }
+        Command::Grow { model, out, device } => grow(&model, &out, &device.open()?),
         Command::Evaluate {
             model,
             split,

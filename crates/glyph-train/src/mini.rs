@@ -38,7 +38,7 @@ pub fn special_id(token: &str) -> Option<u32> {
 /// could tell a vision token from its neighbour. With 5 it is 0.24 to 0.37 rad, and a page is narrower than a turn.
 const ROPE_THETA: f64 = 5.0;
 
-/// `config.json`. The decoder is 6 layers of 256, the vision tower 2 blocks of 128: what a tower needs that
+/// `config.json`. The decoder is 7 layers of 256, the vision tower 2 blocks of 128: what a tower needs that
 /// sees two monospaced characters in each patch.
 pub fn config() -> Value {
     json!({
@@ -57,7 +57,7 @@ pub fn config() -> Value {
             "vocab_size": VOCAB_SIZE,
             "hidden_size": 256,
             "intermediate_size": 512,
-            "num_hidden_layers": 6,
+            "num_hidden_layers": 7,
             "num_attention_heads": 8,
             "num_key_value_heads": 8,
             "hidden_act": "silu",

@@ -16,6 +16,7 @@ use crate::batch::{BatchMakers, PageShape};
 use crate::checkpoint::{Progress, RunDir, check_stage};
 use crate::curriculum::{Level, STAGES, Stage};
 use crate::data::{Family, Generator, PageGrid, Reading, Split, Task};
+use crate::emphasis::Emphasis;
 use crate::log::{Log, LogLine, cut_log};
 use crate::mini;
 use crate::optimise::{LearningRate, clip_by_global_norm, number_parameters};
@@ -49,6 +50,8 @@ pub struct RunOptions {
     pub n_batches: usize,
     /// Replicas that share a step's batches; on a CPU one per core, on a GPU one.
     pub n_workers: usize,
+    /// What counts beside the answers where places are learnt.
+    pub emphasis: Emphasis,
     /// Threads that draw and render batches ahead of their use.
     pub n_makers: usize,
     /// Device without autodiff.
@@ -176,7 +179,7 @@ pub fn train(options: &RunOptions) -> Result<()> {
             while progress.step < last && !is_over(&progress) {
                 let rate = rate.at(progress.step, options.length.share_done(&progress));
                 let mut accumulator = GradientsAccumulator::new();
-                for result in step_results(&trainee, &cores, options, &device, &batches) {
+                for result in step_results(&trainee, &cores, options, stage, &batches) {
                     let result = result?;
                     check_losses(&result.measured, &progress)?;
                     progress.n_samples += result.n_samples as u64;
@@ -227,6 +230,7 @@ fn check_losses(measured: &Measured, progress: &Progress) -> Result<()> {
         measured.answer_loss,
         measured.cell_loss,
         measured.pointer_loss,
+        measured.place_loss,
     ];
     ensure!(
         losses.iter().all(|loss| loss.is_finite()),
@@ -260,9 +264,11 @@ fn step_results(
     trainee: &Trainee,
     cores: &[ThreadPool],
     options: &RunOptions,
-    device: &Device,
+    stage: usize,
     batches: &Batches,
 ) -> Vec<Result<StepResult>> {
+    let device = &options.device.clone().autodiff();
+    let n_learning_layers = STAGES[stage].level.n_learning_layers();
     let n_left = AtomicUsize::new(options.n_batches);
     let mut results: Vec<(u64, Result<StepResult>)> = std::thread::scope(|scope| {
         let running: Vec<_> = cores
@@ -271,6 +277,7 @@ fn step_results(
                 // Leaving and entering autodiff gives each replica a graph of its own; `fork` would
                 // too, but leaves an entry per parameter behind that every backward pass walks over.
                 let trainee = trainee.valid().train();
+                let trainee = trainee.with_last_layers(n_learning_layers);
                 let n_left = &n_left;
                 let take = move |left: usize| left.checked_sub(1);
                 scope.spawn(move || {
@@ -281,9 +288,10 @@ fn step_results(
                             .is_ok()
                         {
                             results.push(match batches.next() {
-                                Ok(drawn) => {
-                                    (drawn.index, Ok(step_result(&trainee, &drawn, device)))
-                                }
+                                Ok(drawn) => (
+                                    drawn.index,
+                                    Ok(step_result(&trainee, &drawn, options.emphasis, device)),
+                                ),
                                 Err(error) => (u64::MAX, Err(error)),
                             });
                         }
@@ -312,15 +320,20 @@ struct StepResult {
     n_samples: usize,
 }
 
-fn step_result(trainee: &Trainee, drawn: &Drawn, device: &Device) -> StepResult {
+fn step_result(
+    trainee: &Trainee,
+    drawn: &Drawn,
+    emphasis: Emphasis,
+    device: &Device,
+) -> StepResult {
     let batch = &drawn.batch;
-    let losses = trainee.losses(batch, drawn.parts, device);
+    let losses = trainee.losses(batch, drawn.parts, emphasis, device);
     let grads = GradientsParams::from_grads(losses.total.backward(), trainee);
     StepResult {
         grads,
         measured: losses.measured(batch),
         n_positions: match drawn.parts {
-            Parts::Both | Parts::Decoder => batch.n_rows * batch.seq,
+            Parts::Both | Parts::Decoder | Parts::Places => batch.n_rows * batch.seq,
             Parts::Tower => batch.n_images * batch.grid.n_tokens(2),
         },
         n_samples: batch.n_rows,
@@ -360,7 +373,8 @@ fn measure(
         } else {
             Parts::Both
         };
-        Ok(valid.losses(&batch, parts, &device).measured(&batch))
+        let losses = valid.losses(&batch, parts, options.emphasis, &device);
+        Ok(losses.measured(&batch))
     };
     let random = measured(&[Task::Read(Reading::Random)])?;
     line.held_out_cells = Some(share(random.cell_hits));
@@ -399,9 +413,11 @@ struct Window {
     answer_loss: f64,
     cell_loss: f64,
     pointer_loss: f64,
+    place_loss: f64,
     answer_hits: (usize, usize),
     cell_hits: (usize, usize),
     pointer_hits: (usize, usize),
+    place_hits: (usize, usize),
     n_positions: usize,
 }
 
@@ -416,9 +432,11 @@ impl Window {
             answer_loss: 0.0,
             cell_loss: 0.0,
             pointer_loss: 0.0,
+            place_loss: 0.0,
             answer_hits: (0, 0),
             cell_hits: (0, 0),
             pointer_hits: (0, 0),
+            place_hits: (0, 0),
             n_positions: 0,
         }
     }
@@ -433,7 +451,9 @@ impl Window {
         self.answer_loss += measured.answer_loss;
         self.cell_loss += measured.cell_loss;
         self.pointer_loss += measured.pointer_loss;
+        self.place_loss += measured.place_loss;
         for (sum, hits) in [
+            (&mut self.place_hits, measured.place_hits),
             (&mut self.pointer_hits, measured.pointer_hits),
             (&mut self.answer_hits, measured.answer_hits),
             (&mut self.cell_hits, measured.cell_hits),
@@ -457,6 +477,8 @@ impl Window {
             cell_accuracy: share(self.cell_hits),
             pointer_loss: self.pointer_loss / n,
             pointer_accuracy: share(self.pointer_hits),
+            place_loss: self.place_loss / n,
+            place_accuracy: share(self.place_hits),
             positions_per_second: self.n_positions as f64 / self.reset_at.elapsed().as_secs_f64(),
             ..LogLine::default()
         }

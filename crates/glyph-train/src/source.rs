@@ -11,7 +11,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::batch::{Batch, BatchMakers};
 use crate::curriculum;
-use crate::data::{Generator, PageGrid, Sample, Split, Turn};
+use crate::data::{Generator, PageGrid, Sample, Split, Thought, Turn};
 use crate::trainee::Parts;
 
 /// Rows of a batch at most.
@@ -52,7 +52,7 @@ impl Recipe {
         rng.set_stream(index + 1);
         let plan = curriculum::plan(self.stage, self.line_px, &mut rng);
         let generator = Generator::new(self.seed, Split::Train)
-            .with_more_turns(curriculum::MORE_TURNS)
+            .with_more_turns(plan.more_turns)
             .with_spacing(plan.spaced_percent);
         let grid = PageGrid::new(plan.shape.columns, plan.shape.lines);
         // The tower's work on a page counts about as much as the decoder's on its tokens, if it learns. Letters are
@@ -60,7 +60,7 @@ impl Recipe {
         let page_tokens = plan.shape.columns * plan.shape.lines * plan.shape.line_px / (28 * 4);
         let tower_weight = match plan.parts {
             Parts::Both => 2,
-            Parts::Decoder => 1,
+            Parts::Decoder | Parts::Places => 1,
             Parts::Tower => 8,
         };
         let mut n_draws = 0;
@@ -77,7 +77,7 @@ impl Recipe {
                 Err(error) => return Err(error.into()),
             };
             let text_positions = match plan.parts {
-                Parts::Both | Parts::Decoder => text_positions(&sample),
+                Parts::Both | Parts::Decoder | Parts::Places => text_positions(&sample),
                 Parts::Tower => 0,
             };
             let row = tower_weight * plan.n_pages * page_tokens + text_positions;
@@ -100,8 +100,9 @@ const CITED: usize = 40;
 
 /// About how many tokens questions and answers take.
 fn text_positions(sample: &Sample) -> usize {
-    let turn = |question: &str, thought: &Option<String>, answer: &str| {
-        question.len() + thought.as_ref().map_or(0, |thought| thought.len() + CITED) + answer.len()
+    let turn = |question: &str, thought: &Option<Thought>, answer: &str| {
+        let cited = |thought: &Thought| thought.quotation.len() + CITED;
+        question.len() + thought.as_ref().map_or(0, cited) + answer.len()
     };
     let more = sample.more_turns.iter().map(
         |Turn {

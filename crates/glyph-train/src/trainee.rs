@@ -9,8 +9,11 @@ use glyph_model::layers::Linear;
 use glyph_model::text::Positions;
 
 use crate::batch::{Batch, CELL_CLASSES, CELLS_PER_TOKEN};
+use crate::emphasis::{self, Emphasis};
+use crate::misled::mislead;
+use crate::place::{PlaceGuesses, Placer};
 
-/// The model and two heads that are thrown away after training. Without them the answers alone would have to
+/// The model and heads that are thrown away after training. Without them the answers alone would have to
 /// teach the tower that letters matter and the decoder where to look, and neither starts for hours.
 #[derive(Module, Debug)]
 pub struct Trainee {
@@ -20,6 +23,8 @@ pub struct Trainee {
     pub reader: Linear,
     /// Says where the decoder should look.
     pub pointer: Pointer,
+    /// Says on which line a question should be answered.
+    pub placer: Placer,
 }
 
 /// Compares a position with the tokens of its row: which one shows the character that comes next, and in which of its
@@ -44,6 +49,8 @@ pub enum Parts {
     Tower,
     /// The decoder alone, by its answers: the tower shows what it has learnt, and the heads have done their part.
     Decoder,
+    /// The decoder's end, by its answers, of which the labels count most, and by the places that its questions are about.
+    Places,
     /// Everything.
     Both,
 }
@@ -59,6 +66,8 @@ pub struct Losses {
     pub cells: Option<Guesses>,
     /// Cross-entropy of where what comes next is shown.
     pub pointers: Option<PointedGuesses>,
+    /// Cross-entropy of where stands what is asked about.
+    pub places: Option<PlaceGuesses>,
 }
 
 /// Where what comes next is shown.
@@ -84,12 +93,19 @@ pub struct Guesses {
 
 impl Guesses {
     /// How `[n, classes]` scores compare with the labels of those rows that have one.
-    fn new(scores: Tensor<2>, labels: Vec<Option<u32>>) -> Self {
+    pub fn new(scores: Tensor<2>, labels: Vec<Option<u32>>) -> Self {
+        let weights = vec![1.0; labels.len()];
+        Self::weighted(scores, labels, &weights)
+    }
+
+    /// The same with the loss of each row so many times what it is, still divided by the number of labels.
+    fn weighted(scores: Tensor<2>, labels: Vec<Option<u32>>, weights: &[f32]) -> Self {
         let device = scores.device();
         let [n, n_classes] = scores.dims();
         let share = (labels.iter().flatten().count().max(1) as f32).recip();
-        let share_of = |label: &Option<u32>| label.map_or(0.0, |_| share);
-        let weights: Vec<f32> = labels.iter().map(share_of).collect();
+        let share_of =
+            |(label, weight): (&Option<u32>, &f32)| label.map_or(0.0, |_| share * weight);
+        let weights: Vec<f32> = labels.iter().zip(weights).map(share_of).collect();
         let weights = Tensor::<2>::from_data(TensorData::new(weights, [n, 1]), &device);
         let classes = labels
             .iter()
@@ -131,6 +147,10 @@ pub struct Measured {
     pub cell_hits: (usize, usize),
     /// Image tokens and cells in them both right, and all that were asked for.
     pub pointer_hits: (usize, usize),
+    /// Cross-entropy of line and page of what is asked about; zero when they were not learnt.
+    pub place_loss: f64,
+    /// Lines told right, and all that were asked for.
+    pub place_hits: (usize, usize),
 }
 
 impl Losses {
@@ -165,6 +185,10 @@ impl Losses {
             measured.pointer_hits =
                 count(both.filter_map(|(token, cell)| Some(token? && cell.unwrap_or(true))));
         }
+        if let Some(PlaceGuesses { lines, pages }) = &self.places {
+            measured.place_loss = scalar(lines) + scalar(pages);
+            measured.place_hits = count(lines.right().into_iter().flatten());
+        }
         measured
     }
 }
@@ -181,15 +205,35 @@ impl Trainee {
                 key: Linear::new(d, POINTER_WIDTH, false, device),
                 cell: Linear::new(d, CELLS_PER_TOKEN, true, device),
             },
+            placer: Placer::new(d, device),
         }
     }
 
+    /// The same, of whose decoder only the last `n` layers learn. What lies before them needs no backward pass.
+    pub fn with_last_layers(mut self, n: usize) -> Self {
+        let decoder = &mut self.glm.model.language_model;
+        let n_fixed = decoder.layers.len().saturating_sub(n);
+        if n_fixed > 0 {
+            decoder.embed_tokens = decoder.embed_tokens.clone().no_grad();
+        }
+        for layer in decoder.layers.iter_mut().take(n_fixed) {
+            *layer = layer.clone().no_grad();
+        }
+        self
+    }
+
     /// Runs a batch through the parts that `parts` names.
-    pub fn losses(&self, batch: &Batch, parts: Parts, device: &Device) -> Losses {
+    pub fn losses(
+        &self,
+        batch: &Batch,
+        parts: Parts,
+        emphasis: Emphasis,
+        device: &Device,
+    ) -> Losses {
         let visual = &self.glm.model.visual;
         let features = match parts {
             Parts::Tower | Parts::Both => visual.forward(batch.pixels(device), batch.grid),
-            Parts::Decoder => {
+            Parts::Decoder | Parts::Places => {
                 let pixels = batch.pixels(device).inner();
                 Tensor::from_inner(visual.valid().forward(pixels, batch.grid))
             }
@@ -197,7 +241,8 @@ impl Trainee {
         let [images, tokens, d] = features.dims();
         let features = features.reshape([images * tokens, d]);
 
-        let cells = (parts != Parts::Decoder).then(|| {
+        let tower_learns = matches!(parts, Parts::Tower | Parts::Both);
+        let cells = tower_learns.then(|| {
             let scores = self
                 .reader
                 .forward(features.clone())
@@ -211,6 +256,7 @@ impl Trainee {
                     answer: None,
                     cells: Some(cells),
                     pointers: None,
+                    places: None,
                 };
             }
             (_, cells) => cells,
@@ -223,20 +269,33 @@ impl Trainee {
         // What the last layer sees: it can look where the ones before it found the place.
         let language_model = &self.glm.model.language_model;
         let before_last = language_model.layers.len().saturating_sub(2);
+        let is_misled = parts == Parts::Places && emphasis.misled_share > 0.0;
         let mut seen = x.clone();
         let hidden =
-            language_model.forward_observed(x, Positions(&batch.positions), |layer, after| {
+            language_model.forward_altered(x, Positions(&batch.positions), |layer, after| {
                 if layer == before_last {
                     seen = after.clone();
                 }
+                if is_misled && layer + 1 == before_last {
+                    mislead(after, batch, emphasis.misled_share)
+                } else {
+                    after
+                }
             });
-        let pointers = (parts != Parts::Decoder).then(|| self.pointer.guesses(seen, batch, device));
+        let mean_square = seen.clone().square().mean_dim(2);
+        let seen = seen / (mean_square + 1e-5).sqrt();
+        let places = (parts == Parts::Places).then(|| self.placer.guesses(seen.clone(), batch));
+        let pointers = (parts == Parts::Both).then(|| self.pointer.guesses(seen, batch, device));
         let n = batch.n_rows * batch.seq;
         let mut labels = vec![None; n];
         for target in &batch.targets {
             labels[target.asking] = Some(target.id);
         }
-        let answer = Guesses::new(self.glm.logits(hidden.reshape([n, d])), labels);
+        let scores = self.glm.logits(hidden.reshape([n, d]));
+        let answer = match parts {
+            Parts::Places => Guesses::weighted(scores, labels, &emphasis::weights(batch)),
+            _ => Guesses::new(scores, labels),
+        };
         let mut total = answer.loss.clone();
         if let Some(cells) = &cells {
             total = total + cells.loss.clone();
@@ -244,11 +303,16 @@ impl Trainee {
         if let Some(pointers) = &pointers {
             total = total + pointers.tokens.loss.clone() + pointers.cells.loss.clone();
         }
+        if let Some(places) = &places {
+            let loss = places.lines.loss.clone() + places.pages.loss.clone();
+            total = total + loss * emphasis.place_share;
+        }
         Losses {
             total,
             answer: Some(answer),
             cells,
             pointers,
+            places,
         }
     }
 
@@ -279,11 +343,9 @@ impl Trainee {
 }
 
 impl Pointer {
-    /// hidden `[rows, seq, d]`.
+    /// hidden `[rows, seq, d]`, each position divided by its root mean square.
     fn guesses(&self, hidden: Tensor<3>, batch: &Batch, device: &Device) -> PointedGuesses {
         let [rows, seq, d] = hidden.dims();
-        let mean_square = hidden.clone().square().mean_dim(2);
-        let hidden = hidden / (mean_square + 1e-5).sqrt();
         let queries = self.query.forward(hidden.clone());
         let keys = self.key.forward(hidden.clone());
         let hidden_keys: Vec<f32> = batch
@@ -337,18 +399,22 @@ mod tests {
     use burn::optim::GradientsParams;
     use burn::tensor::Device;
     use glyph_model::config::ModelConfig;
+    use glyph_model::layers::Linear;
 
     use super::{Parts, Trainee};
-    use crate::batch::{BatchMakers, PageShape};
+    use crate::batch::{Batch, BatchMakers, PageShape};
     use crate::data::{Document, Generator, PageGrid, Split, Task};
+    use crate::emphasis::Emphasis;
     use crate::mini;
 
-    #[test]
-    fn each_part_learns_where_it_is_asked_to() {
-        let config = ModelConfig::from_json(&mini::config().to_string()).unwrap();
-        let device = Device::flex().autodiff();
-        let trainee = Trainee::new(&config, &device);
+    const EMPHASIS: Emphasis = Emphasis {
+        place_share: 1.0,
+        misled_share: 0.5,
+    };
+
+    fn batch() -> Batch {
         let sample = Generator::new(1, Split::Train)
+            .with_more_turns(4)
             .sample(Task::Lookup(Document::Form), PageGrid::new(24, 4), 1)
             .unwrap();
         let shape = PageShape {
@@ -356,23 +422,53 @@ mod tests {
             lines: 4,
             line_px: 28,
         };
-        let batch = BatchMakers::default().batch(shape, &[sample]).unwrap();
-        for (parts, tower, decoder, heads) in [
-            (Parts::Tower, true, false, false),
-            (Parts::Decoder, false, true, false),
-            (Parts::Both, true, true, true),
+        BatchMakers::default().batch(shape, &[sample]).unwrap()
+    }
+
+    #[test]
+    fn each_part_learns_where_it_is_asked_to() {
+        let config = ModelConfig::from_json(&mini::config().to_string()).unwrap();
+        let device = Device::flex().autodiff();
+        let trainee = Trainee::new(&config, &device);
+        let batch = batch();
+        for (parts, tower, decoder, pointer, placer) in [
+            (Parts::Tower, true, false, false, false),
+            (Parts::Decoder, false, true, false, false),
+            (Parts::Places, false, true, false, true),
+            (Parts::Both, true, true, true, false),
         ] {
-            let losses = trainee.losses(&batch, parts, &device);
+            let losses = trainee.losses(&batch, parts, EMPHASIS, &device);
             let grads = GradientsParams::from_grads(losses.total.backward(), &trainee);
             let model = &trainee.glm.model;
             let downsample = grads.get::<4>(model.visual.downsample.weight.id);
             let table = grads.get::<2>(model.language_model.embed_tokens.weight.id);
-            let pointer = grads.get::<1>(trainee.pointer.query.bias.as_ref().unwrap().id);
+            let bias = |linear: &Linear| grads.get::<1>(linear.bias.as_ref().unwrap().id);
+            let heads = [&trainee.pointer.query, &trainee.placer.line];
+            let [of_pointer, of_placer] = heads.map(|linear| bias(linear).is_some());
             assert_eq!(
-                [downsample.is_some(), table.is_some(), pointer.is_some()],
-                [tower, decoder, heads],
+                [downsample.is_some(), table.is_some(), of_pointer, of_placer],
+                [tower, decoder, pointer, placer],
                 "{parts:?}"
             );
         }
+    }
+
+    #[test]
+    fn only_the_last_layers_learn_when_asked() {
+        let config = ModelConfig::from_json(&mini::config().to_string()).unwrap();
+        let device = Device::flex().autodiff();
+        let trainee = Trainee::new(&config, &device);
+        let learning = trainee.clone().with_last_layers(2);
+        let losses = learning.losses(&batch(), Parts::Places, EMPHASIS, &device);
+        let grads = GradientsParams::from_grads(losses.total.backward(), &trainee);
+        let decoder = &trainee.glm.model.language_model;
+        assert!(grads.get::<2>(decoder.embed_tokens.weight.id).is_none());
+        let learns = decoder.layers.iter().map(|layer| {
+            let weight = layer.mlp.down_proj.weight().unwrap();
+            grads.get::<2>(weight.id).is_some()
+        });
+        let n_fixed = decoder.layers.len() - 2;
+        let wanted = (0..decoder.layers.len()).map(|layer| layer >= n_fixed);
+        assert!(learns.eq(wanted));
     }
 }

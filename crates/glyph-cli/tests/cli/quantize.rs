@@ -31,7 +31,7 @@ fn a_quantised_model_answers_without_the_original_and_without_a_flag() {
         ]);
         assert_eq!(report["quantization"], scheme);
         let count = |key: &str| report[key].as_u64().unwrap();
-        assert_eq!(count("quantized_tensors"), 6 * 6);
+        assert_eq!(count("quantized_tensors"), 7 * 6);
         assert_eq!(report["left_tensors"], Value::Array(Vec::new()));
         assert!(count("bytes_after") < count("bytes_before"), "{report}");
         let config: Value =
@@ -42,7 +42,7 @@ fn a_quantised_model_answers_without_the_original_and_without_a_flag() {
         assert_eq!(info["is_complete"], true, "{info}");
         assert_eq!(info["stored"]["bytes"], report["bytes_after"]);
         let bits = format!("{} bits", &scheme[1..]);
-        assert_eq!(info["stored"]["dtypes"][&bits]["tensors"], 36, "{info}");
+        assert_eq!(info["stored"]["dtypes"][&bits]["tensors"], 7 * 6, "{info}");
 
         let ask = |model: &str, flag: &[&str]| {
             ask(text(&sample), &[&["--model", model][..], flag].concat())

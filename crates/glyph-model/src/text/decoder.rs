@@ -77,15 +77,27 @@ impl TextDecoder {
     /// [`forward`](Self::forward), showing the residual stream after each layer to `observe`.
     pub fn forward_observed(
         &self,
+        x: Tensor<3>,
+        positions: Positions<'_>,
+        mut observe: impl FnMut(usize, &Tensor<3>),
+    ) -> Tensor<3> {
+        self.forward_altered(x, positions, |n, x| {
+            observe(n, &x);
+            x
+        })
+    }
+
+    /// [`forward`](Self::forward), going on after each layer with what `alter` makes of the residual stream.
+    pub fn forward_altered(
+        &self,
         mut x: Tensor<3>,
         Positions(positions): Positions<'_>,
-        mut observe: impl FnMut(usize, &Tensor<3>),
+        mut alter: impl FnMut(usize, Tensor<3>) -> Tensor<3>,
     ) -> Tensor<3> {
         let [batch, seq, _] = x.dims();
         let rotary = self.rotary.tables(positions, [batch, seq], &x.device());
         for (n, layer) in self.layers.iter().enumerate() {
-            x = layer.forward(x, &rotary, None);
-            observe(n, &x);
+            x = alter(n, layer.forward(x, &rotary, None));
         }
         self.norm.forward(x)
     }

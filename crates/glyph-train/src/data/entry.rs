@@ -1,5 +1,6 @@
 //! Entries of documents that are looked up in: what stands on the page, and what may be asked.
 
+use super::Thought;
 use super::draw::Draw;
 use super::fact::{Kind, LABEL_HEADS, SINGLE_LABELS, setting_kind, value};
 use super::prose::capitalised;
@@ -43,6 +44,14 @@ impl Fact {
             key: key.to_owned(),
             quote: line.get(start..end).unwrap_or(line).to_owned(),
             value,
+        }
+    }
+
+    /// What is thought before the value is said.
+    pub(crate) fn thought(&self) -> Thought {
+        Thought {
+            key: self.key.clone(),
+            quotation: self.quote.clone(),
         }
     }
 }

@@ -5,7 +5,7 @@ use super::entry::{self, ContactStyle, Entry, Fact, FormStyle, Key, SettingsStyl
 use super::fill::{Filler, Layout};
 use super::words::{LABEL_WORDS, NOUNS};
 use super::wrap::{PageGrid, longest_word, wrap};
-use super::{MORE_ABSENT, QuestionedPage, Turn, prose, told};
+use super::{MORE_ABSENT, QuestionedPage, Thought, Turn, prose, told};
 
 /// How often an entry is made again until its words are short enough for the lines.
 const FITTING_TRIES: usize = 60;
@@ -57,7 +57,7 @@ pub(crate) struct LookupPage {
     pub text: String,
     pub question: String,
     /// What the document says about the key, or the key alone.
-    pub thought: String,
+    pub thought: Thought,
     /// The value; none when the document does not tell it.
     pub value: Option<String>,
     /// What is asked for.
@@ -84,11 +84,15 @@ impl LookupPage {
                 && let Some(absent) = self.not_told.pop()
             {
                 let question = any_question(draw, &absent);
-                more_turns.extend(question.map(|question| Turn::new(question, absent.key, None)));
+                more_turns
+                    .extend(question.map(|question| {
+                        Turn::new(question, Thought::of_nothing(absent.key), None)
+                    }));
             }
             let question = any_question(draw, &fact);
+            let thought = fact.thought();
             more_turns
-                .extend(question.map(|question| Turn::new(question, fact.quote, Some(fact.value))));
+                .extend(question.map(|question| Turn::new(question, thought, Some(fact.value))));
         }
         more_turns.truncate(most_turns);
         QuestionedPage {
@@ -154,12 +158,12 @@ pub(crate) fn generate(
         return None;
     }
     let mut thought = if absent {
-        fact.key.clone()
+        Thought::of_nothing(fact.key.clone())
     } else {
-        fact.quote.clone()
+        fact.thought()
     };
     if let Some(near) = near {
-        let told = near.facts.last().map(|fact| fact.quote.clone());
+        let told = near.facts.last().map(Fact::thought);
         if writer.require(near) {
             thought = told.unwrap_or(thought);
         }

@@ -141,7 +141,7 @@ fn what_goes_over_a_line_is_asked_first_more_often_than_not_where_there_is_to_le
                     .more_turns
                     .iter()
                     .filter(|turn| turn.answer != crate::data::NOT_THERE);
-                let quote = told.next()?.thought.clone()?;
+                let quote = told.next()?.thought.clone()?.quotation;
                 Some(page.text.lines().all(|line| !line.contains(&quote)))
             })
             .collect();

@@ -171,8 +171,8 @@ pub struct Sample {
     pub text: String,
     /// What the model is asked.
     pub question: String,
-    /// What it should think before it answers: the words of the pages from the key to the value.
-    pub thought: Option<String>,
+    /// What it should think before it answers.
+    pub thought: Option<Thought>,
     /// What the model should answer.
     pub answer: String,
     /// Characters of the answer that nobody can know and the model is not to learn; its end counts as one.
@@ -187,9 +187,29 @@ pub struct Turn {
     /// What the model is asked.
     pub question: String,
     /// What it should think before it answers.
-    pub thought: Option<String>,
+    pub thought: Option<Thought>,
     /// What the model should answer.
     pub answer: String,
+}
+
+/// What tells the answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Thought {
+    /// What is asked about, as the pages write it if they have it.
+    pub key: String,
+    /// The words of the pages from the key to the value, several such quotations parted by commas; the key alone where
+    /// the pages do not tell the value.
+    pub quotation: String,
+}
+
+impl Thought {
+    /// That the pages do not have a key.
+    pub fn of_nothing(key: String) -> Self {
+        Self {
+            quotation: key.clone(),
+            key,
+        }
+    }
 }
 
 impl Sample {
@@ -372,7 +392,7 @@ struct QuestionedPage {
 
 impl Turn {
     /// A question whose answer may not be there.
-    fn new(question: String, thought: String, answer: Option<String>) -> Self {
+    fn new(question: String, thought: Thought, answer: Option<String>) -> Self {
         Self {
             question,
             thought: Some(thought),

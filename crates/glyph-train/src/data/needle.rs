@@ -9,7 +9,7 @@ use super::fill::{Filler, Layout};
 use super::prose;
 use super::words::{ADJECTIVES, NOUNS};
 use super::wrap::PageGrid;
-use super::{MORE_ABSENT, QuestionedPage, Turn};
+use super::{MORE_ABSENT, QuestionedPage, Thought, Turn};
 
 /// The noise that RULER repeats, sentence by sentence.
 pub const NOISE: [&str; 5] = [
@@ -115,15 +115,19 @@ pub fn needle(kind: NeedleKind, key: &str, value: &str) -> String {
 }
 
 /// The words of the needles from the key to the values; the key alone when there are none.
-fn quote(key: &str, values: &[String]) -> String {
+fn thought(key: &str, values: &[String]) -> Thought {
+    let key = key.to_owned();
     if values.is_empty() {
-        return key.to_owned();
+        return Thought::of_nothing(key);
     }
     let told: Vec<String> = values
         .iter()
         .map(|value| format!("{key} is: {value}"))
         .collect();
-    told.join(", ")
+    Thought {
+        quotation: told.join(", "),
+        key,
+    }
 }
 
 /// The prompt that asks for the values of a key.
@@ -190,10 +194,14 @@ impl NeedlePage {
             if draw.chance(MORE_ABSENT) {
                 let absent = joined(draw.pair_like(self.asked, &ADJECTIVES, &NOUNS));
                 if !unwrapped.contains(&absent) {
-                    more_turns.push(Turn::new(question(single, &absent), absent, None));
+                    more_turns.push(Turn::new(
+                        question(single, &absent),
+                        Thought::of_nothing(absent),
+                        None,
+                    ));
                 }
             }
-            let thought = quote(key, std::slice::from_ref(value));
+            let thought = thought(key, std::slice::from_ref(value));
             more_turns.push(Turn::new(
                 question(single, key),
                 thought,
@@ -204,7 +212,7 @@ impl NeedlePage {
         QuestionedPage {
             first: Turn::new(
                 question(spec, &self.key),
-                quote(&self.key, &self.values),
+                thought(&self.key, &self.values),
                 (!self.values.is_empty()).then(|| self.values.join(", ")),
             ),
             text: self.text,

@@ -1,0 +1,84 @@
+//! What counts how much where places are learnt.
+
+use crate::batch::Batch;
+use crate::mini;
+use crate::misled::label_begins;
+
+/// What counts beside the answers where places are learnt.
+#[derive(Debug, Clone, Copy)]
+pub struct Emphasis {
+    /// How much the place that a question is about counts.
+    pub place_share: f64,
+    /// Share of the answers that are misled about the place.
+    pub misled_share: f64,
+}
+
+/// A character of the first label: one mistaken character of it spoils the answer.
+const LABEL: f32 = 2.0;
+/// The end of a line or of a thought: whether another line is cited.
+const LINE_END: f32 = 2.0;
+/// A character of a question: what it will ask cannot be known for certain.
+const QUESTION: f32 = 0.2;
+
+/// How much each flat position's next token counts.
+pub fn weights(batch: &Batch) -> Vec<f32> {
+    let mut weights = vec![1.0; batch.n_rows * batch.seq];
+    let end_of_thought = mini::special_id("</think>");
+    let ends_line = |id: u32| Some(id) == end_of_thought || id == u32::from(b'\n');
+    for target in &batch.targets {
+        if !target.is_answer {
+            weights[target.asking] = QUESTION;
+        } else if ends_line(target.id) {
+            weights[target.asking] = LINE_END;
+        }
+    }
+    for begin in label_begins(batch) {
+        weights[begin + 1] = LABEL;
+        weights[begin + 3] = LABEL;
+    }
+    weights
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LABEL, LINE_END, QUESTION, weights};
+    use crate::batch::{BatchMakers, PageShape};
+    use crate::data::{Document, Generator, PageGrid, Split, Task};
+    use crate::mini;
+
+    #[test]
+    fn labels_and_ends_of_lines_count_more_than_other_characters_and_questions_less() {
+        let shape = PageShape {
+            columns: 40,
+            lines: 8,
+            line_px: 28,
+        };
+        let grid = PageGrid::new(shape.columns, shape.lines);
+        let mut generator = Generator::new(3, Split::Train).with_more_turns(4);
+        let samples: Vec<_> = (0..4)
+            .map(|_| {
+                let task = Task::Lookup(Document::Form);
+                generator.sample(task, grid, 1).unwrap()
+            })
+            .collect();
+        let batch = BatchMakers::default().batch(shape, &samples).unwrap();
+        let weights = weights(&batch);
+        let of_next = |id: u32| {
+            let asked = batch.targets.iter().find(|target| target.id == id);
+            asked.map(|target| weights[target.asking])
+        };
+        let id_of = |token| mini::special_id(token).unwrap();
+        let think = batch.ids.iter().position(|id| *id == id_of("<think>"));
+        let think = think.unwrap();
+        let label = [0, 1, 2, 3].map(|i| weights[think + i]);
+        assert_eq!(label, [LABEL, 1.0, LABEL, 1.0], "1.5 and a space");
+        assert_eq!(of_next(id_of("</think>")), Some(LINE_END));
+        let asked = batch.targets.iter().filter(|target| !target.is_answer);
+        assert!(asked.clone().count() > 0);
+        assert!(
+            asked
+                .into_iter()
+                .all(|target| weights[target.asking] == QUESTION)
+        );
+    }
+}
