@@ -42,26 +42,13 @@ pub fn weights(batch: &Batch) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::{LABEL, LINE_END, QUESTION, weights};
-    use crate::batch::{BatchMakers, PageShape};
-    use crate::data::{Document, Generator, PageGrid, Split, Task};
+    use crate::data::Document;
     use crate::mini;
+    use crate::test_batches::lookups;
 
     #[test]
     fn labels_and_ends_of_lines_count_more_than_other_characters_and_questions_less() {
-        let shape = PageShape {
-            columns: 40,
-            lines: 8,
-            line_px: 28,
-        };
-        let grid = PageGrid::new(shape.columns, shape.lines);
-        let mut generator = Generator::new(3, Split::Train).with_more_turns(4);
-        let samples: Vec<_> = (0..4)
-            .map(|_| {
-                let task = Task::Lookup(Document::Form);
-                generator.sample(task, grid, 1).unwrap()
-            })
-            .collect();
-        let batch = BatchMakers::default().batch(shape, &samples).unwrap();
+        let batch = lookups(Document::Sentences, 4, 1);
         let weights = weights(&batch);
         let of_next = |id: u32| {
             let asked = batch.targets.iter().find(|target| target.id == id);
@@ -73,6 +60,7 @@ mod tests {
         let label = [0, 1, 2, 3].map(|i| weights[think + i]);
         assert_eq!(label, [LABEL, 1.0, LABEL, 1.0], "1.5 and a space");
         assert_eq!(of_next(id_of("</think>")), Some(LINE_END));
+        assert_eq!(of_next(u32::from(b'\n')), Some(LINE_END));
         let asked = batch.targets.iter().filter(|target| !target.is_answer);
         assert!(asked.clone().count() > 0);
         assert!(

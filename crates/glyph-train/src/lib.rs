@@ -22,4 +22,6 @@ mod row;
 pub mod run;
 pub mod samples;
 pub mod source;
+#[cfg(test)]
+mod test_batches;
 pub mod trainee;

@@ -70,24 +70,12 @@ fn chosen(begins: &[usize], batch: &Batch, share: f64) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::{exchanged, label_begins};
-    use crate::batch::{Batch, BatchMakers, PageShape};
-    use crate::data::{Document, Generator, PageGrid, Split, Task};
+    use crate::batch::Batch;
+    use crate::data::Document;
+    use crate::test_batches::lookups;
 
     fn batch() -> Batch {
-        let shape = PageShape {
-            columns: 40,
-            lines: 8,
-            line_px: 28,
-        };
-        let grid = PageGrid::new(shape.columns, shape.lines);
-        let mut generator = Generator::new(3, Split::Train).with_more_turns(4);
-        let samples: Vec<_> = (0..3)
-            .map(|_| {
-                let task = Task::Lookup(Document::Settings);
-                generator.sample(task, grid, 1).unwrap()
-            })
-            .collect();
-        BatchMakers::default().batch(shape, &samples).unwrap()
+        lookups(Document::Settings, 3, 1)
     }
 
     #[test]

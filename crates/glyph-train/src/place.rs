@@ -96,26 +96,12 @@ fn places(batch: &Batch) -> Vec<Option<Place>> {
 #[cfg(test)]
 mod tests {
     use super::{Place, places};
-    use crate::batch::{BatchMakers, PageShape};
-    use crate::data::{Document, Generator, PageGrid, Split, Task};
+    use crate::data::Document;
+    use crate::test_batches::{SHAPE, lookups};
 
     #[test]
     fn questions_know_the_line_and_the_page_that_show_their_characters() {
-        let shape = PageShape {
-            columns: 40,
-            lines: 8,
-            line_px: 28,
-        };
-        let grid = PageGrid::new(shape.columns, shape.lines);
-        let mut generator = Generator::new(3, Split::Train).with_more_turns(4);
-        let samples: Vec<_> = (0..4)
-            .map(|_| {
-                generator
-                    .sample(Task::Lookup(Document::Form), grid, 2)
-                    .unwrap()
-            })
-            .collect();
-        let batch = BatchMakers::default().batch(shape, &samples).unwrap();
+        let batch = lookups(Document::Form, 4, 2);
         let places = places(&batch);
         let mut n_places = 0;
         for (position, place) in places.iter().enumerate() {
@@ -126,8 +112,8 @@ mod tests {
             // The line of that page holds the character that comes next, whatever its case.
             let row = position / batch.seq;
             let pages = batch.n_images / batch.n_rows;
-            let cells_per_line = batch.cells.len() / batch.n_images / shape.lines;
-            let first = (row * pages + *page as usize) * shape.lines + *line as usize;
+            let cells_per_line = batch.cells.len() / batch.n_images / SHAPE.lines;
+            let first = (row * pages + *page as usize) * SHAPE.lines + *line as usize;
             let cells = &batch.cells[first * cells_per_line..(first + 1) * cells_per_line];
             let next = batch.ids[position + 1];
             let shown = cells.iter().filter(|class| **class != 0);
