@@ -307,3 +307,63 @@ fn weighted<T: Copy>(rng: &mut ChaCha8Rng, of: &[(T, usize)]) -> T {
 fn pick<'a, T>(rng: &mut ChaCha8Rng, of: &'a [T]) -> &'a T {
     &of[rng.random_range(0..of.len())]
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+
+    use super::{BatchPlan, Level, STAGES, plan};
+    use crate::data::Family;
+    use crate::place::{LINES, PAGES};
+    use crate::trainee::Parts;
+
+    const LINE_PX: usize = 28;
+
+    /// What 300 steps of a stage may hold.
+    fn plans(stage: usize) -> Vec<BatchPlan> {
+        let mut rng = ChaCha8Rng::seed_from_u64(5);
+        (0..300).map(|_| plan(stage, LINE_PX, &mut rng)).collect()
+    }
+
+    #[test]
+    fn each_stage_teaches_its_parts_alone() {
+        for (i, stage) in STAGES.iter().enumerate() {
+            let (parts, n_layers) = match stage.level {
+                Level::Letters => (Parts::Tower, usize::MAX),
+                Level::Read | Level::Find | Level::All => (Parts::Both, usize::MAX),
+                Level::Last => (Parts::Decoder, usize::MAX),
+                Level::Places => (Parts::Places, 3),
+            };
+            assert_eq!(stage.level.n_learning_layers(), n_layers, "{}", stage.name);
+            for plan in plans(i) {
+                assert_eq!(plan.parts, parts, "{}", stage.name);
+            }
+        }
+        assert_eq!(STAGES[STAGES.len() - 1].level, Level::Places);
+    }
+
+    #[test]
+    fn places_are_told_on_as_many_pages_and_lines_as_there_are() {
+        let plans = plans(STAGES.len() - 1);
+        let most = |of: fn(&BatchPlan) -> usize| plans.iter().map(of).max();
+        assert_eq!(most(|plan| plan.n_pages), Some(PAGES));
+        assert!(most(|plan| plan.shape.lines) <= Some(LINES));
+    }
+
+    #[test]
+    fn the_share_of_batches_that_read_is_what_the_stage_says() {
+        for (i, stage) in STAGES.iter().enumerate() {
+            let n_reading = plans(i)
+                .iter()
+                .filter(|plan| plan.family == Family::Read)
+                .count();
+            let wanted = 300.0 * (1.0 - stage.task_share);
+            assert!(
+                (n_reading as f64 - wanted).abs() <= 30.0,
+                "{n_reading} of 300 in {}",
+                stage.name
+            );
+        }
+    }
+}

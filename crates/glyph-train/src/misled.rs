@@ -75,7 +75,7 @@ mod tests {
     use crate::test_batches::lookups;
 
     fn batch() -> Batch {
-        lookups(Document::Settings, 3, 1)
+        lookups(Document::Settings, 12, 1)
     }
 
     #[test]
@@ -107,7 +107,11 @@ mod tests {
         };
         assert_eq!(n_exchanged(0.0), 0);
         let n_begins = label_begins(&batch).len();
+        assert!(n_begins > 30, "{n_begins}");
         assert_eq!(n_exchanged(1.0), n_begins);
-        assert!((2..n_begins).contains(&n_exchanged(0.5)));
+        for (share, wanted) in [(0.25, n_begins / 4), (0.5, n_begins / 2)] {
+            let n = n_exchanged(share);
+            assert!(n.abs_diff(wanted) <= 2, "{n} of {n_begins} at {share}");
+        }
     }
 }

@@ -10,9 +10,9 @@ use crate::batch::Batch;
 use crate::trainee::Guesses;
 
 /// Lines of a page that can be told apart.
-const LINES: usize = 16;
+pub const LINES: usize = 16;
 /// Pages that can be told apart.
-const PAGES: usize = 8;
+pub const PAGES: usize = 8;
 
 /// Tells the place off what the last layer sees: by then the characters of a question have found what they name on the
 /// pages, and that layer gathers it where the answer begins.
@@ -97,7 +97,29 @@ fn places(batch: &Batch) -> Vec<Option<Place>> {
 mod tests {
     use super::{Place, places};
     use crate::data::Document;
+    use crate::mini;
+    use crate::misled::label_begins;
     use crate::test_batches::{SHAPE, lookups};
+
+    #[test]
+    fn most_of_a_question_is_on_the_line_that_the_thought_behind_it_cites() {
+        let batch = lookups(Document::Form, 8, 2);
+        let places = places(&batch);
+        let (mut n_told, mut n_cited) = (0, 0);
+        let user = mini::special_id("<|user|>");
+        for begin in label_begins(&batch) {
+            let is_user = |id: &u32| Some(*id) == user;
+            let turn = batch.ids[..begin].iter().rposition(is_user).unwrap();
+            let [page, line] = [2, 4].map(|at| batch.ids[begin + at] - u32::from(b'1'));
+            // A question whose key stands in several places tells none, or what other words of it are like.
+            let told: Vec<Place> = places[turn..begin].iter().flatten().copied().collect();
+            let is_cited = |told: &&Place| **told == Place { page, line };
+            n_told += usize::from(!told.is_empty());
+            n_cited += usize::from(told.iter().filter(is_cited).count() * 2 > told.len());
+        }
+        assert!(n_told > 20, "{n_told}");
+        assert!(n_cited * 5 >= n_told * 4, "{n_cited} of {n_told}");
+    }
 
     #[test]
     fn questions_know_the_line_and_the_page_that_show_their_characters() {

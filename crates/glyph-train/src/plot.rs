@@ -14,7 +14,7 @@ const BOTTOM: f64 = 50.0;
 /// A curve: its label, colour and value at a log line.
 type Curve = (&'static str, &'static str, fn(&LogLine) -> Option<f64>);
 
-const CURVES: [Curve; 8] = [
+const CURVES: [Curve; 9] = [
     (
         "held-out random strings, next character",
         "#c0392b",
@@ -40,6 +40,11 @@ const CURVES: [Curve; 8] = [
     ("training, next token", "#aab7b8", |line| {
         (line.answer_loss > 0.0).then_some(line.answer_accuracy)
     }),
+    (
+        "training, line that a question is about",
+        "#af601a",
+        |line| (line.place_loss > 0.0).then_some(line.place_accuracy),
+    ),
     ("learning rate, relative", "#d4ac0d", |line| {
         Some(line.learning_rate * 300.0)
     }),
