@@ -45,6 +45,7 @@ def main():
     text = arguments.text.read_bytes().decode("utf-8")
     render_official.register_font(style, FONTS)
     if arguments.cores == 1:
+        render_to_png(("warm up", style))
         start, cpu_start = time.perf_counter(), cpu_seconds()
         pages = render_to_png((text, style))
         seconds = time.perf_counter() - start

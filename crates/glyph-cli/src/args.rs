@@ -4,6 +4,7 @@ use std::env;
 use std::path::PathBuf;
 
 use bytesize::ByteSize;
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Arg, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 use glyph_device::{DeviceChoice, DtypeChoice};
@@ -294,7 +295,7 @@ pub struct SamplingArgs {
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = seed)]
     pub seed: Option<u64>,
     /// Text that ends what the model says, in its thought too, and is no part of it; may be given several times
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     pub stop: Vec<String>,
 }
 
@@ -307,8 +308,8 @@ pub struct AskArgs {
     pub model: ModelArgs,
     #[command(flatten)]
     pub source: SourceArgs,
-    /// Also write the text's pages there, as page_0001.png, page_0002.png…; page
-    /// files with higher numbers, left by an earlier text, are removed
+    /// Also write the text's pages there, as page_0001.png, page_0002.png…; pages
+    /// with higher numbers that glyph wrote for an earlier text are removed
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, requires = "text")]
     pub save_pages: Option<PathBuf>,
     /// Longest answer in tokens [default: 1024, or what the context has left]
@@ -347,8 +348,8 @@ pub struct RenderArgs {
     /// Text to render, UTF-8; - reads standard input
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub text: PathBuf,
-    /// Directory for page_0001.png, page_0002.png…; made if it is not there; page files with
-    /// higher numbers, left by an earlier text, are removed
+    /// Directory for page_0001.png, page_0002.png…; made if it is not there; pages with
+    /// higher numbers that glyph wrote for an earlier text are removed
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub out: PathBuf,
     /// How the text is rendered: a file with the official keys, or "official" for the

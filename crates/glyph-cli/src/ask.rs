@@ -10,10 +10,11 @@ use crate::args::AskArgs;
 use crate::ask_report::{AskReport, TextFigures};
 use crate::budget::{Budget, Overflow};
 use crate::device::Target;
-use crate::document::{PageDirectory, PageImage, Pages, Source};
+use crate::document::{PageImage, Pages, Source};
 use crate::error::CliError;
 use crate::generation::{AnswerFigures, AnswerSettings, Stream, answer};
 use crate::model::Model;
+use crate::page_directory::PageDirectory;
 use crate::report::{RenderNotes, timed};
 use crate::request_memory::RequestSize;
 use crate::{output, progress, style};
@@ -96,6 +97,7 @@ pub fn run(args: &AskArgs) -> Result<(), CliError> {
         model: model_name,
         device: target.device.name,
         dtype: dtype_name(checkpoint.dtype),
+        kv_cache: checkpoint.kv_precision.name(),
         quantization: checkpoint.quantization,
         pages: document.patches.len(),
         vision_tokens: document.vision_tokens,

@@ -21,6 +21,8 @@ pub struct AskReport<'a> {
     pub device: String,
     /// Type of weights and activations.
     pub dtype: &'static str,
+    /// What keys and values were kept in.
+    pub kv_cache: &'static str,
     /// How the decoder's weights are quantised.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quantization: Option<Quantization>,

@@ -1,6 +1,5 @@
 //! The pages of a request: images as given, then the rendered pages of the text.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::slice;
 
@@ -11,8 +10,8 @@ use glyph_render::{Page, ParallelPages, Renderer};
 
 use crate::args::SourceArgs;
 use crate::error::CliError;
-use crate::report::{RenderNotes, count_of_pages, timed};
-use crate::{input, output, text_input};
+use crate::report::{RenderNotes, timed};
+use crate::{input, text_input};
 
 /// More patches than this take long on a processor: attention grows with their square.
 const MANY_PATCHES: usize = 4096;
@@ -201,66 +200,4 @@ pub fn patch_grid(
         rows: height_px / side_px,
         columns: width_px / side_px,
     })
-}
-
-/// A directory that pages are written to.
-#[derive(Debug)]
-pub struct PageDirectory(PathBuf);
-
-impl PageDirectory {
-    /// Makes the directory.
-    pub fn create(path: &Path) -> Result<Self, CliError> {
-        fs::create_dir_all(path).map_err(|source| CliError::Write {
-            path: path.to_owned(),
-            source,
-        })?;
-        Ok(Self(path.to_owned()))
-    }
-
-    /// Writes one page; `number` counts from 1.
-    pub fn write(&self, number: usize, png: &[u8]) -> Result<PathBuf, CliError> {
-        let path = self.0.join(page_name(number));
-        match fs::write(&path, png) {
-            Ok(()) => Ok(path),
-            Err(source) => Err(CliError::Write { path, source }),
-        }
-    }
-
-    /// Removes the pages that an earlier, longer text has left behind the last one, and says so.
-    pub fn remove_after(&self, last: usize) -> Result<(), CliError> {
-        let error = |path: &Path, source| CliError::Write {
-            path: path.to_owned(),
-            source,
-        };
-        let mut n_removed = 0;
-        for entry in self.0.read_dir().map_err(|source| error(&self.0, source))? {
-            let entry = entry.map_err(|source| error(&self.0, source))?;
-            let name = entry.file_name();
-            let number = name.to_str().and_then(page_number);
-            let path = entry.path();
-            if number.is_some_and(|number| number > last) && path.is_file() {
-                fs::remove_file(&path).map_err(|source| error(&path, source))?;
-                n_removed += 1;
-            }
-        }
-        if n_removed > 0 {
-            let pages = count_of_pages(n_removed);
-            let directory = self.0.display();
-            output::note(&format!(
-                "note: removed {pages} of an earlier text from {directory}"
-            ));
-        }
-        Ok(())
-    }
-}
-
-fn page_name(number: usize) -> String {
-    format!("page_{number:04}.png")
-}
-
-/// The number of a page by the name of its file; `None` for any other name.
-fn page_number(name: &str) -> Option<usize> {
-    let number = name.strip_prefix("page_")?.strip_suffix(".png")?;
-    let number = number.parse().ok()?;
-    (page_name(number) == name).then_some(number)
 }

@@ -251,6 +251,12 @@ pub enum CliError {
         /// The operating system's answer.
         source: io::Error,
     },
+    /// A page's file has the name of one that glyph did not write.
+    #[error(
+        "{} is there and was not written by glyph; it stays as it is. Give another directory, or move the file away",
+        .0.display()
+    )]
+    NotOwnPage(PathBuf),
     /// A page could not be encoded.
     #[error("page {page} cannot be encoded as PNG: {reason}")]
     Encode {
@@ -273,6 +279,7 @@ impl CliError {
         match self {
             Self::OutputClosed => 0,
             Self::Write { .. }
+            | Self::NotOwnPage(_)
             | Self::Encode { .. }
             | Self::Bench { .. }
             | Self::Port(_)

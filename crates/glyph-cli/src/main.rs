@@ -25,6 +25,7 @@ mod info_table;
 mod input;
 mod model;
 mod output;
+mod page_directory;
 mod plan;
 mod plan_table;
 mod plan_values;

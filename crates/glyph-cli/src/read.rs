@@ -35,6 +35,7 @@ struct ReadReport {
     model: String,
     device: String,
     dtype: &'static str,
+    kv_cache: &'static str,
     /// How the decoder's weights are quantised.
     #[serde(skip_serializing_if = "Option::is_none")]
     quantization: Option<Quantization>,
@@ -139,6 +140,7 @@ pub fn run(args: &ReadArgs) -> Result<(), CliError> {
         model: model_name,
         device: target.device.name,
         dtype: dtype_name(checkpoint.dtype),
+        kv_cache: checkpoint.kv_precision.name(),
         quantization: checkpoint.quantization,
         vision_tokens: reports.iter().map(|page| page.vision_tokens).sum(),
         answer_tokens: reports.iter().map(|page| page.figures.answer_tokens).sum(),

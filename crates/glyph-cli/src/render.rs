@@ -4,9 +4,10 @@ use serde::Serialize;
 
 use crate::args::RenderArgs;
 use crate::ask_report::TextFigures;
-use crate::document::{PageDirectory, patch_grid};
+use crate::document::patch_grid;
 use crate::error::CliError;
 use crate::model::Model;
+use crate::page_directory::PageDirectory;
 use crate::report::{RenderNotes, count_of_pages, timed};
 use crate::{output, progress, style, text_input};
 

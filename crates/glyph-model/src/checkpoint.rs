@@ -114,9 +114,11 @@ impl CheckpointSettings {
         let tokenizer = kept(tokenizer(files), problems);
         let template = kept(chat_template(files).and_then(ChatTemplate::new), problems);
         let config = config?;
+        let with_stop_ids = |generation: GenerationConfig| generation.with_stop_ids_of(&config);
+        let generation = generation.and_then(|file| kept(with_stop_ids(file), problems));
         let encoder = kept(encoder(&config, tokenizer?, template?), problems);
         Some(Self {
-            generation: generation?.with_stop_ids_of(&config),
+            generation: generation?,
             config,
             preprocessor: preprocessor?,
             encoder: encoder?,

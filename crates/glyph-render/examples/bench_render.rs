@@ -1,5 +1,5 @@
 //! Times this renderer beside the official steps (reportlab, poppler, cropping, PNG) on the same
-//! text and the same cores, in turns, and prints how many times faster it is: by the clock, and by
+//! text and the same cores, in turns, this renderer and its fonts made anew each time, and prints how many times faster it is: by the clock, and by
 //! the processor time of both, which other work on the machine disturbs less (Linux only).
 //!
 //! With `--png` it compares PNG encoders instead: the crate's own, and the one of the crate `image`
@@ -84,13 +84,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     for case in &options.case {
         let (text, style) = read_case(&options, &root, case)?;
         let folder = root.join("tests/fixtures/render").join(case);
-        let renderer = Renderer::new(style, FontLibrary::bundled())?;
         let (mut official, mut ours) = (Run::default(), Run::default());
         for _ in 0..options.rounds {
             official.add(run_official(&options, &root, &folder, &text)?);
             // Ours is so short that it is repeated, to meet the same noise of the machine.
             for _ in 0..OURS_PER_ROUND {
-                ours.add(run_ours(&renderer, &text, options.cores)?);
+                ours.add(run_ours(&style, &text, options.cores)?);
             }
         }
         let ratio = ours.pages_per_second() / official.pages_per_second();
@@ -235,8 +234,9 @@ fn rayon_threads(cores: usize) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn run_ours(renderer: &Renderer, text: &str, cores: usize) -> Result<Run, Box<dyn Error>> {
+fn run_ours(style: &RenderStyle, text: &str, cores: usize) -> Result<Run, Box<dyn Error>> {
     let (start, cpu_start) = (Instant::now(), cpu_seconds());
+    let renderer = Renderer::new(style.clone(), FontLibrary::bundled())?;
     let mut pages = 0;
     if cores == 1 {
         for page in renderer.png_pages(text) {

@@ -50,8 +50,8 @@ pub(crate) const KEYS: [&str; 23] = [
 /// What is wrong with a render configuration.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum StyleError {
-    /// The text is not a JSON object.
-    #[error("the render style is not a JSON object: {0}")]
+    /// The text is not a JSON object, or holds a number that no computer number comes near.
+    #[error("the render style cannot be read as a JSON object: {0}")]
     NotJson(String),
     /// A key that the official configuration does not have.
     #[error("unknown render style key `{key}`; the known keys are {}", KEYS.join(", "))]

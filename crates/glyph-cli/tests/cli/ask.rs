@@ -41,6 +41,7 @@ fn json_has_every_figure() {
     assert_eq!(report["model"], "glyph-mini");
     assert_eq!(report["device"], "cpu");
     assert_eq!(report["dtype"], "f32");
+    assert_eq!(report["kv_cache"], "f16");
     assert!(report["answer"].is_string());
     assert!(["stop", "length"].contains(&report["finish_reason"].as_str().unwrap()));
     assert_eq!(report["text_characters"], characters);
@@ -70,12 +71,17 @@ fn json_has_every_figure() {
     ] {
         assert!(report[key].as_f64().unwrap() >= 0.0, "{key}: {report}");
     }
-    assert!(report["prefill_tokens_per_s"].as_f64().unwrap() > 0.0);
+    let figure = |key: &str| report[key].as_f64().unwrap();
+    let parts = ["load_s", "prefill_s", "decode_s", "total_s"];
+    assert!(parts.iter().all(|key| figure(key) > 0.0), "{report}");
+    let sum: f64 = parts[..3].iter().map(|key| figure(key)).sum();
+    assert!(sum <= figure("total_s"), "{report}");
+    assert!(figure("prefill_tokens_per_s") > 0.0);
+    // The first token comes with the prompt.
+    let rate = (count("answer_tokens") - 1) as f64 / figure("decode_s");
     assert!(
-        report
-            .as_object()
-            .unwrap()
-            .contains_key("decode_tokens_per_s")
+        (figure("decode_tokens_per_s") / rate - 1.0).abs() < 1e-3,
+        "{report}"
     );
     for key in ["missing_glyphs", "borrowed_glyphs", "font_substitutions"] {
         assert_eq!(report[key], Value::Array(Vec::new()), "{key}");
@@ -227,9 +233,13 @@ fn pages_are_saved_as_the_model_sees_them() {
 fn saved_pages_of_an_earlier_text_are_removed() {
     let folder = tempfile::tempdir().unwrap();
     let sample = sample_text();
+    let out = ["--out", text(folder.path())];
+    run(&[&["render", "--text", text(&sample)], &out[..]].concat()).ends(0, &[]);
+    let of_folder = |name: &str| folder.path().join(name);
     for name in ["page_0099.png", "page_99.png", "page_00099.png", "scan.png"] {
-        fs::write(folder.path().join(name), "").unwrap();
+        fs::copy(of_folder("page_0001.png"), of_folder(name)).unwrap();
     }
+    fs::write(of_folder("page_0098.png"), "mine").unwrap();
     let save = [
         "ask",
         QUESTION,
@@ -245,10 +255,40 @@ fn saved_pages_of_an_earlier_text_are_removed() {
         "{}",
         outcome.stderr
     );
-    let is_there = |name| folder.path().join(name).exists();
+    let is_there = |name| of_folder(name).exists();
     assert!(is_there("page_0001.png") && !is_there("page_0099.png"));
-    // Only names that glyph itself gives.
+    // Only names that glyph itself gives, and files that it wrote.
     assert!(is_there("page_99.png") && is_there("page_00099.png") && is_there("scan.png"));
+    assert!(is_there("page_0098.png"));
+}
+
+#[test]
+fn a_file_that_glyph_did_not_write_is_not_written_over() {
+    let sample = sample_text();
+    for is_link in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let [scan, page] = ["scan.png", "page_0001.png"].map(|name| folder.path().join(name));
+        fs::copy(sample_image(), &scan).unwrap();
+        let before = fs::read(&scan).unwrap();
+        if is_link {
+            std::os::unix::fs::symlink(&scan, &page).unwrap();
+        } else {
+            fs::copy(&scan, &page).unwrap();
+        }
+        let given = [
+            "ask",
+            QUESTION,
+            "--text",
+            text(&sample),
+            "--image",
+            text(&page),
+        ];
+        let save = ["--save-pages", text(folder.path())];
+        let outcome = run(&[&given[..], &save, &SHORT].concat());
+        outcome.fails(1, &["page_0001.png", "not written by glyph"]);
+        assert_eq!(fs::read(&page).unwrap(), before);
+        assert_eq!(fs::read(&scan).unwrap(), before);
+    }
 }
 
 #[test]

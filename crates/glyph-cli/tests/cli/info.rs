@@ -259,6 +259,13 @@ fn what_would_stop_a_question_is_listed() {
         change_json(file, |config| config["temperature"] = 1000.into());
     });
     assert!(temperature.contains("generation_config.json") && temperature.contains("1000"));
+    let end = problem_of("generation_config.json", |file| {
+        change_json(file, |config| config["eos_token_id"] = 999_999.into());
+    });
+    assert!(
+        end.contains("eos_token_id") && end.contains("999999"),
+        "{end}"
+    );
     let template = problem_of("chat_template.jinja", |file| fs::write(file, "").unwrap());
     assert!(template.contains("chat template"), "{template}");
     let token = problem_of("tokenizer.json", |file| {

@@ -46,6 +46,53 @@ fn pipes_hold_no_progress() {
     }
 }
 
+/// What a command shows on a terminal, by `script` of Debian's bsdutils.
+#[cfg(target_os = "linux")]
+fn on_a_terminal(args: &[&str]) -> String {
+    let quoted = [&[env!("CARGO_BIN_EXE_glyph")], args].concat();
+    let quoted: Vec<String> = quoted.iter().map(|arg| format!("'{arg}'")).collect();
+    let output = Command::new("script")
+        .args([
+            "--quiet",
+            "--return",
+            "--command",
+            &quoted.join(" "),
+            "/dev/null",
+        ])
+        .env("GLYPH_DEVICE", "cpu")
+        .env("TERM", "xterm")
+        .env_remove("GLYPH_MODEL")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let shown = outcome(&output);
+    assert_eq!(shown.code, 0, "{shown:?}");
+    shown.stdout
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn terminals_show_progress_and_take_it_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let sample = sample_text();
+    let (pages, long) = (folder.path().join("pages"), folder.path().join("long.txt"));
+    fs::write(&long, fs::read_to_string(&sample).unwrap().repeat(200)).unwrap();
+    let ask = [&ASK[..], &["--text", text(&sample)]].concat();
+    let render = ["render", "--text", text(&long), "--out", text(&pages)];
+    for (args, shown) in [(&ask[..], "loading glyph-mini"), (&render, "rendering")] {
+        let terminal = on_a_terminal(args);
+        let bar = terminal
+            .find(&format!("{shown} "))
+            .unwrap_or_else(|| panic!("{terminal:?}"));
+        assert!(
+            terminal[bar..].contains('\u{2588}') || terminal[bar..].contains('\u{2591}'),
+            "{terminal:?}"
+        );
+        let cleared = terminal.rfind("\u{1b}[2K").unwrap();
+        assert!(!terminal[cleared..].contains(shown), "{terminal:?}");
+    }
+}
+
 #[test]
 fn a_copied_binary_answers_from_any_directory() {
     let folder = tempfile::tempdir().unwrap();

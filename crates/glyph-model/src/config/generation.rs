@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{ModelConfig, config_error, parse_json};
+use super::{CONFIG, ModelConfig, config_error, parse_json};
 use crate::error::{ModelError, Result};
 use crate::generate::SamplingParams;
 
@@ -68,9 +68,29 @@ impl GenerationConfig {
     }
 
     /// With the ids of `config.json` that end an answer where this file names none, as in the reference.
-    pub fn with_stop_ids_of(mut self, config: &ModelConfig) -> Self {
+    ///
+    /// # Errors
+    /// [`crate::ModelError::Config`] for an id that no token of the model has: no answer would end by it.
+    pub fn with_stop_ids_of(mut self, config: &ModelConfig) -> Result<Self> {
+        let file = if self.eos_token_id.is_some() {
+            FILE
+        } else {
+            CONFIG
+        };
         self.eos_token_id = self.eos_token_id.or_else(|| config.eos_token_id().cloned());
-        self
+        let vocab_size = config.text_config.vocab_size;
+        let stop_ids = self.stop_ids();
+        match stop_ids.iter().find(|id| **id as usize >= vocab_size) {
+            Some(id) => Err(config_error(
+                file,
+                "eos_token_id",
+                id,
+                format!(
+                    "is outside vocab_size, {vocab_size}; use the file that belongs to this model"
+                ),
+            )),
+            None => Ok(self),
+        }
     }
 
     /// Ids that end an answer.

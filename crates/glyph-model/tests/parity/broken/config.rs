@@ -122,7 +122,7 @@ fn config_json_ends_answers_where_the_generation_settings_do_not() {
     let stop_ids = |json: &Value, generation: &str| {
         let config = ModelConfig::from_json(&json.to_string()).unwrap();
         let generation = GenerationConfig::from_json(generation).unwrap();
-        generation.with_stop_ids_of(&config).stop_ids()
+        generation.with_stop_ids_of(&config).unwrap().stop_ids()
     };
     json["eos_token_id"] = json!([1, 2]);
     json["text_config"]["eos_token_id"] = json!(3);
@@ -138,6 +138,28 @@ fn config_json_ends_answers_where_the_generation_settings_do_not() {
         "config.json",
         "eos_token_id"
     );
+}
+
+#[test]
+fn ids_that_no_token_has_end_no_answer() {
+    let mut json = json("base/config.json");
+    let vocab_size = json["text_config"]["vocab_size"].as_u64().unwrap();
+    let refused = |json: &Value, generation: String| {
+        let config = ModelConfig::from_json(&json.to_string()).unwrap();
+        let generation = GenerationConfig::from_json(&generation).unwrap();
+        generation.with_stop_ids_of(&config).unwrap_err()
+    };
+    let own = refused(
+        &json,
+        json!({ "eos_token_id": [1, vocab_size] }).to_string(),
+    );
+    json["text_config"]["eos_token_id"] = json!(vocab_size);
+    let of_config = refused(&json, "{}".to_owned());
+    let value = vocab_size.to_string();
+    for (error, file) in [(own, "generation_config.json"), (of_config, "config.json")] {
+        assert!(error.to_string().starts_with(file), "{error}");
+        assert_refused!(error, ModelError::Config { .. }, "eos_token_id", &value);
+    }
 }
 
 #[test]

@@ -1,0 +1,111 @@
+//! A directory that rendered pages are written to. Pages that glyph wrote there are written over and removed; whatever
+//! else has the name of a page belongs to someone else and stays.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use crate::error::CliError;
+use crate::output;
+use crate::report::count_of_pages;
+
+/// Bytes of a PNG file's signature and its first chunk, `IHDR`, which is of one length in every file.
+const HEAD: usize = 8 + 25;
+
+/// The directory of one text's pages.
+#[derive(Debug)]
+pub struct PageDirectory {
+    path: PathBuf,
+    mark: Vec<u8>,
+}
+
+impl PageDirectory {
+    /// Makes the directory.
+    pub fn create(path: &Path) -> Result<Self, CliError> {
+        fs::create_dir_all(path).map_err(|source| CliError::Write {
+            path: path.to_owned(),
+            source,
+        })?;
+        Ok(Self {
+            path: path.to_owned(),
+            mark: mark(),
+        })
+    }
+
+    /// Writes one page; `number` counts from 1.
+    ///
+    /// # Errors
+    /// [`CliError::NotOwnPage`] where a file or a link of that name was not written by glyph.
+    pub fn write(&self, number: usize, png: &[u8]) -> Result<PathBuf, CliError> {
+        let path = self.path.join(page_name(number));
+        let error = |source| CliError::Write {
+            path: path.clone(),
+            source,
+        };
+        if path.symlink_metadata().is_ok() && !self.is_own(&path).map_err(error)? {
+            return Err(CliError::NotOwnPage(path));
+        }
+        let (head, rest) = png.split_at(HEAD.min(png.len()));
+        fs::write(&path, [head, &self.mark, rest].concat()).map_err(error)?;
+        Ok(path)
+    }
+
+    /// Removes the pages that an earlier, longer text has left behind the last one, and says so.
+    pub fn remove_after(&self, last: usize) -> Result<(), CliError> {
+        let error = |path: &Path, source| CliError::Write {
+            path: path.to_owned(),
+            source,
+        };
+        let of_directory = |source| error(&self.path, source);
+        let mut n_removed = 0;
+        for entry in self.path.read_dir().map_err(of_directory)? {
+            let entry = entry.map_err(of_directory)?;
+            let number = entry.file_name().to_str().and_then(page_number);
+            let path = entry.path();
+            if number.is_some_and(|number| number > last)
+                && self.is_own(&path).map_err(|source| error(&path, source))?
+            {
+                fs::remove_file(&path).map_err(|source| error(&path, source))?;
+                n_removed += 1;
+            }
+        }
+        if n_removed > 0 {
+            let pages = count_of_pages(n_removed);
+            let directory = self.path.display();
+            output::note(&format!(
+                "note: removed {pages} of an earlier text from {directory}"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whether it is a file that [`write`](Self::write) wrote.
+    fn is_own(&self, path: &Path) -> io::Result<bool> {
+        if !path.symlink_metadata()?.is_file() {
+            return Ok(false);
+        }
+        let mut begin = Vec::new();
+        let length = (HEAD + self.mark.len()) as u64;
+        File::open(path)?.take(length).read_to_end(&mut begin)?;
+        Ok(begin.get(HEAD..) == Some(&self.mark))
+    }
+}
+
+/// The chunk by which pages that glyph wrote are known: its length, its name and what it holds, and the checksum of both.
+fn mark() -> Vec<u8> {
+    const NAMED: &[u8] = b"tEXtSoftware\0Glyph Runtime";
+    let length = NAMED.len() as u32 - 4;
+    let checksum = crc32fast::hash(NAMED);
+    [&length.to_be_bytes(), NAMED, &checksum.to_be_bytes()].concat()
+}
+
+fn page_name(number: usize) -> String {
+    format!("page_{number:04}.png")
+}
+
+/// The number of a page by the name of its file; `None` for any other name.
+fn page_number(name: &str) -> Option<usize> {
+    let number = name.strip_prefix("page_")?.strip_suffix(".png")?;
+    let number = number.parse().ok()?;
+    (page_name(number) == name).then_some(number)
+}
