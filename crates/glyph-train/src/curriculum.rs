@@ -147,6 +147,14 @@ const LAST_DOCUMENTS: Weights<Document> = &[
     (Document::Sentences, 4),
 ];
 
+/// More settings: one word among others that hold it is what stays mistaken longest.
+const DOCUMENTS_OF_PLACES: Weights<Document> = &[
+    (Document::Form, 3),
+    (Document::Settings, 5),
+    (Document::Contacts, 3),
+    (Document::Sentences, 4),
+];
+
 /// Draws what a batch holds; `line_px` is the height of its lines.
 pub fn plan(stage_index: usize, line_px: usize, rng: &mut ChaCha8Rng) -> BatchPlan {
     let stage = &STAGES[stage_index];
@@ -211,7 +219,8 @@ pub fn plan(stage_index: usize, line_px: usize, rng: &mut ChaCha8Rng) -> BatchPl
         Wording::QuestionOnly
     };
     let (haystacks, documents) = match stage.level {
-        Level::Last | Level::Places => (LAST_HAYSTACKS, LAST_DOCUMENTS),
+        Level::Last => (LAST_HAYSTACKS, LAST_DOCUMENTS),
+        Level::Places => (LAST_HAYSTACKS, DOCUMENTS_OF_PLACES),
         _ => (HAYSTACKS, DOCUMENTS),
     };
     BatchPlan {

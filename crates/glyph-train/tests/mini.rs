@@ -1,4 +1,5 @@
-//! The committed glyph-mini: it writes the tokens that transformers writes, it is small, and its files are there.
+//! The committed glyph-mini: it writes the tokens that transformers writes, it is small, its files are there, and its card
+//! says what was measured.
 //! How well it reads is measured by `glyph-train evaluate`; `evaluation.json` beside the weights holds the figures.
 
 use std::path::{Path, PathBuf};
@@ -9,6 +10,8 @@ use glyph_model::Checkpoint;
 use glyph_model::generate::{Generation, generate};
 use glyph_model::preprocess::{PatchGrid, RgbImage};
 use glyph_model::prompt::Message;
+use glyph_model::text::KvPrecision;
+use glyph_model::weights::WeightFiles;
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -30,8 +33,11 @@ fn the_trained_model_writes_the_tokens_that_transformers_writes() {
     let rows: Vec<Expected> = serde_json::from_str(&json).unwrap();
     assert!(rows.len() >= 8, "only {} rows", rows.len());
     let model = root().join("models/glyph-mini");
-    let checkpoint = Checkpoint::open(&model, &Device::flex(), DType::F32, |_| {}).unwrap();
-    for row in rows {
+    let mut checkpoint = Checkpoint::open(&model, &Device::flex(), DType::F32, |_| {}).unwrap();
+    // As the reference, and as the command line keeps them unless it is told otherwise.
+    let precisions = [KvPrecision::Full, KvPrecision::F16];
+    for (row, precision) in rows.iter().flat_map(|row| precisions.map(|kv| (row, kv))) {
+        checkpoint.kv_precision = precision;
         let images: Vec<RgbImage> = row
             .pages
             .iter()
@@ -54,7 +60,7 @@ fn the_trained_model_writes_the_tokens_that_transformers_writes() {
             block_on(generate(&checkpoint, &prompt, &images, &options, |_| true)).unwrap();
         assert_eq!(
             generated.ids, row.greedy_ids,
-            "answer to {:?}",
+            "answer to {:?} with {precision:?} keys and values",
             row.question
         );
     }
@@ -66,7 +72,11 @@ fn the_checkpoint_is_small_and_complete() {
     let weights = std::fs::metadata(model.join("model.safetensors"))
         .unwrap()
         .len();
-    assert!(weights <= 12 << 20, "{weights} bytes");
+    assert!(weights <= 12_000_000, "{weights} bytes");
+    let files = WeightFiles::open(&model).unwrap();
+    for (name, tensor) in files.tensors() {
+        assert_eq!(tensor.dtype, DType::F16, "{name}");
+    }
     let checkpoint = Checkpoint::open(&model, &Device::flex(), DType::F32, |_| {}).unwrap();
     assert!(
         checkpoint.report.unexpected.is_empty(),
@@ -75,6 +85,7 @@ fn the_checkpoint_is_small_and_complete() {
     );
     for file in [
         "render.json",
+        "generation_config.json",
         "README.md",
         "training.svg",
         "log.jsonl",
@@ -84,5 +95,64 @@ fn the_checkpoint_is_small_and_complete() {
             model.join(file).exists(),
             "{file} is not in models/glyph-mini"
         );
+    }
+}
+
+#[derive(Deserialize)]
+struct Measured {
+    task: String,
+    n_pages: usize,
+    n_samples: usize,
+    character_error_rate: Option<f64>,
+    exact: f64,
+    bar: Option<f64>,
+    held: Option<bool>,
+}
+
+#[test]
+fn the_card_tells_every_figure_that_was_measured() {
+    let model = root().join("models/glyph-mini");
+    let read = |name: &str| std::fs::read_to_string(model.join(name)).unwrap();
+    let measured: Vec<Measured> = serde_json::from_str(&read("evaluation.json")).unwrap();
+    let card = read("README.md");
+    for row in &measured {
+        let error_rate = row.character_error_rate;
+        let bar = row.bar.map(|bar| match error_rate {
+            Some(_) => format!("CER ≤ {:.0} %", 100.0 * bar),
+            None => format!("exact ≥ {:.0} %", 100.0 * bar),
+        });
+        let cells = [
+            row.task.clone(),
+            row.n_pages.to_string(),
+            row.n_samples.to_string(),
+            error_rate.map_or_else(String::new, |rate| format!("{:.2} %", 100.0 * rate)),
+            format!("{:.1} %", 100.0 * row.exact),
+            bar.unwrap_or_default(),
+            row.held
+                .map_or("", |held| if held { "yes" } else { "no" })
+                .to_owned(),
+        ];
+        let line = format!("| {} |", cells.join(" | "));
+        assert!(card.contains(&line), "the card has no line {line:?}");
+    }
+    // What the model is made for; two values, white space, and documents of four pages are measured beside it.
+    let must = [
+        "read prose",
+        "read random strings",
+        "needle",
+        "look-up",
+        "not there",
+    ];
+    for row in measured {
+        let is_asked = must.contains(&row.task.as_str());
+        if is_asked && (row.task == "needle" || row.n_pages == 1) {
+            assert_eq!(
+                row.held,
+                Some(true),
+                "{} on {} pages",
+                row.task,
+                row.n_pages
+            );
+        }
     }
 }
