@@ -143,7 +143,9 @@ impl Request<'_> {
         let n_images = source.images.len();
         let text = source.text.as_deref();
         let renderer = text
-            .map(|text| style::renderer(args.source.style.as_deref(), &self.model.files, text))
+            .map(|text| {
+                style::renderer_to_read(args.source.style.as_deref(), &self.model.files, text)
+            })
             .transpose()?;
         let rendered = renderer.as_ref().zip(text);
         let directory = args

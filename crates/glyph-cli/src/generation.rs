@@ -113,6 +113,10 @@ pub fn answer(
     }
     if said.content.is_empty() && !said.reasoning.is_empty() {
         output::note(&no_answer(&generated, max_new_tokens));
+    } else if generated.finish_reason == FinishReason::Length {
+        output::note(&format!(
+            "note: cut off after {max_new_tokens} tokens ({doing}). Allow it more --max-tokens"
+        ));
     }
     Ok((generated, said))
 }

@@ -62,9 +62,8 @@ impl PageDirectory {
             let entry = entry.map_err(of_directory)?;
             let number = entry.file_name().to_str().and_then(page_number);
             let path = entry.path();
-            if number.is_some_and(|number| number > last)
-                && self.is_own(&path).map_err(|source| error(&path, source))?
-            {
+            // What cannot be read is not known to be glyph's, and stays.
+            if number.is_some_and(|number| number > last) && self.is_own(&path).unwrap_or(false) {
                 fs::remove_file(&path).map_err(|source| error(&path, source))?;
                 n_removed += 1;
             }

@@ -78,7 +78,7 @@ pub fn run(args: &ReadArgs) -> Result<(), CliError> {
     let n_images = source.images.len();
     let text = source.text.as_deref();
     let renderer = text
-        .map(|text| style::renderer(args.source.style.as_deref(), &model.files, text))
+        .map(|text| style::renderer_to_read(args.source.style.as_deref(), &model.files, text))
         .transpose()?;
     let rendered = renderer.as_ref().zip(text);
     progress::spinner("laying out");

@@ -8,12 +8,28 @@ use glyph_render::{FontLibrary, RenderError, RenderStyle, Renderer};
 use crate::error::CliError;
 use crate::input;
 use crate::model::ModelFiles;
+use crate::output;
 
 /// File of a model directory that holds its style.
 const MODEL_STYLE: &str = "render.json";
 
 /// Value of `--style` that asks for the official style.
 const OFFICIAL: &str = "official";
+
+/// The renderer for a text whose pages the model is to read; says so where it does not know pages of such a style.
+pub fn renderer_to_read(
+    requested: Option<&Path>,
+    model: &ModelFiles,
+    text: &str,
+) -> Result<Renderer, CliError> {
+    if requested.is_some() && style_of(model)?.is_some() {
+        output::note(&format!(
+            "note: {} has a style of its own that it was trained on; it may not read pages of another --style",
+            model.name()
+        ));
+    }
+    renderer(requested, model, text)
+}
 
 /// The renderer for a text.
 pub fn renderer(
@@ -54,10 +70,15 @@ fn from_file(path: &Path) -> Result<Renderer, CliError> {
     from_json(&json, path.parent(), style_error)
 }
 
+/// The model's own style, if it has one.
+fn style_of(model: &ModelFiles) -> Result<Option<Vec<u8>>, CliError> {
+    let json = model.read(MODEL_STYLE);
+    json.map_err(|error| model.error(error))
+}
+
 /// The renderer for the model's own style, if it has one.
 pub fn of_model(model: &ModelFiles) -> Result<Option<Renderer>, CliError> {
-    let json = model.read(MODEL_STYLE);
-    let Some(json) = json.map_err(|error| model.error(error))? else {
+    let Some(json) = style_of(model)? else {
         return Ok(None);
     };
     let folder = match model {

@@ -126,7 +126,12 @@ fn the_streamed_answer_is_that_of_json() {
         streamed.stdout,
         format!("{}\n", report["answer"].as_str().unwrap())
     );
-    assert_eq!(streamed.stderr, "");
+    let note = &streamed.stderr;
+    assert!(
+        note.contains("cut off after 6 tokens") && note.contains("--max-tokens"),
+        "{note}"
+    );
+    assert_eq!(note.lines().count(), 1, "{note}");
 }
 
 #[test]

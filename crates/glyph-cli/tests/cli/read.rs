@@ -28,7 +28,11 @@ fn every_page_is_read_and_joined_by_newlines() {
         streamed.stdout,
         format!("{}\n", report["text"].as_str().unwrap())
     );
-    assert_eq!(streamed.stderr, "");
+    for page in 1..=3 {
+        let note = format!("cut off after 5 tokens (reading page {page} of 3)");
+        assert!(streamed.stderr.contains(&note), "{}", streamed.stderr);
+    }
+    assert_eq!(streamed.stderr.lines().count(), 3, "{}", streamed.stderr);
 }
 
 #[test]

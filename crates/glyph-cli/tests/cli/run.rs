@@ -18,15 +18,18 @@ pub struct Outcome {
 /// The binary on the CPU, without what the caller's environment may add.
 pub fn glyph(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_glyph"));
+    on_its_own(&mut command).args(args).stdin(Stdio::null());
     command
-        .args(args)
-        .env_remove("GLYPH_MODEL")
+}
+
+/// On the CPU, with none of the settings of whoever runs the tests.
+pub fn on_its_own(command: &mut Command) -> &mut Command {
+    command
         .env("GLYPH_DEVICE", "cpu")
+        .env_remove("GLYPH_MODEL")
         .env_remove("GLYPH_DTYPE")
         .env_remove("GLYPH_QUANTIZE")
         .env_remove("GLYPH_KV_CACHE")
-        .stdin(Stdio::null());
-    command
 }
 
 /// Runs it to its end.
