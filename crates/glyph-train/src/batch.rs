@@ -52,6 +52,8 @@ pub struct Batch {
     pub targets: Vec<Target>,
     /// Where on the pages that stands, as far as it stands there.
     pub pointers: Vec<Pointed>,
+    /// Where stands what its questions are about.
+    pub asked: Vec<Asked>,
     /// `[n_rows, seq]`, which positions hold a token and no padding.
     pub is_filled: Vec<bool>,
     /// Pages of all rows.
@@ -106,6 +108,16 @@ pub struct Pointed {
     pub cell: Option<usize>,
 }
 
+/// Where stands what a question is about.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked {
+    /// Flat position by which it is known.
+    pub asking: usize,
+    /// The cell where what the thought cites begins, its token counted among the vision tokens of the row; none when it
+    /// cites nothing. Of what the pages tell something else about, that is cited.
+    pub cell: Option<Cell>,
+}
+
 /// The pages of a row.
 #[derive(Default)]
 struct Rendered {
@@ -156,6 +168,7 @@ impl BatchMaker {
             positions: Vec::new(),
             targets: Vec::new(),
             pointers: Vec::new(),
+            asked: Vec::new(),
             is_filled: Vec::new(),
             n_images: 0,
             grid: PatchGrid {
@@ -212,9 +225,15 @@ impl BatchMaker {
             let mut more_turns = sample.more_turns.iter();
             while let Some((question, thought, answer)) = next {
                 row.add_question(question.len(), end_of_prompt, shown.foretell(question));
-                let (thought, found) =
+                let (cited, found) =
                     answer_places(&shown, question, thought.as_ref(), answer, &sample.given);
-                let said = mini::full_answer(thought.as_deref(), answer);
+                if let Some(Thought { key, .. }) = thought {
+                    row.ask(
+                        known_from(question, key)..question.len(),
+                        found.on_pages.first(),
+                    );
+                }
+                let said = mini::full_answer(cited.as_deref(), answer);
                 row.add_answer(tokenizer.encode(&said)?, self.end_of_answer, &found, |i| {
                     sample.given.iter().any(|range| range.contains(&i))
                 });
@@ -258,6 +277,7 @@ impl BatchMaker {
                 text,
                 targets,
                 pointed,
+                asked,
                 ..
             } = row;
             let targets = targets.into_iter();
@@ -269,6 +289,11 @@ impl BatchMaker {
             batch.pointers.extend(pointed.map(|pointed| Pointed {
                 asking: start + pointed.asking,
                 ..pointed
+            }));
+            let asked = asked.into_iter();
+            batch.asked.extend(asked.map(|asked| Asked {
+                asking: start + asked.asking,
+                ..asked
             }));
             let n_text = text.len() + n_padding;
             batch.ids.extend(prompt.ids);
@@ -343,6 +368,15 @@ impl BatchMaker {
             }
         }
     }
+}
+
+/// The character of a question by which it is known what it asks: the one behind the key, by which the key has ended,
+/// or else its last.
+fn known_from(question: &str, key: &str) -> usize {
+    let (asked, key) = (question.to_ascii_lowercase(), key.to_ascii_lowercase());
+    let end_of_key = asked.rfind(&key).map(|start| start + key.len());
+    let last = question.len().saturating_sub(1);
+    end_of_key.map_or(last, |end| end.min(last))
 }
 
 /// What is thought before an answer, lines cited where the pages have them, and where all of it stands.

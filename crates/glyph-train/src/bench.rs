@@ -173,14 +173,14 @@ fn theirs(
 }
 
 /// A table with ratios, ours over theirs in speed.
-pub fn print_comparison(rows: &[Comparison]) {
-    println!(
+pub fn comparison_table(rows: &[Comparison]) -> String {
+    let head = format!(
         "{:>7}{:>5}{:>6}  {:>18}  {:>20}  {:>22}",
         "prompt", "new", "same", "load s (ratio)", "prefill s (ratio)", "decode tok/s (ratio)"
     );
-    for row in rows {
+    let rows = rows.iter().map(|row| {
         let (a, b) = (&row.glyph, &row.transformers);
-        println!(
+        format!(
             "{:>7}{:>5}{:>6}  {:>5.2} / {:>5.2} {:>4.1}×  {:>6.3} / {:>6.3} {:>4.1}×  {:>6.0} / {:>6.0} {:>4.1}×",
             row.prompt_tokens,
             row.new_tokens,
@@ -194,8 +194,12 @@ pub fn print_comparison(rows: &[Comparison]) {
             a.decode_tokens_per_s,
             b.decode_tokens_per_s,
             a.decode_tokens_per_s / b.decode_tokens_per_s,
-        );
-    }
+        )
+    });
+    std::iter::once(head)
+        .chain(rows)
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// Where the reference script lies in the repository.

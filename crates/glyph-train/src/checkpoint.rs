@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use burn::module::Module;
 use burn::optim::ModuleOptimizer;
 use burn::tensor::{DType, Device};
 use glyph_model::Glm4v;
@@ -37,6 +38,12 @@ pub fn check_stage(name: &str, stage: usize) -> Result<()> {
         "{name} is {stage}; the curriculum has stages 0 to {last}"
     );
     Ok(())
+}
+
+/// What ships of a trainee.
+#[derive(Module, Debug)]
+struct Shipped {
+    glm: Glm4v,
 }
 
 /// Files of a run.
@@ -114,21 +121,53 @@ impl RunDir {
             })
     }
 
-    /// Loads the weights of a run, the throw-away head included. Where the directory is a checkpoint that has
-    /// none, the head starts anew; it is learned again within minutes.
+    /// Loads the weights of a run that is to go on, the heads that do not ship included.
     pub fn load_trainee(&self, config: &ModelConfig, device: &Device) -> Result<Trainee> {
-        let path = self.trainee_path();
+        let unusable = || {
+            let path = self.trainee_path();
+            format!(
+                "{} cannot be used. Begin another run with --init {}",
+                path.display(),
+                self.0.display()
+            )
+        };
+        let trainee = Trainee::new(config, device);
+        let files = self.trainee_files()?;
+        let loaded = load_weights(trainee, &files, DType::F32, |_| {});
+        let (trainee, _) = loaded.with_context(unusable)?;
+        Ok(number_parameters(trainee))
+    }
+
+    /// Loads the weights of a run, or of a checkpoint directory, for another run to begin from. Heads that are not there
+    /// or have changed since start anew; they are learned again within minutes.
+    pub fn load_to_begin(&self, config: &ModelConfig, device: &Device) -> Result<Trainee> {
         let mut trainee = Trainee::new(config, device);
-        if path.exists() {
-            let bytes =
-                std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-            let files = WeightFiles::from_bytes(vec![("trainee.safetensors".to_owned(), bytes)])?;
-            (trainee, _) = load_weights(trainee, &files, DType::F32, |_| {})?;
+        if self.trainee_path().exists() {
+            let files = self.trainee_files()?;
+            let whole = load_weights(trainee.clone(), &files, DType::F32, |_| {});
+            let Ok((whole, _)) = whole else {
+                let shipped = Shipped { glm: trainee.glm };
+                let loaded = load_weights(shipped, &files, DType::F32, |_| {});
+                let unusable = || format!("{} cannot be used", self.trainee_path().display());
+                trainee.glm = loaded.with_context(unusable)?.0.glm;
+                return Ok(number_parameters(trainee));
+            };
+            trainee = whole;
         } else {
-            let files = WeightFiles::open(&self.0)?;
-            (trainee.glm, _) = load_weights(trainee.glm, &files, DType::F32, |_| {})?;
+            let unusable = || format!("{} cannot be used", self.0.display());
+            let files = WeightFiles::open(&self.0).with_context(unusable)?;
+            let loaded = load_weights(trainee.glm, &files, DType::F32, |_| {});
+            trainee.glm = loaded.with_context(unusable)?.0;
         }
         Ok(number_parameters(trainee))
+    }
+
+    fn trainee_files(&self) -> Result<WeightFiles> {
+        let path = self.trainee_path();
+        let bytes =
+            std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let files = WeightFiles::from_bytes(vec![("trainee.safetensors".to_owned(), bytes)]);
+        files.with_context(|| format!("{} cannot be used", path.display()))
     }
 
     /// Loads the optimizer of a run.
@@ -167,9 +206,42 @@ pub fn export(glm: &Glm4v, dir: &Path, render_style: &Value) -> Result<()> {
 }
 
 /// Writes a file; it takes the place of its predecessor only when it is complete.
-pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     let partial = path.with_extension("partial");
     std::fs::write(&partial, bytes)
         .with_context(|| format!("cannot write {}", partial.display()))?;
     std::fs::rename(&partial, path).with_context(|| format!("cannot write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+    use glyph_model::config::ModelConfig;
+    use glyph_model::weights::{SavedDType, safetensors_bytes};
+
+    use super::{RunDir, Shipped};
+    use crate::mini;
+    use crate::trainee::Trainee;
+
+    #[test]
+    fn a_run_begins_from_one_with_other_heads_but_does_not_go_on_from_it() {
+        let config = ModelConfig::from_json(&mini::config().to_string()).unwrap();
+        let device = Device::flex();
+        let shipped = Shipped {
+            glm: Trainee::new(&config, &device).glm,
+        };
+        let bytes = safetensors_bytes(&shipped, SavedDType::F32).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("trainee.safetensors"), bytes).unwrap();
+        let run = RunDir(folder.path().to_owned());
+        let goes_on = run.load_trainee(&config, &device);
+        let error = format!("{:?}", goes_on.err().unwrap());
+        assert!(error.contains("--init"), "{error}");
+        let begun = run.load_to_begin(&config, &device).unwrap();
+        let table = |glm: &glyph_model::Glm4v| {
+            let table = glm.model.language_model.embed_tokens.weight.val();
+            table.into_data()
+        };
+        assert_eq!(table(&begun.glm), table(&shipped.glm));
+    }
 }

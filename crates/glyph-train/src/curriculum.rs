@@ -40,19 +40,8 @@ pub enum Level {
     /// tower reads by then and learns no more, which leaves the time to the decoder. Its gate is that of finding.
     Last,
     /// The same tasks, and where it stands that a question is about: the decoder's last layer learns to read it off the
-    /// characters of the question, and those before it to find it. Only its last layers learn. Its gate is that of
-    /// finding.
+    /// characters of the question, and those before it to find it. Its gate is that of finding.
     Places,
-}
-
-impl Level {
-    /// How many layers of the decoder learn, counted from its end.
-    pub fn n_learning_layers(self) -> usize {
-        match self {
-            Self::Places => 3,
-            _ => usize::MAX,
-        }
-    }
 }
 
 const fn stage(
@@ -105,6 +94,8 @@ pub struct BatchPlan {
     pub wording: Wording,
     /// What learns.
     pub parts: Parts,
+    /// What is read aloud, each as often as its weight says.
+    pub readings: Weights<Reading>,
     /// Share of needles and look-ups whose answer is not there.
     pub absent_share: f64,
     /// What needles are hidden in, each as often as its weight says.
@@ -118,6 +109,25 @@ pub struct BatchPlan {
 }
 
 type Weights<T> = &'static [(T, usize)];
+
+/// Random strings from the first step: prose can be guessed, random strings must be read.
+const READINGS: Weights<Reading> = &[
+    (Reading::Random, 2),
+    (Reading::Salad, 1),
+    (Reading::Prose, 3),
+    (Reading::Code, 1),
+    (Reading::Repeated, 3),
+];
+
+/// With tables, whose gaps have to be counted.
+const READINGS_OF_PLACES: Weights<Reading> = &[
+    (Reading::Random, 2),
+    (Reading::Salad, 1),
+    (Reading::Prose, 3),
+    (Reading::Code, 1),
+    (Reading::Repeated, 2),
+    (Reading::Table, 6),
+];
 
 const HAYSTACKS: Weights<Haystack> = &[
     (Haystack::Noise, 1),
@@ -150,9 +160,10 @@ const LAST_DOCUMENTS: Weights<Document> = &[
 /// More settings: one word among others that hold it is what stays mistaken longest.
 const DOCUMENTS_OF_PLACES: Weights<Document> = &[
     (Document::Form, 3),
-    (Document::Settings, 5),
+    (Document::Settings, 4),
     (Document::Contacts, 3),
     (Document::Sentences, 4),
+    (Document::Columns, 2),
 ];
 
 /// Draws what a batch holds; `line_px` is the height of its lines.
@@ -182,8 +193,8 @@ pub fn plan(stage_index: usize, line_px: usize, rng: &mut ChaCha8Rng) -> BatchPl
                 ],
                 Level::Places => &[
                     (Family::Excerpts, 2),
-                    (Family::Needle, 3),
-                    (Family::Lookup, 14),
+                    (Family::Needle, 5),
+                    (Family::Lookup, 13),
                 ],
             },
         )
@@ -205,9 +216,10 @@ pub fn plan(stage_index: usize, line_px: usize, rng: &mut ChaCha8Rng) -> BatchPl
     let n_pages = match (stage.level, family) {
         (Level::All, Family::Needle) => *pick(rng, &[1, 1, 1, 2, 3, 4, 6, 8]),
         (Level::All, Family::Lookup | Family::Excerpts) => *pick(rng, &[1, 1, 1, 2, 3, 4]),
-        (Level::Last | Level::Places, Family::Needle) => *pick(rng, &[1, 2, 4, 6, 8, 8, 8]),
+        (Level::Last, Family::Needle) => *pick(rng, &[1, 2, 4, 6, 8, 8, 8]),
+        (Level::Places, Family::Needle) => *pick(rng, &[1, 1, 2, 4, 4, 4, 6, 8, 8]),
         (Level::Last, Family::Lookup) => *pick(rng, &[1, 1, 1, 1, 1, 1, 2, 3, 4]),
-        (Level::Places, Family::Lookup) => *pick(rng, &[1, 1, 1, 1, 1, 1, 2, 3, 4, 4]),
+        (Level::Places, Family::Lookup) => *pick(rng, &[1, 1, 1, 1, 1, 2, 3, 4, 4]),
         (Level::Last | Level::Places, Family::Excerpts) => *pick(rng, &[1, 1, 2, 4, 8]),
         _ => 1,
     };
@@ -222,6 +234,10 @@ pub fn plan(stage_index: usize, line_px: usize, rng: &mut ChaCha8Rng) -> BatchPl
         Level::Last => (LAST_HAYSTACKS, LAST_DOCUMENTS),
         Level::Places => (LAST_HAYSTACKS, DOCUMENTS_OF_PLACES),
         _ => (HAYSTACKS, DOCUMENTS),
+    };
+    let readings = match (stage.level, family) {
+        (Level::Places, Family::Read) => READINGS_OF_PLACES,
+        _ => READINGS,
     };
     BatchPlan {
         shape: PageShape {
@@ -238,8 +254,12 @@ pub fn plan(stage_index: usize, line_px: usize, rng: &mut ChaCha8Rng) -> BatchPl
             (Level::Places, _) => Parts::Places,
             _ => Parts::Both,
         },
-        absent_share: match stage.level {
-            Level::All | Level::Last | Level::Places => 0.16,
+        readings,
+        absent_share: match (stage.level, family) {
+            // What is known of a needle that is there is then known of one that is not.
+            (Level::Places, Family::Needle) => 0.4,
+            (Level::Places, _) => 0.24,
+            (Level::All | Level::Last, _) => 0.16,
             _ => 0.25,
         },
         haystacks,
@@ -258,22 +278,7 @@ pub fn plan(stage_index: usize, line_px: usize, rng: &mut ChaCha8Rng) -> BatchPl
 
 /// Draws the task of one sample.
 pub fn task(plan: &BatchPlan, rng: &mut ChaCha8Rng) -> Task {
-    // Random strings from the first step: prose can be guessed, random strings must be read.
-    let reading = *pick(
-        rng,
-        &[
-            Reading::Random,
-            Reading::Random,
-            Reading::Salad,
-            Reading::Prose,
-            Reading::Prose,
-            Reading::Prose,
-            Reading::Code,
-            Reading::Repeated,
-            Reading::Repeated,
-            Reading::Repeated,
-        ],
-    );
+    let reading = weighted(rng, plan.readings);
     let is_absent = rng.random_bool(plan.absent_share);
     match plan.family {
         Family::Read => Task::Read(reading),
@@ -338,13 +343,12 @@ mod tests {
     #[test]
     fn each_stage_teaches_its_parts_alone() {
         for (i, stage) in STAGES.iter().enumerate() {
-            let (parts, n_layers) = match stage.level {
-                Level::Letters => (Parts::Tower, usize::MAX),
-                Level::Read | Level::Find | Level::All => (Parts::Both, usize::MAX),
-                Level::Last => (Parts::Decoder, usize::MAX),
-                Level::Places => (Parts::Places, 3),
+            let parts = match stage.level {
+                Level::Letters => Parts::Tower,
+                Level::Read | Level::Find | Level::All => Parts::Both,
+                Level::Last => Parts::Decoder,
+                Level::Places => Parts::Places,
             };
-            assert_eq!(stage.level.n_learning_layers(), n_layers, "{}", stage.name);
             for plan in plans(i) {
                 assert_eq!(plan.parts, parts, "{}", stage.name);
             }

@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use crate::batch::PageShape;
 use crate::data::{
-    Family, Generator, PageGrid, Reading, Sample, Split, Task, canonical_answer_matches,
+    Document, Family, Generator, PageGrid, Reading, Sample, Split, Task, canonical_answer_matches,
     character_error_rate,
 };
 
@@ -53,6 +53,8 @@ struct Exam {
     name: &'static str,
     family: Family,
     reading: Option<Reading>,
+    /// What is looked up in; all kinds of the family where none is given.
+    document: Option<Document>,
     /// Values of a needle's key.
     n_values: usize,
     n_pages: usize,
@@ -61,7 +63,7 @@ struct Exam {
     bar: Option<f64>,
 }
 
-const EXAMS: [Exam; 15] = [
+const EXAMS: [Exam; 17] = [
     exam("read prose", Family::Read, Some(Reading::Prose), 1, 0.01),
     exam(
         "read random strings",
@@ -79,6 +81,7 @@ const EXAMS: [Exam; 15] = [
     ),
     exam("read code", Family::Read, Some(Reading::Code), 1, 0.02),
     spaced("read with white space", Family::Read, 0.02),
+    exam("read tables", Family::Read, Some(Reading::Table), 1, 0.02),
     exam("needle", Family::Needle, None, 1, 0.98),
     exam("needle", Family::Needle, None, 2, 0.90),
     exam("needle", Family::Needle, None, 4, 0.90),
@@ -91,6 +94,10 @@ const EXAMS: [Exam; 15] = [
     exam("look-up", Family::Lookup, None, 1, 0.95),
     exam("look-up", Family::Lookup, None, 4, 0.95),
     spaced("look-up with white space", Family::Lookup, 0.95),
+    Exam {
+        document: Some(Document::Columns),
+        ..exam("look-up in columns", Family::Lookup, None, 1, 0.95)
+    },
     exam("not there", Family::NotThere, None, 1, 0.95),
     exam("not there", Family::NotThere, None, 4, 0.95),
 ];
@@ -106,6 +113,7 @@ const fn exam(
         name,
         family,
         reading,
+        document: None,
         n_values: 1,
         n_pages,
         spaced_percent: 0,
@@ -199,9 +207,10 @@ fn draw_samples(
     n_samples: usize,
     grid: PageGrid,
 ) -> Result<Vec<Sample>> {
-    let mut tasks = match exam.reading {
-        Some(reading) => vec![Task::Read(reading)],
-        None => exam.family.tasks(),
+    let mut tasks = match (exam.reading, exam.document) {
+        (Some(reading), _) => vec![Task::Read(reading)],
+        (None, Some(document)) => vec![Task::Lookup(document)],
+        (None, None) => exam.family.tasks(),
     };
     tasks.retain(|task| !matches!(task, Task::Needle(spec) if spec.values != exam.n_values));
     let mut generator = Generator::new(seed, split).with_spacing(exam.spaced_percent);
@@ -339,7 +348,48 @@ pub fn page_shape(style_path: &Path) -> Result<PageShape> {
 
 #[cfg(test)]
 mod tests {
-    use super::{EXAMS, exams_of};
+    use super::{EXAMS, Exam, exams_of, score};
+    use crate::data::{Family, Generator, PageGrid, Reading, Sample, Split, Task};
+
+    fn exam(name: &str, n_pages: usize) -> &'static Exam {
+        let mut exams = EXAMS.iter();
+        exams
+            .find(|exam| exam.name == name && exam.n_pages == n_pages)
+            .unwrap()
+    }
+
+    /// Samples whose answer is `right`.
+    fn samples(n: usize, right: &str) -> Vec<Sample> {
+        let mut generator = Generator::new(1, Split::HeldOut);
+        let task = Task::Read(Reading::Prose);
+        let sample = generator.sample(task, PageGrid::new(24, 4), 1).unwrap();
+        let answer = right.to_owned();
+        vec![Sample { answer, ..sample }; n]
+    }
+
+    #[test]
+    fn bars_are_held_by_shares_of_answers_and_of_characters() {
+        let samples = samples(100, "73-4815");
+        let answers = |n_wrong: usize, wrong: &str| -> Vec<String> {
+            let answer = |i| if i < n_wrong { wrong } else { "73-4815" };
+            (0..100).map(|i| answer(i).to_owned()).collect()
+        };
+        for (name, n_pages, most_wrong) in [("needle", 1, 2), ("needle", 8, 10), ("look-up", 1, 5)]
+        {
+            let exam = exam(name, n_pages);
+            let held = |n_wrong| score(exam, &samples, &answers(n_wrong, "73-4816")).held;
+            assert_eq!(held(most_wrong), Some(true), "{name}");
+            assert_eq!(held(most_wrong + 1), Some(false), "{name}");
+        }
+        let prose = exam("read prose", 1);
+        assert_eq!(prose.family, Family::Read);
+        // Seven characters each: seven wrong ones are one in a hundred.
+        for (n_wrong, held) in [(7, true), (8, false)] {
+            let score = score(prose, &samples, &answers(n_wrong, "73-4816"));
+            assert_eq!(score.held, Some(held), "{score:?}");
+            assert_eq!(score.n_samples, 100);
+        }
+    }
 
     #[test]
     fn tasks_are_picked_by_a_part_of_their_name() {
@@ -354,7 +404,7 @@ mod tests {
         };
         let white_space = ["read with white space", "look-up with white space"];
         assert_eq!(names(&["white space"]), white_space);
-        assert_eq!(names(&["look-up", "read"]).len(), 8);
+        assert_eq!(names(&["look-up", "read"]).len(), 10);
         let unknown = picked(&["look-up", "lookup"]).unwrap_err().to_string();
         assert!(
             unknown.contains("\"lookup\"") && unknown.contains("not there, read code"),

@@ -1,24 +1,27 @@
 //! `glyph-train`: the one command that makes glyph-mini.
 
+use std::fs::OpenOptions;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Once;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use burn::tensor::Device;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use glyph_device::DeviceChoice;
 use glyph_model::config::ModelConfig;
 use glyph_train::average::mean;
-use glyph_train::bench::{BenchOptions, compare, default_script, print_comparison};
-use glyph_train::checkpoint::{RunDir, export};
+use glyph_train::bench::{BenchOptions, compare, comparison_table, default_script};
+use glyph_train::checkpoint::{RunDir, export, replace};
 use glyph_train::data::Split;
 use glyph_train::emphasis::Emphasis;
 use glyph_train::evaluate::{EvaluationOptions, Score, evaluate, page_grid};
 use glyph_train::grow::grow;
 use glyph_train::log::read_log;
 use glyph_train::mini;
+use glyph_train::place::LINES;
 use glyph_train::plot::svg;
 use glyph_train::quantization::{self, QuantizedScore};
 use glyph_train::run::{RunLength, RunOptions, train};
@@ -48,7 +51,7 @@ enum Command {
         #[arg(long, default_value = "models/glyph-mini")]
         out: PathBuf,
         /// Lines of a page, 40 columns wide.
-        #[arg(long, default_value_t = 8)]
+        #[arg(long, default_value_t = 8, value_parser = lines_of_a_page)]
         lines: usize,
         /// Height of a line as the run had it.
         #[arg(long, value_parser = line_px(), default_value = "28")]
@@ -82,7 +85,7 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         seed: u64,
         /// Samples of each kind.
-        #[arg(long, default_value_t = 200)]
+        #[arg(long, default_value_t = 200, value_parser = one_or_more)]
         samples: usize,
         /// Samples that are answered at a time.
         #[arg(long, default_value_t = 2)]
@@ -105,7 +108,7 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         seed: u64,
         /// Samples of each kind.
-        #[arg(long, default_value_t = 50)]
+        #[arg(long, default_value_t = 50, value_parser = one_or_more)]
         samples: usize,
         /// Write the figures here as JSON too.
         #[arg(long)]
@@ -237,6 +240,12 @@ fn one_or_more(text: &str) -> Result<usize> {
     Ok(count)
 }
 
+fn lines_of_a_page(text: &str) -> Result<usize> {
+    let lines = text.parse()?;
+    ensure!((1..=LINES).contains(&lines), "must be from 1 to {LINES}");
+    Ok(lines)
+}
+
 /// Heights of a line at which lines and the rows of vision tokens share one grid.
 fn line_px() -> impl TypedValueParser<Value = u64> {
     PossibleValuesParser::new(["14", "28"]).try_map(|px| px.parse::<u64>())
@@ -319,7 +328,7 @@ fn main() -> Result<()> {
             let config = ModelConfig::from_json(&mini::config().to_string())?;
             let device = device.open()?;
             let of = |dir: PathBuf| {
-                let trainee = RunDir(dir).load_trainee(&config, &device)?;
+                let trainee = RunDir(dir).load_to_begin(&config, &device)?;
                 Ok::<_, anyhow::Error>(trainee.glm)
             };
             let glm = match average_with {
@@ -347,12 +356,14 @@ fn main() -> Result<()> {
                 n_threads: threads,
                 tasks,
             };
+            let json = JsonFile::new(json)?;
             let head = Once::new();
             let scores = evaluate(&model, &options, &device, |score| {
-                head.call_once(print_score_head);
-                print_score(score);
+                head.call_once(|| show(&score_head()));
+                show(&score_row(score));
+                show_misses(score);
             })?;
-            write_json(json, &scores)
+            json.write(&scores)
         }
         Command::Quantization {
             model,
@@ -361,9 +372,10 @@ fn main() -> Result<()> {
             json,
             device,
         } => {
+            let json = JsonFile::new(json)?;
             let scores = quantization::compare(&model, seed, samples, &device.open()?)?;
-            print_quantized(&scores);
-            write_json(json, &scores)
+            show(&quantized_table(&scores));
+            json.write(&scores)
         }
         Command::Samples { model, seed, out } => {
             let grid = page_grid(&model.join("render.json"))?;
@@ -379,6 +391,7 @@ fn main() -> Result<()> {
             device,
         } => {
             use_threads(threads);
+            let json = JsonFile::new(json)?;
             let script = default_script();
             let options = BenchOptions {
                 model,
@@ -389,37 +402,59 @@ fn main() -> Result<()> {
                 repeat,
             };
             let rows = compare(&options, &device.open()?)?;
-            print_comparison(&rows);
-            write_json(json, &rows)
+            show(&comparison_table(&rows));
+            json.write(&rows)
         }
-        Command::Plot { run, out } => Ok(std::fs::write(
-            out,
-            svg(&read_log(&RunDir(run).log_path())?)?,
-        )?),
+        Command::Plot { run, out } => {
+            let curves = svg(&read_log(&RunDir(run).log_path())?)?;
+            replace(&out, curves.as_bytes())
+        }
     }
 }
 
-fn write_json<T: serde::Serialize>(path: Option<PathBuf>, value: &T) -> Result<()> {
-    match path {
-        Some(path) => Ok(std::fs::write(
-            path,
-            serde_json::to_string_pretty(value)? + "\n",
-        )?),
-        None => Ok(()),
+/// Where figures are written as JSON, if asked.
+struct JsonFile(Option<PathBuf>);
+
+impl JsonFile {
+    /// Refuses a path that nothing can be written to, before there is anything to lose.
+    fn new(path: Option<PathBuf>) -> Result<Self> {
+        if let Some(path) = &path {
+            let file = OpenOptions::new().append(true).create(true).open(path);
+            file.with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        Ok(Self(path))
+    }
+
+    fn write<T: serde::Serialize>(self, value: &T) -> Result<()> {
+        let Some(path) = self.0 else { return Ok(()) };
+        let json = serde_json::to_string_pretty(value)? + "\n";
+        std::fs::write(&path, json).with_context(|| format!("cannot write {}", path.display()))
     }
 }
 
-fn print_quantized(scores: &[QuantizedScore]) {
-    println!(
+/// Writes to standard output. Who has closed it wants to see no more; the measurement goes on for its `--json`.
+fn show(text: &str) {
+    if let Err(error) = writeln!(io::stdout(), "{text}")
+        && error.kind() != io::ErrorKind::BrokenPipe
+    {
+        drop(writeln!(
+            io::stderr(),
+            "cannot write to standard output: {error}"
+        ));
+    }
+}
+
+fn quantized_table(scores: &[QuantizedScore]) -> String {
+    let head = format!(
         "{:<8}{:>14}{:>8}{:>10}{:>10}{:>11}{:>9}{:>9}",
         "weights", "bytes", "tokens", "cosine", "least", "agreement", "loss", "right"
     );
-    for score in scores {
+    let rows = scores.iter().map(|score| {
         let loss = score
             .loss
             .map_or(String::new(), |loss| format!("{loss:.4}"));
         let share = |share: f64| format!("{:.2} %", 100.0 * share);
-        println!(
+        format!(
             "{:<8}{:>14}{:>8}{:>10.5}{:>10.5}{:>11}{:>9}{:>9}",
             score.weights,
             score.weight_bytes,
@@ -429,22 +464,26 @@ fn print_quantized(scores: &[QuantizedScore]) {
             share(score.agreement),
             loss,
             score.right.map_or(String::new(), share),
-        );
-    }
+        )
+    });
+    std::iter::once(head)
+        .chain(rows)
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
-fn print_score_head() {
-    println!(
+fn score_head() -> String {
+    format!(
         "{:<22}{:>6}{:>9}{:>10}{:>9}{:>8}  held",
         "task", "pages", "samples", "CER", "exact", "bar"
-    );
+    )
 }
 
-fn print_score(score: &Score) {
+fn score_row(score: &Score) -> String {
     let error_rate = score
         .character_error_rate
         .map_or(String::new(), |rate| format!("{:.2} %", 100.0 * rate));
-    println!(
+    format!(
         "{:<22}{:>6}{:>9}{:>10}{:>8.1}%{:>8}  {}",
         score.task,
         score.n_pages,
@@ -459,8 +498,14 @@ fn print_score(score: &Score) {
             Some(false) => "NO",
             None => "",
         },
-    );
+    )
+}
+
+fn show_misses(score: &Score) {
     for (question, expected, given) in &score.misses {
-        eprintln!("    {question:?}\n      expected {expected:?}\n      given    {given:?}");
+        drop(writeln!(
+            io::stderr(),
+            "    {question:?}\n      expected {expected:?}\n      given    {given:?}"
+        ));
     }
 }

@@ -1,18 +1,19 @@
 //! Which line of which page a question is about, told before it is gathered for the answer.
 
-use std::collections::HashSet;
-
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use glyph_model::layers::Linear;
 
-use crate::batch::Batch;
+use crate::batch::{Asked, Batch};
+use crate::locate::Cell;
 use crate::trainee::Guesses;
 
 /// Lines of a page that can be told apart.
 pub const LINES: usize = 16;
 /// Pages that can be told apart.
 pub const PAGES: usize = 8;
+/// The class of what stands on no page: a question about it is to be known as one before an answer is begun.
+const NO_PAGE: u32 = PAGES as u32;
 
 /// Tells the place off what the last layer sees: by then the characters of a question have found what they name on the
 /// pages, and that layer gathers it where the answer begins.
@@ -20,7 +21,7 @@ pub const PAGES: usize = 8;
 pub struct Placer {
     /// Which line of its page.
     pub line: Linear,
-    /// Which page.
+    /// Which page, or none of them.
     pub page: Linear,
 }
 
@@ -29,7 +30,7 @@ pub struct Placer {
 pub struct PlaceGuesses {
     /// On which line of its page.
     pub lines: Guesses,
-    /// On which page.
+    /// On which page, if on any.
     pub pages: Guesses,
 }
 
@@ -45,7 +46,7 @@ impl Placer {
     pub fn new(d: usize, device: &Device) -> Self {
         Self {
             line: Linear::new(d, LINES, true, device),
-            page: Linear::new(d, PAGES, true, device),
+            page: Linear::new(d, PAGES + 1, true, device),
         }
     }
 
@@ -55,11 +56,11 @@ impl Placer {
         let [rows, seq, d] = hidden.dims();
         let hidden = hidden.reshape([rows * seq, d]);
         let places = places(batch);
-        let labels = |of: fn(&Place) -> u32| -> Vec<Option<u32>> {
-            places.iter().map(|place| place.as_ref().map(of)).collect()
+        let labels = |of: fn(Option<Place>) -> Option<u32>| -> Vec<Option<u32>> {
+            places.iter().map(|place| place.and_then(of)).collect()
         };
-        let lines = labels(|place| place.line);
-        let pages = labels(|place| place.page);
+        let lines = labels(|place| place.map(|place| place.line));
+        let pages = labels(|place| Some(place.map_or(NO_PAGE, |place| place.page)));
         PlaceGuesses {
             lines: Guesses::new(self.line.forward(hidden.clone()), lines),
             pages: Guesses::new(self.page.forward(hidden), pages),
@@ -67,85 +68,80 @@ impl Placer {
     }
 }
 
-/// For each position of a question whose next character the pages foretell where they do.
-fn places(batch: &Batch) -> Vec<Option<Place>> {
+/// For each position of a question that knows what is asked where that stands; none of it where it does not.
+fn places(batch: &Batch) -> Vec<Option<Option<Place>>> {
     let mut places = vec![None; batch.n_rows * batch.seq];
-    let of_questions = batch.targets.iter().filter(|target| !target.is_answer);
-    let asking: HashSet<usize> = of_questions.map(|target| target.asking).collect();
     let per_page = batch.grid.n_tokens(2);
     let per_line = batch.grid.columns / 2;
-    let per_row = batch.n_images * per_page / batch.n_rows;
-    for pointed in batch
-        .pointers
-        .iter()
-        .filter(|pointed| asking.contains(&pointed.asking))
-    {
-        let row = pointed.asking / batch.seq;
-        let feature = batch.feature_index[row * batch.seq + pointed.token];
-        places[pointed.asking] = feature.map(|feature| {
-            let token = feature % per_row;
-            Place {
-                page: (token / per_page) as u32,
-                line: (token % per_page / per_line) as u32,
-            }
-        });
+    for Asked { asking, cell } in &batch.asked {
+        places[*asking] = Some(cell.map(|Cell { token, .. }| Place {
+            page: (token / per_page) as u32,
+            line: (token % per_page / per_line) as u32,
+        }));
     }
     places
 }
 
 #[cfg(test)]
 mod tests {
+    use std::ops::Range;
+
     use super::{Place, places};
+    use crate::batch::Batch;
     use crate::data::Document;
     use crate::mini;
     use crate::misled::label_begins;
-    use crate::test_batches::{SHAPE, lookups};
+    use crate::test_batches::lookups;
 
-    #[test]
-    fn most_of_a_question_is_on_the_line_that_the_thought_behind_it_cites() {
-        let batch = lookups(Document::Form, 8, 2);
-        let places = places(&batch);
-        let (mut n_told, mut n_cited) = (0, 0);
-        let user = mini::special_id("<|user|>");
-        for begin in label_begins(&batch) {
-            let is_user = |id: &u32| Some(*id) == user;
-            let turn = batch.ids[..begin].iter().rposition(is_user).unwrap();
-            let [page, line] = [2, 4].map(|at| batch.ids[begin + at] - u32::from(b'1'));
-            // A question whose key stands in several places tells none, or what other words of it are like.
-            let told: Vec<Place> = places[turn..begin].iter().flatten().copied().collect();
-            let is_cited = |told: &&Place| **told == Place { page, line };
-            n_told += usize::from(!told.is_empty());
-            n_cited += usize::from(told.iter().filter(is_cited).count() * 2 > told.len());
-        }
-        assert!(n_told > 20, "{n_told}");
-        assert!(n_cited * 5 >= n_told * 4, "{n_cited} of {n_told}");
+    fn id(batch: &Batch, at: usize) -> u32 {
+        batch.ids.get(at).copied().unwrap_or_default()
+    }
+
+    /// From behind the question's key to its end.
+    fn asking(batch: &Batch, places: &[Option<Option<Place>>], begin: usize) -> Range<usize> {
+        // Between the question and `<think>` stand the tag of the assistant and a line's end.
+        let end = (0..begin).rfind(|at| places[*at].is_some()).unwrap() + 1;
+        assert!(
+            id(batch, end - 1) < 128 && begin - end <= 3,
+            "{end} {begin}"
+        );
+        let before = (0..end).rfind(|at| places[*at].is_none()).unwrap();
+        before + 1..end
     }
 
     #[test]
-    fn questions_know_the_line_and_the_page_that_show_their_characters() {
-        let batch = lookups(Document::Form, 4, 2);
-        let places = places(&batch);
-        let mut n_places = 0;
-        for (position, place) in places.iter().enumerate() {
-            let Some(Place { page, line }) = place else {
-                continue;
-            };
-            n_places += 1;
-            // The line of that page holds the character that comes next, whatever its case.
-            let row = position / batch.seq;
-            let pages = batch.n_images / batch.n_rows;
-            let cells_per_line = batch.cells.len() / batch.n_images / SHAPE.lines;
-            let first = (row * pages + *page as usize) * SHAPE.lines + *line as usize;
-            let cells = &batch.cells[first * cells_per_line..(first + 1) * cells_per_line];
-            let next = batch.ids[position + 1];
-            let shown = cells.iter().filter(|class| **class != 0);
-            let mut shown = shown.map(|class| (class + u32::from(b' ')) as u8);
-            assert!(
-                next == u32::from(b' ')
-                    || shown.any(|shown| shown.eq_ignore_ascii_case(&(next as u8))),
-                "{next} is not on line {line} of page {page}"
-            );
+    fn questions_know_behind_their_keys_which_line_the_thought_will_cite() {
+        for document in [Document::Form, Document::Sentences, Document::Contacts] {
+            let batch = lookups(document, 8, 2);
+            let places = places(&batch);
+            let begins = label_begins(&batch);
+            assert!(begins.len() > 20, "{}", begins.len());
+            for begin in begins {
+                let [page, line] = [2, 4].map(|at| id(&batch, begin + at) - u32::from(b'1'));
+                for at in asking(&batch, &places, begin) {
+                    assert_eq!(places[at], Some(Some(Place { page, line })));
+                }
+            }
         }
-        assert!(n_places > 20, "{n_places} places");
+    }
+
+    #[test]
+    fn questions_about_what_is_not_there_know_that_no_page_has_it() {
+        let batch = lookups(Document::Form, 12, 1);
+        let places = places(&batch);
+        let think = mini::special_id("<think>");
+        let labelled = label_begins(&batch);
+        let thoughts = batch
+            .targets
+            .iter()
+            .filter(|target| Some(target.id) == think);
+        let unlabelled = thoughts.map(|target| target.asking);
+        let unlabelled: Vec<usize> = unlabelled.filter(|at| !labelled.contains(at)).collect();
+        assert!(unlabelled.len() >= 3, "{}", unlabelled.len());
+        for begin in unlabelled {
+            for at in asking(&batch, &places, begin) {
+                assert_eq!(places[at], Some(None));
+            }
+        }
     }
 }

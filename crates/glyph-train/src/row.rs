@@ -1,8 +1,10 @@
 //! One conversation about some pages as a row of a batch: its tokens, and what is to be predicted where.
 
+use std::ops::Range;
+
 use glyph_model::prompt::Prompt;
 
-use crate::batch::{Pointed, Target};
+use crate::batch::{Asked, Pointed, Target};
 use crate::locate::{AnswerPlaces, Cell};
 
 /// A sample, encoded; positions count from the start of the row.
@@ -15,6 +17,8 @@ pub struct Row {
     pub targets: Vec<Target>,
     /// Where what is to be predicted stands.
     pub pointed: Vec<Pointed>,
+    /// Where stands what its questions are about.
+    pub asked: Vec<Asked>,
     /// Position of each vision token.
     places: Vec<usize>,
     /// Position of the last question.
@@ -32,6 +36,7 @@ impl Row {
             text: Vec::new(),
             targets: Vec::new(),
             pointed: Vec::new(),
+            asked: Vec::new(),
             places,
             question: 0,
         }
@@ -63,6 +68,15 @@ impl Row {
                 is_answer: false,
             }));
         }
+    }
+
+    /// What the last question is about begins in `cell`, if it is on the pages, as some of its characters know.
+    pub fn ask(&mut self, characters: Range<usize>, cell: Option<&(usize, Cell)>) {
+        let cell = cell.map(|(_, cell)| *cell);
+        self.asked.extend(characters.map(|character| Asked {
+            asking: self.question + character,
+            cell,
+        }));
     }
 
     fn point(&mut self, asking: usize, Cell { token, cell }: Cell) {

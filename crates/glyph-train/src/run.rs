@@ -124,7 +124,7 @@ pub fn train(options: &RunOptions) -> Result<()> {
                 ..Progress::default()
             };
             (
-                RunDir(init.clone()).load_trainee(&config, &device)?,
+                RunDir(init.clone()).load_to_begin(&config, &device)?,
                 progress,
             )
         }
@@ -179,7 +179,7 @@ pub fn train(options: &RunOptions) -> Result<()> {
             while progress.step < last && !is_over(&progress) {
                 let rate = rate.at(progress.step, options.length.share_done(&progress));
                 let mut accumulator = GradientsAccumulator::new();
-                for result in step_results(&trainee, &cores, options, stage, &batches) {
+                for result in step_results(&trainee, &cores, options, &batches) {
                     let result = result?;
                     check_losses(&result.measured, &progress)?;
                     progress.n_samples += result.n_samples as u64;
@@ -264,11 +264,9 @@ fn step_results(
     trainee: &Trainee,
     cores: &[ThreadPool],
     options: &RunOptions,
-    stage: usize,
     batches: &Batches,
 ) -> Vec<Result<StepResult>> {
     let device = &options.device.clone().autodiff();
-    let n_learning_layers = STAGES[stage].level.n_learning_layers();
     let n_left = AtomicUsize::new(options.n_batches);
     let mut results: Vec<(u64, Result<StepResult>)> = std::thread::scope(|scope| {
         let running: Vec<_> = cores
@@ -277,7 +275,6 @@ fn step_results(
                 // Leaving and entering autodiff gives each replica a graph of its own; `fork` would
                 // too, but leaves an entry per parameter behind that every backward pass walks over.
                 let trainee = trainee.valid().train();
-                let trainee = trainee.with_last_layers(n_learning_layers);
                 let n_left = &n_left;
                 let take = move |left: usize| left.checked_sub(1);
                 scope.spawn(move || {

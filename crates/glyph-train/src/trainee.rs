@@ -49,7 +49,7 @@ pub enum Parts {
     Tower,
     /// The decoder alone, by its answers: the tower shows what it has learnt, and the heads have done their part.
     Decoder,
-    /// The decoder's end, by its answers, of which the labels count most, and by the places that its questions are about.
+    /// The decoder alone, by its answers, of which the labels count most, and by the places that its questions are about.
     Places,
     /// Everything.
     Both,
@@ -209,19 +209,6 @@ impl Trainee {
         }
     }
 
-    /// The same, of whose decoder only the last `n` layers learn. What lies before them needs no backward pass.
-    pub fn with_last_layers(mut self, n: usize) -> Self {
-        let decoder = &mut self.glm.model.language_model;
-        let n_fixed = decoder.layers.len().saturating_sub(n);
-        if n_fixed > 0 {
-            decoder.embed_tokens = decoder.embed_tokens.clone().no_grad();
-        }
-        for layer in decoder.layers.iter_mut().take(n_fixed) {
-            *layer = layer.clone().no_grad();
-        }
-        self
-    }
-
     /// Runs a batch through the parts that `parts` names.
     pub fn losses(
         &self,
@@ -282,10 +269,12 @@ impl Trainee {
                     after
                 }
             });
-        let mean_square = seen.clone().square().mean_dim(2);
-        let seen = seen / (mean_square + 1e-5).sqrt();
-        let places = (parts == Parts::Places).then(|| self.placer.guesses(seen.clone(), batch));
-        let pointers = (parts == Parts::Both).then(|| self.pointer.guesses(seen, batch, device));
+        let seen = || {
+            let mean_square = seen.clone().square().mean_dim(2);
+            seen.clone() / (mean_square + 1e-5).sqrt()
+        };
+        let places = (parts == Parts::Places).then(|| self.placer.guesses(seen(), batch));
+        let pointers = (parts == Parts::Both).then(|| self.pointer.guesses(seen(), batch, device));
         let n = batch.n_rows * batch.seq;
         let mut labels = vec![None; n];
         for target in &batch.targets {
@@ -451,24 +440,5 @@ mod tests {
                 "{parts:?}"
             );
         }
-    }
-
-    #[test]
-    fn only_the_last_layers_learn_when_asked() {
-        let config = ModelConfig::from_json(&mini::config().to_string()).unwrap();
-        let device = Device::flex().autodiff();
-        let trainee = Trainee::new(&config, &device);
-        let learning = trainee.clone().with_last_layers(2);
-        let losses = learning.losses(&batch(), Parts::Places, EMPHASIS, &device);
-        let grads = GradientsParams::from_grads(losses.total.backward(), &trainee);
-        let decoder = &trainee.glm.model.language_model;
-        assert!(grads.get::<2>(decoder.embed_tokens.weight.id).is_none());
-        let learns = decoder.layers.iter().map(|layer| {
-            let weight = layer.mlp.down_proj.weight().unwrap();
-            grads.get::<2>(weight.id).is_some()
-        });
-        let n_fixed = decoder.layers.len() - 2;
-        let wanted = (0..decoder.layers.len()).map(|layer| layer >= n_fixed);
-        assert!(learns.eq(wanted));
     }
 }

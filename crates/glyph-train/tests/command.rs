@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use glyph_train::log::{LogLine, read_log};
 
@@ -28,6 +28,24 @@ fn glyph_train(args: &[&str]) -> Output {
         .current_dir(root())
         .output()
         .unwrap()
+}
+
+#[test]
+fn a_measurement_goes_on_when_nobody_reads_its_table() {
+    let scores = folder("unread").join("scores.json");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_glyph-train"))
+        .args(["evaluate", "--device", "cpu", "--samples", "1"])
+        .args(["--task", "read prose", "--task", "look-up in columns"])
+        .args(["--json", scores.to_str().unwrap()])
+        .current_dir(root())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    drop(command.stdout.take());
+    assert!(command.wait().unwrap().success());
+    let scores = fs::read_to_string(scores).unwrap();
+    assert!(scores.contains("read prose") && scores.contains("look-up in columns"));
 }
 
 /// Checks that it fails with a message, without a panic, and without half of an answer on stdout.
@@ -83,6 +101,14 @@ fn numbers_that_no_run_can_use_are_refused() {
         );
     }
     assert_eq!(fs::read_dir(out).unwrap().count(), 0);
+    fails(&["evaluate", "--samples", "0"], &["--samples", "1 or more"]);
+    for lines in ["0", "17"] {
+        fails(&["export", "--lines", lines], &["--lines", "from 1 to 16"]);
+    }
+    let nowhere = ["evaluate", "--json", "/nowhere/scores.json"];
+    fails(&nowhere, &["cannot write /nowhere/scores.json"]);
+    let no_run = ["export", "--run", "no-run", "--device", "cpu"];
+    fails(&no_run, &["no-run cannot be used"]);
 }
 
 #[test]

@@ -67,10 +67,44 @@ pub(crate) struct Entry {
 /// How the fields of a form are written.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FormStyle {
-    separator: &'static str,
+    separator: Separator,
     case: FormCase,
     /// Whether its labels are of one word; such labels are shared by the splits.
     single_labels: bool,
+}
+
+/// What parts a label from its value.
+#[derive(Clone, Copy, Debug)]
+enum Separator {
+    Text(&'static str),
+    Columns(Columns),
+}
+
+/// Stands for a space that wrapping is to leave where it is.
+pub(crate) const GAP: &str = "\u{1f}";
+
+/// Labels at the left, and values behind them at one column or ending at one.
+#[derive(Clone, Copy, Debug)]
+struct Columns {
+    label_width: usize,
+    value_width: usize,
+    /// What the gap is filled with.
+    leader: &'static str,
+}
+
+impl Columns {
+    /// Spaces between a label and its value at least.
+    const LEAST_GAP: usize = 2;
+
+    fn line(self, label: &str, value: &str) -> String {
+        let behind_label = self.label_width.saturating_sub(label.len());
+        let before_value = self.value_width.saturating_sub(value.len());
+        let gap = behind_label + Self::LEAST_GAP + before_value;
+        let leader = if gap > 4 { self.leader } else { GAP };
+        let label = label.replace(' ', GAP);
+        let value = value.replace(' ', GAP);
+        format!("{label}{GAP}{}{GAP}{value}", leader.repeat(gap - 2))
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -100,6 +134,20 @@ pub(crate) enum ContactStyle {
 impl FormStyle {
     pub(crate) fn any(draw: &mut Draw) -> Self {
         let separator = draw.one_of(&[": ", ": ", ": ", ": ", " = ", " - ", " | ", " -> "]);
+        Self::parted_by(Separator::Text(separator), draw)
+    }
+
+    /// Labels and values in two columns.
+    pub(crate) fn in_columns(draw: &mut Draw) -> Self {
+        let columns = Columns {
+            label_width: draw.between(8, 20),
+            value_width: draw.one_of(&[0, 0, 8, 10, 12, 14]),
+            leader: draw.one_of(&[GAP, GAP, GAP, "."]),
+        };
+        Self::parted_by(Separator::Columns(columns), draw)
+    }
+
+    fn parted_by(separator: Separator, draw: &mut Draw) -> Self {
         let case = draw.one_of(&[
             FormCase::Sentence,
             FormCase::Sentence,
@@ -149,7 +197,8 @@ pub(crate) fn form_field(draw: &mut Draw, key: Key, style: FormStyle) -> Entry {
         .collect();
     draw.shuffle(&mut kinds);
     let label = format!("{word} {head}").trim_start().to_owned();
-    let value = value(draw, &label, kinds.first().copied().unwrap_or(Kind::Code));
+    let kind = kinds.first().copied().unwrap_or(Kind::Code);
+    let value = value(draw, &label, kind);
     let shown = match style.case {
         FormCase::Sentence => label.clone(),
         FormCase::Title => format!("{word} {}", capitalised(head))
@@ -162,15 +211,31 @@ pub(crate) fn form_field(draw: &mut Draw, key: Key, style: FormStyle) -> Entry {
         "" => head.to_ascii_lowercase(),
         _ => format!("{} {head}", word.to_ascii_lowercase()),
     };
-    let questions = vec![
+    let mut questions = vec![
         format!("What is the {asked}?"),
         format!("{}?", capitalised(&asked)),
         format!("Find the {asked}."),
         format!("What {asked} is given?"),
         format!("Look up the {asked}."),
+        format!("What's the {asked}?"),
     ];
-    let line = format!("{shown}{}{value}", style.separator);
-    let fact = Fact::told_by(&line, &shown, label, questions, value);
+    if !word.is_empty() {
+        questions.push(format!(
+            "What is the {}'s {head}?",
+            word.to_ascii_lowercase()
+        ));
+    }
+    match kind {
+        Kind::Price => questions.push(format!("How much is the {asked}?")),
+        Kind::Person if head != "name" => questions.push(format!("Who is the {asked}?")),
+        _ => {}
+    }
+    let line = match style.separator {
+        Separator::Text(separator) => format!("{shown}{separator}{value}"),
+        Separator::Columns(columns) => columns.line(&shown, &value),
+    };
+    let told = line.replace(GAP, " ");
+    let fact = Fact::told_by(&told, &shown, label, questions, value);
     single(key, line, fact)
 }
 

@@ -175,7 +175,8 @@ pub(crate) fn setting_kind(draw: &mut Draw) -> Kind {
     ])
 }
 
-fn any_value(draw: &mut Draw, kind: Kind) -> String {
+/// A value of a kind.
+pub(crate) fn any_value(draw: &mut Draw, kind: Kind) -> String {
     match kind {
         Kind::Digits => {
             let count = draw.between(3, 9);

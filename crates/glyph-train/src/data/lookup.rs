@@ -10,8 +10,12 @@ use super::{MORE_ABSENT, QuestionedPage, Thought, Turn, prose, told};
 /// How often an entry is made again until its words are short enough for the lines.
 const FITTING_TRIES: usize = 60;
 
-/// How many entries that the document does not have are made for further questions.
+/// How many facts that the document does not tell are made for further questions.
 const NOT_TOLD: usize = 3;
+
+/// How many of them are about what the document tells something else about, in percent, where that can be and where there
+/// is to learn.
+const TOLD_SOMETHING_ELSE: usize = 50;
 
 /// How often an entry is made again until its key is a new one.
 const NEW_KEY_TRIES: usize = 20;
@@ -35,6 +39,8 @@ pub enum Document {
     Contacts,
     /// Facts told in sentences between other prose.
     Sentences,
+    /// Labels and values in two columns with nothing but space or dots between: `Subtotal      $12.50`.
+    Columns,
 }
 
 /// How the entries of one document are written.
@@ -64,8 +70,8 @@ pub(crate) struct LookupPage {
     pub subject: String,
     /// Everything that the document tells.
     pub told: Vec<Fact>,
-    /// Facts that it does not tell, though others of its kind.
-    pub not_told: Vec<Fact>,
+    /// Facts that it does not tell, though others of its kind, and what is thought about each.
+    pub not_told: Vec<(Fact, Thought)>,
 }
 
 impl LookupPage {
@@ -81,13 +87,10 @@ impl LookupPage {
         let mut more_turns = Vec::new();
         for fact in self.told.into_iter().take(most_turns) {
             if draw.chance(MORE_ABSENT)
-                && let Some(absent) = self.not_told.pop()
+                && let Some((absent, thought)) = self.not_told.pop()
             {
                 let question = any_question(draw, &absent);
-                more_turns
-                    .extend(question.map(|question| {
-                        Turn::new(question, Thought::of_nothing(absent.key), None)
-                    }));
+                more_turns.extend(question.map(|question| Turn::new(question, thought, None)));
             }
             let question = any_question(draw, &fact);
             let thought = fact.thought();
@@ -154,7 +157,7 @@ pub(crate) fn generate(
         keys: vec![asked_key],
         told: Vec::new(),
     };
-    if !absent && !writer.require(asked.clone()) {
+    if !absent && !writer.require(topic, asked.clone()) {
         return None;
     }
     let mut thought = if absent {
@@ -164,14 +167,14 @@ pub(crate) fn generate(
     };
     if let Some(near) = near {
         let told = near.facts.last().map(Fact::thought);
-        if writer.require(near) {
+        if writer.require(topic, near) {
             thought = told.unwrap_or(thought);
         }
     }
     for _ in 0..draw.between(1, 3) {
         if let Some(similar) = style.fitting_entry(draw, topic, Some(asked_key), room)
             && writer.is_new(similar.key)
-            && !writer.require(similar)
+            && !writer.require(topic, similar)
         {
             break;
         }
@@ -194,14 +197,48 @@ pub(crate) fn generate(
     if let Some(body) = text.strip_suffix(",\n}") {
         text = format!("{body}\n}}");
     }
+    let text = text.replace(entry::GAP, " ");
     let unwrapped = text.replace('\n', " ");
     // Placing may have dropped what no longer fitted.
-    let is_shown = |entry: &Entry| unwrapped.contains(entry.lines.join(" ").trim_end_matches(','));
+    let is_shown = |told: &Entry| {
+        let written = told.lines.join(" ").replace(entry::GAP, " ");
+        unwrapped.contains(written.trim_end_matches(','))
+    };
+    let told: Vec<(Topic, Entry)> = told
+        .into_iter()
+        .filter(|(_, entry)| is_shown(entry))
+        .collect();
     let not_told = (0..NOT_TOLD)
-        .filter_map(|_| style.fitting_entry(draw, topic, Some(asked_key), room))
-        .filter(|other| !keys.contains(&other.key))
-        .flat_map(|other| other.facts)
-        .filter(|fact| !unwrapped.contains(&fact.subject))
+        .filter_map(|_| {
+            let like = if draw.learns() {
+                told.get(draw.below(told.len().max(1)))
+            } else {
+                None
+            };
+            let (topic, key) = like.map_or((topic, asked_key), |(topic, told)| (*topic, told.key));
+            match like {
+                Some((_, like)) if style.can_tell_more() && draw.chance(TOLD_SOMETHING_ELSE) => {
+                    let thought = like.facts.last()?.thought();
+                    let more = style.entry(draw, topic, key).facts;
+                    let untold = more.into_iter().filter(|fact| !tells(&told, &fact.subject));
+                    Some(untold.map(|fact| (fact, thought.clone())).collect())
+                }
+                _ => {
+                    let other = style.fitting_entry(draw, topic, Some(key), room)?;
+                    let is_new = !keys.contains(&other.key);
+                    let untold = other
+                        .facts
+                        .into_iter()
+                        .filter(|fact| is_new && !unwrapped.contains(&fact.subject));
+                    let of_nothing = |fact: Fact| {
+                        let thought = Thought::of_nothing(fact.key.clone());
+                        (fact, thought)
+                    };
+                    Some(untold.map(of_nothing).collect::<Vec<_>>())
+                }
+            }
+        })
+        .flatten()
         .collect();
     Some(LookupPage {
         text,
@@ -211,11 +248,16 @@ pub(crate) fn generate(
         subject: fact.subject,
         told: told
             .into_iter()
-            .filter(is_shown)
-            .flat_map(|entry| entry.facts)
+            .flat_map(|(_, entry)| entry.facts)
             .collect(),
         not_told,
     })
+}
+
+/// Whether some entry tells a fact.
+fn tells(told: &[(Topic, Entry)], subject: &str) -> bool {
+    let mut facts = told.iter().flat_map(|(_, entry)| &entry.facts);
+    facts.any(|fact| fact.subject == subject)
 }
 
 /// An entry to ask for that will not be in the document, and in some cases an entry about the
@@ -227,7 +269,7 @@ fn asked_in_vain(
     room: Room,
 ) -> Option<(Entry, Option<Entry>)> {
     let mut asked = style.fitting_entry(draw, topic, None, room)?;
-    if !matches!(style, Style::Contacts(_) | Style::Sentences) || draw.chance(60) {
+    if !style.can_tell_more() || draw.chance(60) {
         return Some((asked, None));
     }
     let fact = asked.facts.swap_remove(draw.below(asked.facts.len()));
@@ -262,7 +304,7 @@ impl Room {
 struct Writer {
     filler: Filler,
     keys: Vec<Key>,
-    told: Vec<Entry>,
+    told: Vec<(Topic, Entry)>,
 }
 
 impl Writer {
@@ -270,11 +312,11 @@ impl Writer {
         !self.keys.contains(&key)
     }
 
-    fn require(&mut self, entry: Entry) -> bool {
+    fn require(&mut self, topic: Topic, entry: Entry) -> bool {
         let fits = self.filler.require(entry.lines.join("\n"));
         if fits {
             self.keys.push(entry.key);
-            self.told.push(entry);
+            self.told.push((topic, entry));
         }
         fits
     }
@@ -306,12 +348,13 @@ impl Writer {
                 style
                     .fitting_entry(draw, topic, similar, room)
                     .filter(|other| !keys.contains(&other.key))
+                    .map(|other| (topic, other))
             });
             match new {
-                Some(other) => {
+                Some((topic, other)) => {
                     keys.push(other.key);
                     let text = other.lines.join("\n");
-                    told.push(other);
+                    told.push((topic, other));
                     text
                 }
                 None => prose::sentence(draw),
@@ -324,6 +367,7 @@ impl Style {
     fn any(draw: &mut Draw, document: Document) -> Self {
         match document {
             Document::Form => Self::Form(FormStyle::any(draw)),
+            Document::Columns => Self::Form(FormStyle::in_columns(draw)),
             Document::Settings => {
                 let style = draw.one_of(&[
                     SettingsStyle::Toml,
@@ -339,6 +383,11 @@ impl Style {
             }
             Document::Sentences => Self::Sentences,
         }
+    }
+
+    /// Whether several entries can tell different facts of one key.
+    fn can_tell_more(&self) -> bool {
+        matches!(self, Self::Contacts(_) | Self::Sentences)
     }
 
     fn key(&self, draw: &mut Draw, topic: Topic, similar: Option<Key>) -> Key {

@@ -33,6 +33,7 @@ mod prose;
 mod random;
 mod read;
 mod spacing;
+mod table;
 mod told;
 
 #[cfg(test)]
@@ -167,7 +168,7 @@ pub struct Sample {
     pub task: Task,
     /// Lines parted by newlines, none wider than the page. The first `grid.lines` of them are
     /// the first page, and so on. Visible ASCII and spaces only; single ones and no empty lines but with
-    /// [`Generator::with_spacing`].
+    /// [`Generator::with_spacing`], in tables and in documents of columns.
     pub text: String,
     /// What the model is asked.
     pub question: String,

@@ -4,7 +4,7 @@ use super::draw::Draw;
 use super::fill::target_lines;
 use super::words::DICTIONARY;
 use super::wrap::{PageGrid, Wrapped};
-use super::{code, prose, random};
+use super::{code, prose, random, table};
 
 /// What is on the page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -17,6 +17,8 @@ pub enum Reading {
     Random,
     /// Lines of code, settings, logs and mark-up.
     Code,
+    /// Tables of several columns, some at the right of theirs, and centred lines.
+    Table,
     /// The same few words over and over, in any order: what stands before a word never tells where on the page it is,
     /// so this can only be read by walking along. It teaches that and has no bar.
     Repeated,
@@ -41,6 +43,9 @@ pub(crate) fn question(draw: &mut Draw, n_pages: usize) -> String {
 /// Text that fills the pages; the last page is sometimes short.
 pub(crate) fn text(draw: &mut Draw, reading: Reading, grid: PageGrid, n_pages: usize) -> String {
     let target = target_lines(draw, grid, n_pages);
+    if reading == Reading::Table {
+        return table::text(draw, grid.columns, target);
+    }
     let mut wrapped = Wrapped::new(grid.columns);
     let few_words: Vec<String> = match reading {
         Reading::Repeated => (0..draw.between(2, 8))
@@ -62,7 +67,7 @@ pub(crate) fn text(draw: &mut Draw, reading: Reading, grid: PageGrid, n_pages: u
             Reading::Salad => wrapped.flow(&prose::salad(draw)),
             Reading::Random if draw.chance(2) => wrapped.flow(&random::long_token(draw)),
             Reading::Random => wrapped.flow(&random::token(draw)),
-            Reading::Code => wrapped.paragraph(&code::line(draw)),
+            Reading::Code | Reading::Table => wrapped.paragraph(&code::line(draw)),
             Reading::Repeated => {
                 let which = draw.below(few_words.len());
                 wrapped.flow(few_words.get(which).map_or("again", String::as_str));
@@ -72,7 +77,7 @@ pub(crate) fn text(draw: &mut Draw, reading: Reading, grid: PageGrid, n_pages: u
             Reading::Prose | Reading::Salad => draw.chance(20),
             Reading::Random => draw.chance(if as_list { 50 } else { 5 }),
             Reading::Repeated => draw.chance(10),
-            Reading::Code => true,
+            Reading::Code | Reading::Table => true,
         };
         if ends_line {
             wrapped.break_line();

@@ -32,7 +32,7 @@ const SHORTEST_CLASSED_LINE: usize = 8;
 pub enum Split {
     /// Material a model may be trained on.
     Train,
-    /// Material kept for measuring: disjoint from [`Split::Train`] by construction.
+    /// Material kept for measuring: disjoint from the training side by construction.
     HeldOut,
 }
 

@@ -26,7 +26,10 @@ pub(crate) fn of_thing(draw: &mut Draw, key: Key) -> Entry {
         }
         1 => {
             let value = value(draw, &thing, Kind::Person);
-            let questions = vec![format!("Who owns the {thing}?")];
+            let questions = vec![
+                format!("Who owns the {thing}?"),
+                format!("Who does the {thing} belong to?"),
+            ];
             (
                 format!("The {thing} belongs to {value}."),
                 "owner",
@@ -36,7 +39,11 @@ pub(crate) fn of_thing(draw: &mut Draw, key: Key) -> Entry {
         }
         2 => {
             let value = value(draw, &thing, Kind::Room);
-            let questions = vec![format!("In which room is the {thing}?")];
+            let questions = vec![
+                format!("In which room is the {thing}?"),
+                format!("Where is the {thing} kept?"),
+                format!("What is the room of the {thing}?"),
+            ];
             (
                 format!("The {thing} is kept in room {value}."),
                 "room",
@@ -46,7 +53,10 @@ pub(crate) fn of_thing(draw: &mut Draw, key: Key) -> Entry {
         }
         3 => {
             let value = time(draw);
-            let questions = vec![format!("When does the {thing} open?")];
+            let questions = vec![
+                format!("When does the {thing} open?"),
+                format!("At what time does the {thing} open?"),
+            ];
             (
                 format!("The {thing} opens at {value}."),
                 "opening",
@@ -56,7 +66,10 @@ pub(crate) fn of_thing(draw: &mut Draw, key: Key) -> Entry {
         }
         4 => {
             let value = value(draw, &thing, Kind::City);
-            let questions = vec![format!("Which city is the {thing} from?")];
+            let questions = vec![
+                format!("Which city is the {thing} from?"),
+                format!("Where does the {thing} come from?"),
+            ];
             (
                 format!("The {thing} comes from {value}."),
                 "city",
@@ -79,13 +92,15 @@ pub(crate) fn of_thing(draw: &mut Draw, key: Key) -> Entry {
             let questions = vec![
                 format!("What is the {asked} {link} the {thing}?"),
                 format!("Find the {asked} {link} the {thing}."),
+                format!("What is the {thing}'s {asked}?"),
+                format!("What {asked} does the {thing} have?"),
             ];
-            (
-                format!("The {thing} has the {asked} {value}."),
-                asked,
-                questions,
-                value,
-            )
+            let sentence = if draw.chance(50) {
+                format!("The {thing} has the {asked} {value}.")
+            } else {
+                format!("The {asked} {link} the {thing} is {value}.")
+            };
+            (sentence, asked, questions, value)
         }
     };
     let subject = format!("{thing}/{subject}");
@@ -96,46 +111,63 @@ pub(crate) fn of_thing(draw: &mut Draw, key: Key) -> Entry {
 /// A fact about a person or a journey, told in a sentence.
 pub(crate) fn of_person(draw: &mut Draw, key: Key) -> Entry {
     let name = format!("{} {}", key.0, key.1);
-    let (sentence, subject, question, value) = match draw.below(4) {
+    let (sentence, subject, questions, value) = match draw.below(4) {
         0 => {
             let value = value(draw, &name, Kind::City);
-            let question = format!("Where does {name} live?");
-            (format!("{name} lives in {value}."), "home", question, value)
+            let questions = vec![
+                format!("Where does {name} live?"),
+                format!("Which city does {name} live in?"),
+            ];
+            (
+                format!("{name} lives in {value}."),
+                "home",
+                questions,
+                value,
+            )
         }
         1 => {
             let value = value(draw, &name, Kind::Date);
-            let question = format!("When was {name} born?");
+            let questions = vec![
+                format!("When was {name} born?"),
+                format!("What is {name}'s date of birth?"),
+            ];
             (
                 format!("{name} was born on {value}."),
                 "birth",
-                question,
+                questions,
                 value,
             )
         }
         2 => {
             let value = value(draw, &name, Kind::Room);
-            let question = format!("In which room does {name} work?");
+            let questions = vec![
+                format!("In which room does {name} work?"),
+                format!("What is {name}'s room?"),
+            ];
             (
                 format!("{name} works in room {value}."),
                 "room",
-                question,
+                questions,
                 value,
             )
         }
         _ => {
             let city = draw.word(&CITIES);
             let value = time(draw);
-            let question = format!("When does {name} arrive in {city}?");
+            let questions = vec![
+                format!("When does {name} arrive in {city}?"),
+                format!("At what time does {name} arrive in {city}?"),
+            ];
             (
                 format!("{name} arrives in {city} at {value}."),
                 city,
-                question,
+                questions,
                 value,
             )
         }
     };
     let subject = format!("{name}/{subject}");
-    let fact = Fact::told_by(&sentence, &name, subject, vec![question], value);
+    let fact = Fact::told_by(&sentence, &name, subject, questions, value);
     single(key, sentence, fact)
 }
 
