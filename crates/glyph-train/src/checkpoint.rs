@@ -206,7 +206,7 @@ pub fn export(glm: &Glm4v, dir: &Path, render_style: &Value) -> Result<()> {
 }
 
 /// Writes a file; it takes the place of its predecessor only when it is complete.
-pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     let partial = path.with_extension("partial");
     std::fs::write(&partial, bytes)
         .with_context(|| format!("cannot write {}", partial.display()))?;

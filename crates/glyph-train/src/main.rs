@@ -2,7 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Once;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use glyph_device::DeviceChoice;
 use glyph_model::config::ModelConfig;
 use glyph_train::average::mean;
 use glyph_train::bench::{BenchOptions, compare, comparison_table, default_script};
-use glyph_train::checkpoint::{RunDir, export, replace};
+use glyph_train::checkpoint::{RunDir, export};
 use glyph_train::data::Split;
 use glyph_train::emphasis::Emphasis;
 use glyph_train::evaluate::{EvaluationOptions, Score, evaluate, page_grid};
@@ -407,7 +407,7 @@ fn main() -> Result<()> {
         }
         Command::Plot { run, out } => {
             let curves = svg(&read_log(&RunDir(run).log_path())?)?;
-            replace(&out, curves.as_bytes())
+            write(&out, &curves)
         }
     }
 }
@@ -427,9 +427,12 @@ impl JsonFile {
 
     fn write<T: serde::Serialize>(self, value: &T) -> Result<()> {
         let Some(path) = self.0 else { return Ok(()) };
-        let json = serde_json::to_string_pretty(value)? + "\n";
-        std::fs::write(&path, json).with_context(|| format!("cannot write {}", path.display()))
+        write(&path, &(serde_json::to_string_pretty(value)? + "\n"))
     }
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// Writes to standard output. Who has closed it wants to see no more; the measurement goes on for its `--json`.

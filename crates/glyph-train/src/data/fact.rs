@@ -175,8 +175,7 @@ pub(crate) fn setting_kind(draw: &mut Draw) -> Kind {
     ])
 }
 
-/// A value of a kind.
-pub(crate) fn any_value(draw: &mut Draw, kind: Kind) -> String {
+fn any_value(draw: &mut Draw, kind: Kind) -> String {
     match kind {
         Kind::Digits => {
             let count = draw.between(3, 9);
