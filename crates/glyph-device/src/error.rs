@@ -17,8 +17,8 @@ pub enum DeviceError {
     UnknownDtype(String),
     /// The build lacks CUDA.
     #[error(
-        "this build has no CUDA. Build one with `cargo build --release -p glyph-cli --features cuda`, or choose \
-         wgpu or cpu"
+        "this build has no CUDA. Build glyph with `cargo build --release -p glyph-cli --features cuda` (glyph-train with \
+         `-p glyph-train`), or choose wgpu or cpu"
     )]
     CudaNotBuilt,
     /// The driver's library is not there.

@@ -163,7 +163,7 @@ const DOCUMENTS_OF_PLACES: Weights<Document> = &[
     (Document::Settings, 4),
     (Document::Contacts, 3),
     (Document::Sentences, 4),
-    (Document::Columns, 2),
+    (Document::Columns, 3),
 ];
 
 /// Draws what a batch holds; `line_px` is the height of its lines.
@@ -194,7 +194,7 @@ pub fn plan(stage_index: usize, line_px: usize, rng: &mut ChaCha8Rng) -> BatchPl
                 Level::Places => &[
                     (Family::Excerpts, 2),
                     (Family::Needle, 5),
-                    (Family::Lookup, 13),
+                    (Family::Lookup, 16),
                 ],
             },
         )
@@ -219,7 +219,7 @@ pub fn plan(stage_index: usize, line_px: usize, rng: &mut ChaCha8Rng) -> BatchPl
         (Level::Last, Family::Needle) => *pick(rng, &[1, 2, 4, 6, 8, 8, 8]),
         (Level::Places, Family::Needle) => *pick(rng, &[1, 1, 2, 4, 4, 4, 6, 8, 8]),
         (Level::Last, Family::Lookup) => *pick(rng, &[1, 1, 1, 1, 1, 1, 2, 3, 4]),
-        (Level::Places, Family::Lookup) => *pick(rng, &[1, 1, 1, 1, 1, 2, 3, 4, 4]),
+        (Level::Places, Family::Lookup) => *pick(rng, &[1, 1, 1, 1, 1, 1, 1, 2, 3, 4]),
         (Level::Last | Level::Places, Family::Excerpts) => *pick(rng, &[1, 1, 2, 4, 8]),
         _ => 1,
     };
@@ -258,7 +258,7 @@ pub fn plan(stage_index: usize, line_px: usize, rng: &mut ChaCha8Rng) -> BatchPl
         absent_share: match (stage.level, family) {
             // What is known of a needle that is there is then known of one that is not.
             (Level::Places, Family::Needle) => 0.4,
-            (Level::Places, _) => 0.24,
+            (Level::Places, _) => 0.14,
             (Level::All | Level::Last, _) => 0.16,
             _ => 0.25,
         },

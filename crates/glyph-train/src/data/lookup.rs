@@ -15,7 +15,7 @@ const NOT_TOLD: usize = 3;
 
 /// How many of them are about what the document tells something else about, in percent, where that can be and where there
 /// is to learn.
-const TOLD_SOMETHING_ELSE: usize = 50;
+const TOLD_SOMETHING_ELSE: usize = 25;
 
 /// How often an entry is made again until its key is a new one.
 const NEW_KEY_TRIES: usize = 20;

@@ -155,7 +155,7 @@ fn what_goes_over_a_line_is_asked_first_more_often_than_not_where_there_is_to_le
 }
 
 #[test]
-fn what_is_not_told_is_often_about_what_the_document_tells_something_else_about() {
+fn what_is_not_told_is_now_and_then_about_what_the_document_tells_something_else_about() {
     let grid = PageGrid::new(40, 8);
     let share = |split, document| {
         let (mut n_near, mut n) = (0, 0);
@@ -179,7 +179,7 @@ fn what_is_not_told_is_often_about_what_the_document_tells_something_else_about(
     };
     for document in [Document::Contacts, Document::Sentences] {
         let near = share(Split::Train, document);
-        assert!((0.2..0.8).contains(&near), "{near} of {document:?}");
+        assert!((0.1..0.5).contains(&near), "{near} of {document:?}");
         assert_eq!(share(Split::HeldOut, document), 0.0);
     }
     assert_eq!(share(Split::Train, Document::Settings), 0.0);

@@ -403,4 +403,4 @@ impl Turn {
 }
 
 /// How many of the further questions have no answer, in percent.
-const MORE_ABSENT: usize = 25;
+const MORE_ABSENT: usize = 14;
