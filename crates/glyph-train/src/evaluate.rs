@@ -45,6 +45,30 @@ pub struct Score {
     /// Some wrong answers: expected, given.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub misses: Vec<(String, String, String)>,
+    /// Every answer, in the order of the samples.
+    #[serde(skip)]
+    pub answers: Vec<Answered>,
+}
+
+/// What was answered to one sample: whoever reads what went wrong wants the page and the thought beside it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Answered {
+    /// What was measured.
+    pub task: String,
+    /// Pages of the sample.
+    pub n_pages: usize,
+    /// What stands on them.
+    pub text: String,
+    /// What was asked.
+    pub question: String,
+    /// What should be answered.
+    pub expected: String,
+    /// What was thought before the answer.
+    pub thought: String,
+    /// What was answered.
+    pub answer: String,
+    /// Whether that is right.
+    pub is_right: bool,
 }
 
 /// A held-out measurement.
@@ -225,9 +249,9 @@ fn answer_all(
     samples: &[Sample],
     n_threads: usize,
     bar: &ProgressBar,
-) -> Result<Vec<String>> {
+) -> Result<Vec<SplitAnswer>> {
     let next = AtomicUsize::new(0);
-    let work = || -> Result<Vec<(usize, String)>> {
+    let work = || -> Result<Vec<(usize, SplitAnswer)>> {
         let mut answers = Vec::new();
         loop {
             let i = next.fetch_add(1, Ordering::Relaxed);
@@ -252,13 +276,13 @@ fn answer_all(
     Ok(all.into_values().collect())
 }
 
-/// Renders, asks and returns the whole answer.
+/// Renders, asks and returns the whole answer with its thought.
 fn answer(
     checkpoint: &Checkpoint,
     renderer: &Renderer,
     text: &str,
     question: &str,
-) -> Result<String> {
+) -> Result<SplitAnswer> {
     let images = renderer
         .pages(text)
         .map(|page| RgbImage::new(page.width_px as usize, page.height_px as usize, page.rgb))
@@ -272,34 +296,45 @@ fn answer(
         ..Generation::from_checkpoint(checkpoint)
     };
     let said = block_on(generate(checkpoint, &prompt, &images, &options, |_| true))?.text;
-    Ok(SplitAnswer::of(&said).content)
+    Ok(SplitAnswer::of(&said))
 }
 
-fn score(exam: &Exam, samples: &[Sample], answers: &[String]) -> Score {
-    let pairs = || samples.iter().zip(answers);
-    let n_right = pairs()
-        .filter(|(sample, answer)| canonical_answer_matches(&sample.answer, answer))
-        .count();
+fn score(exam: &Exam, samples: &[Sample], answers: &[SplitAnswer]) -> Score {
+    let pairs = samples.iter().zip(answers);
+    let answers: Vec<Answered> = pairs
+        .map(|(sample, answer)| Answered {
+            task: exam.name.to_owned(),
+            n_pages: exam.n_pages,
+            text: sample.text.clone(),
+            question: sample.question.clone(),
+            expected: sample.answer.clone(),
+            thought: answer.reasoning.clone(),
+            answer: answer.content.clone(),
+            is_right: canonical_answer_matches(&sample.answer, &answer.content),
+        })
+        .collect();
+    let n_right = answers.iter().filter(|answered| answered.is_right).count();
     let exact = n_right as f64 / samples.len().max(1) as f64;
-    let (errors, characters) =
-        pairs().fold((0.0, 0.0), |(errors, characters), (sample, answer)| {
-            let n = sample.answer.chars().count() as f64;
-            (
-                errors + character_error_rate(&sample.answer, answer) * n,
-                characters + n,
-            )
+    let (errors, characters) = answers
+        .iter()
+        .fold((0.0, 0.0), |(errors, characters), answered| {
+            let n = answered.expected.chars().count() as f64;
+            let rate = character_error_rate(&answered.expected, &answered.answer);
+            (errors + rate * n, characters + n)
         });
     let error_rate = errors / f64::max(characters, 1.0);
     let reads = exam.family == Family::Read;
-    let misses = pairs()
-        .filter(|(sample, answer)| !canonical_answer_matches(&sample.answer, answer))
+    let misses = answers.iter().filter(|answered| !answered.is_right);
+    let misses = misses
         .take(if reads { 1 } else { MISSES_SHOWN })
-        .map(|(sample, answer)| {
-            (
-                sample.question.clone(),
-                sample.answer.clone(),
-                answer.clone(),
-            )
+        .map(|missed| {
+            let Answered {
+                question,
+                expected,
+                answer,
+                ..
+            } = missed.clone();
+            (question, expected, answer)
         })
         .collect();
     Score {
@@ -317,6 +352,7 @@ fn score(exam: &Exam, samples: &[Sample], answers: &[String]) -> Score {
             }
         }),
         misses,
+        answers,
     }
 }
 
@@ -348,6 +384,8 @@ pub fn page_shape(style_path: &Path) -> Result<PageShape> {
 
 #[cfg(test)]
 mod tests {
+    use glyph_model::generate::SplitAnswer;
+
     use super::{EXAMS, Exam, exams_of, score};
     use crate::data::{Family, Generator, PageGrid, Reading, Sample, Split, Task};
 
@@ -370,9 +408,9 @@ mod tests {
     #[test]
     fn bars_are_held_by_shares_of_answers_and_of_characters() {
         let samples = samples(100, "73-4815");
-        let answers = |n_wrong: usize, wrong: &str| -> Vec<String> {
+        let answers = |n_wrong: usize, wrong: &str| -> Vec<SplitAnswer> {
             let answer = |i| if i < n_wrong { wrong } else { "73-4815" };
-            (0..100).map(|i| answer(i).to_owned()).collect()
+            (0..100).map(|i| SplitAnswer::of(answer(i))).collect()
         };
         for (name, n_pages, most_wrong) in [("needle", 1, 2), ("needle", 8, 10), ("look-up", 1, 5)]
         {
@@ -388,6 +426,8 @@ mod tests {
             let score = score(prose, &samples, &answers(n_wrong, "73-4816"));
             assert_eq!(score.held, Some(held), "{score:?}");
             assert_eq!(score.n_samples, 100);
+            let n_right = score.answers.iter().filter(|answer| answer.is_right);
+            assert_eq!(n_right.count(), 100 - n_wrong);
         }
     }
 

@@ -96,6 +96,9 @@ enum Command {
         /// Write the scores here as JSON too.
         #[arg(long)]
         json: Option<PathBuf>,
+        /// Write every answer here as JSON, with its page, question and thought.
+        #[arg(long)]
+        answers: Option<PathBuf>,
         #[command(flatten)]
         device: DeviceArgs,
     },
@@ -346,6 +349,7 @@ fn main() -> Result<()> {
             threads,
             tasks,
             json,
+            answers,
             device,
         } => {
             let device = device.open()?;
@@ -357,12 +361,15 @@ fn main() -> Result<()> {
                 tasks,
             };
             let json = JsonFile::new(json)?;
+            let answers = JsonFile::new(answers)?;
             let head = Once::new();
             let scores = evaluate(&model, &options, &device, |score| {
                 head.call_once(|| show(&score_head()));
                 show(&score_row(score));
                 show_misses(score);
             })?;
+            let all = scores.iter().flat_map(|score| &score.answers);
+            answers.write(&all.collect::<Vec<_>>())?;
             json.write(&scores)
         }
         Command::Quantization {
