@@ -104,7 +104,7 @@ fn further_turns_are_what_the_template_makes_of_them() {
         }
         let cited = |thought: &Option<Thought>| {
             let thought = thought.as_ref().unwrap();
-            Citation::of(&shown, thought).map_or(thought.quotation.clone(), |cited| cited.text)
+            Citation::of(&shown, thought).map_or(thought.uncited().to_owned(), |cited| cited.text)
         };
         let thought = cited(&sample.thought);
         let mut messages = vec![

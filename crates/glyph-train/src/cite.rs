@@ -24,14 +24,16 @@ impl Citation {
     /// A thought about what the pages do not have.
     pub fn uncited(thought: &Thought) -> Self {
         Self {
-            text: thought.quotation.clone(),
+            text: thought.uncited().to_owned(),
             places: Vec::new(),
         }
     }
 
-    /// The lines that show a quotation, or several quotations one behind the other; none when they are not there. The
+    /// The lines that show a quotation, or several quotations one behind the other; none when they are not there, and
+    /// where nothing is quoted: whoever cites a line has found the value, and is not to doubt it behind the line. The
     /// first line of each is the one where its key ends: by then a key that goes over the end of a line is known whole.
     pub fn of(shown: &ShownText, Thought { key, quotation }: &Thought) -> Option<Self> {
+        let quotation = quotation.as_ref()?;
         let quotations = match shown.first_place(quotation) {
             Some(place) => vec![place],
             None => quotation
@@ -87,8 +89,10 @@ mod tests {
     }
 
     fn thought(key: &str, quotation: &str) -> Thought {
-        let [key, quotation] = [key, quotation].map(str::to_owned);
-        Thought { key, quotation }
+        Thought {
+            key: key.to_owned(),
+            quotation: Some(quotation.to_owned()),
+        }
     }
 
     fn cited(key: &str, quotation: &str) -> Option<String> {
@@ -104,6 +108,9 @@ mod tests {
         let several = cited("", "blue, net is").unwrap();
         assert_eq!(several, "2.1 blue.\n1.2 The net is");
         assert_eq!(cited("gross", "gross"), None);
+        let nothing = Thought::of_nothing("Total".to_owned());
+        assert_eq!(Citation::of(&shown(), &nothing), None);
+        assert_eq!(Citation::uncited(&nothing).text, "Total");
     }
 
     #[test]

@@ -70,7 +70,7 @@ pub const STAGES: [Stage; 8] = [
     stage("find 40×8", (40, 8), Level::Find, 0.75, 0.80),
     stage("all tasks", (40, 8), Level::All, 0.85, 0.90),
     stage("last tasks", (40, 8), Level::Last, 0.8, 2.0),
-    stage("places", (40, 8), Level::Places, 0.7, 2.0),
+    stage("places", (40, 8), Level::Places, 0.8, 2.0),
 ];
 
 /// The first stage whose pages have room for needles and look-ups.
@@ -192,8 +192,8 @@ pub fn plan(stage_index: usize, line_px: usize, rng: &mut ChaCha8Rng) -> BatchPl
                     (Family::Lookup, 10),
                 ],
                 Level::Places => &[
-                    (Family::Excerpts, 2),
-                    (Family::Needle, 5),
+                    (Family::Excerpts, 1),
+                    (Family::Needle, 4),
                     (Family::Lookup, 16),
                 ],
             },

@@ -101,7 +101,7 @@ const CITED: usize = 40;
 /// About how many tokens questions and answers take.
 fn text_positions(sample: &Sample) -> usize {
     let turn = |question: &str, thought: &Option<Thought>, answer: &str| {
-        let cited = |thought: &Thought| thought.quotation.len() + CITED;
+        let cited = |thought: &Thought| thought.uncited().len() + CITED;
         question.len() + thought.as_ref().map_or(0, cited) + answer.len()
     };
     let more = sample.more_turns.iter().map(

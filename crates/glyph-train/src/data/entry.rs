@@ -51,7 +51,7 @@ impl Fact {
     pub(crate) fn thought(&self) -> Thought {
         Thought {
             key: self.key.clone(),
-            quotation: self.quote.clone(),
+            quotation: Some(self.quote.clone()),
         }
     }
 }

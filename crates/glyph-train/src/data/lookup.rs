@@ -70,8 +70,8 @@ pub(crate) struct LookupPage {
     pub subject: String,
     /// Everything that the document tells.
     pub told: Vec<Fact>,
-    /// Facts that it does not tell, though others of its kind, and what is thought about each.
-    pub not_told: Vec<(Fact, Thought)>,
+    /// Facts that it does not tell, though others of its kind.
+    pub not_told: Vec<Fact>,
 }
 
 impl LookupPage {
@@ -87,9 +87,10 @@ impl LookupPage {
         let mut more_turns = Vec::new();
         for fact in self.told.into_iter().take(most_turns) {
             if draw.chance(MORE_ABSENT)
-                && let Some((absent, thought)) = self.not_told.pop()
+                && let Some(absent) = self.not_told.pop()
             {
                 let question = any_question(draw, &absent);
+                let thought = Thought::of_nothing(absent.key);
                 more_turns.extend(question.map(|question| Turn::new(question, thought, None)));
             }
             let question = any_question(draw, &fact);
@@ -160,16 +161,13 @@ pub(crate) fn generate(
     if !absent && !writer.require(topic, asked.clone()) {
         return None;
     }
-    let mut thought = if absent {
+    let thought = if absent {
         Thought::of_nothing(fact.key.clone())
     } else {
         fact.thought()
     };
     if let Some(near) = near {
-        let told = near.facts.last().map(Fact::thought);
-        if writer.require(topic, near) {
-            thought = told.unwrap_or(thought);
-        }
+        writer.require(topic, near);
     }
     for _ in 0..draw.between(1, 3) {
         if let Some(similar) = style.fitting_entry(draw, topic, Some(asked_key), room)
@@ -217,11 +215,10 @@ pub(crate) fn generate(
             };
             let (topic, key) = like.map_or((topic, asked_key), |(topic, told)| (*topic, told.key));
             match like {
-                Some((_, like)) if style.can_tell_more() && draw.chance(TOLD_SOMETHING_ELSE) => {
-                    let thought = like.facts.last()?.thought();
+                Some(_) if style.can_tell_more() && draw.chance(TOLD_SOMETHING_ELSE) => {
                     let more = style.entry(draw, topic, key).facts;
                     let untold = more.into_iter().filter(|fact| !tells(&told, &fact.subject));
-                    Some(untold.map(|fact| (fact, thought.clone())).collect())
+                    Some(untold.collect())
                 }
                 _ => {
                     let other = style.fitting_entry(draw, topic, Some(key), room)?;
@@ -230,11 +227,7 @@ pub(crate) fn generate(
                         .facts
                         .into_iter()
                         .filter(|fact| is_new && !unwrapped.contains(&fact.subject));
-                    let of_nothing = |fact: Fact| {
-                        let thought = Thought::of_nothing(fact.key.clone());
-                        (fact, thought)
-                    };
-                    Some(untold.map(of_nothing).collect::<Vec<_>>())
+                    Some(untold.collect::<Vec<_>>())
                 }
             }
         })

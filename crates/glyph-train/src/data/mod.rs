@@ -198,18 +198,23 @@ pub struct Turn {
 pub struct Thought {
     /// What is asked about, as the pages write it if they have it.
     pub key: String,
-    /// The words of the pages from the key to the value, several such quotations parted by commas; the key alone where
-    /// the pages do not tell the value.
-    pub quotation: String,
+    /// The words of the pages from the key to the value, several such quotations parted by commas; none where the pages
+    /// do not tell the value, though they may tell something else about the key.
+    pub quotation: Option<String>,
 }
 
 impl Thought {
-    /// That the pages do not have a key.
+    /// That the pages do not tell what is asked about a key.
     pub fn of_nothing(key: String) -> Self {
         Self {
-            quotation: key.clone(),
             key,
+            quotation: None,
         }
+    }
+
+    /// What is thought where no line is cited.
+    pub fn uncited(&self) -> &str {
+        self.quotation.as_ref().unwrap_or(&self.key)
     }
 }
 

@@ -125,7 +125,7 @@ fn thought(key: &str, values: &[String]) -> Thought {
         .map(|value| format!("{key} is: {value}"))
         .collect();
     Thought {
-        quotation: told.join(", "),
+        quotation: Some(told.join(", ")),
         key,
     }
 }
