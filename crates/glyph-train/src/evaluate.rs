@@ -324,17 +324,16 @@ fn score(exam: &Exam, samples: &[Sample], answers: &[SplitAnswer]) -> Score {
         });
     let error_rate = errors / f64::max(characters, 1.0);
     let reads = exam.family == Family::Read;
-    let misses = answers.iter().filter(|answered| !answered.is_right);
-    let misses = misses
+    let misses = answers
+        .iter()
+        .filter(|answered| !answered.is_right)
         .take(if reads { 1 } else { MISSES_SHOWN })
         .map(|missed| {
-            let Answered {
-                question,
-                expected,
-                answer,
-                ..
-            } = missed.clone();
-            (question, expected, answer)
+            (
+                missed.question.clone(),
+                missed.expected.clone(),
+                missed.answer.clone(),
+            )
         })
         .collect();
     Score {

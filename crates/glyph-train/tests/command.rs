@@ -48,6 +48,29 @@ fn a_measurement_goes_on_when_nobody_reads_its_table() {
     assert!(scores.contains("read prose") && scores.contains("look-up in columns"));
 }
 
+#[test]
+fn every_answer_is_written_with_its_page_and_what_was_thought() {
+    let answers = folder("answers").join("answers.json");
+    let path = answers.to_str().unwrap();
+    let args = ["evaluate", "--device", "cpu", "--samples", "3"];
+    let asked = ["--task", "look-up in columns", "--answers", path];
+    let output = glyph_train(&[&args[..], &asked[..]].concat());
+    assert!(output.status.success());
+    let answers = fs::read_to_string(answers).unwrap();
+    let answers: Vec<serde_json::Value> = serde_json::from_str(&answers).unwrap();
+    assert_eq!(answers.len(), 3);
+    for answered in answers {
+        assert_eq!(answered["task"], "look-up in columns");
+        let [text, expected] = ["text", "expected"].map(|name| answered[name].as_str().unwrap());
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(text.contains(expected), "no {expected:?} in {text:?}");
+        let thought = answered["thought"].as_str().unwrap();
+        assert!(!thought.is_empty(), "{answered}");
+        let is_right = answered["is_right"].as_bool().unwrap();
+        assert!(is_right || answered["answer"] != expected, "{answered}");
+    }
+}
+
 /// Checks that it fails with a message, without a panic, and without half of an answer on stdout.
 #[track_caller]
 fn fails(args: &[&str], parts: &[&str]) {

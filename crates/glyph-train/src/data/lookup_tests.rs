@@ -181,3 +181,23 @@ fn what_is_not_told_is_now_and_then_about_what_the_document_tells_something_else
     }
     assert_eq!(share(Split::Train, Document::Settings), 0.0);
 }
+
+#[test]
+fn what_is_not_told_is_thought_without_a_quotation() {
+    let grid = PageGrid::new(40, 8);
+    let mut n_near = 0;
+    for index in 0..200 {
+        let mut draw = Draw::new(15, Split::Train, index);
+        let Some(page) = generate(&mut draw, Document::Contacts, true, grid, 2) else {
+            continue;
+        };
+        n_near += u32::from(page.text.replace('\n', " ").contains(&page.thought.key));
+        let page = page.questioned(&mut draw, 6);
+        for turn in std::iter::once(&page.first).chain(&page.more_turns) {
+            let is_told = turn.answer != crate::data::NOT_THERE;
+            let thought = turn.thought.as_ref().unwrap();
+            assert_eq!(thought.quotation.is_some(), is_told, "{turn:?}");
+        }
+    }
+    assert!(n_near > 20, "{n_near} about people who are on the page");
+}
