@@ -41,13 +41,26 @@ export async function nativeAnswer(text, question, maxTokens, ...options) {
   });
 }
 
+/** Bytes of a PNG file's signature and of IHDR. */
+const PNG_HEAD = 8 + 25;
+
+/** A page without the chunk behind IHDR by which `glyph render` knows its own files; all else is the renderer's. */
+function withoutMark(page) {
+  const length = page.readUInt32BE(PNG_HEAD);
+  const kind = page.toString("latin1", PNG_HEAD + 4, PNG_HEAD + 8);
+  if (kind !== "tEXt") throw new Error(`tEXt was expected behind IHDR, not ${kind}`);
+  // Its length, its name and its checksum have 4 bytes each.
+  return Buffer.concat([page.subarray(0, PNG_HEAD), page.subarray(PNG_HEAD + 12 + length)]);
+}
+
 /** The PNG files that the native renderer makes of a text. */
 export async function nativePages(text, style) {
   return withText(text, async (file, directory) => {
     const out = join(directory, "pages");
     await glyph("render", "--text", file, "--out", out, ...(style ? ["--style", style] : []));
     const names = (await readdir(out)).filter((name) => name.endsWith(".png")).sort();
-    return Promise.all(names.map((name) => readFile(join(out, name))));
+    const pages = await Promise.all(names.map((name) => readFile(join(out, name))));
+    return pages.map(withoutMark);
   });
 }
 
