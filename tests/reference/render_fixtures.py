@@ -67,9 +67,9 @@ def write_case(name, style, text, repeat, out_dir, font_dir):
         expected["repeat"] = repeat
     else:
         expected["page_lines"] = log.pages
-        shown = {0, count - 1} if name in FIRST_PAGE_SHOWN else {count - 1}
-        for number in sorted(shown):
-            save(images[number], folder / f"page_{number:03d}.png")
+    shown = {0, count - 1} if name in FIRST_PAGE_SHOWN else {count - 1}
+    for number in sorted(shown):
+        save(images[number], folder / f"page_{number:03d}.png")
     dump = {"ensure_ascii": False, "indent": 1}
     (folder / "style.json").write_text(json.dumps(style, **dump) + "\n", encoding="utf-8")
     (folder / "text.txt").write_bytes(text.encode("utf-8"))

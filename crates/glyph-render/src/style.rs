@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use crate::markup::NewlineMarkup;
 use crate::measure::pdf_number;
 use crate::style_check::StyleConflict;
+use crate::style_json::UniqueKeys;
 use crate::text::holds_cjk;
 
 /// Points per inch, the unit of every length in a style.
@@ -50,7 +51,7 @@ pub(crate) const KEYS: [&str; 23] = [
 /// What is wrong with a render configuration.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum StyleError {
-    /// The text is not a JSON object, or holds a number that no computer number comes near.
+    /// The text is not a JSON object, has a key twice, or holds a number that no computer number comes near.
     #[error("the render style cannot be read as a JSON object: {0}")]
     NotJson(String),
     /// A key that the official configuration does not have.
@@ -233,7 +234,7 @@ impl RenderStyle {
     /// [`StyleError`] when the text is not a JSON object, or a key is unknown, missing or has a
     /// value that cannot be used.
     pub fn from_json(json: &str) -> Result<RenderStyle, StyleError> {
-        let map: Map<String, Value> =
+        let UniqueKeys(map) =
             serde_json::from_str(json).map_err(|error| StyleError::NotJson(error.to_string()))?;
         RenderStyle::try_from(map)
     }

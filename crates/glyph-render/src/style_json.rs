@@ -1,5 +1,9 @@
 //! Reading and writing a style as the official JSON configuration, strictly.
 
+use std::fmt;
+
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Number, Value};
 
 use crate::markup::NewlineMarkup;
@@ -109,6 +113,39 @@ impl From<RenderStyle> for Map<String, Value> {
         put("auto-crop-last-page", style.auto_crop_last_page.into());
         put("newline-markup", style.newline_markup.as_str().into());
         map
+    }
+}
+
+/// A JSON object whose keys are all different: of two values for one key, nobody can say which was meant.
+pub(crate) struct UniqueKeys(pub Map<String, Value>);
+
+impl<'de> Deserialize<'de> for UniqueKeys {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries;
+
+        impl<'de> Visitor<'de> for Entries {
+            type Value = UniqueKeys;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<UniqueKeys, A::Error> {
+                let mut map = Map::new();
+                while let Some((key, value)) = access.next_entry::<String, Value>()? {
+                    if map.contains_key(&key) {
+                        let key = shortened(&key);
+                        return Err(Error::custom(format_args!(
+                            "key `{key}` stands there twice"
+                        )));
+                    }
+                    map.insert(key, value);
+                }
+                Ok(UniqueKeys(map))
+            }
+        }
+
+        deserializer.deserialize_map(Entries)
     }
 }
 
