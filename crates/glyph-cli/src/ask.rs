@@ -23,7 +23,7 @@ use crate::{output, progress, style};
 const DEFAULT_ANSWER_TOKENS: usize = 1024;
 
 const OVERFLOW_ADVICE: &str = "Ask about a part of the text, choose a --style with a smaller font or \
-     a lower dpi, ask for fewer --max-tokens, or transcribe page by page with glyph read";
+     a lower dpi, or transcribe page by page with glyph read";
 
 const NO_PAGES: &str = "no --text and no --image: the question is asked without pages";
 
@@ -54,7 +54,7 @@ pub fn run(args: &AskArgs) -> Result<(), CliError> {
     let (prompt, max_new_tokens) = request.prompt(&document)?;
     progress::spinner("counting the text's tokens");
     let text = source.text.as_deref();
-    let text = text
+    let text_figures = text
         .map(|text| TextFigures::new(&model, text, document.text_vision_tokens))
         .transpose()?;
     progress::clear();
@@ -63,6 +63,10 @@ pub fn run(args: &AskArgs) -> Result<(), CliError> {
         .iter()
         .for_each(|note| output::note(note));
     document.notes.print();
+    let asked = [text.unwrap_or_default(), &args.question];
+    if let Some(note) = model.files.unread_note(&asked) {
+        output::note(&note);
+    }
     if document.patches.is_empty() {
         output::note(NO_PAGES);
     }
@@ -101,7 +105,7 @@ pub fn run(args: &AskArgs) -> Result<(), CliError> {
         quantization: checkpoint.quantization,
         pages: document.patches.len(),
         vision_tokens: document.vision_tokens,
-        text,
+        text: text_figures,
         load_s,
         render_s: document.render_s,
         preprocess_s: document.preprocess_s,

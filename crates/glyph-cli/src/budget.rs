@@ -124,12 +124,16 @@ impl Budget {
         // Pages are not to blame where the question takes more than they do, or their room.
         let is_question = (is_long_question && self.text_tokens > all_tokens)
             || (n_fitting == 0 && fitting(answer_tokens) > 0);
-        let shorten = if is_long_question {
-            format!("Shorten {} or ask for fewer --max-tokens", self.asked)
-        } else {
-            format!("Ask for fewer --max-tokens or shorten {}", self.asked)
-        };
-        let advice = if pages == 0 {
+        let text_tokens = self.text_tokens_with(all_pages);
+        let about = if is_exact { "" } else { "about " };
+        // Fewer tokens for the answer help where the prompt leaves any.
+        let left = self
+            .context_tokens
+            .saturating_sub(text_tokens.saturating_add(all_tokens));
+        let shorten = format!("Shorten {}", self.asked);
+        let advice = if left > 0 {
+            format!("The prompt leaves {about}{left}: ask for no more --max-tokens than that")
+        } else if pages == 0 {
             shorten
         } else if is_question {
             format!("{n_fitting} such pages fit beside it. {shorten}")
@@ -138,9 +142,9 @@ impl Budget {
         };
         CliError::DoesNotFit {
             pages: count_of_pages(all_pages),
-            about: if is_exact { "" } else { "about " },
+            about,
             vision_tokens: all_tokens,
-            text_tokens: self.text_tokens_with(all_pages),
+            text_tokens,
             answer_tokens,
             context_tokens: self.context_tokens,
             model: self.model.clone(),

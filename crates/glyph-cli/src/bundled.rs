@@ -51,6 +51,12 @@ impl CheckpointFiles for Bundled {
     }
 }
 
+/// Characters of a text that the built-in model has not seen in its training: all but printable ASCII and white space.
+pub fn count_unread(text: &str) -> usize {
+    let is_known = |c| matches!(c, '\t' | '\n' | '\r' | ' '..='~');
+    text.chars().filter(|c| !is_known(*c)).count()
+}
+
 /// The built-in model's weights.
 pub fn weights() -> Result<WeightFiles> {
     WeightFiles::from_bytes(vec![(WEIGHTS_NAME.to_owned(), WEIGHTS.to_vec())])

@@ -24,8 +24,7 @@ use crate::{output, progress, style};
 /// Longest transcript of a page unless the command line says otherwise.
 const DEFAULT_PAGE_TOKENS: usize = 8192;
 
-const OVERFLOW_ADVICE: &str =
-    "Choose a --style with smaller pages or a lower dpi, or ask for fewer --max-tokens";
+const OVERFLOW_ADVICE: &str = "Choose a --style with smaller pages or a lower dpi";
 
 /// The object that `glyph read --json` prints.
 #[derive(Debug, Serialize)]
@@ -80,6 +79,9 @@ pub fn run(args: &ReadArgs) -> Result<(), CliError> {
     let renderer = text
         .map(|text| style::renderer_to_read(args.source.style.as_deref(), &model.files, text))
         .transpose()?;
+    if let Some(note) = model.files.unread_note(&[text.unwrap_or_default()]) {
+        output::note(&note);
+    }
     let rendered = renderer.as_ref().zip(text);
     progress::spinner("laying out");
     let n_pages = n_images + rendered.map_or(0, |(renderer, text)| renderer.count_pages(text));

@@ -120,6 +120,15 @@ fn a_prompt_that_does_not_fit_is_5_and_told_at_once() {
         ],
     );
     run(&["ask", "q", "--max-tokens", "1000000"]).fails(5, &["1000000", "context"]);
+    // The prompt fits alone, and a shorter text would not help.
+    let ask = ["ask", "q", "--max-tokens", "8192", "--text", "-"];
+    let outcome = run_with_input(&ask, b"x");
+    outcome.fails(5, &["leaves 8103", "no more --max-tokens"]);
+    assert!(
+        !outcome.stderr.contains("such pages fit"),
+        "{}",
+        outcome.stderr
+    );
     let words = "word ".repeat(20_000);
     run(&["ask", &words]).fails(5, &["context", "Shorten the question"]);
     let (sample, image) = (sample_text(), sample_image());

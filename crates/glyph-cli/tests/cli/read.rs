@@ -1,4 +1,4 @@
-use crate::run::{run, run_json, sample_image, sample_text, text};
+use crate::run::{fixture, run, run_json, run_with_input, sample_image, sample_text, text};
 
 const SHORT: [&str; 4] = ["--max-tokens", "5", "--temperature", "0"];
 
@@ -63,4 +63,26 @@ fn a_page_that_does_not_fit_is_told_before_the_weights_are_read() {
     let image = sample_image();
     let outcome = run(&["read", "--image", text(&image), "--max-tokens", "1000000"]);
     outcome.fails(5, &["1 page,", "1000000", "--max-tokens"]);
+}
+
+#[test]
+fn what_glyph_mini_was_not_trained_on_is_told() {
+    let read = |input: &str, args: &[&str]| {
+        let args = [&["read", "--text", "-"][..], &SHORT[..], args].concat();
+        run_with_input(&args, input.as_bytes()).stderr
+    };
+    assert!(!read("Order: 73-4815\tend\r\n", &[]).contains("trained"));
+    assert!(read("单号: 73", &[]).contains("2 characters of this are no ASCII"));
+    let sample = sample_text();
+    let ask = ["ask", "单号?", "--text", text(&sample)];
+    let asked = run(&[&ask[..], &SHORT[..]].concat());
+    assert!(
+        asked.stderr.contains("trained on English alone"),
+        "{}",
+        asked.stderr
+    );
+    // Another model may know it.
+    let model = fixture("model/mha-sharded");
+    let other = ["--model", text(&model)];
+    assert!(!read("单号: 73", &other).contains("trained"));
 }
