@@ -15,6 +15,7 @@ use serde_json::Value;
 use crate::curriculum::STAGES;
 use crate::mini;
 use crate::optimise::number_parameters;
+use crate::starts::Start;
 use crate::trainee::Trainee;
 
 /// Where training stands.
@@ -61,6 +62,11 @@ impl RunDir {
         self.0.join("log.jsonl")
     }
 
+    /// What the run was asked for, each time that it was started.
+    pub(crate) fn starts_path(&self) -> PathBuf {
+        self.0.join("starts.json")
+    }
+
     fn trainee_path(&self) -> PathBuf {
         self.0.join("trainee.safetensors")
     }
@@ -92,6 +98,12 @@ impl RunDir {
             &self.progress_path(),
             serde_json::to_string_pretty(progress)?.as_bytes(),
         )
+    }
+
+    /// Saves what the run was asked for, this time and before.
+    pub(crate) fn save_starts(&self, starts: &[Start]) -> Result<()> {
+        let json = serde_json::to_string_pretty(starts)? + "\n";
+        replace(&self.starts_path(), json.as_bytes())
     }
 
     /// What a former run left, if it left anything.

@@ -22,6 +22,7 @@ mod row;
 pub mod run;
 pub mod samples;
 pub mod source;
+pub mod starts;
 #[cfg(test)]
 mod test_batches;
 pub mod trainee;

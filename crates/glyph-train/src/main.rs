@@ -298,28 +298,7 @@ fn main() -> Result<()> {
     unsafe { glyph_device::set_runtime_directory() };
     keep_freed_memory();
     match Cli::parse().command {
-        Command::Run(args) => train(&RunOptions {
-            device: args.device.open()?,
-            out: args.out,
-            init: args.init,
-            first_stage: args.first_stage,
-            seed: args.seed,
-            length: args
-                .minutes_in_all
-                .map_or(RunLength::Steps(args.steps), RunLength::Time),
-            time_limit: args.minutes,
-            line_px: args.line_px as usize,
-            learning_rate: args.learning_rate,
-            decay_from: args.decay_from,
-            positions_per_batch: args.positions,
-            n_batches: args.batches,
-            n_workers: args.workers,
-            emphasis: Emphasis {
-                place_share: args.place_share,
-                misled_share: args.misled_share,
-            },
-            n_makers: args.makers,
-        }),
+        Command::Run(args) => run(args),
         Command::Export {
             run,
             out,
@@ -417,6 +396,46 @@ fn main() -> Result<()> {
             write(&out, &curves)
         }
     }
+}
+
+/// Trains, and says what came of it.
+fn run(args: RunArgs) -> Result<()> {
+    let options = RunOptions {
+        device: args.device.open()?,
+        out: args.out,
+        init: args.init,
+        first_stage: args.first_stage,
+        seed: args.seed,
+        length: args
+            .minutes_in_all
+            .map_or(RunLength::Steps(args.steps), RunLength::Time),
+        time_limit: args.minutes,
+        line_px: args.line_px as usize,
+        learning_rate: args.learning_rate,
+        decay_from: args.decay_from,
+        positions_per_batch: args.positions,
+        n_batches: args.batches,
+        n_workers: args.workers,
+        emphasis: Emphasis {
+            place_share: args.place_share,
+            misled_share: args.misled_share,
+        },
+        n_makers: args.makers,
+    };
+    let (steps_before, progress) = train(&options)?;
+    let out = options.out.display();
+    let (step, seconds) = (progress.step, progress.seconds);
+    show(&if step == steps_before {
+        format!(
+            "{out} has {step} steps in {seconds:.0} s, as before: nothing was left to do. More --steps or \
+             --minutes-in-all go on with it"
+        )
+    } else {
+        format!(
+            "{out} has {step} steps in {seconds:.0} s. `glyph-train export --run {out}` writes its weights as a checkpoint"
+        )
+    });
+    Ok(())
 }
 
 /// Where figures are written as JSON, if asked.

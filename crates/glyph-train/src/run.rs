@@ -21,6 +21,7 @@ use crate::log::{Log, LogLine, cut_log};
 use crate::mini;
 use crate::optimise::{LearningRate, clip_by_global_norm, number_parameters};
 use crate::source::{BatchSource, Batches, Drawn, Recipe};
+use crate::starts::starts_with;
 use crate::trainee::{Measured, Parts, Trainee};
 
 /// What a run is asked to do.
@@ -100,11 +101,14 @@ const HELD_OUT_SAMPLES: usize = 32;
 const EXCERPTS_LAG: f64 = 0.15;
 const MAX_GRADIENT_NORM: f64 = 1.0;
 
-/// Trains for as long as asked; goes on from what `out` holds.
-pub fn train(options: &RunOptions) -> Result<()> {
+/// Trains for as long as asked; goes on from what `out` holds. Returns how many steps it had done before, and where it
+/// stands.
+pub fn train(options: &RunOptions) -> Result<(usize, Progress)> {
     check_stage("--first-stage", options.first_stage)?;
     let config = ModelConfig::from_json(&mini::config().to_string())?;
     let run = RunDir::create(&options.out)?;
+    let former = run.progress()?;
+    let starts = starts_with(&run, options, former.as_ref())?;
     let device = options.device.clone().autodiff();
     device.seed(options.seed);
     let mut optimizer = AdamWConfig::new()
@@ -112,7 +116,7 @@ pub fn train(options: &RunOptions) -> Result<()> {
         .with_epsilon(1e-8)
         .with_weight_decay(0.01)
         .init();
-    let (mut trainee, mut progress) = match (run.progress()?, &options.init) {
+    let (mut trainee, mut progress) = match (former, &options.init) {
         (Some(progress), _) => {
             optimizer = run.load_optimizer(optimizer)?;
             cut_log(&run.log_path(), progress.step)?;
@@ -141,6 +145,8 @@ pub fn train(options: &RunOptions) -> Result<()> {
         warmup_steps: 200,
         decay_from: options.decay_from,
     };
+    run.save_starts(&starts)?;
+    let steps_before = progress.step;
     let mut log = Log::open(&run.log_path())?;
     let mut source = BatchSource::new(options.n_makers);
     let cores = (0..options.n_workers)
@@ -216,12 +222,16 @@ pub fn train(options: &RunOptions) -> Result<()> {
             progress.stage += 1;
         }
         show(&bar, &line);
+        if bar.is_hidden() {
+            // Who reads a pipe or a file sees where it stands all the same.
+            eprintln!("{}", summary(&line));
+        }
         log.write(&line)?;
         window.reset();
     }
     save(&run, &trainee, &optimizer, &progress)?;
     bar.finish();
-    Ok(())
+    Ok((steps_before, progress))
 }
 
 /// Refuses to learn from a loss that is no number: every weight would be none either, in the checkpoint too.
@@ -255,6 +265,28 @@ fn show(bar: &ProgressBar, line: &LogLine) {
         "{} loss {:.3} next {:.3} cells {:.3}",
         line.stage, line.answer_loss, line.answer_accuracy, line.cell_accuracy
     ));
+}
+
+/// A line about a measurement.
+fn summary(line: &LogLine) -> String {
+    let mut summary = format!(
+        "step {}, {:.0} s, {}: loss {:.3}",
+        line.step, line.seconds, line.stage, line.answer_loss
+    );
+    for (name, share) in [
+        ("cells", line.held_out_cells),
+        ("random strings", line.held_out_random),
+        ("prose", line.held_out_prose),
+        ("excerpts", line.held_out_excerpts),
+        ("needles", line.held_out_needles),
+        ("look-ups", line.held_out_lookups),
+        ("not there", line.held_out_not_there),
+    ] {
+        if let Some(share) = share {
+            summary.push_str(&format!(", {name} {:.1} %", 100.0 * share));
+        }
+    }
+    summary
 }
 
 /// What the batches of a step come to, in their order. Whoever is free takes the next one, so that no core waits long

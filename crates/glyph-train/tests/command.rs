@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use glyph_train::log::{LogLine, read_log};
+use glyph_train::starts::Start;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -191,6 +192,47 @@ fn a_run_goes_on_with_a_log_that_ends_where_it_does() {
         .map(|line| line.step)
         .collect();
     assert_eq!(steps, [0, 1]);
+}
+
+#[test]
+fn a_run_does_not_go_on_as_another_one() {
+    let out = folder("another");
+    let out = out.to_str().unwrap();
+    let small = ["--steps", "1", "--positions", "100", "--workers", "1"];
+    let args = [&["run", "--device", "cpu", "--out", out][..], &small].concat();
+    let said = |args: &[&str]| {
+        let output = glyph_train(args);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{stderr}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let first = said(&[&args[..], &["--seed", "7"]].concat());
+    assert!(
+        first.contains("1 steps") && first.contains("export --run"),
+        "{first}"
+    );
+    for (option, value, begun) in [
+        ("--seed", "8", "--seed 7"),
+        ("--line-px", "14", "--line-px 28"),
+        ("--first-stage", "1", "--first-stage 0"),
+        ("--init", "models/glyph-mini", "--init none"),
+    ] {
+        let other = [option, value];
+        let seed = ["--seed", "7"];
+        let seed = if option == "--seed" { &[][..] } else { &seed };
+        let message = [&other.join(" "), begun, "--out"];
+        fails(&[&args[..], seed, &other].concat(), &message);
+    }
+    let again = [&args[..], &["--seed", "7", "--learning-rate", "1e-4"]].concat();
+    let again = said(&again);
+    assert!(again.contains("nothing was left to do"), "{again}");
+    let starts = fs::read_to_string(Path::new(out).join("starts.json")).unwrap();
+    let starts: Vec<Start> = serde_json::from_str(&starts).unwrap();
+    let kept: Vec<_> = starts
+        .iter()
+        .map(|start| (start.step, start.seed, start.steps, start.learning_rate))
+        .collect();
+    assert_eq!(kept, [(0, 7, Some(1), 7e-4), (1, 7, Some(1), 1e-4)]);
 }
 
 #[test]
