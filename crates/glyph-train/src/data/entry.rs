@@ -23,6 +23,8 @@ pub(crate) struct Fact {
     pub key: String,
     /// The document's words from the key to the value.
     pub quote: String,
+    /// The second word of a form's label.
+    pub head: Option<&'static str>,
 }
 
 impl Fact {
@@ -44,6 +46,7 @@ impl Fact {
             key: key.to_owned(),
             quote: line.get(start..end).unwrap_or(line).to_owned(),
             value,
+            head: None,
         }
     }
 
@@ -219,15 +222,15 @@ pub(crate) fn form_field(draw: &mut Draw, key: Key, style: FormStyle) -> Entry {
         format!("Look up the {asked}."),
         format!("What's the {asked}?"),
     ];
+    let whose = word.to_ascii_lowercase();
     if !word.is_empty() {
-        questions.push(format!(
-            "What is the {}'s {head}?",
-            word.to_ascii_lowercase()
-        ));
+        questions.push(format!("What is the {whose}'s {head}?"));
+        questions.push(format!("What is the {head} of the {whose}?"));
     }
     match kind {
         Kind::Price => questions.push(format!("How much is the {asked}?")),
         Kind::Person if head != "name" => questions.push(format!("Who is the {asked}?")),
+        Kind::Person if !word.is_empty() => questions.push(format!("Who is the {whose}?")),
         _ => {}
     }
     let line = match style.separator {
@@ -235,7 +238,10 @@ pub(crate) fn form_field(draw: &mut Draw, key: Key, style: FormStyle) -> Entry {
         Separator::Columns(columns) => columns.line(&shown, &value),
     };
     let told = line.replace(GAP, " ");
-    let fact = Fact::told_by(&told, &shown, label, questions, value);
+    let fact = Fact {
+        head: (!word.is_empty()).then_some(head),
+        ..Fact::told_by(&told, &shown, label, questions, value)
+    };
     single(key, line, fact)
 }
 

@@ -15,7 +15,7 @@ const NOT_TOLD: usize = 3;
 
 /// How many of them are about what the document tells something else about, in percent, where that can be and where there
 /// is to learn.
-const TOLD_SOMETHING_ELSE: usize = 25;
+const TOLD_SOMETHING_ELSE: usize = 50;
 
 /// How often an entry is made again until its key is a new one.
 const NEW_KEY_TRIES: usize = 20;
@@ -143,7 +143,7 @@ pub(crate) fn generate(
     } else {
         (style.fitting_entry(draw, topic, None, room)?, None)
     };
-    let fact = asked.facts.get(draw.below(asked.facts.len()))?.clone();
+    let mut fact = asked.facts.get(draw.below(asked.facts.len()))?.clone();
 
     let layout = if document == Document::Sentences {
         Layout::Flow
@@ -161,11 +161,6 @@ pub(crate) fn generate(
     if !absent && !writer.require(topic, asked.clone()) {
         return None;
     }
-    let thought = if absent {
-        Thought::of_nothing(fact.key.clone())
-    } else {
-        fact.thought()
-    };
     if let Some(near) = near {
         writer.require(topic, near);
     }
@@ -187,7 +182,6 @@ pub(crate) fn generate(
         (draw.learns() && draw.chance(FULL_OF_LOOK_ALIKES)).then_some((topic, asked_key));
     writer.fill(draw, &style, room, prose_share, look_alike);
 
-    let question = any_question(draw, &fact)?;
     let Writer {
         filler, keys, told, ..
     } = writer;
@@ -206,7 +200,19 @@ pub(crate) fn generate(
         .into_iter()
         .filter(|(_, entry)| is_shown(entry))
         .collect();
-    let not_told = (0..NOT_TOLD)
+    let facts: Vec<&Fact> = told.iter().flat_map(|(_, entry)| &entry.facts).collect();
+    if absent {
+        fact.ask_in_vain_by_head(draw, &facts);
+    } else {
+        fact.ask_by_head(&facts);
+    }
+    let question = any_question(draw, &fact)?;
+    let thought = if absent {
+        Thought::of_nothing(fact.key.clone())
+    } else {
+        fact.thought()
+    };
+    let mut not_told: Vec<Fact> = (0..NOT_TOLD)
         .filter_map(|_| {
             let like = if draw.learns() {
                 told.get(draw.below(told.len().max(1)))
@@ -233,16 +239,20 @@ pub(crate) fn generate(
         })
         .flatten()
         .collect();
+    for fact in &mut not_told {
+        fact.ask_in_vain_by_head(draw, &facts);
+    }
+    let mut told: Vec<Fact> = facts.iter().copied().cloned().collect();
+    for fact in &mut told {
+        fact.ask_by_head(&facts);
+    }
     Some(LookupPage {
         text,
         question,
         thought,
         value: (!absent).then_some(fact.value),
         subject: fact.subject,
-        told: told
-            .into_iter()
-            .flat_map(|(_, entry)| entry.facts)
-            .collect(),
+        told,
         not_told,
     })
 }

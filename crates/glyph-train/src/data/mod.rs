@@ -21,6 +21,7 @@ pub mod split;
 pub mod words;
 pub mod wrap;
 
+mod by_head;
 mod code;
 mod draw;
 mod echo;
@@ -408,4 +409,4 @@ impl Turn {
 }
 
 /// How many of the further questions have no answer, in percent.
-const MORE_ABSENT: usize = 14;
+const MORE_ABSENT: usize = 20;
