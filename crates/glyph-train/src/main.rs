@@ -12,7 +12,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use glyph_device::DeviceChoice;
 use glyph_model::config::ModelConfig;
-use glyph_train::average::mean;
+use glyph_train::average::{Averaged, shares, weighted_sum};
 use glyph_train::bench::{BenchOptions, compare, comparison_table, default_script};
 use glyph_train::checkpoint::{RunDir, export};
 use glyph_train::data::Split;
@@ -56,9 +56,10 @@ enum Command {
         /// Height of a line as the run had it.
         #[arg(long, value_parser = line_px(), default_value = "28")]
         line_px: u64,
-        /// Write the mean of the run's weights and those of another run or of a checkpoint directory.
-        #[arg(long, value_name = "DIR")]
-        average_with: Option<PathBuf>,
+        /// Write the mean of the run's weights and those of another run or of a checkpoint directory; may be given several
+        /// times. With a share for each, the run has what is left of 1.
+        #[arg(long, value_name = "DIR[=SHARE]", value_parser = Averaged::parse)]
+        average_with: Vec<Averaged>,
         #[command(flatten)]
         device: DeviceArgs,
     },
@@ -313,10 +314,13 @@ fn main() -> Result<()> {
                 let trainee = RunDir(dir).load_to_begin(&config, &device)?;
                 Ok::<_, anyhow::Error>(trainee.glm)
             };
-            let glm = match average_with {
-                None => of(run)?,
-                Some(other) => mean(of(run)?, &of(other)?),
-            };
+            let (mut share, shares) = shares(&average_with)?;
+            let mut glm = of(run)?;
+            for (other, other_share) in average_with.into_iter().zip(shares) {
+                glm = weighted_sum((glm, share), (&of(other.dir)?, other_share));
+                // What is added up so far has its shares.
+                share = 1.0;
+            }
             export(&glm, &out, &mini::render_style(40, lines, line_px as usize))
         }
         Command::Grow { model, out, device } => grow(&model, &out, &device.open()?),
