@@ -409,4 +409,4 @@ impl Turn {
 }
 
 /// How many of the further questions have no answer, in percent.
-const MORE_ABSENT: usize = 40;
+const MORE_ABSENT: usize = 20;
