@@ -52,10 +52,14 @@ impl ModelFiles {
 
     /// What to say where texts have characters that the built-in model was not trained on, and it is the one that reads.
     pub fn unread_note(&self, texts: &[&str]) -> Option<String> {
+        // Another model's text may be long, and is not counted.
+        let Self::Bundled = self else { return None };
         let n_unread: usize = texts.iter().map(|text| bundled::count_unread(text)).sum();
-        let is_asked = matches!(self, Self::Bundled) && n_unread > 0;
-        is_asked.then(|| {
-            let (characters, are) = if n_unread == 1 { ("character", "is") } else { ("characters", "are") };
+        let (characters, are) = match n_unread {
+            1 => ("character", "is"),
+            _ => ("characters", "are"),
+        };
+        (n_unread > 0).then(|| {
             format!(
                 "note: {} was trained on English alone, and {n_unread} {characters} of this {are} no ASCII: it may misread \
                  what stands around them. For other languages, give a larger checkpoint with --model",

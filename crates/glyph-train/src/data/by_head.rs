@@ -32,15 +32,10 @@ impl Fact {
 }
 
 fn questions(head: &str) -> [String; 3] {
-    let asked = if head.chars().any(char::is_lowercase) {
-        head.to_ascii_lowercase()
-    } else {
-        head.to_owned()
-    };
     [
-        format!("What is the {asked}?"),
-        format!("What's the {asked}?"),
-        format!("{}?", capitalised(&asked)),
+        format!("What is the {head}?"),
+        format!("What's the {head}?"),
+        format!("{}?", capitalised(head)),
     ]
 }
 
