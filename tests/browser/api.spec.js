@@ -83,6 +83,9 @@ test("the renderer names what it cannot use", async ({ api }) => {
       missing: await failure(glyph.renderPages("x", { style: { dpi: 72 } })),
       width: await failure(glyph.renderPages("x", { overrides: { "left-indent": 600 } })),
       height: await failure(glyph.renderPages("x", { overrides: { "line-height": 500 } })),
+      contrast: await failure(
+        glyph.renderPages("x", { overrides: { "font-color": "#FFFFFF", "page-bg-color": "#000000" } }),
+      ),
       pixels: await failure(glyph.renderPages("x", { overrides: { dpi: 2400 } })),
       letters: await failure(
         glyph.renderPages("x", { overrides: { "font-size": 1025, "page-size": "595,5000" } }),
@@ -110,6 +113,7 @@ test("the renderer names what it cannot use", async ({ api }) => {
   expect(refused.width).toMatchObject({ code: "style-width", detail: "-37.00 pt" });
   expect(refused.height).toMatchObject({ code: "style-height", detail: "2 × 500 > 810.00 pt" });
   expect(refused.height.message).toContain("lower margin-y or line-height");
+  expect(refused.contrast).toMatchObject({ code: "style-contrast", detail: "#FFFFFF" });
   expect(refused.pixels.code).toBe("style-pixels");
   expect(refused.letters).toMatchObject({ code: "style-letters", detail: "1025 px" });
   expect(refused.font).toMatchObject({ code: "font", detail: "none.ttf" });

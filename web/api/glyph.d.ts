@@ -127,8 +127,8 @@ export interface GlyphError extends Error {
   /**
    * What kind of error it is, where it is a common one: an option is missing or is of another kind; a file
    * cannot be read, is empty, or is no text; a value of a style cannot be used, a key of it is unknown or
-   * missing, or values together leave lines no width, pages no height for two lines, or make pages or letters of
-   * sizes that cannot be used; a font cannot be used; a file of the checkpoint is missing or is not what its
+   * missing, or values together leave lines no width, pages no height for two lines, text no colour of its own, or
+   * make pages or letters of sizes that cannot be used; a font cannot be used; a file of the checkpoint is missing or is not what its
    * name says; an address answers with a web page or not at all; a file is too large for a tab; there is no
    * WebGPU; the graphics device has failed, which has ended the model's worker; prompt and answer do not fit the
    * model's context.
@@ -143,6 +143,7 @@ export interface GlyphError extends Error {
     | "style-missing"
     | "style-width"
     | "style-height"
+    | "style-contrast"
     | "style-pixels"
     | "style-letters"
     | "font"

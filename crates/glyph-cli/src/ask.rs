@@ -8,14 +8,14 @@ use glyph_model::prompt::{Message, Prompt};
 
 use crate::args::AskArgs;
 use crate::ask_report::{AskReport, TextFigures};
-use crate::budget::{Budget, Overflow};
+use crate::budget::{AllPages, Budget, Overflow};
 use crate::device::Target;
 use crate::document::{PageImage, Pages, Source};
 use crate::error::CliError;
 use crate::generation::{AnswerFigures, AnswerSettings, Stream, answer};
 use crate::model::Model;
 use crate::page_directory::PageDirectory;
-use crate::report::{RenderNotes, timed};
+use crate::report::{RenderNotes, count_pages, timed};
 use crate::request_memory::RequestSize;
 use crate::{output, progress, style};
 
@@ -159,6 +159,8 @@ impl Request<'_> {
             .transpose()?;
         progress::spinner("rendering");
         let mut pages = Pages::new(&source.images, rendered, directory.is_some());
+        // Pages of a text that does not fit are not to lie among those of another.
+        let mut to_save = Vec::new();
         let mut document = Document {
             patches: Vec::new(),
             vision_tokens: 0,
@@ -171,21 +173,27 @@ impl Request<'_> {
         for page in &mut pages {
             let page = page?;
             if !self.add_page(&mut document, &page)? {
-                let n_rendered = rendered.map_or(0, |(renderer, text)| renderer.count_pages(text));
+                let counted =
+                    rendered.map_or(Ok(0), |(renderer, text)| count_pages(renderer, text));
+                let n_seen = document.patches.len() + 1;
                 return Err(self.budget.overflow(Overflow {
-                    pages: document.patches.len() + 1,
+                    pages: n_seen,
                     vision_tokens: document.vision_tokens,
-                    all_pages: n_images + n_rendered,
+                    all_pages: match counted {
+                        Ok(n_rendered) => AllPages::Exactly(n_images + n_rendered),
+                        Err(n_counted) => AllPages::MoreThan(n_seen.max(n_images + n_counted)),
+                    },
                     advice: OVERFLOW_ADVICE,
                 }));
             }
-            if let (Some(directory), Some(png)) = (&directory, &page.png) {
-                directory.write(document.patches.len() - n_images, png)?;
-            }
+            to_save.extend(page.png);
         }
         progress::clear();
         if let Some(directory) = &directory {
-            directory.remove_after(document.patches.len() - n_images)?;
+            for (number, png) in (1..).zip(&to_save) {
+                directory.write(number, png)?;
+            }
+            directory.remove_after(to_save.len())?;
         }
         document.render_s = pages.render_s;
         document.notes = pages.notes();
@@ -223,7 +231,7 @@ impl Request<'_> {
             None => Err(self.budget.overflow(Overflow {
                 pages: n_pages,
                 vision_tokens: document.vision_tokens,
-                all_pages: n_pages,
+                all_pages: AllPages::Exactly(n_pages),
                 advice: OVERFLOW_ADVICE,
             })),
         }

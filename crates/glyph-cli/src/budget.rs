@@ -22,6 +22,15 @@ pub struct Budget {
     default_tokens: usize,
 }
 
+/// Pages of a whole request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AllPages {
+    /// Counted to the end.
+    Exactly(usize),
+    /// It took too long to count them all.
+    MoreThan(usize),
+}
+
 /// The pages that did not fit.
 #[derive(Debug, Clone, Copy)]
 pub struct Overflow<'a> {
@@ -30,7 +39,7 @@ pub struct Overflow<'a> {
     /// Vision tokens of those.
     pub vision_tokens: usize,
     /// Pages of the whole request.
-    pub all_pages: usize,
+    pub all_pages: AllPages,
     /// What to do.
     pub advice: &'a str,
 }
@@ -107,7 +116,14 @@ impl Budget {
             advice,
         } = overflow;
         let tokens_per_page = vision_tokens.div_ceil(pages.max(1));
-        let is_exact = pages == all_pages;
+        let (all_pages, all_pages_named, is_exact, about) = match all_pages {
+            AllPages::Exactly(n) if n == pages => (n, count_of_pages(n), true, ""),
+            AllPages::Exactly(n) => (n, count_of_pages(n), false, "about "),
+            AllPages::MoreThan(n) => {
+                let named = format!("more than {}", count_of_pages(n));
+                (n, named, false, "more than ")
+            }
+        };
         let all_tokens = if is_exact {
             vision_tokens
         } else {
@@ -125,7 +141,6 @@ impl Budget {
         let is_question = (is_long_question && self.text_tokens > all_tokens)
             || (n_fitting == 0 && fitting(answer_tokens) > 0);
         let text_tokens = self.text_tokens_with(all_pages);
-        let about = if is_exact { "" } else { "about " };
         // Fewer tokens for the answer help where the prompt leaves any.
         let left = self
             .context_tokens
@@ -141,7 +156,7 @@ impl Budget {
             format!("{n_fitting} such pages fit. {advice}")
         };
         CliError::DoesNotFit {
-            pages: count_of_pages(all_pages),
+            pages: all_pages_named,
             about,
             vision_tokens: all_tokens,
             text_tokens,

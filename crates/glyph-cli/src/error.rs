@@ -211,7 +211,7 @@ pub enum CliError {
     DoesNotFit {
         /// Pages and images of the prompt, with the noun.
         pages: String,
-        /// "about " where the later pages were not drawn.
+        /// "about " where the later pages were not drawn, "more than " where they were not even counted.
         about: &'static str,
         /// Tokens of all pages.
         vision_tokens: usize,

@@ -2,8 +2,12 @@
 //! else has the name of a page belongs to someone else and stays.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
+#[cfg(unix)]
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+
+use tempfile::Builder;
 
 use crate::error::CliError;
 use crate::output;
@@ -46,8 +50,26 @@ impl PageDirectory {
             return Err(CliError::NotOwnPage(path));
         }
         let (head, rest) = png.split_at(HEAD.min(png.len()));
-        fs::write(&path, [head, &self.mark, rest].concat()).map_err(error)?;
+        self.replace(&path, &[head, &self.mark, rest])
+            .map_err(error)?;
         Ok(path)
+    }
+
+    /// Puts a file in the place of its predecessor when it is complete: what a full disk or an interruption leaves half
+    /// written would be known for nobody's page.
+    fn replace(&self, path: &Path, parts: &[&[u8]]) -> io::Result<()> {
+        let mut partial = Builder::new();
+        #[cfg(unix)]
+        partial.permissions(fs::Permissions::from_mode(0o666));
+        let mut partial = partial
+            .prefix(".page_")
+            .suffix(".partial")
+            .tempfile_in(&self.path)?;
+        for part in parts {
+            partial.write_all(part)?;
+        }
+        partial.persist(path)?;
+        Ok(())
     }
 
     /// Removes the pages that an earlier, longer text has left behind the last one, and says so.

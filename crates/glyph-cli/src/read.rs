@@ -11,13 +11,13 @@ use glyph_model::quantize::Quantization;
 use serde::Serialize;
 
 use crate::args::ReadArgs;
-use crate::budget::{Budget, Overflow};
+use crate::budget::{AllPages, Budget, Overflow};
 use crate::device::Target;
 use crate::document::{PageImage, Pages, Source};
 use crate::error::CliError;
 use crate::generation::{AnswerFigures, AnswerSettings, Stream, answer};
 use crate::model::{Model, ModelFiles};
-use crate::report::{RenderNotes, timed};
+use crate::report::{RenderNotes, count_pages, timed};
 use crate::request_memory::{RequestMemory, RequestSize};
 use crate::{output, progress, style};
 
@@ -84,7 +84,8 @@ pub fn run(args: &ReadArgs) -> Result<(), CliError> {
     }
     let rendered = renderer.as_ref().zip(text);
     progress::spinner("laying out");
-    let n_pages = n_images + rendered.map_or(0, |(renderer, text)| renderer.count_pages(text));
+    let counted = rendered.map_or(Ok(0), |(renderer, text)| count_pages(renderer, text));
+    let n_pages = counted.ok().map(|n_rendered| n_images + n_rendered);
 
     let mut pages = Pages::new(&source.images, rendered, false);
     let first = pages.next().transpose()?;
@@ -123,7 +124,7 @@ pub fn run(args: &ReadArgs) -> Result<(), CliError> {
         target.guarded(|| model.load(&target, &args.model, size))
     })?;
 
-    let mut reports = Vec::with_capacity(n_pages);
+    let mut reports = Vec::new();
     for page in first.into_iter().map(Ok).chain(&mut pages) {
         let place = (&checkpoint, &memory);
         reports.push(reader.read(place, page?, reports.len() + 1)?);
@@ -161,7 +162,8 @@ struct Reader<'a> {
     budget: Budget,
     settings: AnswerSettings,
     prompt: &'a str,
-    n_pages: usize,
+    /// None where the text is too long to count them first.
+    n_pages: Option<usize>,
     stream: Stream,
 }
 
@@ -181,7 +183,7 @@ impl Reader<'_> {
             None => Err(self.budget.overflow(Overflow {
                 pages: 1,
                 vision_tokens: prompt.n_image_tokens(),
-                all_pages: 1,
+                all_pages: AllPages::Exactly(1),
                 advice: OVERFLOW_ADVICE,
             })),
         }
@@ -206,7 +208,8 @@ impl Reader<'_> {
         let name = page.name.clone();
         // Its pixels are not held while the model runs.
         drop(page);
-        let doing = format!("reading page {number} of {}", self.n_pages);
+        let of_all = self.n_pages.map(|n_pages| format!(" of {n_pages}"));
+        let doing = format!("reading page {number}{}", of_all.unwrap_or_default());
         let length = (max_new_tokens, self.stream);
         let images = slice::from_ref(&patches);
         let (generated, said) = self

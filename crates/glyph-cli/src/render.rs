@@ -8,7 +8,7 @@ use crate::document::patch_grid;
 use crate::error::CliError;
 use crate::model::Model;
 use crate::page_directory::PageDirectory;
-use crate::report::{RenderNotes, count_of_pages, timed};
+use crate::report::{RenderNotes, count_of_pages, count_pages, timed};
 use crate::{output, progress, style, text_input};
 
 /// The object that `glyph render --json` prints.
@@ -42,7 +42,10 @@ pub fn run(args: &RenderArgs) -> Result<(), CliError> {
     let renderer = style::renderer(args.style.as_deref(), &model.files, &text)?;
     let directory = PageDirectory::create(&args.out)?;
     progress::spinner("laying out");
-    let bar = progress::bar(renderer.count_pages(&text), "rendering");
+    let bar = match count_pages(&renderer, &text) {
+        Ok(n_pages) => progress::bar(n_pages, "rendering"),
+        Err(_) => progress::spinner("rendering"),
+    };
 
     let mut render_s = 0.0;
     let mut pages = renderer.png_pages_parallel(&text);

@@ -1,8 +1,8 @@
 //! What rendering could not do as asked, for JSON and for standard error.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use glyph_render::RenderReport;
+use glyph_render::{RenderReport, Renderer};
 use serde::Serialize;
 
 use crate::output;
@@ -125,6 +125,18 @@ pub fn timed<T>(total_s: &mut f64, work: impl FnOnce() -> T) -> T {
     let result = work();
     *total_s += start.elapsed().as_secs_f64();
     result
+}
+
+/// How long pages are counted that are only to be told of. Most texts of a hundred megabytes take less.
+const LONGEST_COUNT: Duration = Duration::from_secs(2);
+
+/// How many pages a text makes.
+///
+/// # Errors
+/// As many as were counted when that took too long; the text makes more.
+pub fn count_pages(renderer: &Renderer, text: &str) -> Result<usize, usize> {
+    let start = Instant::now();
+    renderer.count_pages_while(text, || start.elapsed() < LONGEST_COUNT)
 }
 
 /// A number of pages with its noun.

@@ -139,7 +139,9 @@ pub enum ModelError {
         problems: Vec<String>,
     },
     /// The tokenizer file cannot be used.
-    #[error("tokenizer.json cannot be used: {reason}")]
+    #[error(
+        "tokenizer.json cannot be used: {reason}. Take the file anew from the original checkpoint"
+    )]
     Tokenizer {
         /// The tokenizer library's message.
         reason: String,

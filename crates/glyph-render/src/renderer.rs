@@ -151,6 +151,27 @@ impl Renderer {
         self.flow(text).count()
     }
 
+    /// How many pages a text makes, unless `goes_on` breaks off: it is asked after each page. A single line of millions
+    /// of characters takes time with the square of its length where it has a Chinese one (see docs/RENDERING.md).
+    ///
+    /// # Errors
+    ///
+    /// The number of pages so far, when it broke off; the text makes more.
+    pub fn count_pages_while(
+        &self,
+        text: &str,
+        mut goes_on: impl FnMut() -> bool,
+    ) -> Result<usize, usize> {
+        let mut n_pages = 0;
+        for _ in self.flow(text) {
+            if n_pages > 0 && !goes_on() {
+                return Err(n_pages);
+            }
+            n_pages += 1;
+        }
+        Ok(n_pages)
+    }
+
     /// The first character of a text that no font has and that would be drawn as a box, if there is
     /// one. Who can add fonts asks before drawing.
     pub fn first_missing(&self, text: &str) -> Option<char> {

@@ -1,6 +1,6 @@
 //! Which values a style may have: each alone, and all together.
 
-use crate::style::{FRAME_PADDING_PT, RenderStyle, StyleError};
+use crate::style::{FRAME_PADDING_PT, RenderStyle, Rgb, StyleError};
 
 /// Longest length, the largest page that a page description may have.
 const MAX_PT: f64 = 14400.0;
@@ -61,6 +61,15 @@ pub enum StyleConflict {
         /// `line-height`.
         line_height_pt: f64,
     },
+    /// Text and what it stands on have one colour.
+    #[error(
+        "font-color {color} is para-bg-color as well, so no text would be seen; set para-bg-color (#FFFFFF where a \
+         style does not give it) or font-color to another colour"
+    )]
+    NoContrast {
+        /// `font-color` and `para-bg-color`.
+        color: Rgb,
+    },
     /// A page has more pixels than memory should hold.
     #[error(
         "page-size {page_width_pt},{page_height_pt} with dpi {dpi} and horizontal-scale \
@@ -104,8 +113,8 @@ impl RenderStyle {
     /// # Errors
     ///
     /// [`StyleError::BadValue`] for a value that is not a number or outside its range,
-    /// [`StyleError::Impossible`] for values that leave no room for text, make pages of more than
-    /// 36 million pixels or letters of more than 1024.
+    /// [`StyleError::Impossible`] for values that leave no room for text or give it the colour of what it stands on,
+    /// make pages of more than 36 million pixels or letters of more than 1024.
     pub fn validate(&self) -> Result<(), StyleError> {
         let sides = [self.page_width_pt, self.page_height_pt];
         for side_pt in sides {
@@ -168,6 +177,10 @@ impl RenderStyle {
             )?;
         }
         self.check_room()?;
+        if self.font_color == self.para_bg_color {
+            let color = self.font_color;
+            return Err(StyleError::Impossible(StyleConflict::NoContrast { color }));
+        }
         self.check_pixels()
     }
 

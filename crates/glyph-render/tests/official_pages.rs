@@ -124,6 +124,16 @@ fn check_sizes(name: &str, pages: &[Page], expected: &Value) {
     assert_eq!(pages.len(), sizes.len(), "{name}: pages");
 }
 
+/// Cases of several pages whose first one is kept as well; of the others, whose pages have much the same ink, the last.
+const FIRST_PAGES: [&str; 6] = [
+    "centred",
+    "chinese",
+    "code",
+    "latin",
+    "mini_8_lines",
+    "right_aligned_chinese",
+];
+
 fn ink_correlation(page: &Page, official: &image::RgbImage) -> f64 {
     let width = page.width_px.min(official.width()) as usize;
     let height = page.height_px.min(official.height()) as usize;
@@ -160,11 +170,10 @@ fn check(name: &str) {
         "{name}: a line differs"
     );
     check_sizes(name, &pages, &case.expected);
-    // Of pages with much the same ink only the last is kept.
     let last = pages.len() - 1;
     for page in [&pages[0], &pages[last]] {
         let path = case.folder.join(format!("page_{:03}.png", page.index));
-        if page.index < last && !path.exists() {
+        if page.index < last && !FIRST_PAGES.contains(&name) {
             continue;
         }
         let official = image::open(path).unwrap().to_rgb8();

@@ -136,6 +136,14 @@ fn values_that_are_impossible_together_are_told_apart() {
     };
     let narrow = conflict(r#""page-size": "60,842", "margin-x": 24"#);
     assert!(matches!(narrow, StyleConflict::NoWidth { line_pt, .. } if line_pt <= 0.0));
+    // A paragraph is white where a style says no colour for it.
+    let unseen = conflict(r##""page-bg-color": "#000000", "font-color": "#FFFFFF""##);
+    assert!(matches!(unseen, StyleConflict::NoContrast { color } if color == Rgb::WHITE));
+    assert!(
+        unseen
+            .to_string()
+            .contains("font-color #FFFFFF is para-bg-color")
+    );
     let low = conflict(r#""page-size": "595,71", "line-height": 144"#);
     let StyleConflict::NoHeight { height_pt, .. } = low else {
         panic!("another conflict: {low}");

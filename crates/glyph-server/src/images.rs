@@ -7,14 +7,11 @@ use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use glyph_model::ModelError;
-use glyph_model::preprocess::RgbImage;
+use glyph_model::preprocess::{MOST_DECODED_PIXELS, RgbImage};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;
 
 use crate::error::{ApiError, Code};
-
-/// Largest image that is decoded: an A4 page at 600 dpi has half as many pixels.
-pub const MOST_IMAGE_PIXELS: u64 = 1 << 26;
 
 /// Pixels of all pages of a request together. A few bytes can claim any size; this bounds what decoding, drawing and
 /// enlarging take.
@@ -288,10 +285,10 @@ impl<'a> ImageFile<'a> {
             }
         };
         let size_px = RgbImage::size_px(&bytes).map_err(|error| refused(error, path))?;
-        if n_pixels(size_px) > MOST_IMAGE_PIXELS {
+        if n_pixels(size_px) > MOST_DECODED_PIXELS {
             let [width_px, height_px] = size_px;
             let message = format!(
-                "{path} is {width_px}×{height_px} px; at most {MOST_IMAGE_PIXELS} pixels are decoded. Send it smaller"
+                "{path} is {width_px}×{height_px} px; at most {MOST_DECODED_PIXELS} pixels are decoded. Send it smaller"
             );
             return Err(ApiError::of(Code::ImageTooLarge, path, message));
         }

@@ -195,6 +195,25 @@ fn a_run_goes_on_with_a_log_that_ends_where_it_does() {
 }
 
 #[test]
+fn a_run_that_was_stopped_comes_to_the_same_weights() {
+    let folder = folder("stopped");
+    let train = |name: &str, steps: &str| {
+        let out = folder.join(name);
+        let run = ["run", "--device", "cpu", "--out", out.to_str().unwrap()];
+        let small = ["--positions", "100", "--workers", "1", "--decay-from", "1"];
+        let output = glyph_train(&[&run[..], &small[..], &["--steps", steps]].concat());
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{stderr}");
+        fs::read(out.join("trainee.safetensors")).unwrap()
+    };
+    let after_2 = train("in-two", "2");
+    // From the third step on the optimiser's moments of the first two count.
+    let in_two = train("in-two", "4");
+    assert!(in_two == train("at-once", "4"), "other weights");
+    assert!(in_two != after_2, "no step was taken");
+}
+
+#[test]
 fn a_run_does_not_go_on_as_another_one() {
     let out = folder("another");
     let out = out.to_str().unwrap();

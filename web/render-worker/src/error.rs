@@ -85,6 +85,9 @@ fn of_style(error: StyleError) -> (ErrorCode, String) {
             ErrorCode::StyleHeight,
             format!("2 × {line_height_pt} > {height_pt:.2} pt"),
         ),
+        StyleError::Impossible(StyleConflict::NoContrast { color }) => {
+            (ErrorCode::StyleContrast, color.to_string())
+        }
         StyleError::Impossible(StyleConflict::LargePages {
             width_px,
             height_px,

@@ -24,6 +24,8 @@ pub enum ErrorCode {
     StyleWidth,
     /// A page of a style does not hold two lines.
     StyleHeight,
+    /// A style gives text the colour of what it stands on.
+    StyleContrast,
     /// A page of a style has too many pixels, or too few on one side for the other.
     StylePixels,
     /// Letters of a style have too many pixels.

@@ -268,6 +268,32 @@ fn saved_pages_of_an_earlier_text_are_removed() {
 }
 
 #[test]
+fn pages_that_do_not_fit_leave_saved_ones_as_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let sample = sample_text();
+    let save = ["--save-pages", text(folder.path())];
+    run(&[
+        &["ask", QUESTION, "--text", text(&sample)],
+        &save[..],
+        &SHORT,
+    ]
+    .concat())
+    .ends(0, &[]);
+    let pages = || {
+        let files = fs::read_dir(folder.path()).unwrap();
+        let pages = files.map(|file| file.unwrap().path());
+        let mut pages: Vec<_> = pages.map(|path| (fs::read(&path).unwrap(), path)).collect();
+        pages.sort();
+        pages
+    };
+    let before = pages();
+    let long = "another line\n".repeat(2000);
+    let ask = ["ask", QUESTION, "--text", "-"];
+    run_with_input(&[&ask[..], &save[..]].concat(), long.as_bytes()).fails(5, &["such pages fit"]);
+    assert_eq!(pages(), before);
+}
+
+#[test]
 fn a_file_that_glyph_did_not_write_is_not_written_over() {
     let sample = sample_text();
     for is_link in [false, true] {

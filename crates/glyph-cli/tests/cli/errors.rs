@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use serde_json::json;
+
 use crate::run::{
     change_decoder, change_json, copy_model, run, run_with_input, sample_image, sample_text, text,
 };
@@ -120,6 +122,16 @@ fn a_prompt_that_does_not_fit_is_5_and_told_at_once() {
         ],
     );
     run(&["ask", "q", "--max-tokens", "1000000"]).fails(5, &["1000000", "context"]);
+    // A line that would take a minute to lay out to its end.
+    let line = format!("{}页", "some plain words ".repeat(120_000));
+    run_with_input(&["ask", "q", "--text", "-"], line.as_bytes()).fails(
+        5,
+        &[
+            "vision tokens for more than",
+            "such pages fit",
+            "glyph read",
+        ],
+    );
     // The prompt fits alone, and a shorter text would not help.
     let ask = ["ask", "q", "--max-tokens", "8192", "--text", "-"];
     let outcome = run_with_input(&ask, b"x");
@@ -253,6 +265,21 @@ fn a_pipe_in_place_of_a_model_file_is_4() {
         crate::run::make_pipe(&model.join(name));
         run(&["ask", "q", "--model", text(&model)]).fails(4, &[name, "not a regular file"]);
     }
+}
+
+#[test]
+fn a_tokenizer_that_its_library_breaks_off_at_is_4_and_shows_no_panic() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = copy_model("mini-f16", folder.path());
+    let normalizer = json!({ "type": "Replace", "pattern": { "String": "" }, "content": "aaaa" });
+    change_json(&model.join("tokenizer.json"), |tokenizer| {
+        tokenizer["normalizer"] = normalizer.clone();
+    });
+    let message = [
+        "tokenizer.json cannot be used",
+        "from the original checkpoint",
+    ];
+    run(&["ask", "q", "--model", text(&model)]).fails(4, &message);
 }
 
 #[test]

@@ -106,14 +106,19 @@ fn the_figures_and_exit_codes_of_the_readme_are_there() {
     let (prose, _) = parts(&repository_file("README.md"));
     let list = prose.split("`glyph ask --json` reports").nth(1).unwrap();
     let list = list.split("\n\n").next().unwrap();
-    let report = run_json(&["ask", "Who?", "--json", "--max-tokens", "1"]);
+    let sample = sample_text();
+    let ask = ["ask", "Who?", "--text", text(&sample), "--json"];
+    let report = run_json(&[&ask[..], &["--max-tokens", "1", "--quantize", "q8"]].concat());
     let is_key = |span: &&String| span.chars().all(|c| c.is_ascii_lowercase() || c == '_');
     // The list begins inside the prose, so that its spans are every second part again.
     let keys = code_spans(list);
     let keys: Vec<&String> = keys.iter().filter(is_key).collect();
     assert!(keys.len() > 15, "{keys:?}");
-    for key in keys {
+    for key in &keys {
         assert!(report.get(key).is_some(), "{key}");
+    }
+    for key in report.as_object().unwrap().keys() {
+        assert!(keys.contains(&key), "{key} is not listed");
     }
     let help = run(&["--help"]).stdout;
     let rows = prose.lines().filter_map(|line| {

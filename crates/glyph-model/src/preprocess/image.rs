@@ -2,12 +2,12 @@
 
 use std::io::Cursor;
 
-use image::{DynamicImage, ImageDecoder, ImageReader, Limits};
+use image::{DynamicImage, ImageDecoder, ImageError, ImageReader, Limits};
 
 use crate::error::{ModelError, Result};
 
 /// Largest image that is decoded: an A4 page at 600 dpi has half as many pixels.
-const MOST_DECODED_PIXELS: u64 = 1 << 26;
+pub const MOST_DECODED_PIXELS: u64 = 1 << 26;
 
 /// What a decoder may take beside the pixels: a row of them, and what a file carries along. A colour profile of a few
 /// kilobytes can unpack to gigabytes; one that is larger than this is passed over.
@@ -71,7 +71,7 @@ impl RgbImage {
         let [width_px, height_px] = Self::size_px(bytes)?;
         if u64::from(width_px) * u64::from(height_px) > MOST_DECODED_PIXELS {
             return Err(refused(format!(
-                "is {width_px}×{height_px} px; at most {MOST_DECODED_PIXELS} pixels are decoded"
+                "is {width_px}×{height_px} px; at most {MOST_DECODED_PIXELS} pixels are decoded. Send it smaller"
             )));
         }
         let mut decoder = reader(bytes)?
@@ -101,17 +101,19 @@ impl RgbImage {
 /// Reads a file of any type that is known, within bounds.
 fn reader(bytes: &[u8]) -> Result<ImageReader<Cursor<&[u8]>>> {
     let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
-    let mut reader = reader.map_err(|error| undecodable(&error))?;
+    let mut reader = reader.map_err(|error| undecodable(&error.into()))?;
     let mut limits = Limits::no_limits();
     limits.max_alloc = Some(MOST_SIDE_BYTES);
     reader.limits(limits);
     Ok(reader)
 }
 
-fn undecodable(error: &dyn std::fmt::Display) -> ModelError {
-    refused(format!(
-        "cannot be decoded: {error}. Send PNG, JPEG or WebP"
-    ))
+fn undecodable(error: &ImageError) -> ModelError {
+    let advice = match error {
+        ImageError::Unsupported(_) => "Send PNG, JPEG or WebP",
+        _ => "The file is damaged or claims to be larger than it is: save the picture anew",
+    };
+    refused(format!("cannot be decoded: {error}. {advice}"))
 }
 
 /// An image by itself is the first of its request; the caller who knows better says so.

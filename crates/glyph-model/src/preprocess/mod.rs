@@ -5,7 +5,7 @@ mod patches;
 mod resample;
 mod smart_resize;
 
-pub use image::RgbImage;
+pub use image::{MOST_DECODED_PIXELS, RgbImage};
 pub(crate) use patches::merge_order;
 pub use patches::{ImagePatches, PatchGrid, cut_patches, image_patches};
 pub use resample::resize_bicubic;

@@ -4,7 +4,7 @@ use minijinja::{Environment, Value, context};
 use minijinja_contrib::pycompat::unknown_method_callback;
 use serde::{Serialize, Serializer};
 
-use crate::caught::caught;
+use crate::caught::caught_unseen;
 use crate::error::{ModelError, Result};
 
 /// Who speaks.
@@ -122,7 +122,7 @@ impl ChatTemplate {
     /// # Errors
     /// [`ModelError::Template`] with the engine's message.
     pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String> {
-        let rendered = caught(|| {
+        let rendered = caught_unseen(|| {
             self.environment
                 .get_template(NAME)
                 .and_then(|template| template.render(context! { messages, add_generation_prompt }))

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use tokenizers::Tokenizer;
 
 use super::pieces::{MOST_BYTES, pieces};
-use crate::caught::caught;
+use crate::caught::caught_unseen;
 use crate::error::{ModelError, Result};
 
 /// What a tokenizer is tried with.
@@ -13,7 +13,7 @@ const TRIED: &str = "a question: 1 + 2?\n";
 
 /// What the library says, its panics among it.
 fn used<T>(work: impl FnOnce() -> tokenizers::Result<T>) -> Result<T> {
-    match caught(work) {
+    match caught_unseen(work) {
         Ok(outcome) => outcome.map_err(tokenizer_error),
         Err(reason) => Err(ModelError::Tokenizer { reason }),
     }

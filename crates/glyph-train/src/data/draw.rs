@@ -27,6 +27,11 @@ impl Draw {
         self.split == Split::Train
     }
 
+    /// The split that the stream serves.
+    pub(crate) fn split(&self) -> Split {
+        self.split
+    }
+
     /// A number in `0..count`, and 0 when `count` is 0.
     pub(crate) fn below(&mut self, count: usize) -> usize {
         if count == 0 {

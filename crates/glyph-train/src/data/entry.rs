@@ -1,11 +1,11 @@
 //! Entries of documents that are looked up in: what stands on the page, and what may be asked.
 
-use super::Thought;
 use super::draw::Draw;
 use super::fact::{Kind, LABEL_HEADS, SINGLE_LABELS, setting_kind, value};
 use super::prose::capitalised;
 use super::random::email;
 use super::words::{ADJECTIVES, FIRST_NAMES, LABEL_WORDS, LAST_NAMES, NOUNS, SETTING_WORDS};
+use super::{Split, Thought};
 
 /// Two words that name an entry: the two halves of a label, of a setting, of a person's name.
 pub(crate) type Key = (&'static str, &'static str);
@@ -181,8 +181,13 @@ pub(crate) fn form_key(draw: &mut Draw, similar: Option<Key>, style: FormStyle) 
                 None => (word, head),
             }
         },
-        |split, (word, head)| split.admits_compound(&[word, &format!("{word} {head}")]),
+        |split, key| admits_form_key(split, *key),
     )
+}
+
+/// Whether a split may ask for a form's field; labels of one word are shared.
+pub(crate) fn admits_form_key(split: Split, (word, head): Key) -> bool {
+    word.is_empty() || split.admits_compound(&[word, &format!("{word} {head}")])
 }
 
 /// A field of a form: `Invoice number: 83-2210`.

@@ -5,17 +5,10 @@ use super::entry::{self, ContactStyle, Entry, Fact, FormStyle, Key, SettingsStyl
 use super::fill::{Filler, Layout};
 use super::words::{LABEL_WORDS, NOUNS};
 use super::wrap::{PageGrid, longest_word, wrap};
-use super::{MORE_ABSENT, QuestionedPage, Thought, Turn, prose, told};
+use super::{MORE_ABSENT, QuestionedPage, Thought, Turn, prose, told, untold};
 
 /// How often an entry is made again until its words are short enough for the lines.
-const FITTING_TRIES: usize = 60;
-
-/// How many facts that the document does not tell are made for further questions.
-const NOT_TOLD: usize = 3;
-
-/// How many of them are about what the document tells something else about, in percent, where that can be and where there
-/// is to learn.
-const TOLD_SOMETHING_ELSE: usize = 50;
+pub(super) const FITTING_TRIES: usize = 60;
 
 /// How often an entry is made again until its key is a new one.
 const NEW_KEY_TRIES: usize = 20;
@@ -44,7 +37,7 @@ pub enum Document {
 }
 
 /// How the entries of one document are written.
-enum Style {
+pub(super) enum Style {
     Form(FormStyle),
     Settings(SettingsStyle, &'static str),
     Contacts(ContactStyle),
@@ -53,7 +46,7 @@ enum Style {
 
 /// What an entry of a document is about; all entries but those in sentences are alike.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Topic {
+pub(super) enum Topic {
     Thing,
     Person,
 }
@@ -139,7 +132,7 @@ pub(crate) fn generate(
         Topic::Person
     };
     let (asked, near) = if absent {
-        asked_in_vain(draw, &style, topic, room)?
+        untold::asked_in_vain(draw, &style, topic, room)?
     } else {
         (style.fitting_entry(draw, topic, None, room)?, None)
     };
@@ -212,33 +205,11 @@ pub(crate) fn generate(
     } else {
         fact.thought()
     };
-    let mut not_told: Vec<Fact> = (0..NOT_TOLD)
-        .filter_map(|_| {
-            let like = if draw.learns() {
-                told.get(draw.below(told.len().max(1)))
-            } else {
-                None
-            };
-            let (topic, key) = like.map_or((topic, asked_key), |(topic, told)| (*topic, told.key));
-            match like {
-                Some(_) if style.can_tell_more() && draw.chance(TOLD_SOMETHING_ELSE) => {
-                    let more = style.entry(draw, topic, key).facts;
-                    let untold = more.into_iter().filter(|fact| !tells(&told, &fact.subject));
-                    Some(untold.collect())
-                }
-                _ => {
-                    let other = style.fitting_entry(draw, topic, Some(key), room)?;
-                    let is_new = !keys.contains(&other.key);
-                    let untold = other
-                        .facts
-                        .into_iter()
-                        .filter(|fact| is_new && !unwrapped.contains(&fact.subject));
-                    Some(untold.collect::<Vec<_>>())
-                }
-            }
-        })
-        .flatten()
-        .collect();
+    let mut not_told = if draw.learns() {
+        untold::like_what_is_told(draw, &style, &told, &keys)
+    } else {
+        untold::of_other_keys(draw, &style, topic, asked_key, &keys, room)
+    };
     for fact in &mut not_told {
         fact.ask_in_vain_by_head(draw, &facts);
     }
@@ -257,46 +228,16 @@ pub(crate) fn generate(
     })
 }
 
-/// Whether some entry tells a fact.
-fn tells(told: &[(Topic, Entry)], subject: &str) -> bool {
-    let mut facts = told.iter().flat_map(|(_, entry)| &entry.facts);
-    facts.any(|fact| fact.subject == subject)
-}
-
-/// An entry to ask for that will not be in the document, and in some cases an entry about the
-/// same key that tells something else.
-fn asked_in_vain(
-    draw: &mut Draw,
-    style: &Style,
-    topic: Topic,
-    room: Room,
-) -> Option<(Entry, Option<Entry>)> {
-    let mut asked = style.fitting_entry(draw, topic, None, room)?;
-    if !style.can_tell_more() || draw.chance(60) {
-        return Some((asked, None));
-    }
-    let fact = asked.facts.swap_remove(draw.below(asked.facts.len()));
-    asked.facts = vec![fact.clone()];
-    for _ in 0..FITTING_TRIES {
-        let near = style.entry(draw, topic, asked.key);
-        let tells = near.facts.iter().any(|other| other.subject == fact.subject);
-        if !tells && room.fits(&near) {
-            return Some((asked, Some(near)));
-        }
-    }
-    Some((asked, None))
-}
-
 /// The room there is for one entry.
 #[derive(Clone, Copy)]
-struct Room {
+pub(super) struct Room {
     columns: usize,
     lines: usize,
 }
 
 impl Room {
     /// Whether an entry needs no more lines than there are, and has no word to be broken.
-    fn fits(self, entry: &Entry) -> bool {
+    pub(super) fn fits(self, entry: &Entry) -> bool {
         let lines = || entry.lines.iter().map(String::as_str);
         lines().all(|line| longest_word(line) <= self.columns)
             && wrap(lines(), self.columns).line_count() <= self.lines
@@ -389,11 +330,16 @@ impl Style {
     }
 
     /// Whether several entries can tell different facts of one key.
-    fn can_tell_more(&self) -> bool {
+    pub(super) fn can_tell_more(&self) -> bool {
         matches!(self, Self::Contacts(_) | Self::Sentences)
     }
 
-    fn key(&self, draw: &mut Draw, topic: Topic, similar: Option<Key>) -> Key {
+    /// Whether some of its keys are one word that may be a part of another key.
+    pub(super) fn has_keys_of_one_word(&self) -> bool {
+        matches!(self, Self::Settings(..))
+    }
+
+    pub(super) fn key(&self, draw: &mut Draw, topic: Topic, similar: Option<Key>) -> Key {
         match (self, topic) {
             (Self::Form(style), _) => entry::form_key(draw, similar, *style),
             (Self::Settings(..), _) => entry::setting_key(draw, similar),
@@ -404,7 +350,7 @@ impl Style {
         }
     }
 
-    fn entry(&self, draw: &mut Draw, topic: Topic, key: Key) -> Entry {
+    pub(super) fn entry(&self, draw: &mut Draw, topic: Topic, key: Key) -> Entry {
         match self {
             Self::Form(style) => entry::form_field(draw, key, *style),
             Self::Settings(style, joint) => entry::setting(draw, key, *style, joint),
@@ -416,8 +362,16 @@ impl Style {
         }
     }
 
+    /// Whether this split may ask for a key.
+    pub(super) fn admits(&self, draw: &Draw, key: Key) -> bool {
+        match self {
+            Self::Form(_) => entry::admits_form_key(draw.split(), key),
+            _ => draw.split().admits_compound(&[key.0, key.1]),
+        }
+    }
+
     /// An entry that there is room for.
-    fn fitting_entry(
+    pub(super) fn fitting_entry(
         &self,
         draw: &mut Draw,
         topic: Topic,

@@ -155,34 +155,6 @@ fn what_goes_over_a_line_is_asked_first_more_often_than_not_where_there_is_to_le
 }
 
 #[test]
-fn what_is_not_told_is_now_and_then_about_what_the_document_tells_something_else_about() {
-    let grid = PageGrid::new(40, 8);
-    let share = |split, document| {
-        let (mut n_near, mut n) = (0, 0);
-        for index in 0..200 {
-            let mut draw = Draw::new(14, split, index);
-            let Some(page) = generate(&mut draw, document, false, grid, 2) else {
-                continue;
-            };
-            let unwrapped = page.text.replace('\n', " ");
-            for fact in &page.not_told {
-                let is_told = |told: &Fact| told.subject == fact.subject;
-                assert!(!page.told.iter().any(is_told), "{fact:?} in {}", page.text);
-                n += 1;
-                n_near += u32::from(unwrapped.contains(&fact.key));
-            }
-        }
-        f64::from(n_near) / f64::from(n)
-    };
-    for document in [Document::Contacts, Document::Sentences] {
-        let near = share(Split::Train, document);
-        assert!((0.2..0.8).contains(&near), "{near} of {document:?}");
-        assert_eq!(share(Split::HeldOut, document), 0.0);
-    }
-    assert_eq!(share(Split::Train, Document::Settings), 0.0);
-}
-
-#[test]
 fn what_is_not_told_is_thought_without_a_quotation() {
     let grid = PageGrid::new(40, 8);
     let mut n_near = 0;

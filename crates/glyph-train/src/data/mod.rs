@@ -36,6 +36,7 @@ mod read;
 mod spacing;
 mod table;
 mod told;
+mod untold;
 
 #[cfg(test)]
 mod tests;

@@ -20,6 +20,22 @@ pub const NOISE: [&str; 5] = [
     "There and back again.",
 ];
 
+/// How many needles of other keys share a word with the one asked for, in percent.
+const SIMILAR: usize = 50;
+
+/// The same where the one asked for is not there and that is to be learnt: keys that have one word of it each.
+const SIMILAR_TO_ONE_ABSENT: usize = 80;
+
+/// How many needles of other keys there are at least where the one asked for is not there and that is to be learnt.
+const LEAST_BESIDE_ONE_ABSENT: usize = 2;
+
+/// How many further questions about a needle that is not there mix its key of two that are, in percent, where there is
+/// to learn.
+const MIXED: usize = 60;
+
+/// How often a key is mixed again until no needle has it.
+const MIXING_TRIES: usize = 20;
+
 /// What the needles hide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum NeedleKind {
@@ -163,8 +179,8 @@ pub(crate) struct NeedlePage {
     /// The values of the key in page order; none when the key is absent.
     pub values: Vec<String>,
     /// Keys and values of the other needles.
-    others: Vec<(String, String)>,
-    asked: (&'static str, &'static str),
+    others: Vec<(Pair, String)>,
+    asked: Pair,
 }
 
 impl NeedlePage {
@@ -180,19 +196,26 @@ impl NeedlePage {
         let single = spec.with_values(1).with_wording(Wording::QuestionOnly);
         // A key of several needles has several values.
         let is_single =
-            |key: &str| self.others.iter().filter(|(other, _)| other == key).count() == 1;
-        let mut others: Vec<&(String, String)> = self
+            |key: &Pair| self.others.iter().filter(|(other, _)| other == key).count() == 1;
+        let mut others: Vec<&(Pair, String)> = self
             .others
             .iter()
             .filter(|(key, value)| {
-                is_single(key) && unwrapped.contains(&needle(spec.kind, key, value))
+                is_single(key) && unwrapped.contains(&needle(spec.kind, &joined(*key), value))
             })
             .collect();
         draw.shuffle(&mut others);
         let mut more_turns = Vec::new();
         for (key, value) in others.into_iter().take(most_turns) {
             if draw.chance(MORE_ABSENT) {
-                let absent = joined(draw.pair_like(self.asked, &ADJECTIVES, &NOUNS));
+                let mixed = if draw.learns() && draw.chance(MIXED) {
+                    mixed(draw, &self.others)
+                } else {
+                    None
+                };
+                let like_asked =
+                    mixed.unwrap_or_else(|| draw.pair_like(self.asked, &ADJECTIVES, &NOUNS));
+                let absent = joined(like_asked);
                 if !unwrapped.contains(&absent) {
                     more_turns.push(Turn::new(
                         question(single, &absent),
@@ -201,9 +224,10 @@ impl NeedlePage {
                     ));
                 }
             }
-            let thought = thought(key, std::slice::from_ref(value));
+            let key = joined(*key);
+            let thought = thought(&key, std::slice::from_ref(value));
             more_turns.push(Turn::new(
-                question(single, key),
+                question(single, &key),
                 thought,
                 Some(value.clone()),
             ));
@@ -248,13 +272,21 @@ pub(crate) fn generate(
             hidden.push(value);
         }
     }
+    let learns_absence = absent && draw.learns();
+    let (n_distractors, similar_percent) = if learns_absence {
+        let n_distractors = spec.distractors.max(LEAST_BESIDE_ONE_ABSENT);
+        (n_distractors, SIMILAR_TO_ONE_ABSENT)
+    } else {
+        (spec.distractors, SIMILAR)
+    };
     let mut others = Others {
         kind: spec.kind,
         asked: pair,
+        similar_percent,
         values: hidden.clone(),
         made: Vec::new(),
     };
-    for _ in 0..spec.distractors {
+    for _ in 0..n_distractors {
         let other = others.needle(draw);
         if !filler.require(other) {
             break;
@@ -289,17 +321,21 @@ pub(crate) fn generate(
     })
 }
 
-/// Makes needles of keys that are not asked for, about half of them similar to the key that is.
+/// An adjective and a noun.
+type Pair = (&'static str, &'static str);
+
+/// Makes needles of keys that are not asked for, some of them similar to the key that is.
 struct Others {
     kind: NeedleKind,
-    asked: (&'static str, &'static str),
+    asked: Pair,
+    similar_percent: usize,
     values: Vec<String>,
-    made: Vec<(String, String)>,
+    made: Vec<(Pair, String)>,
 }
 
 impl Others {
     fn needle(&mut self, draw: &mut Draw) -> String {
-        let other = if draw.chance(50) {
+        let other = if draw.chance(self.similar_percent) {
             draw.pair_like(self.asked, &ADJECTIVES, &NOUNS)
         } else {
             let asked = self.asked;
@@ -309,12 +345,21 @@ impl Others {
             )
         };
         let value = new_value(draw, self.kind, &self.values);
-        let key = joined(other);
-        let text = needle(self.kind, &key, &value);
+        let text = needle(self.kind, &joined(other), &value);
         self.values.push(value.clone());
-        self.made.push((key, value));
+        self.made.push((other, value));
         text
     }
+}
+
+/// A key that no needle has, of the first word of one and the second of another.
+fn mixed(draw: &mut Draw, needles: &[(Pair, String)]) -> Option<Pair> {
+    let any = |draw: &mut Draw| Some(needles.get(draw.below(needles.len()))?.0);
+    (0..MIXING_TRIES).find_map(|_| {
+        let key = (any(draw)?.0, any(draw)?.1);
+        let is_new = needles.iter().all(|(other, _)| *other != key);
+        (is_new && draw.split().admits_compound(&[key.0, key.1])).then_some(key)
+    })
 }
 
 fn joined((adjective, noun): (&str, &str)) -> String {
@@ -333,106 +378,5 @@ fn new_value(draw: &mut Draw, kind: NeedleKind, taken: &[String]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::data::Split;
-
-    const GRID: PageGrid = PageGrid {
-        columns: 40,
-        lines: 8,
-    };
-
-    #[test]
-    fn wording_is_the_official_one() {
-        let spec = NeedleSpec::single(NeedleKind::Numbers, Haystack::Noise);
-        assert_eq!(
-            question(spec, "big-cat"),
-            "A special magic number is hidden within the following text. Make sure to memorize \
-             it. I will quiz you about the number afterwards.\nWhat is the special magic number \
-             for big-cat mentioned in the provided text?"
-        );
-        assert_eq!(
-            question(spec.with_values(2), "big-cat"),
-            "Some special magic numbers are hidden within the following text. Make sure to \
-             memorize it. I will quiz you about the numbers afterwards.\nWhat are all the special \
-             magic numbers for big-cat mentioned in the provided text?"
-        );
-        assert_eq!(
-            needle(NeedleKind::Words, "big-cat", "red-hat"),
-            "One of the special magic words for big-cat is: red-hat."
-        );
-        assert_eq!(
-            answer_prefix(spec, "big-cat"),
-            " The special magic number for big-cat mentioned in the provided text is"
-        );
-    }
-
-    #[test]
-    fn values_stand_behind_their_key_in_page_order() {
-        let mut draw = Draw::new(9, Split::Train, 0);
-        for kind in [NeedleKind::Numbers, NeedleKind::Words] {
-            let spec = NeedleSpec::single(kind, Haystack::Prose).with_values(2);
-            let page = generate(&mut draw, spec, false, GRID, 2).unwrap();
-            let text = page.text.replace('\n', " ");
-            let places: Vec<_> = page
-                .values
-                .iter()
-                .map(|value| text.find(&needle(kind, &page.key, value)).unwrap())
-                .collect();
-            assert_eq!(places.len(), 2);
-            assert!(places[0] < places[1]);
-        }
-    }
-
-    #[test]
-    fn an_absent_key_is_nowhere() {
-        let mut draw = Draw::new(9, Split::HeldOut, 0);
-        for haystack in [Haystack::Noise, Haystack::Prose, Haystack::Needles] {
-            let spec = NeedleSpec::single(NeedleKind::Numbers, haystack).with_distractors(2);
-            for _ in 0..100 {
-                let page = generate(&mut draw, spec, true, GRID, 2).unwrap();
-                assert!(page.values.is_empty());
-                assert!(!page.text.contains(&page.key));
-                assert!(page.text.contains("magic"));
-            }
-        }
-    }
-
-    #[test]
-    fn the_longest_needle_fits_the_promised_pages() {
-        let longest = |list: &[&'static str]| {
-            list.iter()
-                .max_by_key(|word| word.len())
-                .copied()
-                .unwrap_or_default()
-        };
-        let long = joined((longest(&ADJECTIVES), longest(&NOUNS)));
-        let text = needle(NeedleKind::Words, &long, &long);
-        assert!(crate::data::wrap::wrap([text.as_str()], 24).line_count() <= 4);
-        assert!(crate::data::wrap::wrap([text.as_str(), text.as_str()], 40).line_count() <= 6);
-    }
-
-    #[test]
-    fn needles_lie_on_every_page() {
-        let spec = NeedleSpec::single(NeedleKind::Numbers, Haystack::Noise);
-        let mut seen = [0; 8];
-        for index in 0..800 {
-            let mut draw = Draw::new(9, Split::Train, index);
-            let page = generate(&mut draw, spec, false, GRID, 8).unwrap();
-            let line = page
-                .text
-                .lines()
-                .position(|line| line.contains("magic"))
-                .unwrap();
-            seen[line / GRID.lines] += 1;
-        }
-        assert!(seen.iter().all(|&count| count > 50), "{seen:?}");
-    }
-
-    #[test]
-    fn a_page_too_small_for_a_needle_gives_none() {
-        let mut draw = Draw::new(9, Split::Train, 0);
-        let spec = NeedleSpec::single(NeedleKind::Numbers, Haystack::Noise);
-        assert!(generate(&mut draw, spec, false, PageGrid::new(16, 2), 1).is_none());
-    }
-}
+#[path = "needle_tests.rs"]
+mod tests;

@@ -210,6 +210,9 @@ impl Strings {
             "style-height" => format!(
                 "这个样式的页面放不下两行（{detail}）。请增大页面，或减小行高、字号或上下边距"
             ),
+            "style-contrast" => format!(
+                "这个样式的文字与段落背景同色（{detail}），看不见文字。请修改 font-color 或 para-bg-color"
+            ),
             "style-pixels" => {
                 format!("这个样式的页面大小无法使用（{detail}）。请更换页面大小或 DPI")
             }
