@@ -65,6 +65,10 @@ struct PageReport {
 
 /// Runs the command.
 pub fn run(args: &ReadArgs) -> Result<(), CliError> {
+    if args.prompt.trim().is_empty() {
+        let message = "the --prompt is empty. Leave it out for the usual one";
+        return Err(CliError::Usage(message.to_owned()));
+    }
     let start = Instant::now();
     let target = Target::open(args.model.device, args.model.dtype)?;
     let model = Model::open(args.model.model.as_deref())?;

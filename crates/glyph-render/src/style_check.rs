@@ -13,6 +13,7 @@ const MAX_FONT_PX: f64 = 1024.0;
 
 const SIDE: &str = "two numbers above 0 and at most 14400 (points)";
 const TYPE: &str = "a number from 0.1 to 14400 (points)";
+const LINE_HEIGHT: &str = "a number from 0.1 (or 0, which is font-size and 1) to 14400 (points)";
 const NOT_NEGATIVE: &str = "a number from 0 to 14400 (points)";
 const MARGIN: &str = "a number from -6 (which cancels the frame padding) to 14400 (points)";
 const INDENT: &str = "a number from -14400 to 14400 (points)";
@@ -135,16 +136,12 @@ impl RenderStyle {
             check(key, margin_pt, is_valid, MARGIN)?;
         }
         let types = [
-            ("font-size", self.font_size_pt),
-            ("line-height", self.line_height_pt),
+            ("font-size", self.font_size_pt, TYPE),
+            ("line-height", self.line_height_pt, LINE_HEIGHT),
         ];
-        for (key, size_pt) in types {
-            check(
-                key,
-                size_pt,
-                (MIN_TYPE_PT..=MAX_PT).contains(&size_pt),
-                TYPE,
-            )?;
+        for (key, size_pt, allowed) in types {
+            let is_valid = (MIN_TYPE_PT..=MAX_PT).contains(&size_pt);
+            check(key, size_pt, is_valid, allowed)?;
         }
         let scale = self.horizontal_scale;
         let is_valid = (0.01..=100.0).contains(&scale);

@@ -12,6 +12,7 @@ use crate::run::{
 fn wrong_arguments_are_2() {
     run(&["ask"]).fails(2, &["QUESTION"]);
     run(&["ask", " "]).fails(2, &["question is empty"]);
+    run(&["read", "--prompt", ""]).fails(2, &["--prompt is empty", "Leave it out"]);
     run(&["ask", "q", "--device", "abacus"]).fails(2, &["abacus", "cuda:N"]);
     run(&["ask", "q", "--dtype", "int8"]).fails(2, &["int8", "bf16"]);
     for value in ["0", "-1", "many", "1.5"] {

@@ -13,7 +13,9 @@ fn allowed_zh(allowed: &str) -> String {
     };
     let range = allowed.strip_prefix("a number from ");
     if let Some((least, most)) = range.and_then(|range| range.split_once(" to ")) {
-        let least = least.replace(" (which cancels the frame padding)", "（抵消边框的内边距）");
+        let least = least
+            .replace(" (which cancels the frame padding)", "（抵消边框的内边距）")
+            .replace(" (or 0, which is font-size and 1)", "（或 0，即字号加 1）");
         return format!(" {least} 到 {most} 之间的数{unit}");
     }
     let zh = match allowed {
