@@ -1,7 +1,5 @@
 //! Samples → rendered pages → tensors' worth of numbers.
 
-use std::ops::Range;
-
 use anyhow::{Context, Result, anyhow, ensure};
 use burn::tensor::{Device, Tensor, TensorData};
 use glyph_model::config::{ModelConfig, PreprocessorConfig};
@@ -9,11 +7,11 @@ use glyph_model::preprocess::{PatchGrid, RgbImage, image_patches};
 use glyph_model::prompt::{ChatTemplate, Message, PromptEncoder, TextTokenizer};
 use glyph_render::{FontLibrary, PageLine, RenderStyle, Renderer};
 
-use crate::cite::Citation;
 use crate::data::{Sample, Thought};
-use crate::locate::{AnswerPlaces, Cell, ShownText};
+use crate::locate::{Cell, ShownText};
 use crate::mini;
 use crate::row::Row;
+use crate::said::{Said, known_from, said};
 
 /// Character cells under one vision token: four columns, two lines of 14 px (or one of 28 px).
 pub const CELLS_PER_TOKEN: usize = 2 * COLUMNS_PER_TOKEN;
@@ -225,17 +223,18 @@ impl BatchMaker {
             let mut more_turns = sample.more_turns.iter();
             while let Some((question, thought, answer)) = next {
                 row.add_question(question.len(), end_of_prompt, shown.foretell(question));
-                let (cited, found) =
-                    answer_places(&shown, question, thought.as_ref(), answer, &sample.given);
+                let Said {
+                    thought: cited,
+                    places,
+                    asked,
+                    given,
+                } = said(&shown, question, thought.as_ref(), answer, &sample.given);
                 if let Some(Thought { key, .. }) = thought {
-                    row.ask(
-                        known_from(question, key)..question.len(),
-                        found.on_pages.first(),
-                    );
+                    row.ask(known_from(question, key)..question.len(), asked);
                 }
                 let said = mini::full_answer(cited.as_deref(), answer);
-                row.add_answer(tokenizer.encode(&said)?, self.end_of_answer, &found, |i| {
-                    sample.given.iter().any(|range| range.contains(&i))
+                row.add_answer(tokenizer.encode(&said)?, self.end_of_answer, &places, |i| {
+                    given.iter().any(|range| range.contains(&i))
                 });
                 next = more_turns
                     .next()
@@ -368,40 +367,6 @@ impl BatchMaker {
             }
         }
     }
-}
-
-/// The character of a question by which it is known what it asks: the one behind the key, by which the key has ended,
-/// or else its last.
-fn known_from(question: &str, key: &str) -> usize {
-    let (asked, key) = (question.to_ascii_lowercase(), key.to_ascii_lowercase());
-    let end_of_key = asked.rfind(&key).map(|start| start + key.len());
-    let last = question.len().saturating_sub(1);
-    end_of_key.map_or(last, |end| end.min(last))
-}
-
-/// What is thought before an answer, lines cited where the pages have them, and where all of it stands.
-fn answer_places(
-    shown: &ShownText,
-    question: &str,
-    thought: Option<&Thought>,
-    answer: &str,
-    given: &[Range<usize>],
-) -> (Option<String>, AnswerPlaces) {
-    let Some(thought) = thought else {
-        let places = if given.is_empty() {
-            AnswerPlaces::without_thought(shown, question, answer)
-        } else {
-            AnswerPlaces {
-                on_pages: shown.foretell(answer),
-                ..AnswerPlaces::default()
-            }
-        };
-        return (None, places);
-    };
-    let Citation { text, places } =
-        Citation::of(shown, thought).unwrap_or_else(|| Citation::uncited(thought));
-    let places = AnswerPlaces::with_thought(&places, question, &text, answer);
-    (Some(text), places)
 }
 
 /// Factor and summand that make the value of each channel of that of the first, for a grey pixel.

@@ -83,7 +83,7 @@ fn white_space_of_a_page_is_learnt_cell_by_cell() {
 fn further_turns_are_what_the_template_makes_of_them() {
     let mut generator = Generator::new(4, Split::Train).with_more_turns(3);
     let mut maker = BatchMaker::new(SHAPE).unwrap();
-    let mut most = 0;
+    let (mut most, mut n_missteps) = (0, 0);
     for _ in 0..20 {
         let sample = generator
             .sample(Task::Lookup(Document::Form), PageGrid::new(40, 8), 1)
@@ -104,9 +104,20 @@ fn further_turns_are_what_the_template_makes_of_them() {
         }
         let cited = |thought: &Option<Thought>| {
             let thought = thought.as_ref().unwrap();
-            Citation::of(&shown, thought).map_or(thought.uncited().to_owned(), |cited| cited.text)
+            let right = Citation::of(&shown, thought);
+            let right = right.unwrap_or_else(|| Citation::uncited(thought));
+            let misstep = Citation::of_misstep(&shown, thought);
+            let misstep =
+                misstep.filter(|misstep| !misstep.text.lines().any(|line| right.cites(line)));
+            let n_given = misstep.as_ref().map_or(0, |misstep| misstep.text.len());
+            let whole = match misstep {
+                Some(misstep) => right.behind(misstep),
+                None => right,
+            };
+            (whole.text, n_given)
         };
-        let thought = cited(&sample.thought);
+        let (thought, n_given) = cited(&sample.thought);
+        n_missteps += usize::from(n_given > 0);
         let mut messages = vec![
             Message::pages_and_question(1, &sample.question),
             turn(
@@ -115,13 +126,14 @@ fn further_turns_are_what_the_template_makes_of_them() {
             ),
         ];
         let full_len = |thought: &str, answer: &str| thought.len() + answer.len() + 3;
-        let mut n_answers = full_len(&thought, &sample.answer);
+        let mut n_answers = full_len(&thought, &sample.answer) - n_given;
         for more in &sample.more_turns {
             messages.push(turn(Role::User, &more.question));
-            let thought = cited(&more.thought);
+            let (thought, n_given) = cited(&more.thought);
+            n_missteps += usize::from(n_given > 0);
             let said = mini::full_answer(Some(&thought), &more.answer);
             messages.push(turn(Role::Assistant, &said));
-            n_answers += full_len(&thought, &more.answer);
+            n_answers += full_len(&thought, &more.answer) - n_given;
         }
         most = most.max(sample.more_turns.len());
         // The template asks for one more answer behind the last.
@@ -141,6 +153,7 @@ fn further_turns_are_what_the_template_makes_of_them() {
         }
     }
     assert_eq!(most, 3);
+    assert!(n_missteps > 5, "{n_missteps}");
 }
 
 #[test]

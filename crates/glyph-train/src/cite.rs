@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use crate::data::Thought;
+use crate::data::{Misstep, Thought};
 use crate::locate::{Cell, ShownText};
 
 /// A thought with the cells that show its characters.
@@ -32,8 +32,39 @@ impl Citation {
     /// The lines that show a quotation, or several quotations one behind the other; none when they are not there, and
     /// where nothing is quoted: whoever cites a line has found the value, and is not to doubt it behind the line. The
     /// first line of each is the one where its key ends: by then a key that goes over the end of a line is known whole.
-    pub fn of(shown: &ShownText, Thought { key, quotation }: &Thought) -> Option<Self> {
-        let quotation = quotation.as_ref()?;
+    pub fn of(shown: &ShownText, thought: &Thought) -> Option<Self> {
+        Self::of_quotation(shown, &thought.key, thought.quotation.as_ref()?)
+    }
+
+    /// The lines that are looked at first and do not tell what is asked.
+    pub fn of_misstep(shown: &ShownText, thought: &Thought) -> Option<Self> {
+        let Misstep { key, quotation } = thought.misstep.as_ref()?;
+        Self::of_quotation(shown, key, quotation)
+    }
+
+    /// Whether a line stands in it, with its label.
+    pub fn cites(&self, line: &str) -> bool {
+        self.text.lines().any(|cited| cited == line)
+    }
+
+    /// This behind another one; where nothing is cited the other one is all that is thought.
+    pub fn behind(self, before: Self) -> Self {
+        if self.places.is_empty() {
+            return before;
+        }
+        let Self {
+            mut text,
+            mut places,
+        } = before;
+        text.push('\n');
+        let begin = text.len();
+        let moved = self.places.iter().map(|(i, cell)| (begin + i, *cell));
+        places.extend(moved);
+        text.push_str(&self.text);
+        Self { text, places }
+    }
+
+    fn of_quotation(shown: &ShownText, key: &str, quotation: &str) -> Option<Self> {
         let quotations = match shown.first_place(quotation) {
             Some(place) => vec![place],
             None => quotation
@@ -73,7 +104,7 @@ impl Citation {
 #[cfg(test)]
 mod tests {
     use super::Citation;
-    use crate::data::Thought;
+    use crate::data::{Misstep, Thought};
     use crate::locate::{Cell, ShownText};
 
     fn shown() -> ShownText {
@@ -89,10 +120,7 @@ mod tests {
     }
 
     fn thought(key: &str, quotation: &str) -> Thought {
-        Thought {
-            key: key.to_owned(),
-            quotation: Some(quotation.to_owned()),
-        }
+        Thought::of(key.to_owned(), quotation.to_owned())
     }
 
     fn cited(key: &str, quotation: &str) -> Option<String> {
@@ -133,5 +161,33 @@ mod tests {
         assert_eq!(cell_at(14), None, "the line's end");
         assert_eq!(cell_at(15), Some((20, 0)), "the second label");
         assert_eq!(cell_at(19), Some((20, 0)), "the b of `blue`");
+    }
+
+    #[test]
+    fn what_is_looked_at_first_stands_before_it() {
+        let misstep = Misstep {
+            key: "Total".to_owned(),
+            quotation: "Total: 3".to_owned(),
+        };
+        let looks_first = |thought: Thought| Thought {
+            misstep: Some(misstep.clone()),
+            ..thought
+        };
+        let found = looks_first(thought("net", "net is blue"));
+        let first = Citation::of_misstep(&shown(), &found).unwrap();
+        assert!(first.cites("1.1 Total: 3") && !first.cites("1.2 The net is"));
+        let both = Citation::of(&shown(), &found).unwrap().behind(first);
+        assert_eq!(both.text, "1.1 Total: 3\n1.2 The net is\n2.1 blue.");
+        let cell_at = |i: usize| {
+            let place = both.places.iter().find(|(place, _)| *place == i);
+            place.map(|(_, Cell { token, cell })| (*token, *cell))
+        };
+        assert_eq!(cell_at(4), Some((0, 0)), "the T of `Total`");
+        assert_eq!(cell_at(17), Some((10, 0)), "the T of `The`");
+        // What is not there is seen by the wrong line.
+        let nothing = looks_first(Thought::of_nothing("tare".to_owned()));
+        let first = Citation::of_misstep(&shown(), &nothing).unwrap();
+        let behind = Citation::uncited(&nothing).behind(first);
+        assert_eq!(behind.text, "1.1 Total: 3");
     }
 }

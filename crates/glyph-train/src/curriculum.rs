@@ -258,7 +258,8 @@ pub fn plan(stage_index: usize, line_px: usize, rng: &mut ChaCha8Rng) -> BatchPl
         absent_share: match (stage.level, family) {
             // What is known of a needle that is there is then known of one that is not.
             (Level::Places, Family::Needle) => 0.4,
-            (Level::Places, _) => 0.2,
+            // Of nearly half of them a wrong line is cited first, which leaves fewer to begin the right way.
+            (Level::Places, _) => 0.28,
             (Level::All | Level::Last, _) => 0.16,
             _ => 0.25,
         },

@@ -42,12 +42,24 @@ pub struct Score {
     /// Whether the bar is held.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held: Option<bool>,
+    /// The same share of each kind of sample, where there are several: one that fails could hide in the mean.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub kinds: BTreeMap<String, Share>,
     /// Some wrong answers: expected, given.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub misses: Vec<(String, String, String)>,
     /// Every answer, in the order of the samples.
     #[serde(skip)]
     pub answers: Vec<Answered>,
+}
+
+/// How many samples of a kind were answered exactly.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Share {
+    /// Samples.
+    pub n_samples: usize,
+    /// Those with the expected answer.
+    pub n_exact: usize,
 }
 
 /// What was answered to one sample: whoever reads what went wrong wants the page and the thought beside it.
@@ -322,6 +334,15 @@ fn score(exam: &Exam, samples: &[Sample], answers: &[SplitAnswer]) -> Score {
             let rate = character_error_rate(&answered.expected, &answered.answer);
             (errors + rate * n, characters + n)
         });
+    let mut kinds = BTreeMap::<String, Share>::new();
+    for (sample, answered) in samples.iter().zip(&answers) {
+        let share = kinds.entry(sample.task.kind()).or_default();
+        share.n_samples += 1;
+        share.n_exact += usize::from(answered.is_right);
+    }
+    if kinds.len() == 1 {
+        kinds.clear();
+    }
     let error_rate = errors / f64::max(characters, 1.0);
     let reads = exam.family == Family::Read;
     let misses = answers
@@ -350,6 +371,7 @@ fn score(exam: &Exam, samples: &[Sample], answers: &[SplitAnswer]) -> Score {
                 exact >= bar
             }
         }),
+        kinds,
         misses,
         answers,
     }
@@ -386,7 +408,7 @@ mod tests {
     use glyph_model::generate::SplitAnswer;
 
     use super::{EXAMS, Exam, exams_of, score};
-    use crate::data::{Family, Generator, PageGrid, Reading, Sample, Split, Task};
+    use crate::data::{Document, Family, Generator, PageGrid, Reading, Sample, Split, Task};
 
     fn exam(name: &str, n_pages: usize) -> &'static Exam {
         let mut exams = EXAMS.iter();
@@ -402,6 +424,31 @@ mod tests {
         let sample = generator.sample(task, PageGrid::new(24, 4), 1).unwrap();
         let answer = right.to_owned();
         vec![Sample { answer, ..sample }; n]
+    }
+
+    #[test]
+    fn a_kind_that_fails_is_told_from_the_others() {
+        let mut generator = Generator::new(1, Split::HeldOut);
+        let documents = [Document::Form, Document::Settings, Document::Form];
+        let samples = documents.map(|document| {
+            let task = Task::Lookup(document);
+            generator.sample(task, PageGrid::new(40, 8), 1).unwrap()
+        });
+        let answers = samples.each_ref().map(|sample| {
+            let is_form = sample.task == Task::Lookup(Document::Form);
+            SplitAnswer::of(if is_form { &sample.answer } else { "wrong" })
+        });
+        let kinds = score(exam("look-up", 1), &samples, &answers).kinds;
+        let counts = kinds
+            .iter()
+            .map(|(kind, share)| (kind.as_str(), share.n_exact, share.n_samples));
+        let expected = [("form", 2, 2), ("settings", 0, 1)];
+        assert_eq!(counts.collect::<Vec<_>>(), expected);
+        assert!(
+            score(exam("look-up", 1), &samples[..1], &answers[..1])
+                .kinds
+                .is_empty()
+        );
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub mod plot;
 pub mod quantization;
 mod row;
 pub mod run;
+pub mod said;
 pub mod samples;
 pub mod source;
 pub mod starts;

@@ -4,6 +4,8 @@
 //! else for it. What it has gathered of the place where an answer begins is therefore exchanged for what it gathered
 //! for other questions: the last layers then have to read the place off the characters of the question.
 
+use std::collections::HashSet;
+
 use burn::tensor::{Int, Tensor, TensorData};
 
 use crate::batch::Batch;
@@ -38,17 +40,20 @@ fn exchanged(batch: &Batch, share: f64) -> impl Iterator<Item = usize> {
     from.into_iter()
 }
 
-/// The flat positions that ask for `<think>` where a label of one digit each, `2.5 `, comes behind it.
+/// The flat positions that ask for `<think>` where a label of one digit each, `2.5 `, comes behind it and is to be
+/// learnt.
 pub fn label_begins(batch: &Batch) -> Vec<usize> {
     let think = mini::special_id("<think>");
     let id = |at: usize| batch.ids.get(at).copied();
     let is_digit = |at: usize| id(at).is_some_and(|id| (48..58).contains(&id));
+    let learnt: HashSet<usize> = batch.targets.iter().map(|target| target.asking).collect();
     let answers = batch.targets.iter().filter(|target| target.is_answer);
     answers
         .filter(|target| Some(target.id) == think)
         .map(|target| target.asking)
         .filter(|at| {
-            is_digit(at + 2)
+            learnt.contains(&(at + 1))
+                && is_digit(at + 2)
                 && id(at + 3) == Some(u32::from(b'.'))
                 && is_digit(at + 4)
                 && id(at + 5) == Some(u32::from(b' '))

@@ -71,8 +71,7 @@ impl Row {
     }
 
     /// What the last question is about begins in `cell`, if it is on the pages, as some of its characters know.
-    pub fn ask(&mut self, characters: Range<usize>, cell: Option<&(usize, Cell)>) {
-        let cell = cell.map(|(_, cell)| *cell);
+    pub fn ask(&mut self, characters: Range<usize>, cell: Option<Cell>) {
         self.asked.extend(characters.map(|character| Asked {
             asking: self.question + character,
             cell,

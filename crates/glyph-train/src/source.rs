@@ -101,7 +101,11 @@ const CITED: usize = 40;
 /// About how many tokens questions and answers take.
 fn text_positions(sample: &Sample) -> usize {
     let turn = |question: &str, thought: &Option<Thought>, answer: &str| {
-        let cited = |thought: &Thought| thought.uncited().len() + CITED;
+        let cited = |thought: &Thought| {
+            let misstep = thought.misstep.as_ref();
+            let misstep = misstep.map_or(0, |misstep| misstep.quotation.len() + CITED);
+            thought.uncited().len() + CITED + misstep
+        };
         question.len() + thought.as_ref().map_or(0, cited) + answer.len()
     };
     let more = sample.more_turns.iter().map(

@@ -5,7 +5,7 @@ use super::fact::{Kind, LABEL_HEADS, SINGLE_LABELS, setting_kind, value};
 use super::prose::capitalised;
 use super::random::email;
 use super::words::{ADJECTIVES, FIRST_NAMES, LABEL_WORDS, LAST_NAMES, NOUNS, SETTING_WORDS};
-use super::{Split, Thought};
+use super::{Misstep, Split, Thought};
 
 /// Two words that name an entry: the two halves of a label, of a setting, of a person's name.
 pub(crate) type Key = (&'static str, &'static str);
@@ -52,9 +52,14 @@ impl Fact {
 
     /// What is thought before the value is said.
     pub(crate) fn thought(&self) -> Thought {
-        Thought {
+        Thought::of(self.key.clone(), self.quote.clone())
+    }
+
+    /// This fact cited for another one that is asked for.
+    pub(crate) fn misstep(&self) -> Misstep {
+        Misstep {
             key: self.key.clone(),
-            quotation: Some(self.quote.clone()),
+            quotation: self.quote.clone(),
         }
     }
 }

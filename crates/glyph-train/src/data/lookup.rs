@@ -5,7 +5,7 @@ use super::entry::{self, ContactStyle, Entry, Fact, FormStyle, Key, SettingsStyl
 use super::fill::{Filler, Layout};
 use super::words::{LABEL_WORDS, NOUNS};
 use super::wrap::{PageGrid, longest_word, wrap};
-use super::{MORE_ABSENT, QuestionedPage, Thought, Turn, prose, told, untold};
+use super::{MORE_ABSENT, Misstep, QuestionedPage, Thought, Turn, prose, told, untold};
 
 /// How often an entry is made again until its words are short enough for the lines.
 pub(super) const FITTING_TRIES: usize = 60;
@@ -70,6 +70,16 @@ pub(crate) struct LookupPage {
 impl LookupPage {
     /// Asks for the value, then for up to `most_turns` others.
     pub(super) fn questioned(mut self, draw: &mut Draw, most_turns: usize) -> QuestionedPage {
+        let all: Vec<(String, Misstep)> = self
+            .told
+            .iter()
+            .map(|fact| (fact.subject.clone(), fact.misstep()))
+            .collect();
+        let others = |subject: &str| -> Vec<Misstep> {
+            let others = all.iter().filter(|(other, _)| other != subject);
+            others.map(|(_, misstep)| misstep.clone()).collect()
+        };
+        self.thought = self.thought.with_misstep(draw, &others(&self.subject));
         self.told.retain(|fact| fact.subject != self.subject);
         draw.shuffle(&mut self.told);
         if draw.learns() && draw.chance(OVER_LINES_FIRST) {
@@ -84,10 +94,11 @@ impl LookupPage {
             {
                 let question = any_question(draw, &absent);
                 let thought = Thought::of_nothing(absent.key);
+                let thought = thought.with_misstep(draw, &others(&absent.subject));
                 more_turns.extend(question.map(|question| Turn::new(question, thought, None)));
             }
             let question = any_question(draw, &fact);
-            let thought = fact.thought();
+            let thought = fact.thought().with_misstep(draw, &others(&fact.subject));
             more_turns
                 .extend(question.map(|question| Turn::new(question, thought, Some(fact.value))));
         }

@@ -173,3 +173,43 @@ fn what_is_not_told_is_thought_without_a_quotation() {
     }
     assert!(n_near > 20, "{n_near} about people who are on the page");
 }
+
+#[test]
+fn wrong_lines_are_looked_at_first_now_and_then_where_there_is_to_learn() {
+    let grid = PageGrid::new(40, 8);
+    // Of thoughts that find it and of those that do not: how many there are, and how many look elsewhere first.
+    let missteps = |split| {
+        let mut counts = [[0_u32; 2]; 2];
+        for (index, document) in (0..400).zip(DOCUMENTS.into_iter().cycle()) {
+            let mut draw = Draw::new(16, split, index);
+            let Some(page) = generate(&mut draw, document, index % 3 == 0, grid, 1) else {
+                continue;
+            };
+            let text = page.text.replace('\n', " ");
+            let page = page.questioned(&mut draw, 6);
+            for turn in std::iter::once(&page.first).chain(&page.more_turns) {
+                let thought = turn.thought.as_ref().unwrap();
+                let [n, n_missteps] = &mut counts[usize::from(thought.quotation.is_none())];
+                *n += 1;
+                if let Some(misstep) = &thought.misstep {
+                    *n_missteps += 1;
+                    let quotation = misstep.quotation.replace('\n', " ");
+                    assert!(text.contains(&quotation), "{misstep:?} in {text}");
+                    assert_ne!(Some(&misstep.quotation), thought.quotation.as_ref());
+                }
+            }
+        }
+        counts
+    };
+    let [found, not_found] = missteps(Split::Train);
+    assert!(
+        found[1] * 8 > found[0] && found[1] * 5 < found[0],
+        "{found:?}"
+    );
+    assert!(
+        not_found[1] * 3 > not_found[0] && not_found[1] * 2 < not_found[0],
+        "{not_found:?}"
+    );
+    let measured = missteps(Split::HeldOut).map(|[_, n_missteps]| n_missteps);
+    assert_eq!(measured, [0, 0]);
+}

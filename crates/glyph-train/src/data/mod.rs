@@ -35,6 +35,7 @@ mod random;
 mod read;
 mod spacing;
 mod table;
+mod thought;
 mod told;
 mod untold;
 
@@ -46,6 +47,7 @@ pub use needle::{Haystack, NeedleKind, NeedleSpec, Wording};
 pub use read::Reading;
 pub use score::{canonical_answer_matches, character_error_rate};
 pub use split::Split;
+pub use thought::{Misstep, Thought};
 pub use wrap::PageGrid;
 
 use draw::Draw;
@@ -99,6 +101,20 @@ impl Task {
             Self::Needle(_) | Self::NeedleAbsent(_) => Some(Movable::Lines),
             Self::Excerpts(_) | Self::Echo => None,
         }
+    }
+
+    /// Which of its family it is: what is read, what a needle hides and is hidden in, or what is looked up in.
+    pub fn kind(self) -> String {
+        match self {
+            Self::Read(reading) | Self::Excerpts(reading) => format!("{reading:?}"),
+            Self::Echo => "Echo".to_owned(),
+            Self::Needle(NeedleSpec { kind, haystack, .. })
+            | Self::NeedleAbsent(NeedleSpec { kind, haystack, .. }) => {
+                format!("{kind:?} in {haystack:?}")
+            }
+            Self::Lookup(document) | Self::LookupAbsent(document) => format!("{document:?}"),
+        }
+        .to_lowercase()
     }
 
     /// The family that the task is measured with.
@@ -193,31 +209,6 @@ pub struct Turn {
     pub thought: Option<Thought>,
     /// What the model should answer.
     pub answer: String,
-}
-
-/// What tells the answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Thought {
-    /// What is asked about, as the pages write it if they have it.
-    pub key: String,
-    /// The words of the pages from the key to the value, several such quotations parted by commas; none where the pages
-    /// do not tell the value, though they may tell something else about the key.
-    pub quotation: Option<String>,
-}
-
-impl Thought {
-    /// That the pages do not tell what is asked about a key.
-    pub fn of_nothing(key: String) -> Self {
-        Self {
-            key,
-            quotation: None,
-        }
-    }
-
-    /// What is thought where no line is cited.
-    pub fn uncited(&self) -> &str {
-        self.quotation.as_ref().unwrap_or(&self.key)
-    }
 }
 
 impl Sample {
@@ -410,4 +401,4 @@ impl Turn {
 }
 
 /// How many of the further questions have no answer, in percent.
-const MORE_ABSENT: usize = 20;
+const MORE_ABSENT: usize = 28;

@@ -9,7 +9,7 @@ use super::fill::{Filler, Layout};
 use super::prose;
 use super::words::{ADJECTIVES, NOUNS};
 use super::wrap::PageGrid;
-use super::{MORE_ABSENT, QuestionedPage, Thought, Turn};
+use super::{MORE_ABSENT, Misstep, QuestionedPage, Thought, Turn};
 
 /// The noise that RULER repeats, sentence by sentence.
 pub const NOISE: [&str; 5] = [
@@ -140,10 +140,7 @@ fn thought(key: &str, values: &[String]) -> Thought {
         .iter()
         .map(|value| format!("{key} is: {value}"))
         .collect();
-    Thought {
-        quotation: Some(told.join(", ")),
-        key,
-    }
+    Thought::of(key, told.join(", "))
 }
 
 /// The prompt that asks for the values of a key.
@@ -205,8 +202,20 @@ impl NeedlePage {
             })
             .collect();
         draw.shuffle(&mut others);
+        let missteps = |asked: &str| -> Vec<Misstep> {
+            let others = others.iter().map(|(key, value)| (joined(*key), value));
+            others
+                .filter(|(key, _)| key != asked)
+                .map(|(key, value)| Misstep {
+                    quotation: format!("{key} is: {value}"),
+                    key,
+                })
+                .collect()
+        };
+        let first_thought = thought(&self.key, &self.values);
+        let first_thought = first_thought.with_misstep(draw, &missteps(&self.key));
         let mut more_turns = Vec::new();
-        for (key, value) in others.into_iter().take(most_turns) {
+        for (key, value) in others.iter().take(most_turns) {
             if draw.chance(MORE_ABSENT) {
                 let mixed = if draw.learns() && draw.chance(MIXED) {
                     mixed(draw, &self.others)
@@ -217,15 +226,15 @@ impl NeedlePage {
                     mixed.unwrap_or_else(|| draw.pair_like(self.asked, &ADJECTIVES, &NOUNS));
                 let absent = joined(like_asked);
                 if !unwrapped.contains(&absent) {
-                    more_turns.push(Turn::new(
-                        question(single, &absent),
-                        Thought::of_nothing(absent),
-                        None,
-                    ));
+                    let question = question(single, &absent);
+                    let missteps = missteps(&absent);
+                    let thought = Thought::of_nothing(absent).with_misstep(draw, &missteps);
+                    more_turns.push(Turn::new(question, thought, None));
                 }
             }
             let key = joined(*key);
             let thought = thought(&key, std::slice::from_ref(value));
+            let thought = thought.with_misstep(draw, &missteps(&key));
             more_turns.push(Turn::new(
                 question(single, &key),
                 thought,
@@ -236,7 +245,7 @@ impl NeedlePage {
         QuestionedPage {
             first: Turn::new(
                 question(spec, &self.key),
-                thought(&self.key, &self.values),
+                first_thought,
                 (!self.values.is_empty()).then(|| self.values.join(", ")),
             ),
             text: self.text,

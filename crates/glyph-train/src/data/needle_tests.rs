@@ -128,10 +128,12 @@ fn further_absent_keys_are_mixed_of_two_that_are_there_and_are_nowhere() {
         let mut draw = Draw::new(11, Split::Train, index);
         let page = generate(&mut draw, spec, false, GRID, 2).unwrap();
         let keys: Vec<Pair> = page.others.iter().map(|(key, _)| *key).collect();
+        let text = page.text.replace('\n', " ");
         let page = page.questioned(&mut draw, spec, 6);
         for turn in &page.more_turns {
             let key = &turn.thought.as_ref().unwrap().key;
-            let is_told = keys.iter().any(|told| joined(*told) == *key);
+            // Not every needle that was made has found room.
+            let is_told = text.contains(&format!(" {key} is: "));
             assert_eq!(turn.answer == crate::data::NOT_THERE, !is_told, "{key}");
             let (first, second) = key.split_once('-').unwrap();
             n += usize::from(!is_told);
