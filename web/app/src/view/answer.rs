@@ -54,9 +54,15 @@ pub fn Answer(exchange: Exchange) -> impl IntoView {
             data-busy=move || is_running().to_string()
             aria-labelledby=heading_id()
         >
-            <h3 class="asked" id=heading_id() tabindex="-1">
-                {exchange.question.get_value()}
-            </h3>
+            <div class="answer-head">
+                <h3 class="asked" id=heading_id() tabindex="-1">
+                    {exchange.question.get_value()}
+                </h3>
+                // Above the text: what stands below it moves with every line that comes.
+                <Show when=is_running>
+                    <StopButton exchange/>
+                </Show>
+            </div>
             <Show when=move || has_thinking.get()>
                 <details class="thinking">
                     <summary>{move || words().thinking}</summary>
@@ -87,11 +93,8 @@ pub fn Answer(exchange: Exchange) -> impl IntoView {
             {failure}
             <p class="hint">{hint}</p>
             <div class="answer-foot">
-                <Show
-                    when=is_running
-                    fallback=move || view! { <CopyButton exchange/> }
-                >
-                    <StopButton exchange/>
+                <Show when=move || !is_running()>
+                    <CopyButton exchange/>
                 </Show>
                 <span class="hint" data-testid="answer-figures">{move || figures(exchange)}</span>
             </div>
