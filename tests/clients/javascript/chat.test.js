@@ -107,7 +107,8 @@ test("fields beyond OpenAI's are taken", async () => {
 test("the stream helper of the client reads it", async () => {
   const stream = client.chat.completions.stream({ model, messages: HELLO, max_tokens: 24, temperature: 0 });
   const final = await stream.finalContent();
-  assert.equal(final, (await ask()).choices[0].message.content);
+  // An answer of nothing but thinking has no content in the stream.
+  assert.equal(final ?? "", (await ask()).choices[0].message.content);
 });
 
 test("a caller may leave in the middle of a stream", async () => {
