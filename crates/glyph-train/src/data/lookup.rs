@@ -79,7 +79,7 @@ impl LookupPage {
             let others = all.iter().filter(|(other, _)| other != subject);
             others.map(|(_, misstep)| misstep.clone()).collect()
         };
-        self.thought = self.thought.with_misstep(draw, &others(&self.subject));
+        self.thought = self.thought.with_misstep(draw, || others(&self.subject));
         self.told.retain(|fact| fact.subject != self.subject);
         draw.shuffle(&mut self.told);
         if draw.learns() && draw.chance(OVER_LINES_FIRST) {
@@ -94,11 +94,11 @@ impl LookupPage {
             {
                 let question = any_question(draw, &absent);
                 let thought = Thought::of_nothing(absent.key);
-                let thought = thought.with_misstep(draw, &others(&absent.subject));
+                let thought = thought.with_misstep(draw, || others(&absent.subject));
                 more_turns.extend(question.map(|question| Turn::new(question, thought, None)));
             }
             let question = any_question(draw, &fact);
-            let thought = fact.thought().with_misstep(draw, &others(&fact.subject));
+            let thought = fact.thought().with_misstep(draw, || others(&fact.subject));
             more_turns
                 .extend(question.map(|question| Turn::new(question, thought, Some(fact.value))));
         }

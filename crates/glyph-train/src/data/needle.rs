@@ -213,7 +213,7 @@ impl NeedlePage {
                 .collect()
         };
         let first_thought = thought(&self.key, &self.values);
-        let first_thought = first_thought.with_misstep(draw, &missteps(&self.key));
+        let first_thought = first_thought.with_misstep(draw, || missteps(&self.key));
         let mut more_turns = Vec::new();
         for (key, value) in others.iter().take(most_turns) {
             if draw.chance(MORE_ABSENT) {
@@ -227,14 +227,14 @@ impl NeedlePage {
                 let absent = joined(like_asked);
                 if !unwrapped.contains(&absent) {
                     let question = question(single, &absent);
-                    let missteps = missteps(&absent);
-                    let thought = Thought::of_nothing(absent).with_misstep(draw, &missteps);
+                    let thought = Thought::of_nothing(absent.clone());
+                    let thought = thought.with_misstep(draw, || missteps(&absent));
                     more_turns.push(Turn::new(question, thought, None));
                 }
             }
             let key = joined(*key);
             let thought = thought(&key, std::slice::from_ref(value));
-            let thought = thought.with_misstep(draw, &missteps(&key));
+            let thought = thought.with_misstep(draw, || missteps(&key));
             more_turns.push(Turn::new(
                 question(single, &key),
                 thought,

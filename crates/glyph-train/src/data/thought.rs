@@ -54,7 +54,11 @@ impl Thought {
 
     /// Looks at one of `others` first, now and then and where there is to learn; often at one whose key shares a word
     /// with what is asked for.
-    pub(super) fn with_misstep(self, draw: &mut Draw, others: &[Misstep]) -> Self {
+    pub(super) fn with_misstep(
+        self,
+        draw: &mut Draw,
+        others: impl FnOnce() -> Vec<Misstep>,
+    ) -> Self {
         let percent = if self.quotation.is_some() {
             MISSTEPS
         } else {
@@ -63,6 +67,7 @@ impl Thought {
         if !draw.learns() || !draw.chance(percent) {
             return self;
         }
+        let others = others();
         let similar: Vec<&Misstep> = others
             .iter()
             .filter(|other| share_a_word(&other.key, &self.key))
