@@ -1,6 +1,6 @@
 """Greedy answers of the trained glyph-mini by transformers, for the test that ours are the same.
 
-    cargo run --release --workspace --bin glyph-train -- samples
+    cargo run --release --bin glyph-train -- samples
     python tests/reference/mini_fixtures.py
 
 Reads tests/fixtures/mini/samples.json and its pages, writes tests/fixtures/mini/expected.json. Needs the

@@ -2,8 +2,8 @@
 //! its own, apart from the pages of the files, which are the kernel's.
 //!
 //! ```sh
-//! cargo run --release -p glyph-model --example load_memory -- --model /tmp/random-9b --quantize q4 --text-only
-//! cargo run --release -p glyph-model --example load_memory -- --model /tmp/random-9b --quantize q4 --device wgpu
+//! cargo run --release --example load_memory -- --model /tmp/random-9b --quantize q4 --text-only
+//! cargo run --release --example load_memory -- --model /tmp/random-9b --quantize q4 --device wgpu
 //! ```
 //!
 //! Beyond the model is the most that there was without the tensors that lie in it: on a CPU all of the model's; on a GPU

@@ -2,8 +2,8 @@
 //! what loading takes. Tokenizer and template are those of glyph-mini, so that the model runs, though it says nothing.
 //!
 //! ```sh
-//! cargo run --release -p glyph-model --example random_checkpoint -- --shape 9b --out /tmp/random-9b
-//! cargo run --release -p glyph-model --example random_checkpoint -- --shape 9b --layers 8 --out /tmp/random-9b-8
+//! cargo run --release --example random_checkpoint -- --shape 9b --out /tmp/random-9b
+//! cargo run --release --example random_checkpoint -- --shape 9b --layers 8 --out /tmp/random-9b-8
 //! ```
 
 use std::borrow::Cow;

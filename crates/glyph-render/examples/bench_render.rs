@@ -6,8 +6,8 @@
 //! with its fast settings, on the same pages in turns.
 //!
 //! ```text
-//! cargo run --release --workspace --example bench_render -- --python venv/bin/python
-//! cargo run --release --workspace --example bench_render -- --png
+//! cargo run --release --example bench_render -- --python venv/bin/python
+//! cargo run --release --example bench_render -- --png
 //! ```
 
 use std::error::Error;

@@ -2,7 +2,7 @@
 //! document:
 //!
 //! ```sh
-//! cargo run --release --workspace --example load -- --callers 1,4,16,64 --seconds 60 --pid $(pgrep -x glyph)
+//! cargo run --release --example load -- --callers 1,4,16,64 --seconds 60 --pid $(pgrep -x glyph)
 //! ```
 //!
 //! It ends with an error when an answer was lost, cut short, or about another caller's document. Tokens a second are

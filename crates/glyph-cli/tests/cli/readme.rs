@@ -1,14 +1,34 @@
-//! The two READMEs against each other and against the command.
+//! The two READMEs against each other and against the command, and the documents against cargo.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use crate::run::{run, run_json, sample_text, text};
 
 fn repository_file(name: &str) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     fs::read_to_string(root.join(name)).unwrap()
+}
+
+/// Whether this is so for a crate of the workspace, whose folder is given.
+fn some_crate(is_so: impl Fn(&Path) -> bool) -> bool {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut crates = fs::read_dir(crates).unwrap();
+    crates.any(|folder| is_so(&folder.unwrap().path()))
+}
+
+/// Whether a crate has this example or binary; other arguments of cargo are let through.
+fn is_there(kind: &str, name: &str) -> bool {
+    match kind {
+        "--example" => some_crate(|folder| folder.join(format!("examples/{name}.rs")).is_file()),
+        "--bin" => some_crate(|folder| {
+            let manifest = fs::read_to_string(folder.join("Cargo.toml")).unwrap();
+            folder.join("src/main.rs").is_file() && manifest.contains(&format!("name = \"{name}\""))
+        }),
+        _ => true,
+    }
 }
 
 /// A page's text outside its code blocks, and the lines inside them without their comments.
@@ -99,6 +119,46 @@ fn every_command_of_the_readme_is_one() {
         let flag = span.split(' ').next().unwrap();
         assert!(help.contains(flag), "{flag}");
     }
+}
+
+#[test]
+fn cargo_takes_what_the_documents_say() {
+    let documents = [
+        "README.md",
+        "ARCHITECTURE.md",
+        "docs/BENCHMARKS.md",
+        "docs/DEVICES.md",
+        "docs/QUANTIZATION.md",
+        "docs/RENDERING.md",
+        "docs/SERVER.md",
+        "docs/WEB.md",
+        "models/glyph-mini/README.md",
+    ];
+    let mut n_commands = 0;
+    for document in documents {
+        let (_, commands) = parts(&repository_file(document));
+        for line in commands.iter().filter(|line| line.starts_with("cargo ")) {
+            let words: Vec<&str> = line.split_whitespace().skip(1).collect();
+            let own = words.iter().take_while(|word| !["--", "\\"].contains(word));
+            let own: Vec<&str> = own.copied().collect();
+            if own[0] == "xtask" {
+                continue;
+            }
+            for pair in own.windows(2) {
+                assert!(is_there(pair[0], pair[1]), "{document}: {line}");
+            }
+            // Cargo reads every argument before it gives its help, and compiles nothing for it.
+            let output = Command::new(env!("CARGO"))
+                .args(&own)
+                .arg("--help")
+                .output();
+            let output = output.unwrap();
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{document}: {line}\n{said}");
+            n_commands += 1;
+        }
+    }
+    assert!(n_commands >= 12, "{n_commands}");
 }
 
 #[test]
