@@ -80,6 +80,36 @@ fn white_space_of_a_page_is_learnt_cell_by_cell() {
 }
 
 #[test]
+fn running_text_is_wrapped_as_its_lines_were_and_fills_its_pages() {
+    let lines = Generator::new(6, Split::HeldOut);
+    let maker = BatchMaker::new(SHAPE).unwrap();
+    let (mut n_flowing, mut n_empty) = (0, 0);
+    for task in [Task::Lookup(Document::Form), Task::Excerpts(Reading::Prose)] {
+        for index in 0..10 {
+            let sample = |generator: &Generator| {
+                let grid = PageGrid::new(40, 8);
+                let text = generator.sample_at(index, task, grid, 4).unwrap().text;
+                let pages = maker.renderer.pages(&text);
+                let lines = pages.flat_map(|page| page.lines).map(|line| line.text);
+                let lines: Vec<String> = lines.collect();
+                (text, lines)
+            };
+            let (text, shown_lines) = sample(&lines);
+            let (running_text, shown) = sample(&lines.clone().with_flow(100));
+            let has_text = |line: &&String| !line.is_empty();
+            let with_text = |shown: &[String]| -> Vec<String> {
+                shown.iter().filter(has_text).cloned().collect()
+            };
+            assert_eq!(with_text(&shown), with_text(&shown_lines));
+            n_flowing += usize::from(text != running_text);
+            n_empty += shown_lines.iter().filter(|line| line.is_empty()).count();
+            n_empty -= shown.iter().filter(|line| line.is_empty()).count();
+        }
+    }
+    assert!(n_flowing > 10 && n_empty > 10, "{n_flowing} {n_empty}");
+}
+
+#[test]
 fn further_turns_are_what_the_template_makes_of_them() {
     let mut generator = Generator::new(4, Split::Train).with_more_turns(3);
     let mut maker = BatchMaker::new(SHAPE).unwrap();

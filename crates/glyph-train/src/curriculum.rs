@@ -104,6 +104,8 @@ pub struct BatchPlan {
     pub documents: Weights<Document>,
     /// How many samples in a hundred have indents, columns and empty lines.
     pub spaced_percent: usize,
+    /// How many of the others are running text.
+    pub flowing_percent: usize,
     /// Questions that may follow the first one.
     pub more_turns: usize,
 }
@@ -217,9 +219,9 @@ pub fn plan(stage_index: usize, line_px: usize, rng: &mut ChaCha8Rng) -> BatchPl
         (Level::All, Family::Needle) => *pick(rng, &[1, 1, 1, 2, 3, 4, 6, 8]),
         (Level::All, Family::Lookup | Family::Excerpts) => *pick(rng, &[1, 1, 1, 2, 3, 4]),
         (Level::Last, Family::Needle) => *pick(rng, &[1, 2, 4, 6, 8, 8, 8]),
-        (Level::Places, Family::Needle) => *pick(rng, &[1, 1, 2, 4, 4, 4, 6, 8, 8]),
+        (Level::Places, Family::Needle) => *pick(rng, &[1, 2, 4, 4, 4, 6, 8, 8, 8]),
         (Level::Last, Family::Lookup) => *pick(rng, &[1, 1, 1, 1, 1, 1, 2, 3, 4]),
-        (Level::Places, Family::Lookup) => *pick(rng, &[1, 1, 1, 1, 1, 1, 1, 2, 3, 4]),
+        (Level::Places, Family::Lookup) => *pick(rng, &[1, 1, 1, 1, 1, 1, 2, 3, 4, 4]),
         (Level::Last | Level::Places, Family::Excerpts) => *pick(rng, &[1, 1, 2, 4, 8]),
         _ => 1,
     };
@@ -258,7 +260,7 @@ pub fn plan(stage_index: usize, line_px: usize, rng: &mut ChaCha8Rng) -> BatchPl
         absent_share: match (stage.level, family) {
             // What is known of a needle that is there is then known of one that is not.
             (Level::Places, Family::Needle) => 0.4,
-            // Of nearly half of them a wrong line is cited first, which leaves fewer to begin the right way.
+            // Of a third of them a wrong line is cited first, which leaves fewer to begin the right way.
             (Level::Places, _) => 0.28,
             (Level::All | Level::Last, _) => 0.16,
             _ => 0.25,
@@ -267,7 +269,12 @@ pub fn plan(stage_index: usize, line_px: usize, rng: &mut ChaCha8Rng) -> BatchPl
         documents,
         // Reading without is learnt sooner, and these are read from the same cells.
         spaced_percent: match stage.level {
-            Level::All | Level::Last | Level::Places => 50,
+            Level::All | Level::Last => 50,
+            Level::Places => 40,
+            _ => 0,
+        },
+        flowing_percent: match stage.level {
+            Level::Places => 65,
             _ => 0,
         },
         more_turns: match stage.level {

@@ -1,11 +1,13 @@
 //! What a checkpoint can do on held-out data, or for comparison on training data, asked as a user would ask: rendered,
 //! prompted and answered through the same calls as the command line.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow};
 use burn::tensor::{DType, Device};
 use futures_lite::future::block_on;
 use glyph_model::Checkpoint;
@@ -15,20 +17,37 @@ use glyph_model::prompt::Message;
 use glyph_render::{FontLibrary, RenderStyle, Renderer};
 use indicatif::ProgressBar;
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 
 use crate::batch::PageShape;
 use crate::data::{
-    Document, Family, Generator, PageGrid, Reading, Sample, Split, Task, canonical_answer_matches,
-    character_error_rate,
+    Family, PageGrid, Sample, Split, canonical_answer_matches, character_error_rate,
 };
+use crate::exams::{Exam, draw_samples, exams_of};
+
+/// What was measured, of which weights and on which samples.
+#[derive(Debug, Clone, Serialize)]
+pub struct Evaluation {
+    /// SHA-256 of each file of weights, in hexadecimal digits, so that nobody takes the figures for those of other weights.
+    pub weights_sha256: BTreeMap<String, String>,
+    /// Side of the data.
+    pub split: Split,
+    /// Seed of the samples.
+    pub seed: u64,
+    /// A row for each exam.
+    pub scores: Vec<Score>,
+}
 
 /// One row of the report.
 #[derive(Debug, Clone, Serialize)]
 pub struct Score {
     /// What was measured.
     pub task: String,
-    /// Pages of each sample.
+    /// Pages that each sample was written for.
     pub n_pages: usize,
+    /// Pages that the renderer made of it, in the mean: behind a page that a line ends with, the next one begins with an
+    /// empty line, so that lines may need a page more.
+    pub shown_pages: f64,
     /// Samples.
     pub n_samples: usize,
     /// Character error rate over all samples: edits by characters of the references.
@@ -67,8 +86,10 @@ pub struct Share {
 pub struct Answered {
     /// What was measured.
     pub task: String,
-    /// Pages of the sample.
+    /// Pages that the sample was written for.
     pub n_pages: usize,
+    /// Pages that the renderer made of it.
+    pub shown_pages: usize,
     /// What stands on them.
     pub text: String,
     /// What was asked.
@@ -81,88 +102,6 @@ pub struct Answered {
     pub answer: String,
     /// Whether that is right.
     pub is_right: bool,
-}
-
-/// A held-out measurement.
-#[derive(Debug, Clone, Copy)]
-struct Exam {
-    name: &'static str,
-    family: Family,
-    reading: Option<Reading>,
-    /// What is looked up in; all kinds of the family where none is given.
-    document: Option<Document>,
-    /// Values of a needle's key.
-    n_values: usize,
-    n_pages: usize,
-    /// Samples in a hundred with indents, columns and empty lines.
-    spaced_percent: usize,
-    bar: Option<f64>,
-}
-
-const EXAMS: [Exam; 17] = [
-    exam("read prose", Family::Read, Some(Reading::Prose), 1, 0.01),
-    exam(
-        "read random strings",
-        Family::Read,
-        Some(Reading::Random),
-        1,
-        0.02,
-    ),
-    exam(
-        "read word salad",
-        Family::Read,
-        Some(Reading::Salad),
-        1,
-        0.01,
-    ),
-    exam("read code", Family::Read, Some(Reading::Code), 1, 0.02),
-    spaced("read with white space", Family::Read, 0.02),
-    exam("read tables", Family::Read, Some(Reading::Table), 1, 0.02),
-    exam("needle", Family::Needle, None, 1, 0.98),
-    exam("needle", Family::Needle, None, 2, 0.90),
-    exam("needle", Family::Needle, None, 4, 0.90),
-    exam("needle", Family::Needle, None, 8, 0.90),
-    Exam {
-        n_values: 2,
-        bar: None,
-        ..exam("needle, two values", Family::Needle, None, 1, 0.0)
-    },
-    exam("look-up", Family::Lookup, None, 1, 0.95),
-    exam("look-up", Family::Lookup, None, 4, 0.95),
-    spaced("look-up with white space", Family::Lookup, 0.95),
-    Exam {
-        document: Some(Document::Columns),
-        ..exam("look-up in columns", Family::Lookup, None, 1, 0.95)
-    },
-    exam("not there", Family::NotThere, None, 1, 0.95),
-    exam("not there", Family::NotThere, None, 4, 0.95),
-];
-
-const fn exam(
-    name: &'static str,
-    family: Family,
-    reading: Option<Reading>,
-    n_pages: usize,
-    bar: f64,
-) -> Exam {
-    Exam {
-        name,
-        family,
-        reading,
-        document: None,
-        n_values: 1,
-        n_pages,
-        spaced_percent: 0,
-        bar: Some(bar),
-    }
-}
-
-/// Of one page with indents, columns and empty lines.
-const fn spaced(name: &'static str, family: Family, bar: f64) -> Exam {
-    Exam {
-        spaced_percent: 100,
-        ..exam(name, family, None, 1, bar)
-    }
 }
 
 const MISSES_SHOWN: usize = 5;
@@ -191,7 +130,7 @@ pub fn evaluate(
     options: &EvaluationOptions,
     device: &Device,
     mut on_score: impl FnMut(&Score),
-) -> Result<Vec<Score>> {
+) -> Result<Evaluation> {
     let EvaluationOptions {
         split,
         seed,
@@ -200,6 +139,7 @@ pub fn evaluate(
         ref tasks,
     } = *options;
     let exams = exams_of(tasks)?;
+    let weights_sha256 = weights_sha256(dir)?;
     let checkpoint = Checkpoint::open(dir, device, DType::F32, |_| {})?;
     let style_path = dir.join("render.json");
     let style = std::fs::read_to_string(&style_path)
@@ -217,42 +157,36 @@ pub fn evaluate(
             bar.suspend(|| on_score(&score));
             Ok(score)
         })
-        .collect();
+        .collect::<Result<_>>();
     bar.finish_and_clear();
-    scores
+    Ok(Evaluation {
+        weights_sha256,
+        split,
+        seed,
+        scores: scores?,
+    })
 }
 
-/// The exams that have one of `tasks` in their name, or all.
-fn exams_of(tasks: &[String]) -> Result<Vec<&'static Exam>> {
-    let is_named = |exam: &Exam, task: &String| exam.name.contains(task.as_str());
-    for task in tasks {
-        ensure!(
-            EXAMS.iter().any(|exam| is_named(exam, task)),
-            "nothing is measured under the name {task:?}; there are {}",
-            Vec::from_iter(BTreeSet::from(EXAMS.map(|exam| exam.name))).join(", ")
-        );
+/// SHA-256 of each safetensors file of a checkpoint, by its name.
+///
+/// # Errors
+/// A directory or a file that cannot be read.
+pub fn weights_sha256(dir: &Path) -> Result<BTreeMap<String, String>> {
+    let cannot_read = |path: &Path| format!("cannot read {}", path.display());
+    let mut sums = BTreeMap::new();
+    for entry in std::fs::read_dir(dir).with_context(|| cannot_read(dir))? {
+        let path = entry.with_context(|| cannot_read(dir))?.path();
+        if path.extension().is_none_or(|end| end != "safetensors") {
+            continue;
+        }
+        let mut sum = Sha256::new();
+        File::open(&path)
+            .and_then(|mut file| io::copy(&mut file, &mut sum))
+            .with_context(|| cannot_read(&path))?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        sums.insert(name.into_owned(), format!("{:x}", sum.finalize()));
     }
-    let is_asked = |exam: &&Exam| tasks.is_empty() || tasks.iter().any(|task| is_named(exam, task));
-    Ok(EXAMS.iter().filter(is_asked).collect())
-}
-
-fn draw_samples(
-    exam: &Exam,
-    split: Split,
-    seed: u64,
-    n_samples: usize,
-    grid: PageGrid,
-) -> Result<Vec<Sample>> {
-    let mut tasks = match (exam.reading, exam.document) {
-        (Some(reading), _) => vec![Task::Read(reading)],
-        (None, Some(document)) => vec![Task::Lookup(document)],
-        (None, None) => exam.family.tasks(),
-    };
-    tasks.retain(|task| !matches!(task, Task::Needle(spec) if spec.values != exam.n_values));
-    let mut generator = Generator::new(seed, split).with_spacing(exam.spaced_percent);
-    (0..n_samples)
-        .map(|i| Ok(generator.sample(tasks[i % tasks.len()], grid, exam.n_pages)?))
-        .collect()
+    Ok(sums)
 }
 
 fn answer_all(
@@ -261,9 +195,9 @@ fn answer_all(
     samples: &[Sample],
     n_threads: usize,
     bar: &ProgressBar,
-) -> Result<Vec<SplitAnswer>> {
+) -> Result<Vec<Answer>> {
     let next = AtomicUsize::new(0);
-    let work = || -> Result<Vec<(usize, SplitAnswer)>> {
+    let work = || -> Result<Vec<(usize, Answer)>> {
         let mut answers = Vec::new();
         loop {
             let i = next.fetch_add(1, Ordering::Relaxed);
@@ -288,13 +222,19 @@ fn answer_all(
     Ok(all.into_values().collect())
 }
 
+/// What was said, and how many pages were looked at for it.
+struct Answer {
+    said: SplitAnswer,
+    shown_pages: usize,
+}
+
 /// Renders, asks and returns the whole answer with its thought.
 fn answer(
     checkpoint: &Checkpoint,
     renderer: &Renderer,
     text: &str,
     question: &str,
-) -> Result<SplitAnswer> {
+) -> Result<Answer> {
     let images = renderer
         .pages(text)
         .map(|page| RgbImage::new(page.width_px as usize, page.height_px as usize, page.rgb))
@@ -308,21 +248,25 @@ fn answer(
         ..Generation::from_checkpoint(checkpoint)
     };
     let said = block_on(generate(checkpoint, &prompt, &images, &options, |_| true))?.text;
-    Ok(SplitAnswer::of(&said))
+    Ok(Answer {
+        said: SplitAnswer::of(&said),
+        shown_pages: images.len(),
+    })
 }
 
-fn score(exam: &Exam, samples: &[Sample], answers: &[SplitAnswer]) -> Score {
+fn score(exam: &Exam, samples: &[Sample], answers: &[Answer]) -> Score {
     let pairs = samples.iter().zip(answers);
     let answers: Vec<Answered> = pairs
         .map(|(sample, answer)| Answered {
             task: exam.name.to_owned(),
             n_pages: exam.n_pages,
+            shown_pages: answer.shown_pages,
             text: sample.text.clone(),
             question: sample.question.clone(),
             expected: sample.answer.clone(),
-            thought: answer.reasoning.clone(),
-            answer: answer.content.clone(),
-            is_right: canonical_answer_matches(&sample.answer, &answer.content),
+            thought: answer.said.reasoning.clone(),
+            answer: answer.said.content.clone(),
+            is_right: canonical_answer_matches(&sample.answer, &answer.said.content),
         })
         .collect();
     let n_right = answers.iter().filter(|answered| answered.is_right).count();
@@ -344,6 +288,7 @@ fn score(exam: &Exam, samples: &[Sample], answers: &[SplitAnswer]) -> Score {
         kinds.clear();
     }
     let error_rate = errors / f64::max(characters, 1.0);
+    let shown_pages: usize = answers.iter().map(|answered| answered.shown_pages).sum();
     let reads = exam.family == Family::Read;
     let misses = answers
         .iter()
@@ -360,6 +305,7 @@ fn score(exam: &Exam, samples: &[Sample], answers: &[SplitAnswer]) -> Score {
     Score {
         task: exam.name.to_owned(),
         n_pages: exam.n_pages,
+        shown_pages: shown_pages as f64 / samples.len().max(1) as f64,
         n_samples: samples.len(),
         character_error_rate: reads.then_some(error_rate),
         exact,
@@ -407,14 +353,22 @@ pub fn page_shape(style_path: &Path) -> Result<PageShape> {
 mod tests {
     use glyph_model::generate::SplitAnswer;
 
-    use super::{EXAMS, Exam, exams_of, score};
+    use super::{Answer, score};
     use crate::data::{Document, Family, Generator, PageGrid, Reading, Sample, Split, Task};
+    use crate::exams::{EXAMS, Exam};
 
     fn exam(name: &str, n_pages: usize) -> &'static Exam {
         let mut exams = EXAMS.iter();
         exams
             .find(|exam| exam.name == name && exam.n_pages == n_pages)
             .unwrap()
+    }
+
+    fn answer(said: &str) -> Answer {
+        Answer {
+            said: SplitAnswer::of(said),
+            shown_pages: 2,
+        }
     }
 
     /// Samples whose answer is `right`.
@@ -436,9 +390,11 @@ mod tests {
         });
         let answers = samples.each_ref().map(|sample| {
             let is_form = sample.task == Task::Lookup(Document::Form);
-            SplitAnswer::of(if is_form { &sample.answer } else { "wrong" })
+            answer(if is_form { &sample.answer } else { "wrong" })
         });
-        let kinds = score(exam("look-up", 1), &samples, &answers).kinds;
+        let whole = score(exam("look-up", 1), &samples, &answers);
+        assert_eq!(whole.shown_pages, 2.0);
+        let kinds = whole.kinds;
         let counts = kinds
             .iter()
             .map(|(kind, share)| (kind.as_str(), share.n_exact, share.n_samples));
@@ -454,9 +410,9 @@ mod tests {
     #[test]
     fn bars_are_held_by_shares_of_answers_and_of_characters() {
         let samples = samples(100, "73-4815");
-        let answers = |n_wrong: usize, wrong: &str| -> Vec<SplitAnswer> {
-            let answer = |i| if i < n_wrong { wrong } else { "73-4815" };
-            (0..100).map(|i| SplitAnswer::of(answer(i))).collect()
+        let answers = |n_wrong: usize, wrong: &str| -> Vec<Answer> {
+            let said = |i| if i < n_wrong { wrong } else { "73-4815" };
+            (0..100).map(|i| answer(said(i))).collect()
         };
         for (name, n_pages, most_wrong) in [("needle", 1, 2), ("needle", 8, 10), ("look-up", 1, 5)]
         {
@@ -475,26 +431,5 @@ mod tests {
             let n_right = score.answers.iter().filter(|answer| answer.is_right);
             assert_eq!(n_right.count(), 100 - n_wrong);
         }
-    }
-
-    #[test]
-    fn tasks_are_picked_by_a_part_of_their_name() {
-        let picked = |tasks: &[&str]| {
-            let tasks: Vec<String> = tasks.iter().map(|task| (*task).to_owned()).collect();
-            exams_of(&tasks)
-        };
-        assert_eq!(picked(&[]).unwrap().len(), EXAMS.len());
-        let names = |tasks| -> Vec<&str> {
-            let exams = picked(tasks).unwrap();
-            exams.into_iter().map(|exam| exam.name).collect()
-        };
-        let white_space = ["read with white space", "look-up with white space"];
-        assert_eq!(names(&["white space"]), white_space);
-        assert_eq!(names(&["look-up", "read"]).len(), 10);
-        let unknown = picked(&["look-up", "lookup"]).unwrap_err().to_string();
-        assert!(
-            unknown.contains("\"lookup\"") && unknown.contains("not there, read code"),
-            "{unknown}"
-        );
     }
 }

@@ -9,6 +9,7 @@ pub mod curriculum;
 pub mod data;
 pub mod emphasis;
 pub mod evaluate;
+mod exams;
 pub mod grow;
 pub mod locate;
 pub mod log;

@@ -346,14 +346,15 @@ fn main() -> Result<()> {
             let json = JsonFile::new(json)?;
             let answers = JsonFile::new(answers)?;
             let head = Once::new();
-            let scores = evaluate(&model, &options, &device, |score| {
+            let evaluation = evaluate(&model, &options, &device, |score| {
                 head.call_once(|| show(&score_head()));
                 show(&score_row(score));
                 show_misses(score);
             })?;
-            let all = scores.iter().flat_map(|score| &score.answers);
+            let scores = evaluation.scores.iter();
+            let all = scores.flat_map(|score| &score.answers);
             answers.write(&all.collect::<Vec<_>>())?;
-            json.write(&scores)
+            json.write(&evaluation)
         }
         Command::Quantization {
             model,
@@ -507,8 +508,8 @@ fn quantized_table(scores: &[QuantizedScore]) -> String {
 
 fn score_head() -> String {
     format!(
-        "{:<22}{:>6}{:>9}{:>10}{:>9}{:>8}  held",
-        "task", "pages", "samples", "CER", "exact", "bar"
+        "{:<24}{:>6}{:>7}{:>9}{:>10}{:>9}{:>8}  held",
+        "task", "pages", "shown", "samples", "CER", "exact", "bar"
     )
 }
 
@@ -517,9 +518,10 @@ fn score_row(score: &Score) -> String {
         .character_error_rate
         .map_or(String::new(), |rate| format!("{:.2} %", 100.0 * rate));
     format!(
-        "{:<22}{:>6}{:>9}{:>10}{:>8.1}%{:>8}  {}",
+        "{:<24}{:>6}{:>7.1}{:>9}{:>10}{:>8.1}%{:>8}  {}",
         score.task,
         score.n_pages,
+        score.shown_pages,
         score.n_samples,
         error_rate,
         100.0 * score.exact,

@@ -53,7 +53,8 @@ impl Recipe {
         let plan = curriculum::plan(self.stage, self.line_px, &mut rng);
         let generator = Generator::new(self.seed, Split::Train)
             .with_more_turns(plan.more_turns)
-            .with_spacing(plan.spaced_percent);
+            .with_spacing(plan.spaced_percent)
+            .with_flow(plan.flowing_percent);
         let grid = PageGrid::new(plan.shape.columns, plan.shape.lines);
         // The tower's work on a page counts about as much as the decoder's on its tokens, if it learns. Letters are
         // learned from few pages at a time: steps count there, not pages.

@@ -29,6 +29,7 @@ mod entry;
 mod excerpts;
 mod fact;
 mod fill;
+mod flow;
 mod lookup;
 mod prose;
 mod random;
@@ -184,8 +185,9 @@ fn needle_specs() -> Vec<NeedleSpec> {
 pub struct Sample {
     /// What the sample asks.
     pub task: Task,
-    /// Lines parted by newlines, none wider than the page. The first `grid.lines` of them are
-    /// the first page, and so on. Visible ASCII and spaces only; single ones and no empty lines but with
+    /// Lines parted by newlines, none wider than the page but with [`Generator::with_flow`]. As many as the asked pages
+    /// have lines; behind a line that ends with its page the renderer begins the next page with an empty one, so that it
+    /// may show one page more. Visible ASCII and spaces only; single ones and no empty lines but with
     /// [`Generator::with_spacing`], in tables and in documents of columns.
     pub text: String,
     /// What the model is asked.
@@ -258,6 +260,7 @@ pub struct Generator {
     next_index: u64,
     most_turns: usize,
     spaced_percent: usize,
+    flowing_percent: usize,
 }
 
 impl Generator {
@@ -269,6 +272,7 @@ impl Generator {
             next_index: 0,
             most_turns: 0,
             spaced_percent: 0,
+            flowing_percent: 0,
         }
     }
 
@@ -282,6 +286,15 @@ impl Generator {
     pub fn with_spacing(self, spaced_percent: usize) -> Self {
         Self {
             spaced_percent,
+            ..self
+        }
+    }
+
+    /// So many samples in a hundred, of those that are not spaced, are running text, which the renderer wraps: paragraphs
+    /// of one line each, and needles and sentences also as one paragraph. Reading aloud and columns stay as they are.
+    pub fn with_flow(self, flowing_percent: usize) -> Self {
+        Self {
+            flowing_percent,
             ..self
         }
     }
@@ -361,6 +374,8 @@ impl Generator {
             if task.family() == Family::Read {
                 text.trim_start_matches('\n').clone_into(&mut answer);
             }
+        } else if self.flowing_percent > 0 && draw.chance(self.flowing_percent) {
+            text = flow::flowing(&mut draw, task, text, whole_grid.columns);
         }
         Ok(Sample {
             task,

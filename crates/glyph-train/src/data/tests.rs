@@ -176,6 +176,36 @@ fn spaced_pages_hold_the_same_tasks() {
 }
 
 #[test]
+fn running_text_says_the_same_as_lines() {
+    let grid = GRIDS[2];
+    let lines = Generator::new(3, Split::Train);
+    let flowing = lines.clone().with_flow(100);
+    let (mut n_flowing, mut n_one_paragraph) = (0, 0);
+    for task in every_task() {
+        for index in 0..20 {
+            let of_lines = lines.sample_at(index, task, grid, 4).unwrap();
+            let flowing = flowing.sample_at(index, task, grid, 4).unwrap();
+            let words = |text: &str| text.replace('\n', " ");
+            assert_eq!(words(&flowing.text), words(&of_lines.text));
+            let is_flowing = flowing.text.lines().any(|line| line.len() > grid.columns);
+            n_flowing += usize::from(is_flowing);
+            n_one_paragraph += usize::from(is_flowing && !flowing.text.contains('\n'));
+            assert_eq!(
+                Sample {
+                    text: of_lines.text.clone(),
+                    ..flowing
+                },
+                of_lines
+            );
+        }
+    }
+    assert!(
+        n_flowing > 300 && n_one_paragraph > 150,
+        "{n_flowing} {n_one_paragraph}"
+    );
+}
+
+#[test]
 fn needle_answers_and_keys_of_the_splits_are_disjoint() {
     let seen = |split| -> (HashSet<String>, HashSet<String>) {
         let mut generator = Generator::new(4, split);

@@ -6,7 +6,7 @@ use super::draw::Draw;
 const MISSTEPS: usize = 15;
 
 /// How many of those about what is not there cite one, in percent.
-const MISSTEPS_IN_VAIN: usize = 45;
+const MISSTEPS_IN_VAIN: usize = 30;
 
 /// How many of these are about something similar, in percent, where there is such.
 const SIMILAR_MISSTEPS: usize = 65;
