@@ -1,6 +1,7 @@
 //! A directory that rendered pages are written to. Pages that glyph wrote there are written over and removed; whatever
 //! else has the name of a page belongs to someone else and stays.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 #[cfg(unix)]
@@ -15,6 +16,10 @@ use crate::report::count_of_pages;
 
 /// Bytes of a PNG file's signature and its first chunk, `IHDR`, which is of one length in every file.
 const HEAD: usize = 8 + 25;
+
+/// What the name of a page's file that is not yet complete begins and ends with.
+const PARTIAL_PREFIX: &str = ".page_";
+const PARTIAL_SUFFIX: &str = ".partial";
 
 /// The directory of one text's pages.
 #[derive(Debug)]
@@ -62,8 +67,8 @@ impl PageDirectory {
         #[cfg(unix)]
         partial.permissions(fs::Permissions::from_mode(0o666));
         let mut partial = partial
-            .prefix(".page_")
-            .suffix(".partial")
+            .prefix(PARTIAL_PREFIX)
+            .suffix(PARTIAL_SUFFIX)
             .tempfile_in(&self.path)?;
         for part in parts {
             partial.write_all(part)?;
@@ -72,7 +77,8 @@ impl PageDirectory {
         Ok(())
     }
 
-    /// Removes the pages that an earlier, longer text has left behind the last one, and says so.
+    /// Removes the pages that an earlier, longer text has left behind the last one, and says so; and what an interrupted
+    /// run left incomplete.
     pub fn remove_after(&self, last: usize) -> Result<(), CliError> {
         let error = |path: &Path, source| CliError::Write {
             path: path.to_owned(),
@@ -85,6 +91,9 @@ impl PageDirectory {
             let number = entry.file_name().to_str().and_then(page_number);
             let path = entry.path();
             // What cannot be read is not known to be glyph's, and stays.
+            if is_partial(&entry.file_name()) && self.is_own(&path).unwrap_or(false) {
+                fs::remove_file(&path).map_err(|source| error(&path, source))?;
+            }
             if number.is_some_and(|number| number > last) && self.is_own(&path).unwrap_or(false) {
                 fs::remove_file(&path).map_err(|source| error(&path, source))?;
                 n_removed += 1;
@@ -122,6 +131,12 @@ fn mark() -> Vec<u8> {
 
 fn page_name(number: usize) -> String {
     format!("page_{number:04}.png")
+}
+
+/// Whether a file has the name of a page that is not yet complete.
+fn is_partial(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    name.starts_with(PARTIAL_PREFIX) && name.ends_with(PARTIAL_SUFFIX)
 }
 
 /// The number of a page by the name of its file; `None` for any other name.

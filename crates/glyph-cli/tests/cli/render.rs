@@ -77,13 +77,18 @@ fn pages_of_an_earlier_text_are_removed() {
     };
     let (n_long, _) = render(60);
     fs::write(out.join("notes.png"), "").unwrap();
+    // As an interrupted run leaves it, and of somebody else.
+    let interrupted = out.join(".page_a1B2c3.partial");
+    fs::copy(out.join("page_0001.png"), &interrupted).unwrap();
+    fs::write(out.join(".page_mine.partial"), "mine").unwrap();
     let (n_short, stderr) = render(10);
     assert!(n_short < n_long, "{n_short} of {n_long}");
     assert!(
         stderr.contains(&format!("removed {} page", n_long - n_short)),
         "{stderr}"
     );
-    assert_eq!(fs::read_dir(&out).unwrap().count(), n_short + 1);
+    assert!(!interrupted.exists());
+    assert_eq!(fs::read_dir(&out).unwrap().count(), n_short + 2);
     assert_eq!(render(10), (n_short, String::new()));
 }
 

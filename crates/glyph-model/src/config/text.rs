@@ -163,17 +163,24 @@ impl TextConfig {
                 ),
             ));
         }
-        let kind = self.rope(|rope| rope.rope_type.clone().or_else(|| rope.older_type.clone()));
-        if let Some(kind) = kind
-            && kind != "default"
-            && kind != "mrope"
-        {
-            return Err(config_error(
-                CONFIG,
-                "text_config.rope_parameters.rope_type",
-                kind,
-                "only default is supported",
-            ));
+        for (field, rope) in [
+            ("rope_parameters", &self.rope_parameters),
+            ("rope_scaling", &self.rope_scaling),
+        ] {
+            let kinds = rope
+                .iter()
+                .flat_map(|rope| [&rope.rope_type, &rope.older_type]);
+            // What one of them asks for is not to be lost because the other one counts.
+            for kind in kinds.flatten() {
+                if kind != "default" && kind != "mrope" {
+                    return Err(config_error(
+                        CONFIG,
+                        &format!("text_config.{field}.rope_type"),
+                        kind,
+                        "only default is supported",
+                    ));
+                }
+            }
         }
         let half = rotary_dim / 2;
         let section = self

@@ -100,6 +100,16 @@ fn a_configuration_with_a_number_that_cannot_work() {
         assert_refused!(error, ModelError::Config { .. }, key);
         rope[key] = before;
     }
+    // Beside settings that could be followed.
+    assert_refused!(
+        refused(
+            "text_config",
+            "rope_scaling",
+            json!({"type": "yarn", "factor": 4})
+        ),
+        ModelError::Config { .. },
+        "rope_scaling"
+    );
 }
 
 #[test]
