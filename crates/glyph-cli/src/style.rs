@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use glyph_model::checkpoint::CheckpointFiles;
-use glyph_render::{FontLibrary, RenderError, RenderStyle, Renderer};
+use glyph_render::{FontError, FontLibrary, RenderError, RenderStyle, Renderer};
 
 use crate::error::CliError;
 use crate::input;
@@ -103,11 +103,18 @@ fn from_json(
         .map_err(|error| style_error(error.into()))?;
     let mut fonts = FontLibrary::bundled();
     let font_file = folder.map(|folder| folder.join(&style.font_path));
-    if let Some(path) = font_file.filter(|path| path.is_file()) {
-        let bytes = input::FONT.read_file(&path)?;
+    if let Some(path) = font_file.as_ref().filter(|path| path.is_file()) {
+        let bytes = input::FONT.read_file(path)?;
         fonts
             .add_font(&style.font_path, bytes)
             .map_err(|error| style_error(error.into()))?;
+    } else if let Some(path) = font_file.filter(|_| !fonts.resolves(&style.font_path)) {
+        // With the folder: a path seen from elsewhere is the usual mistake.
+        let not_found = FontError::NotFound {
+            requested: path.display().to_string(),
+            available: fonts.names().map(str::to_owned).collect(),
+        };
+        return Err(style_error(not_found.into()));
     }
     Renderer::new(style, fonts).map_err(style_error)
 }
