@@ -90,13 +90,12 @@ impl PageDirectory {
             let entry = entry.map_err(of_directory)?;
             let number = entry.file_name().to_str().and_then(page_number);
             let path = entry.path();
+            let is_behind = number.is_some_and(|number| number > last);
+            let is_left = is_behind || is_partial(&entry.file_name());
             // What cannot be read is not known to be glyph's, and stays.
-            if is_partial(&entry.file_name()) && self.is_own(&path).unwrap_or(false) {
+            if is_left && self.is_own(&path).unwrap_or(false) {
                 fs::remove_file(&path).map_err(|source| error(&path, source))?;
-            }
-            if number.is_some_and(|number| number > last) && self.is_own(&path).unwrap_or(false) {
-                fs::remove_file(&path).map_err(|source| error(&path, source))?;
-                n_removed += 1;
+                n_removed += usize::from(is_behind);
             }
         }
         if n_removed > 0 {

@@ -2,9 +2,9 @@
 //! line is wrapped behind the last one of a page, the next page begins with its rest; behind a line that ends there it
 //! begins with an empty line, as the official renderer has it. So both kinds have to be learnt.
 
+use super::Task;
 use super::draw::Draw;
 use super::lookup::Document;
-use super::{Family, Task};
 
 /// How often what may be one paragraph is one, in percent.
 const ONE_PARAGRAPH: usize = 50;
@@ -22,16 +22,14 @@ impl Runs {
     /// None where lines are what the task is about.
     fn of(task: Task) -> Option<Self> {
         match task {
-            Task::Lookup(Document::Columns) | Task::LookupAbsent(Document::Columns) => None,
-            Task::Lookup(Document::Sentences) | Task::LookupAbsent(Document::Sentences) => {
-                Some(Self::All)
-            }
-            _ => match task.family() {
-                Family::Needle => Some(Self::All),
-                Family::NotThere if matches!(task, Task::NeedleAbsent(_)) => Some(Self::All),
-                Family::Lookup | Family::NotThere | Family::Excerpts => Some(Self::Wrapped),
-                Family::Read | Family::Echo => None,
+            Task::Read(_) | Task::Echo => None,
+            Task::Needle(_) | Task::NeedleAbsent(_) => Some(Self::All),
+            Task::Lookup(document) | Task::LookupAbsent(document) => match document {
+                Document::Columns => None,
+                Document::Sentences => Some(Self::All),
+                Document::Form | Document::Settings | Document::Contacts => Some(Self::Wrapped),
             },
+            Task::Excerpts(_) => Some(Self::Wrapped),
         }
     }
 }
