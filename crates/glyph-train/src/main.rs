@@ -450,8 +450,14 @@ impl JsonFile {
     /// Refuses a path that nothing can be written to, before there is anything to lose.
     fn new(path: Option<PathBuf>) -> Result<Self> {
         if let Some(path) = &path {
+            let cannot_write = || format!("cannot write {}", path.display());
+            let is_new = !path.exists();
             let file = OpenOptions::new().append(true).create(true).open(path);
-            file.with_context(|| format!("cannot write {}", path.display()))?;
+            drop(file.with_context(cannot_write)?);
+            // A measurement that fails leaves no empty file.
+            if is_new {
+                std::fs::remove_file(path).with_context(cannot_write)?;
+            }
         }
         Ok(Self(path))
     }

@@ -101,10 +101,15 @@ fn a_stage_that_is_not_there_is_refused() {
 
 #[test]
 fn a_task_that_is_not_there_is_refused() {
+    let scores = folder("no task").join("scores.json");
+    let json = scores.to_str().unwrap();
     fails(
-        &["evaluate", "--task", "lookup", "--device", "cpu"],
+        &[
+            "evaluate", "--task", "lookup", "--device", "cpu", "--json", json,
+        ],
         &["\"lookup\"", "look-up with white space"],
     );
+    assert!(!scores.exists(), "a failed measurement leaves a file");
 }
 
 #[test]

@@ -38,13 +38,15 @@ impl ModelConfig {
     pub fn from_json(json: &str) -> Result<Self> {
         // Another architecture is named as such before its other keys are missed.
         let value: Value = parse_json("config.json", json)?;
-        if let Some(kind) = value.get("model_type").and_then(Value::as_str)
+        if let Some(kind) = value.get("model_type")
+            && !kind.is_null()
             && kind != "glm4v"
         {
             return Err(config_error(
                 CONFIG,
                 "model_type",
-                kind,
+                kind.as_str()
+                    .map_or_else(|| kind.to_string(), str::to_owned),
                 "this runtime runs glm4v (GLM-4.1V, Glyph) checkpoints only",
             ));
         }

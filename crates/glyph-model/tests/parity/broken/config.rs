@@ -69,6 +69,7 @@ fn a_configuration_with_a_number_that_cannot_work() {
         ("vision_config", "image_size", json!(13)),
         ("", "image_token_id", json!(400)),
         ("", "model_type", json!("qwen2_vl")),
+        ("", "model_type", json!(["glm4v"])),
     ] {
         let named = if key == "head_dim" {
             "partial_rotary_factor"
