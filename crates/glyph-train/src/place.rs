@@ -10,8 +10,8 @@ use crate::trainee::Guesses;
 
 /// Lines of a page that can be told apart.
 pub const LINES: usize = 16;
-/// Pages that can be told apart.
-pub const PAGES: usize = 8;
+/// Pages that can be told apart: of lines that are written for eight the renderer makes nine.
+pub const PAGES: usize = 9;
 /// The class of what stands on no page: a question about it is to be known as one before an answer is begun.
 const NO_PAGE: u32 = PAGES as u32;
 

@@ -28,7 +28,9 @@ const SHORTEST_CLASSED_ITEM: usize = 3;
 const SHORTEST_CLASSED_LINE: usize = 8;
 
 /// The side of the data a generator works for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, clap::ValueEnum, serde::Serialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, clap::ValueEnum, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Split {
     /// Material a model may be trained on.
