@@ -2,9 +2,10 @@
 //! line is wrapped behind the last one of a page, the next page begins with its rest; behind a line that ends there it
 //! begins with an empty line, as the official renderer has it. So both kinds have to be learnt.
 
-use super::Task;
 use super::draw::Draw;
 use super::lookup::Document;
+use super::wrap::wrap;
+use super::{PageGrid, Task, Thought};
 
 /// How often what may be one paragraph is one, in percent.
 const ONE_PARAGRAPH: usize = 50;
@@ -61,9 +62,62 @@ fn unwrapped(text: &str, columns: usize) -> String {
     joined
 }
 
+/// One paragraph, begun at that sentence with which most of what the thoughts quote goes on on the next page: there lines
+/// that are wrapped go on at the top, and lines of their own one below it. What stood before that sentence comes last, so
+/// the text stays as it is where its order is what a thought quotes.
+pub(crate) fn turned<'a>(
+    text: String,
+    thoughts: impl Iterator<Item = &'a Thought>,
+    grid: PageGrid,
+) -> String {
+    let quotations: Vec<&str> = thoughts
+        .filter_map(|thought| thought.quotation.as_deref())
+        .collect();
+    let holds_all = |text: &str| quotations.iter().all(|quotation| text.contains(quotation));
+    if text.contains('\n') || !holds_all(&text) {
+        return text;
+    }
+    let n_crossing = |text: &String| {
+        let lines = wrap([text.as_str()], grid.columns).into_text();
+        let lines: Vec<&str> = lines.lines().collect();
+        let pages: Vec<String> = lines
+            .chunks(grid.lines)
+            .map(|page| page.join(" "))
+            .collect();
+        let crosses = |quotation: &&&str| !pages.iter().any(|page| page.contains(**quotation));
+        quotations.iter().filter(crosses).count()
+    };
+    let begins = text.match_indices(". ").map(|(end, _)| end + 2);
+    let turned = begins.map(|begin| {
+        let (last, first) = text.split_at(begin);
+        format!("{first} {}", last.trim_end())
+    });
+    turned
+        .filter(|turned| holds_all(turned))
+        .max_by_key(n_crossing)
+        .unwrap_or(text)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::unwrapped;
+    use super::{turned, unwrapped};
+    use crate::data::{PageGrid, Thought};
+
+    #[test]
+    fn what_is_quoted_comes_to_stand_on_two_pages() {
+        let text = "It is so. The tag of the cat is red. Here we go. There and back again.";
+        let quoting = |quotation: &str| [Thought::of("cat".to_owned(), quotation.to_owned())];
+        let grid = PageGrid::new(14, 2);
+        let of_one = quoting("The tag of the cat is red.");
+        let turned_text = turned(text.to_owned(), of_one.iter(), grid);
+        // Its lines: `There and back`, `again. It is`, `so. The tag of`, `the cat is`, and on the next page `red. Here we`.
+        assert_eq!(
+            turned_text,
+            "There and back again. It is so. The tag of the cat is red. Here we go."
+        );
+        let in_order = quoting("is so. The tag, Here we go");
+        assert_eq!(turned(text.to_owned(), in_order.iter(), grid), text);
+    }
 
     #[test]
     fn only_what_was_wrapped_is_joined() {

@@ -57,6 +57,9 @@ use spacing::{Movable, Spacing};
 /// The answer when the pages do not tell what is asked.
 pub const NOT_THERE: &str = "Not on these pages.";
 
+/// How many paragraphs begin where more of what is asked for stands on two pages, in percent, where there is to learn.
+const TURNED: usize = 50;
+
 /// What a sample asks of the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Task {
@@ -376,6 +379,10 @@ impl Generator {
             }
         } else if self.flowing_percent > 0 && draw.chance(self.flowing_percent) {
             text = flow::flowing(&mut draw, task, text, whole_grid.columns);
+            if draw.learns() && draw.chance(TURNED) {
+                let more = more_turns.iter().filter_map(|turn| turn.thought.as_ref());
+                text = flow::turned(text, thought.iter().chain(more), whole_grid);
+            }
         }
         Ok(Sample {
             task,

@@ -178,7 +178,7 @@ fn spaced_pages_hold_the_same_tasks() {
 #[test]
 fn running_text_says_the_same_as_lines() {
     let grid = GRIDS[2];
-    let lines = Generator::new(3, Split::Train);
+    let lines = Generator::new(3, Split::HeldOut);
     let flowing = lines.clone().with_flow(100);
     let (mut n_flowing, mut n_one_paragraph) = (0, 0);
     for task in every_task() {
