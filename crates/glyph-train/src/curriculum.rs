@@ -368,7 +368,7 @@ mod tests {
     fn places_are_told_on_as_many_pages_and_lines_as_there_are() {
         let plans = plans(STAGES.len() - 1);
         let most = |of: fn(&BatchPlan) -> usize| plans.iter().map(of).max();
-        // Lines that are written for so many pages may need one more, see `Generator::with_flow`.
+        // Lines that are written for so many pages may need one more, see `Sample::text`.
         assert_eq!(most(|plan| plan.n_pages).map(|most| most + 1), Some(PAGES));
         assert!(most(|plan| plan.shape.lines) <= Some(LINES));
     }

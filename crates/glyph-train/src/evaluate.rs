@@ -16,7 +16,7 @@ use glyph_model::preprocess::{PatchGrid, RgbImage};
 use glyph_model::prompt::Message;
 use glyph_render::{FontLibrary, RenderStyle, Renderer};
 use indicatif::ProgressBar;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::batch::PageShape;
@@ -26,7 +26,7 @@ use crate::data::{
 use crate::exams::{Exam, draw_samples, exams_of};
 
 /// What was measured, of which weights and on which samples.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Evaluation {
     /// SHA-256 of each file of weights, in hexadecimal digits, so that nobody takes the figures for those of other weights.
     pub weights_sha256: BTreeMap<String, String>,
@@ -39,7 +39,7 @@ pub struct Evaluation {
 }
 
 /// One row of the report.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Score {
     /// What was measured.
     pub task: String,
@@ -62,10 +62,10 @@ pub struct Score {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held: Option<bool>,
     /// The same share of each kind of sample, where there are several: one that fails could hide in the mean.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub kinds: BTreeMap<String, Share>,
     /// Some wrong answers: expected, given.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub misses: Vec<(String, String, String)>,
     /// Every answer, in the order of the samples.
     #[serde(skip)]
@@ -73,7 +73,7 @@ pub struct Score {
 }
 
 /// How many samples of a kind were answered exactly.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Share {
     /// Samples.
     pub n_samples: usize,

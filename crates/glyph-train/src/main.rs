@@ -451,7 +451,8 @@ impl JsonFile {
     fn new(path: Option<PathBuf>) -> Result<Self> {
         if let Some(path) = &path {
             let cannot_write = || format!("cannot write {}", path.display());
-            let is_new = !path.exists();
+            // A link to a file that is yet to be is not removed in its place.
+            let is_new = path.symlink_metadata().is_err();
             let file = OpenOptions::new().append(true).create(true).open(path);
             drop(file.with_context(cannot_write)?);
             // A measurement that fails leaves no empty file.

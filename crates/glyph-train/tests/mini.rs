@@ -2,7 +2,6 @@
 //! says what was measured.
 //! How well it reads is measured by `glyph-train evaluate`; `evaluation.json` beside the weights holds the figures.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
@@ -16,7 +15,7 @@ use glyph_model::prompt::Message;
 use glyph_model::text::KvPrecision;
 use glyph_model::weights::WeightFiles;
 use glyph_train::data::Split;
-use glyph_train::evaluate::{EvaluationOptions, evaluate, weights_sha256};
+use glyph_train::evaluate::{Evaluation, EvaluationOptions, Share, evaluate, weights_sha256};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -104,34 +103,6 @@ fn the_checkpoint_is_small_and_complete() {
 }
 
 /// What `evaluate --json` wrote.
-#[derive(Deserialize)]
-struct Evaluation {
-    weights_sha256: BTreeMap<String, String>,
-    split: Split,
-    seed: u64,
-    scores: Vec<Measured>,
-}
-
-#[derive(Deserialize)]
-struct Measured {
-    task: String,
-    n_pages: usize,
-    shown_pages: f64,
-    n_samples: usize,
-    character_error_rate: Option<f64>,
-    exact: f64,
-    bar: Option<f64>,
-    held: Option<bool>,
-    #[serde(default)]
-    kinds: BTreeMap<String, Share>,
-}
-
-#[derive(Deserialize)]
-struct Share {
-    n_samples: usize,
-    n_exact: usize,
-}
-
 fn measured() -> std::io::Result<Evaluation> {
     let file = File::open(root().join("models/glyph-mini/evaluation.json"))?;
     Ok(serde_json::from_reader(BufReader::new(file))?)
