@@ -120,6 +120,14 @@ test("who writes Chinese to glyph-mini is told that it reads English", async ({ 
   await expect(note).toBeVisible();
 });
 
+test("who asks glyph-mini about more pages than it was trained on is told", async ({ app, page }) => {
+  const note = page.getByTestId("many-pages");
+  await app.write(longText(12_000));
+  await expect(note).toContainText("nine pages");
+  await app.write(ORDER);
+  await expect(note).toHaveCount(0);
+});
+
 test("the longest answer stays within its limits", async ({ app, page }) => {
   const field = page.getByTestId("max-tokens");
   for (const [entered, kept] of [["-5", "1"], ["0", "1"], ["999999", "131072"], ["", "1024"]]) {

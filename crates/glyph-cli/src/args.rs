@@ -31,8 +31,8 @@ const AFTER_HELP: &str = concat!(
     "Examples:
   glyph ask --text report.txt \"What is the total?\"
   cat report.txt | glyph ask --text - --json \"What is the total?\"
-  glyph ask --image scan1.png --image scan2.png \"Who signed?\"
-  glyph read --image scan.png
+  glyph read --text report.txt
+  glyph ask --model ~/models/Glyph --image scan1.png --image scan2.png \"Who signed?\"
   glyph render --text report.txt --out pages
   glyph info --model ~/models/Glyph
   glyph plan --model ~/models/Glyph --device-memory 24GiB --dtype bf16
@@ -92,14 +92,14 @@ const ASK_HELP: &str = "\
 Examples:
   glyph ask --text report.txt \"What is the total?\"
   cat report.txt | glyph ask --text - --json \"What is the total?\"
-  glyph ask --image scan.png --max-tokens 64 \"Who signed?\"
+  glyph ask --model ~/models/Glyph --image scan.png --max-tokens 64 \"Who signed?\"
   glyph ask --model ~/models/Glyph --text novel.txt --save-pages pages \"Who is the narrator?\"
 
 The prompt holds the images in the order given, then the pages of the text, then the question.";
 
 const READ_HELP: &str = "\
 Examples:
-  glyph read --image scan.png
+  glyph read --text report.txt
   glyph read --text report.txt --json
   glyph read --model ~/models/Glyph --image page.png --prompt \"Transcribe the page.\"
 

@@ -59,12 +59,15 @@ pub fn run(args: &AskArgs) -> Result<(), CliError> {
         .transpose()?;
     progress::clear();
     document
-        .slow_images
+        .image_notes
         .iter()
         .for_each(|note| output::note(note));
     document.notes.print();
     let asked = [text.unwrap_or_default(), &args.question];
     if let Some(note) = model.files.unread_note(&asked) {
+        output::note(&note);
+    }
+    if let Some(note) = model.files.many_pages_note(document.patches.len()) {
         output::note(&note);
     }
     if document.patches.is_empty() {
@@ -129,8 +132,8 @@ struct Document {
     text_vision_tokens: usize,
     render_s: f64,
     preprocess_s: f64,
-    /// What to say of images that take long.
-    slow_images: Vec<String>,
+    /// What to say of images that take long or are no pages of the model's.
+    image_notes: Vec<String>,
     notes: RenderNotes,
 }
 
@@ -167,7 +170,7 @@ impl Request<'_> {
             text_vision_tokens: 0,
             render_s: 0.0,
             preprocess_s: 0.0,
-            slow_images: Vec::new(),
+            image_notes: Vec::new(),
             notes: RenderNotes::default(),
         };
         for page in &mut pages {
@@ -213,7 +216,8 @@ impl Request<'_> {
         if !self.budget.holds(n_pages, document.vision_tokens) {
             return Ok(false);
         }
-        document.slow_images.extend(page.slowness(preprocessor)?);
+        let notes = page.notes(&self.model.files, preprocessor)?;
+        document.image_notes.extend(notes);
         let patches = timed(&mut document.preprocess_s, || page.patches(preprocessor))?;
         document.patches.push(patches);
         Ok(true)

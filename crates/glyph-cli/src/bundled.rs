@@ -4,6 +4,9 @@ use glyph_model::Result;
 use glyph_model::checkpoint::CheckpointFiles;
 use glyph_model::weights::WeightFiles;
 
+/// Pages at once that the built-in model was trained on, at most (`place::PAGES` of glyph-train).
+pub const MOST_PAGES: usize = 9;
+
 /// Name of the built-in model in reports.
 pub const NAME: &str = "glyph-mini";
 

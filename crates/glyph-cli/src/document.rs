@@ -10,8 +10,9 @@ use glyph_render::{Page, ParallelPages, Renderer};
 
 use crate::args::SourceArgs;
 use crate::error::CliError;
+use crate::model::ModelFiles;
 use crate::report::{RenderNotes, timed};
-use crate::{input, text_input};
+use crate::{input, style, text_input};
 
 /// More patches than this take long on a processor: attention grows with their square.
 const MANY_PATCHES: usize = 4096;
@@ -160,19 +161,37 @@ impl PageImage {
         )
     }
 
-    /// What to say before the model looks at an image that will take it long.
-    pub fn slowness(&self, preprocessor: &PreprocessorConfig) -> Result<Option<String>, CliError> {
-        let grid = self.grid(preprocessor)?;
-        if self.is_rendered || grid.n_patches() <= MANY_PATCHES {
-            return Ok(None);
+    /// What to say before a model looks at an image that will take it long, or that is no page as it knows them.
+    pub fn notes(
+        &self,
+        model: &ModelFiles,
+        preprocessor: &PreprocessorConfig,
+    ) -> Result<Vec<String>, CliError> {
+        if self.is_rendered {
+            return Ok(Vec::new());
         }
-        Ok(Some(format!(
-            "note: the image {} takes {} patches, {} vision tokens, which is slow; scaled to half its \
-             width and height it would take a quarter",
-            self.name,
-            grid.n_patches(),
-            grid.n_tokens(preprocessor.merge_size),
-        )))
+        let grid = self.grid(preprocessor)?;
+        let slow = (grid.n_patches() > MANY_PATCHES).then(|| {
+            format!(
+                "note: the image {} takes {} patches, {} vision tokens, which is slow; scaled to half its \
+                 width and height it would take a quarter",
+                self.name,
+                grid.n_patches(),
+                grid.n_tokens(preprocessor.merge_size),
+            )
+        });
+        let [width_px, height_px] = [self.image.width_px, self.image.height_px];
+        let other = style::own_page_px(model).filter(|own| *own != [width_px, height_px]);
+        let foreign = other.map(|[own_width_px, own_height_px]| {
+            format!(
+                "note: the image {} has {width_px} × {height_px} px, and {} was trained on pages of {own_width_px} × \
+                 {own_height_px} px of its own style: it may not read this one. glyph render draws such pages of a text; \
+                 for pictures, give a larger checkpoint with --model",
+                self.name,
+                model.name(),
+            )
+        });
+        Ok([slow, foreign].into_iter().flatten().collect())
     }
 
     /// The page as patches.

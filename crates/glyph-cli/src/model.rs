@@ -68,6 +68,19 @@ impl ModelFiles {
         })
     }
 
+    /// What to say where there are more pages than the built-in model was ever asked about, and it is the one that reads.
+    pub fn many_pages_note(&self, n_pages: usize) -> Option<String> {
+        let Self::Bundled = self else { return None };
+        (n_pages > bundled::MOST_PAGES).then(|| {
+            format!(
+                "note: {} was trained on up to {} pages at once, and these are {n_pages}: its answer may well be wrong. Ask \
+                 about a part of the text, or give a larger checkpoint with --model",
+                self.name(),
+                bundled::MOST_PAGES
+            )
+        })
+    }
+
     /// Opens the weight files; reads their headers alone.
     pub fn weights(&self) -> Result<WeightFiles, ModelError> {
         match self {

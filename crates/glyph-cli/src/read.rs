@@ -200,9 +200,9 @@ impl Reader<'_> {
         number: usize,
     ) -> Result<PageReport, CliError> {
         let preprocessor = &checkpoint.settings.preprocessor;
-        if let Some(note) = page.slowness(preprocessor)? {
-            output::note(&note);
-        }
+        page.notes(&self.files, preprocessor)?
+            .iter()
+            .for_each(|note| output::note(note));
         let grid = page.grid(preprocessor)?;
         let (prompt, max_new_tokens) = self.prompt(grid, &checkpoint.settings.encoder)?;
         // Pictures may be of many sizes, and the first was not the largest.

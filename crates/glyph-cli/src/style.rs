@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use glyph_model::checkpoint::CheckpointFiles;
-use glyph_render::{FontError, FontLibrary, RenderError, RenderStyle, Renderer};
+use glyph_render::{FontError, FontLibrary, RenderError, RenderStyle, Renderer, StyleError};
 
 use crate::error::CliError;
 use crate::input;
@@ -45,6 +45,14 @@ pub fn renderer(
             None => official(text),
         },
     }
+}
+
+/// Width and height of the pages that the model was trained on, where its own style says so. A style that cannot be
+/// used has no say about images.
+pub fn own_page_px(model: &ModelFiles) -> Option<[usize; 2]> {
+    let style = parsed(&style_of(model).ok()??).ok()?;
+    let (width_px, height_px) = style.whole_page_px()?;
+    Some([width_px as usize, height_px as usize])
 }
 
 /// Whether the model's own style, if it has one, can be used.
@@ -92,6 +100,12 @@ pub fn of_model(model: &ModelFiles) -> Result<Option<Renderer>, CliError> {
     from_json(&json, folder, style_error).map(Some)
 }
 
+fn parsed(json: &[u8]) -> Result<RenderStyle, StyleError> {
+    let json = str::from_utf8(json)
+        .map_err(|error| StyleError::NotJson(format!("it is not UTF-8: {error}")))?;
+    RenderStyle::from_json(json)
+}
+
 /// The renderer for a configuration whose `font-path` is seen from `folder`. Where it leads to no
 /// file, it names a bundled font.
 fn from_json(
@@ -99,8 +113,7 @@ fn from_json(
     folder: Option<&Path>,
     style_error: impl Fn(RenderError) -> CliError,
 ) -> Result<Renderer, CliError> {
-    let style = RenderStyle::from_json(&String::from_utf8_lossy(json))
-        .map_err(|error| style_error(error.into()))?;
+    let style = parsed(json).map_err(|error| style_error(error.into()))?;
     let mut fonts = FontLibrary::bundled();
     let font_file = folder.map(|folder| folder.join(&style.font_path));
     if let Some(path) = font_file.as_ref().filter(|path| path.is_file()) {

@@ -1,6 +1,8 @@
 //! A checkpoint in the Hugging Face layout, opened.
 
 #[cfg(not(target_family = "wasm"))]
+use std::io::Read;
+#[cfg(not(target_family = "wasm"))]
 use std::path::Path;
 use std::sync::Arc;
 
@@ -34,12 +36,35 @@ pub struct CheckpointDir<'a>(pub &'a Path);
 impl CheckpointFiles for CheckpointDir<'_> {
     fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {
         let path = self.0.join(name);
-        match std::fs::read(&path) {
+        match read_small(&path) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(ModelError::Io { path, source }),
         }
     }
+}
+
+/// Longest of the small files: several times the longest vocabulary that is published.
+#[cfg(not(target_family = "wasm"))]
+const MOST_SMALL_BYTES: u64 = 256 << 20;
+
+/// A file whole, if it is as small as one of these can be meant to be.
+#[cfg(not(target_family = "wasm"))]
+fn read_small(path: &Path) -> std::io::Result<Vec<u8>> {
+    let file = std::fs::File::open(path)?;
+    let mut bytes = Vec::new();
+    file.take(MOST_SMALL_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MOST_SMALL_BYTES {
+        let reason = format!(
+            "it is longer than {} MiB, which no such file is",
+            MOST_SMALL_BYTES >> 20
+        );
+        return Err(std::io::Error::new(
+            std::io::ErrorKind::FileTooLarge,
+            reason,
+        ));
+    }
+    Ok(bytes)
 }
 
 /// Model, prompts and settings, ready to run.
@@ -395,14 +420,16 @@ fn check_template(encoder: &PromptEncoder) -> Result<()> {
     }
 }
 
-/// The image processor's settings from their own file, or from `processor_config.json`, into which newer releases
-/// of the reference save them.
+/// The image processor's settings from `processor_config.json`, into which newer releases of the reference save them,
+/// or else from their own file: the reference looks in this order.
 fn preprocessor(files: &impl CheckpointFiles) -> Result<PreprocessorConfig> {
-    if let Some(json) = text(files, "preprocessor_config.json")? {
-        return PreprocessorConfig::from_json(&json);
+    if let Some(json) = text(files, "processor_config.json")?
+        && let Some(nested) = PreprocessorConfig::from_processor_json(&json)?
+    {
+        return Ok(nested);
     }
-    match text(files, "processor_config.json")? {
-        Some(json) => PreprocessorConfig::from_processor_json(&json),
+    match text(files, "preprocessor_config.json")? {
+        Some(json) => PreprocessorConfig::from_json(&json),
         None => Ok(PreprocessorConfig::default()),
     }
 }

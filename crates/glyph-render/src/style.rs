@@ -227,13 +227,14 @@ pub struct RenderStyle {
 }
 
 impl RenderStyle {
-    /// Reads an official configuration file.
+    /// Reads an official configuration file; a byte order mark is no part of it.
     ///
     /// # Errors
     ///
     /// [`StyleError`] when the text is not a JSON object, or a key is unknown, missing or has a
     /// value that cannot be used.
     pub fn from_json(json: &str) -> Result<RenderStyle, StyleError> {
+        let json = json.strip_prefix('\u{feff}').unwrap_or(json);
         let UniqueKeys(map) =
             serde_json::from_str(json).map_err(|error| StyleError::NotJson(error.to_string()))?;
         RenderStyle::try_from(map)

@@ -126,6 +126,15 @@ fn bad_values_are_named() {
 }
 
 #[test]
+fn a_byte_order_mark_is_no_part_of_a_style() {
+    let json = RenderStyle::official_en().to_json();
+    assert_eq!(
+        RenderStyle::from_json(&format!("\u{feff}{json}")).unwrap(),
+        RenderStyle::official_en()
+    );
+}
+
+#[test]
 fn values_that_are_impossible_together_are_told_apart() {
     let conflict = |keys: &str| {
         let json = format!(r#"{{"font-path": "x.ttf", {keys}}}"#);

@@ -40,7 +40,7 @@ strings! {
     model_folder, forget_folder, load_model, loading_model, unload_model, cached, delete_cached, from_cache,
     not_cached, stage_download, stage_weights, stage_device, webgpu_insecure,
     webgpu_unsupported, webgpu_no_adapter, fallback, on_server, on_cpu, ready_tab,
-    mini_note, mini_unread,
+    mini_note, mini_unread, mini_many_pages,
     waiting_start, waiting_server, waiting_model, waiting_pages, server_broke_off,
     model_failed, stop, stopped, failed, copy, copied, copy_refused, download_conversation, thinking,
     first_token, tokens_per_second, tokens, cut_off, answer_label, answer_prepared, answer_comes, answer_complete, empty_answer,

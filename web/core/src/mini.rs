@@ -1,5 +1,8 @@
 //! What the built-in model can read.
 
+/// Pages at once that glyph-mini was trained on, at most (`place::PAGES` of glyph-train).
+pub const MOST_PAGES: usize = 9;
+
 /// Whether glyph-mini has seen all characters of a text in its training: printable ASCII and white space.
 pub fn can_read(text: &str) -> bool {
     let is_known = |byte| matches!(byte, b'\t' | b'\n' | b'\r' | b' '..=b'~');

@@ -352,7 +352,7 @@ fn an_image_that_takes_long_is_announced() {
         ],
     );
     let small = ask(text(&sample_image()));
-    assert!(!small.stderr.contains("note"), "{}", small.stderr);
+    assert!(!small.stderr.contains("slow"), "{}", small.stderr);
 }
 
 #[test]

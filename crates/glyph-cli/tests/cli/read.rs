@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use crate::run::{fixture, run, run_json, run_with_input, sample_image, sample_text, text};
 
 const SHORT: [&str; 4] = ["--max-tokens", "5", "--temperature", "0"];
@@ -32,7 +34,8 @@ fn every_page_is_read_and_joined_by_newlines() {
         let note = format!("cut off after 5 tokens (reading page {page} of 3)");
         assert!(streamed.stderr.contains(&note), "{}", streamed.stderr);
     }
-    assert_eq!(streamed.stderr.lines().count(), 3, "{}", streamed.stderr);
+    // And one that the image is no page of the model's.
+    assert_eq!(streamed.stderr.lines().count(), 4, "{}", streamed.stderr);
 }
 
 #[test]
@@ -85,4 +88,38 @@ fn what_glyph_mini_was_not_trained_on_is_told() {
     let model = fixture("model/mha-sharded");
     let other = ["--model", text(&model)];
     assert!(!read("单号: 73", &other).contains("trained"));
+}
+
+#[test]
+fn more_pages_than_glyph_mini_was_trained_on_are_told() {
+    let ask = |n_lines: usize| {
+        let args = [&["ask", "What?", "--text", "-"][..], &SHORT[..]].concat();
+        run_with_input(&args, "A line.\n".repeat(n_lines).as_bytes())
+    };
+    // Behind a line that ends with its page the next page begins with an empty one.
+    let of_nine = ask(9 * 7);
+    assert_eq!(of_nine.code, 0, "{of_nine:?}");
+    assert!(!of_nine.stderr.contains("trained"), "{of_nine:?}");
+    let of_more = ask(12 * 8);
+    assert_eq!(of_more.code, 0, "{of_more:?}");
+    assert!(
+        of_more.stderr.contains("trained on up to 9 pages at once"),
+        "{of_more:?}"
+    );
+}
+
+#[test]
+fn images_that_are_no_pages_of_the_models_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let (sample, pages) = (sample_text(), folder.path().join("pages"));
+    let drawn = run(&["render", "--text", text(&sample), "--out", text(&pages)]);
+    assert_eq!(drawn.code, 0, "{drawn:?}");
+    let read = |image: &Path| run(&[&["read", "--image", text(image)], &SHORT[..]].concat()).stderr;
+    let own = read(&pages.join("page_0001.png"));
+    assert!(!own.contains("trained"), "{own}");
+    let foreign = read(&sample_image());
+    assert!(
+        foreign.contains("has 80 × 90 px, and glyph-mini was trained on pages of 280 × 224 px"),
+        "{foreign}"
+    );
 }

@@ -68,6 +68,8 @@ fn check_tower(section: &str, eps: f64, theta: f64, activation: Option<&str>) ->
 
 /// Parses a JSON file of the checkpoint.
 pub(crate) fn parse_json<T: serde::de::DeserializeOwned>(file: &str, json: &str) -> Result<T> {
+    // Editors of Windows write one, and JSON knows none.
+    let json = json.strip_prefix('\u{feff}').unwrap_or(json);
     serde_json::from_str(json).map_err(|error| ModelError::Json {
         file: file.to_owned(),
         reason: format!(

@@ -43,7 +43,7 @@ const BICUBIC: i64 = 3;
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct ProcessorConfig {
-    image_processor: PreprocessorConfig,
+    image_processor: Option<PreprocessorConfig>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -86,14 +86,16 @@ impl PreprocessorConfig {
     }
 
     /// Parses and checks `processor_config.json`, into which newer releases of the reference save the settings of
-    /// all processors.
+    /// all processors; `None` where it says nothing of images, as older ones have it.
     ///
     /// # Errors
     /// As [`from_json`](Self::from_json).
-    pub fn from_processor_json(json: &str) -> Result<Self> {
+    pub fn from_processor_json(json: &str) -> Result<Option<Self>> {
         const FILE: &str = "processor_config.json";
         let all: ProcessorConfig = parse_json(FILE, json)?;
-        all.image_processor.checked(FILE)
+        all.image_processor
+            .map(|config| config.checked(FILE))
+            .transpose()
     }
 
     fn checked(self, file: &str) -> Result<Self> {

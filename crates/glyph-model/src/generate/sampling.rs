@@ -30,6 +30,10 @@ pub struct SamplingParams {
     pub seed: Option<u64>,
 }
 
+/// What the reference samples from where the file samples and does not say (`_get_default_generation_params` of
+/// transformers).
+const DEFAULT_TOP_K: i64 = 50;
+
 /// Below it a softmax over f32 logits leaves one token in any case.
 const LEAST_TEMPERATURE: f32 = 1e-5;
 
@@ -59,7 +63,9 @@ impl SamplingParams {
                 0.0
             },
             top_p: config.top_p.unwrap_or(1.0),
-            top_k: config.top_k.unwrap_or(0),
+            top_k: config
+                .top_k
+                .unwrap_or(if sample { DEFAULT_TOP_K } else { 0 }),
             repetition_penalty: config.repetition_penalty.unwrap_or(1.0),
             ..Self::default()
         }

@@ -84,13 +84,26 @@ pub struct ChatTemplate {
 const NAME: &str = "chat_template";
 /// Instructions that one rendering may take: some dozens per message and image.
 const MOST_STEPS: u64 = 20_000_000;
+/// Longest template: several times the longest that is published.
+const MOST_BYTES: usize = 128 << 10;
+/// Stack on which it is compiled. The engine bounds what stands in brackets in brackets, but not `1+1+1…`, of which
+/// each sign takes some hundred bytes.
+#[cfg(not(target_family = "wasm"))]
+const STACK_BYTES: usize = 64 << 20;
 
 impl ChatTemplate {
     /// Compiles the template's source (`chat_template.jinja`, or `chat_template` of `tokenizer_config.json`).
     ///
     /// # Errors
-    /// [`ModelError::Template`] with the line of the mistake.
+    /// [`ModelError::Template`] with the line of the mistake, or when it is longer than 128 KiB.
     pub fn new(source: String) -> Result<Self> {
+        if source.len() > MOST_BYTES {
+            let reason = format!(
+                "it has {} bytes; at most {MOST_BYTES} are read",
+                source.len()
+            );
+            return Err(ModelError::Template { reason });
+        }
         let mut environment = Environment::new();
         // A template comes with the checkpoint: one that never ends must not hang its user.
         environment.set_fuel(Some(MOST_STEPS));
@@ -111,9 +124,7 @@ impl ChatTemplate {
                 ))
             },
         );
-        environment
-            .add_template_owned(NAME, source)
-            .map_err(template_error)?;
+        on_deep_stack(|| environment.add_template_owned(NAME, source))?;
         Ok(Self { environment })
     }
 
@@ -122,15 +133,46 @@ impl ChatTemplate {
     /// # Errors
     /// [`ModelError::Template`] with the engine's message.
     pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String> {
-        let rendered = caught_unseen(|| {
+        guarded(|| {
             self.environment
                 .get_template(NAME)
                 .and_then(|template| template.render(context! { messages, add_generation_prompt }))
-        });
-        match rendered {
-            Ok(rendered) => rendered.map_err(template_error),
-            Err(reason) => Err(ModelError::Template { reason }),
+        })
+    }
+}
+
+/// Work of the engine on a stack that the longest template does not fill.
+#[cfg(not(target_family = "wasm"))]
+fn on_deep_stack(work: impl FnOnce() -> EngineResult<()> + Send) -> Result<()> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
+        let compiled = thread
+            .spawn_scoped(scope, || guarded(work))
+            .map(|thread| thread.join());
+        match compiled {
+            Ok(Ok(compiled)) => compiled,
+            Ok(Err(_)) => Err(ModelError::Template {
+                reason: "compiling it failed".to_owned(),
+            }),
+            Err(error) => Err(ModelError::Template {
+                reason: format!("no thread to compile it could be started: {error}"),
+            }),
         }
+    })
+}
+
+/// A browser gives each worker one stack; a template that fills it ends the worker of its page.
+#[cfg(target_family = "wasm")]
+fn on_deep_stack(work: impl FnOnce() -> EngineResult<()>) -> Result<()> {
+    guarded(work)
+}
+
+type EngineResult<T> = std::result::Result<T, minijinja::Error>;
+
+fn guarded<T>(work: impl FnOnce() -> EngineResult<T>) -> Result<T> {
+    match caught_unseen(work) {
+        Ok(outcome) => outcome.map_err(template_error),
+        Err(reason) => Err(ModelError::Template { reason }),
     }
 }
 

@@ -22,22 +22,22 @@ struct Index {
 }
 
 impl WeightFiles {
-    /// Maps the weight files of a checkpoint directory: the shards of the index where there is one, else
-    /// `model.safetensors`.
+    /// Maps the weight files of a checkpoint directory: `model.safetensors` where there is one, else the shards of the
+    /// index; so does `from_pretrained` of transformers.
     ///
     /// # Errors
     /// [`ModelError::MissingFile`], [`ModelError::MissingShards`], [`ModelError::Json`] for a broken index,
     /// [`ModelError::Safetensors`] for a file cut short or foreign, [`ModelError::MixedQuantization`],
     /// [`ModelError::Weights`] when the index names tensors that no shard holds.
     pub fn open(dir: &Path) -> Result<Self> {
+        let path = dir.join(SINGLE);
+        if path.exists() {
+            return Self::from_files(vec![(SINGLE.to_owned(), map_file(&path)?)]);
+        }
         let index_path = dir.join(INDEX);
         if !index_path.exists() {
-            let path = dir.join(SINGLE);
-            if !path.exists() {
-                let file = format!("{SINGLE} (or {INDEX})");
-                return Err(ModelError::MissingFile { file });
-            }
-            return Self::from_files(vec![(SINGLE.to_owned(), map_file(&path)?)]);
+            let file = format!("{SINGLE} (or {INDEX})");
+            return Err(ModelError::MissingFile { file });
         }
         let json = std::fs::read_to_string(&index_path).map_err(|source| ModelError::Io {
             path: index_path,

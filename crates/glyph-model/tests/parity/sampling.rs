@@ -359,7 +359,12 @@ fn a_checkpoint_that_does_not_ask_for_sampling_is_greedy() {
         params(r#"{"temperature": 0.7, "do_sample": false}"#).temperature,
         0.0
     );
-    assert_eq!(params(r#"{"do_sample": true}"#).temperature, 1.0);
+    let unsaid = params(r#"{"do_sample": true}"#);
+    assert_eq!(
+        (unsaid.temperature, unsaid.top_p, unsaid.top_k),
+        (1.0, 1.0, 50)
+    );
+    assert_eq!(params(r#"{"do_sample": true, "top_k": 0}"#).top_k, 0);
     let asked =
         params(r#"{"do_sample": true, "temperature": 0.7, "top_k": 5, "repetition_penalty": 1.1}"#);
     assert_eq!(

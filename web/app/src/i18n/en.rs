@@ -136,6 +136,7 @@ pub static EN: Strings = Strings {
     on_cpu: "CPU",
     ready_tab: "Ready on",
     mini_unread: "glyph-mini was trained on English alone: it reads ASCII letters, digits and punctuation. The text or the question has other characters, so its answer may make no sense. For other languages, ask a server with a larger checkpoint.",
+    mini_many_pages: "glyph-mini was trained on up to nine pages at once, and these are more: its answer may well be wrong. Ask about a part of the text, or ask a server with a larger checkpoint.",
     mini_note: "glyph-mini reads English letters, digits and punctuation on pages of its own style.",
     waiting_start: "Starting",
     waiting_server: "Waiting for the server",

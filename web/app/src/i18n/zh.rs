@@ -136,6 +136,7 @@ pub static ZH: Strings = Strings {
     on_cpu: "CPU",
     ready_tab: "已就绪：",
     mini_unread: "glyph-mini 只用英文训练过，只认识 ASCII 字母、数字和标点。文本或问题中有其他字符，它的回答可能毫无意义。其他语言请使用运行更大检查点的服务器。",
+    mini_many_pages: "glyph-mini 训练时一次最多只看过九页，这里超过了九页，它的回答很可能不对。请只就文本的一部分提问，或使用运行更大检查点的服务器。",
     mini_note: "glyph-mini 只能读自己样式的页面上的英文字母、数字和标点。",
     waiting_start: "正在开始",
     waiting_server: "正在等待服务器",

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use burn::tensor::DType;
 use glyph_model::ModelError;
+use glyph_model::checkpoint::{CheckpointDir, CheckpointSettings};
 use glyph_model::prompt::{ChatTemplate, Message, TextTokenizer};
 use serde_json::json;
 
@@ -50,24 +51,62 @@ fn a_directory_that_lacks_something() {
     }
 }
 
+fn max_pixels(dir: &Path) -> usize {
+    let settings = CheckpointSettings::read(&CheckpointDir(dir)).unwrap();
+    settings.preprocessor.max_pixels()
+}
+
 #[test]
 fn image_settings_may_stand_in_the_file_of_all_processors() {
     let copy = copy_of("base");
     let settings = json("base/preprocessor_config.json");
-    std::fs::remove_file(copy.path().join("preprocessor_config.json")).unwrap();
+    let own = max_pixels(copy.path());
     let path = copy.path().join("processor_config.json");
     let mut all =
         serde_json::json!({ "processor_class": "Glm4vProcessor", "image_processor": settings });
     all["image_processor"]["size"]["longest_edge"] = 50_176.into();
     std::fs::write(&path, all.to_string()).unwrap();
-    let opened = open_dir(copy.path(), DType::F32).unwrap();
-    assert_eq!(opened.settings.preprocessor.max_pixels(), 50_176);
+    // It goes before the file of their own, as in the reference.
+    assert_eq!(max_pixels(copy.path()), 50_176);
+    std::fs::remove_file(copy.path().join("preprocessor_config.json")).unwrap();
+    assert_eq!(max_pixels(copy.path()), 50_176);
     all["image_processor"]["merge_size"] = 0.into();
     std::fs::write(&path, all.to_string()).unwrap();
     assert_refused!(
         refused(copy.path()),
         ModelError::Config { .. },
         "processor_config.json: merge_size is 0"
+    );
+
+    // What says nothing of images leaves them to their own file.
+    let copy = with_file(
+        "processor_config.json",
+        r#"{"processor_class": "Glm4vProcessor"}"#,
+    );
+    assert_eq!(max_pixels(copy.path()), own);
+}
+
+#[test]
+fn a_byte_order_mark_is_no_part_of_a_file() {
+    let copy = copy_of("base");
+    for file in ["config.json", "generation_config.json"] {
+        let path = copy.path().join(file);
+        let content = std::fs::read(&path).unwrap();
+        std::fs::write(&path, [b"\xEF\xBB\xBF".as_slice(), &content].concat()).unwrap();
+    }
+    open_dir(copy.path(), DType::F32).unwrap();
+}
+
+#[test]
+fn a_small_file_of_no_small_size_is_not_read() {
+    let copy = copy_of("base");
+    let file = std::fs::File::create(copy.path().join("tokenizer.json")).unwrap();
+    file.set_len((256 << 20) + 1).unwrap();
+    assert_refused!(
+        refused(copy.path()),
+        ModelError::Io { .. },
+        "tokenizer.json",
+        "longer than 256 MiB"
     );
 }
 
@@ -233,6 +272,19 @@ fn a_template_that_cannot_be_used() {
             "chat_template:1"
         );
     }
+    // As deep as a template can be: it is compiled, and what it says is no prompt.
+    let deepest = format!("{{{{ 1{} }}}}", "+1".repeat(65_000));
+    assert_refused!(
+        refused(with_file("chat_template.jinja", &deepest).path()),
+        ModelError::Template { .. },
+        "image tokens"
+    );
+    assert_refused!(
+        refused(with_file("chat_template.jinja", deepest.repeat(2)).path()),
+        ModelError::Template { .. },
+        "260014 bytes",
+        "131072"
+    );
     let question = [Message::pages_and_question(1, "What?")];
     for (source, named) in [
         (

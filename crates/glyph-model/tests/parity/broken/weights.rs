@@ -277,6 +277,19 @@ fn shards_that_are_not_what_the_index_says() {
     );
 }
 
+/// A checkpoint whose weights are where an index says.
+fn with_index(index: impl AsRef<[u8]>) -> TempDir {
+    let copy = with_file(INDEX, index);
+    std::fs::remove_file(copy.path().join(SINGLE)).unwrap();
+    copy
+}
+
+#[test]
+fn an_index_that_was_left_beside_a_single_file_is_not_asked() {
+    let index = json!({ "weight_map": { "t": "model-00001-of-00002.safetensors" } });
+    open_dir(with_file(INDEX, index.to_string()).path(), DType::F32).unwrap();
+}
+
 #[test]
 fn an_index_that_is_broken_or_leads_out_of_the_directory() {
     for content in [
@@ -286,7 +299,7 @@ fn an_index_that_is_broken_or_leads_out_of_the_directory() {
         "{\"weight_map\": {\"t\": 3}}",
     ] {
         assert_refused!(
-            refused(with_file(INDEX, content).path()),
+            refused(with_index(content).path()),
             ModelError::Json { .. },
             INDEX
         );
@@ -303,11 +316,11 @@ fn an_index_that_is_broken_or_leads_out_of_the_directory() {
         "a\\b",
         elsewhere.to_str().unwrap(),
     ] {
-        let copy = with_file(INDEX, json!({ "weight_map": { "t": shard } }).to_string());
+        let copy = with_index(json!({ "weight_map": { "t": shard } }).to_string());
         std::fs::write(copy.path().join("x"), "").unwrap();
         assert_refused!(refused(copy.path()), ModelError::Json { .. }, INDEX, "path");
     }
-    let copy = with_file(INDEX, "{\"weight_map\": {}}");
+    let copy = with_index("{\"weight_map\": {}}");
     assert_refused!(
         refused(copy.path()),
         ModelError::Weights { .. },

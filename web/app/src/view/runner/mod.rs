@@ -45,7 +45,8 @@ pub fn RunnerFields() -> impl IntoView {
     }
 }
 
-/// Says why the answer will make no sense, where the built-in model was not trained on such characters.
+/// Says why the answer will make no sense, where the built-in model was not trained on such characters or on so many
+/// pages.
 #[component]
 pub fn ReadingNote(question: RwSignal<String>) -> impl IntoView {
     let state = state();
@@ -60,9 +61,13 @@ pub fn ReadingNote(question: RwSignal<String>) -> impl IntoView {
     // Where there is no name yet, nobody would answer.
     let is_built_in =
         move || !state.model_name().is_empty() && state.answering_built_in().is_some();
+    let are_many_pages = move || state.pages_and_tokens().0 > mini::MOST_PAGES;
     view! {
         <Show when=move || !is_known() && is_built_in()>
             <p class="notice warning" data-testid="unread">{move || state.words().mini_unread}</p>
+        </Show>
+        <Show when=move || are_many_pages() && is_built_in()>
+            <p class="notice warning" data-testid="many-pages">{move || state.words().mini_many_pages}</p>
         </Show>
     }
 }
