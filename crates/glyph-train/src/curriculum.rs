@@ -195,7 +195,7 @@ pub fn plan(stage_index: usize, line_px: usize, rng: &mut ChaCha8Rng) -> BatchPl
                 ],
                 Level::Places => &[
                     (Family::Excerpts, 1),
-                    (Family::Needle, 6),
+                    (Family::Needle, 8),
                     (Family::Lookup, 14),
                 ],
             },
@@ -258,8 +258,9 @@ pub fn plan(stage_index: usize, line_px: usize, rng: &mut ChaCha8Rng) -> BatchPl
         },
         readings,
         absent_share: match (stage.level, family) {
-            // What is known of a needle that is there is then known of one that is not.
-            (Level::Places, Family::Needle) => 0.4,
+            // What is known of a needle that is there is then known of one that is not; at more
+            // than this, needles on the eighth page are said not to be there.
+            (Level::Places, Family::Needle) => 0.3,
             // More, and look-ups that are there are said not to be.
             (Level::Places, _) => 0.2,
             (Level::All | Level::Last, _) => 0.16,

@@ -60,7 +60,11 @@ impl Placer {
             places.iter().map(|place| place.and_then(of)).collect()
         };
         let lines = labels(|place| place.map(|place| place.line));
-        let pages = labels(|place| Some(place.map_or(NO_PAGE, |place| place.page)));
+        let pages = labels(|place| match place {
+            // Further pages must not be taught as none.
+            Some(place) => (place.page < NO_PAGE).then_some(place.page),
+            None => Some(NO_PAGE),
+        });
         PlaceGuesses {
             lines: Guesses::new(self.line.forward(hidden.clone()), lines),
             pages: Guesses::new(self.page.forward(hidden), pages),
