@@ -64,7 +64,10 @@ pub struct Score {
     /// The same share of each kind of sample, where there are several: one that fails could hide in the mean.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub kinds: BTreeMap<String, Share>,
-    /// Some wrong answers: expected, given.
+    /// The samples that were answered wrongly, counted from 0 in the order in which they are drawn: who asks the first of
+    /// them again knows what to expect of each.
+    pub missed: Vec<usize>,
+    /// Some wrong answers: question, expected, given.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub misses: Vec<(String, String, String)>,
     /// Every answer, in the order of the samples.
@@ -287,6 +290,11 @@ fn score(exam: &Exam, samples: &[Sample], answers: &[Answer]) -> Score {
     if kinds.len() == 1 {
         kinds.clear();
     }
+    let missed = answers.iter().enumerate();
+    let missed = missed
+        .filter(|(_, answered)| !answered.is_right)
+        .map(|(at, _)| at)
+        .collect();
     let error_rate = errors / f64::max(characters, 1.0);
     let shown_pages: usize = answers.iter().map(|answered| answered.shown_pages).sum();
     let reads = exam.family == Family::Read;
@@ -318,6 +326,7 @@ fn score(exam: &Exam, samples: &[Sample], answers: &[Answer]) -> Score {
             }
         }),
         kinds,
+        missed,
         misses,
         answers,
     }
@@ -394,6 +403,7 @@ mod tests {
         });
         let whole = score(exam("look-up", 1), &samples, &answers);
         assert_eq!(whole.shown_pages, 2.0);
+        assert_eq!(whole.missed, [1]);
         let kinds = whole.kinds;
         let counts = kinds
             .iter()

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use anyhow::{Result, ensure};
 
 use crate::data::{Document, Family, Generator, PageGrid, Reading, Sample, Split, Task};
+use crate::written;
 
 /// A held-out measurement.
 #[derive(Debug, Clone, Copy)]
@@ -22,10 +23,12 @@ pub(crate) struct Exam {
     pub(crate) spaced_percent: usize,
     /// Whether it is running text, which the renderer wraps, and not lines.
     pub(crate) flows: bool,
+    /// Whether people wrote the questions, and no generator.
+    pub(crate) written: bool,
     pub(crate) bar: Option<f64>,
 }
 
-pub(crate) const EXAMS: [Exam; 20] = [
+pub(crate) const EXAMS: [Exam; 21] = [
     exam("read prose", Family::Read, Some(Reading::Prose), 1, 0.01),
     exam(
         "read random strings",
@@ -65,6 +68,11 @@ pub(crate) const EXAMS: [Exam; 20] = [
     },
     exam("not there", Family::NotThere, None, 1, 0.95),
     exam("not there", Family::NotThere, None, 4, 0.95),
+    Exam {
+        written: true,
+        bar: None,
+        ..exam("asked by people", Family::Lookup, None, 1, 0.0)
+    },
 ];
 
 const fn exam(
@@ -83,6 +91,7 @@ const fn exam(
         n_pages,
         spaced_percent: 0,
         flows: false,
+        written: false,
         bar: Some(bar),
     }
 }
@@ -117,6 +126,7 @@ pub(crate) fn exams_of(tasks: &[String]) -> Result<Vec<&'static Exam>> {
     Ok(EXAMS.iter().filter(is_asked).collect())
 }
 
+/// Samples of an exam, `n_samples` of them, or all that people wrote where these are fewer.
 pub(crate) fn draw_samples(
     exam: &Exam,
     split: Split,
@@ -124,6 +134,9 @@ pub(crate) fn draw_samples(
     n_samples: usize,
     grid: PageGrid,
 ) -> Result<Vec<Sample>> {
+    if exam.written {
+        return written::samples(n_samples);
+    }
     let mut tasks = match (exam.reading, exam.document) {
         (Some(reading), _) => vec![Task::Read(reading)],
         (None, Some(document)) => vec![Task::Lookup(document)],

@@ -28,3 +28,4 @@ pub mod starts;
 #[cfg(test)]
 mod test_batches;
 pub mod trainee;
+mod written;

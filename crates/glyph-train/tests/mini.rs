@@ -150,18 +150,19 @@ fn the_card_tells_every_figure_that_was_measured() {
             assert!(card.contains(&line), "the card has no line {line:?}");
         }
     }
-    // What the model is made for; two values, running text, tables, white space, columns, and documents of four pages are
-    // measured beside it.
+    // What the model is made for; two values, look-ups in running text, tables, white space, columns, and documents of four
+    // pages are measured beside it.
     let must = [
         "read prose",
         "read random strings",
         "needle",
+        "needle in running text",
         "look-up",
         "not there",
     ];
     for row in measured {
         let is_asked = must.contains(&row.task.as_str());
-        if is_asked && (row.task == "needle" || row.n_pages == 1) {
+        if is_asked && (row.task.starts_with("needle") || row.n_pages == 1) {
             assert_eq!(
                 row.held,
                 Some(true),
@@ -173,16 +174,14 @@ fn the_card_tells_every_figure_that_was_measured() {
     }
 }
 
-/// Samples of each row that are asked again.
+/// Samples of each row that are asked again: the first of those that were measured.
 const ASKED_AGAIN: usize = 12;
-/// How many of them may be wrong where the bar is held: of those with one in ten wrong, twelve have four or more wrong once in
-/// forty times. They are the first of those that were measured, so that it is not left to chance.
-const MAY_MISS: usize = 3;
-/// The most of their characters that may be wrong, likewise.
-const MAY_MISREAD: f64 = 0.03;
+/// How many of all of them may come out otherwise: sums are made in another order on processors of other widths, and where
+/// two tokens are nearly as likely the other one may be said.
+const MAY_DIFFER: usize = 4;
 
 #[test]
-fn what_was_held_is_held_when_it_is_asked_again() {
+fn what_is_asked_again_is_answered_as_it_was_measured() {
     let measured = measured().unwrap();
     let options = EvaluationOptions {
         split: measured.split,
@@ -194,21 +193,13 @@ fn what_was_held_is_held_when_it_is_asked_again() {
     let model = root().join("models/glyph-mini");
     let again = evaluate(&model, &options, &Device::flex(), |_| {}).unwrap();
     assert_eq!(again.scores.len(), measured.scores.len());
-    let mut n_held = 0;
+    let mut differing = Vec::new();
     for (row, before) in again.scores.iter().zip(&measured.scores) {
         let name = format!("{} on {} pages", row.task, row.n_pages);
         assert_eq!(name, format!("{} on {} pages", before.task, before.n_pages));
-        if before.held != Some(true) {
-            continue;
-        }
-        n_held += 1;
-        match row.character_error_rate {
-            Some(rate) => assert!(rate <= MAY_MISREAD, "{name}: {rate}"),
-            None => {
-                let n_missed = row.answers.iter().filter(|answer| !answer.is_right).count();
-                assert!(n_missed <= MAY_MISS, "{name}: {n_missed} missed");
-            }
-        }
+        let is_other = |at: &usize| row.missed.contains(at) != before.missed.contains(at);
+        let others = (0..ASKED_AGAIN).filter(is_other);
+        differing.extend(others.map(|at| format!("{name}, sample {at}")));
     }
-    assert!(n_held >= 10, "only {n_held} rows are held");
+    assert!(differing.len() <= MAY_DIFFER, "{differing:?}");
 }

@@ -1,5 +1,7 @@
 //! Documents of keys and values, and questions that look a value up.
 
+use serde::Deserialize;
+
 use super::draw::Draw;
 use super::entry::{self, ContactStyle, Entry, Fact, FormStyle, Key, SettingsStyle};
 use super::fill::{Filler, Layout};
@@ -22,7 +24,8 @@ const FULL_OF_LOOK_ALIKES: usize = 50;
 const OVER_LINES_FIRST: usize = 60;
 
 /// What kind of document the value stands in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Document {
     /// Labelled fields: `Invoice number: 83-2210`.
     Form,
