@@ -59,7 +59,11 @@ test.describe("a question that is put while a text is being read", () => {
         }
       };
     });
-    return () => page.evaluate(() => window.letReadingGo());
+    return async () => {
+      // The worker may still be starting.
+      await page.waitForFunction(() => window.letReadingGo);
+      await page.evaluate(() => window.letReadingGo());
+    };
   }
 
   test("is about that text, not about the one before", async ({ app, page }) => {

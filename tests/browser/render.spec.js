@@ -82,36 +82,41 @@ test("a changed style is drawn anew and can be taken back", async ({ app }) => {
   }).toPass();
 });
 
-test("everything that can be chosen of a style changes the pages", async ({ app, page }) => {
-  await app.write(ORDER.repeat(2));
-  await page.locator(".style-details > summary").click();
-  const field = (label) => page.getByLabel(label, { exact: true });
-  const fill = (label, value) => async () => {
-    await field(label).fill(value);
-    await field(label).press("Tab");
-  };
-  // The text of their options belongs to the text of such labels.
-  const select = (label, value) => () => page.getByLabel(label).selectOption(value);
-  let before = Buffer.concat(await app.pngFiles());
-  for (const [name, change] of [
-    ["font size", fill("Font size, pt", "9")],
-    ["line height", fill("Line height, pt", "20")],
-    ["page size", select("Page size, pt", "420,595")],
-    ["many dots", select("DPI", "120")],
-    ["few dots", select("DPI", "72")],
-    ["newlines", select("Newlines", "marker")],
-    ["text colour", () => field("Text colour").fill("#0000ff")],
-    ["paper colour", () => field("Paper colour").fill("#ffff00")],
-  ]) {
-    await change();
-    await expect(async () => {
-      const files = await app.pngFiles();
-      expect(files.length, name).toBeGreaterThan(0);
-      expect(Buffer.concat(files).equals(before), `${name} changes nothing`).toBe(false);
-    }).toPass();
-    await app.drawn();
-    before = Buffer.concat(await app.pngFiles());
-  }
+test.describe("a style", () => {
+  // Pages are replaced while their files are read.
+  test.use({ allowedConsole: /ERR_FILE_NOT_FOUND/ });
+
+  test("changes the pages by everything that can be chosen of it", async ({ app, page }) => {
+    await app.write(ORDER.repeat(2));
+    await page.locator(".style-details > summary").click();
+    const field = (label) => page.getByLabel(label, { exact: true });
+    const fill = (label, value) => async () => {
+      await field(label).fill(value);
+      await field(label).press("Tab");
+    };
+    // The text of their options belongs to the text of such labels.
+    const select = (label, value) => () => page.getByLabel(label).selectOption(value);
+    let before = Buffer.concat(await app.pngFiles());
+    for (const [name, change] of [
+      ["font size", fill("Font size, pt", "9")],
+      ["line height", fill("Line height, pt", "20")],
+      ["page size", select("Page size, pt", "420,595")],
+      ["many dots", select("DPI", "120")],
+      ["few dots", select("DPI", "72")],
+      ["newlines", select("Newlines", "marker")],
+      ["text colour", () => field("Text colour").fill("#0000ff")],
+      ["paper colour", () => field("Paper colour").fill("#ffff00")],
+    ]) {
+      await change();
+      await expect(async () => {
+        const files = await app.pngFiles();
+        expect(files.length, name).toBeGreaterThan(0);
+        expect(Buffer.concat(files).equals(before), `${name} changes nothing`).toBe(false);
+      }).toPass();
+      await app.drawn();
+      before = Buffer.concat(await app.pngFiles());
+    }
+  });
 });
 
 test("a size beyond its limits is shown as it is used, each time", async ({ app, page }) => {

@@ -50,19 +50,23 @@ const MOST_SMALL_BYTES: u64 = 256 << 20;
 
 /// A file whole, if it is as small as one of these can be meant to be.
 #[cfg(not(target_family = "wasm"))]
-fn read_small(path: &Path) -> std::io::Result<Vec<u8>> {
-    let file = std::fs::File::open(path)?;
-    let mut bytes = Vec::new();
-    file.take(MOST_SMALL_BYTES + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MOST_SMALL_BYTES {
+pub(crate) fn read_small(path: &Path) -> std::io::Result<Vec<u8>> {
+    let too_long = || {
         let reason = format!(
             "it is longer than {} MiB, which no such file is",
             MOST_SMALL_BYTES >> 20
         );
-        return Err(std::io::Error::new(
-            std::io::ErrorKind::FileTooLarge,
-            reason,
-        ));
+        std::io::Error::new(std::io::ErrorKind::FileTooLarge, reason)
+    };
+    let file = std::fs::File::open(path)?;
+    if file.metadata()?.len() > MOST_SMALL_BYTES {
+        return Err(too_long());
+    }
+    let mut bytes = Vec::new();
+    // Some files tell no length.
+    file.take(MOST_SMALL_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MOST_SMALL_BYTES {
+        return Err(too_long());
     }
     Ok(bytes)
 }
@@ -319,7 +323,7 @@ fn check_geometry(config: &ModelConfig, preprocessor: &PreprocessorConfig) -> Re
     ] {
         if given != needed {
             return Err(config_error(
-                "preprocessor_config.json",
+                "preprocessor_config.json or processor_config.json",
                 key,
                 given,
                 format!("config.json says {needed}"),

@@ -155,6 +155,8 @@ pub fn evaluate(
         .into_iter()
         .map(|exam| {
             let samples = draw_samples(exam, split, seed, n_samples, grid)?;
+            // Of what is written by hand there may be fewer.
+            bar.dec_length((n_samples - samples.len()) as u64);
             let answers = answer_all(&checkpoint, &renderer, &samples, n_threads, &bar)?;
             let score = score(exam, &samples, &answers);
             bar.suspend(|| on_score(&score));

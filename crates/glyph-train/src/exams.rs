@@ -23,7 +23,7 @@ pub(crate) struct Exam {
     pub(crate) spaced_percent: usize,
     /// Whether it is running text, which the renderer wraps, and not lines.
     pub(crate) flows: bool,
-    /// Whether people wrote the questions, and no generator.
+    /// Whether the questions are written by hand.
     pub(crate) written: bool,
     pub(crate) bar: Option<f64>,
 }
@@ -71,7 +71,7 @@ pub(crate) const EXAMS: [Exam; 21] = [
     Exam {
         written: true,
         bar: None,
-        ..exam("asked by people", Family::Lookup, None, 1, 0.0)
+        ..exam("questions written by hand", Family::Lookup, None, 1, 0.0)
     },
 ];
 
@@ -126,7 +126,7 @@ pub(crate) fn exams_of(tasks: &[String]) -> Result<Vec<&'static Exam>> {
     Ok(EXAMS.iter().filter(is_asked).collect())
 }
 
-/// Samples of an exam, `n_samples` of them, or all that people wrote where these are fewer.
+/// Samples of an exam, `n_samples` of them, or all that are written by hand where these are fewer.
 pub(crate) fn draw_samples(
     exam: &Exam,
     split: Split,
@@ -171,7 +171,7 @@ mod tests {
         assert_eq!(names(&["look-up", "read"]).len(), 11);
         let unknown = picked(&["look-up", "lookup"]).unwrap_err().to_string();
         assert!(
-            unknown.contains("\"lookup\"") && unknown.contains("not there, read code"),
+            unknown.contains("\"lookup\"") && unknown.contains("not there, questions"),
             "{unknown}"
         );
     }

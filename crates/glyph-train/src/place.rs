@@ -10,7 +10,8 @@ use crate::trainee::Guesses;
 
 /// Lines of a page that can be told apart.
 pub const LINES: usize = 16;
-/// Pages that can be told apart: of lines that are written for eight the renderer makes nine.
+/// Pages that can be told apart: of what is written for eight pages of 40 × 8 characters the renderer makes nine at most. It
+/// makes more of smaller pages; what stands on those is not taught.
 pub const PAGES: usize = 9;
 /// The class of what stands on no page: a question about it is to be known as one before an answer is begun.
 const NO_PAGE: u32 = PAGES as u32;
@@ -60,16 +61,18 @@ impl Placer {
             places.iter().map(|place| place.and_then(of)).collect()
         };
         let lines = labels(|place| place.map(|place| place.line));
-        let pages = labels(|place| match place {
-            // Further pages must not be taught as none.
-            Some(place) => (place.page < NO_PAGE).then_some(place.page),
-            None => Some(NO_PAGE),
-        });
+        let pages = labels(page_class);
         PlaceGuesses {
             lines: Guesses::new(self.line.forward(hidden.clone()), lines),
             pages: Guesses::new(self.page.forward(hidden), pages),
         }
     }
+}
+
+/// The class of a page, or of none; `None` for pages beyond those that are told apart, which must not be taught as none.
+fn page_class(place: Option<Place>) -> Option<u32> {
+    let page = place.map_or(NO_PAGE, |place| place.page);
+    (place.is_none() || page < NO_PAGE).then_some(page)
 }
 
 /// For each position of a question that knows what is asked where that stands; none of it where it does not.
@@ -90,12 +93,21 @@ fn places(batch: &Batch) -> Vec<Option<Option<Place>>> {
 mod tests {
     use std::ops::Range;
 
-    use super::{Place, places};
+    use super::{NO_PAGE, Place, page_class, places};
     use crate::batch::Batch;
     use crate::data::Document;
     use crate::mini;
     use crate::misled::label_begins;
     use crate::test_batches::lookups;
+
+    #[test]
+    fn pages_that_are_not_told_apart_are_not_taught_as_none() {
+        let on = |page| page_class(Some(Place { page, line: 0 }));
+        assert_eq!(on(0), Some(0));
+        assert_eq!(on(NO_PAGE - 1), Some(NO_PAGE - 1));
+        assert_eq!((on(NO_PAGE), on(NO_PAGE + 1)), (None, None));
+        assert_eq!(page_class(None), Some(NO_PAGE));
+    }
 
     fn id(batch: &Batch, at: usize) -> u32 {
         batch.ids.get(at).copied().unwrap_or_default()

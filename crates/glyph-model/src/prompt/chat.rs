@@ -84,10 +84,10 @@ pub struct ChatTemplate {
 const NAME: &str = "chat_template";
 /// Instructions that one rendering may take: some dozens per message and image.
 const MOST_STEPS: u64 = 20_000_000;
-/// Longest template: several times the longest that is published.
-const MOST_BYTES: usize = 128 << 10;
-/// Stack on which it is compiled. The engine bounds what stands in brackets in brackets, but not `1+1+1…`, of which
-/// each sign takes some hundred bytes.
+/// Longest template: twice the longest that is published. The engine bounds what stands in brackets in brackets, but not
+/// `a+1+1…` or `---a`, for which it takes time by the square of their length: of this much some seconds.
+const MOST_BYTES: usize = 32 << 10;
+/// Stack on which it is compiled: each byte of `---a` takes less than 1 KiB.
 #[cfg(not(target_family = "wasm"))]
 const STACK_BYTES: usize = 64 << 20;
 
@@ -95,7 +95,7 @@ impl ChatTemplate {
     /// Compiles the template's source (`chat_template.jinja`, or `chat_template` of `tokenizer_config.json`).
     ///
     /// # Errors
-    /// [`ModelError::Template`] with the line of the mistake, or when it is longer than 128 KiB.
+    /// [`ModelError::Template`] with the line of the mistake, or when it is longer than 32 KiB.
     pub fn new(source: String) -> Result<Self> {
         if source.len() > MOST_BYTES {
             let reason = format!(

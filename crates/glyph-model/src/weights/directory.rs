@@ -1,12 +1,14 @@
 //! The weight files of a checkpoint directory: one file, or the shards of an index.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::{Component, Path};
 
 use serde::Deserialize;
 
 use super::names::canonical;
 use super::source::{FileBytes, WeightFiles};
+use crate::checkpoint::read_small;
 use crate::config::parse_json;
 use crate::error::{ModelError, Result};
 
@@ -39,10 +41,13 @@ impl WeightFiles {
             let file = format!("{SINGLE} (or {INDEX})");
             return Err(ModelError::MissingFile { file });
         }
-        let json = std::fs::read_to_string(&index_path).map_err(|source| ModelError::Io {
-            path: index_path,
+        let io_error = |source| ModelError::Io {
+            path: index_path.clone(),
             source,
-        })?;
+        };
+        let json = read_small(&index_path).map_err(io_error)?;
+        let json = String::from_utf8(json)
+            .map_err(|error| io_error(io::Error::new(io::ErrorKind::InvalidData, error)))?;
         let index: Index = parse_json(INDEX, &json)?;
         let weights = Self::from_files(index.map_shards(dir)?)?;
         let problems: Vec<String> = index
