@@ -196,7 +196,7 @@ pub fn plan(stage_index: usize, line_px: usize, rng: &mut ChaCha8Rng) -> BatchPl
                 Level::Places => &[
                     (Family::Excerpts, 1),
                     (Family::Needle, 8),
-                    (Family::Lookup, 14),
+                    (Family::Lookup, 20),
                 ],
             },
         )
@@ -221,7 +221,7 @@ pub fn plan(stage_index: usize, line_px: usize, rng: &mut ChaCha8Rng) -> BatchPl
         (Level::Last, Family::Needle) => *pick(rng, &[1, 2, 4, 6, 8, 8, 8]),
         (Level::Places, Family::Needle) => *pick(rng, &[1, 2, 4, 4, 6, 8, 8, 8, 8]),
         (Level::Last, Family::Lookup) => *pick(rng, &[1, 1, 1, 1, 1, 1, 2, 3, 4]),
-        (Level::Places, Family::Lookup) => *pick(rng, &[1, 1, 1, 1, 1, 1, 2, 3, 4, 4]),
+        (Level::Places, Family::Lookup) => *pick(rng, &[1, 1, 1, 1, 1, 1, 1, 2, 3, 4, 4]),
         (Level::Last | Level::Places, Family::Excerpts) => *pick(rng, &[1, 1, 2, 4, 8]),
         _ => 1,
     };
