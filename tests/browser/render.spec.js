@@ -68,18 +68,21 @@ test("figures follow from text and pages", async ({ app }) => {
 test("a changed style is drawn anew and can be taken back", async ({ app }) => {
   await app.write(ORDER);
   const before = await app.pngFiles();
+  // Width of the PNG header.
+  const width = before[0].readUInt32BE(16);
+  const tile = app.tiles.first();
+  // Files are read when the pages that are awaited are there: those of before go while they are read.
+  const redrawn = async (width) => {
+    await expect(tile).toContainText(` ${width}×`);
+    await app.drawn();
+    return (await app.pngFiles())[0];
+  };
   await app.page.getByText("Style", { exact: true }).last().click();
   await app.page.getByTestId("dpi").selectOption("96");
-  await expect(app.tiles.first()).toContainText("×");
-  await expect(async () => {
-    const scaled = (await app.pngFiles())[0];
-    // Width of the PNG header.
-    expect(scaled.readUInt32BE(16)).toBe(Math.ceil((before[0].readUInt32BE(16) * 96) / 72));
-  }).toPass();
+  const scaled = Math.ceil((width * 96) / 72);
+  expect((await redrawn(scaled)).readUInt32BE(16)).toBe(scaled);
   await app.page.getByRole("button", { name: "Reset the style" }).click();
-  await expect(async () => {
-    expect((await app.pngFiles())[0].equals(before[0])).toBe(true);
-  }).toPass();
+  expect((await redrawn(width)).equals(before[0])).toBe(true);
 });
 
 test.describe("a style", () => {
