@@ -70,7 +70,7 @@ pub const STAGES: [Stage; 8] = [
     stage("find 40×8", (40, 8), Level::Find, 0.75, 0.80),
     stage("all tasks", (40, 8), Level::All, 0.85, 0.90),
     stage("last tasks", (40, 8), Level::Last, 0.8, 2.0),
-    stage("places", (40, 8), Level::Places, 0.8, 2.0),
+    stage("places", (40, 8), Level::Places, 0.75, 2.0),
 ];
 
 /// The first stage whose pages have room for needles and look-ups.
@@ -121,7 +121,7 @@ const READINGS: Weights<Reading> = &[
     (Reading::Repeated, 3),
 ];
 
-/// With tables, whose gaps have to be counted.
+/// With tables, whose gaps have to be counted, and lines that are told apart by their places.
 const READINGS_OF_PLACES: Weights<Reading> = &[
     (Reading::Random, 2),
     (Reading::Salad, 1),
@@ -129,6 +129,7 @@ const READINGS_OF_PLACES: Weights<Reading> = &[
     (Reading::Code, 1),
     (Reading::Repeated, 2),
     (Reading::Table, 6),
+    (Reading::Alike, 14),
 ];
 
 const HAYSTACKS: Weights<Haystack> = &[

@@ -28,7 +28,7 @@ pub(crate) struct Exam {
     pub(crate) bar: Option<f64>,
 }
 
-pub(crate) const EXAMS: [Exam; 21] = [
+pub(crate) const EXAMS: [Exam; 22] = [
     exam("read prose", Family::Read, Some(Reading::Prose), 1, 0.01),
     exam(
         "read random strings",
@@ -47,6 +47,16 @@ pub(crate) const EXAMS: [Exam; 21] = [
     exam("read code", Family::Read, Some(Reading::Code), 1, 0.02),
     spaced("read with white space", Family::Read, 0.02),
     exam("read tables", Family::Read, Some(Reading::Table), 1, 0.02),
+    Exam {
+        bar: None,
+        ..exam(
+            "read lines that look alike",
+            Family::Read,
+            Some(Reading::Alike),
+            1,
+            0.0,
+        )
+    },
     exam("needle", Family::Needle, None, 1, 0.98),
     exam("needle", Family::Needle, None, 2, 0.90),
     exam("needle", Family::Needle, None, 4, 0.90),
@@ -168,7 +178,7 @@ mod tests {
         };
         let white_space = ["read with white space", "look-up with white space"];
         assert_eq!(names(&["white space"]), white_space);
-        assert_eq!(names(&["look-up", "read"]).len(), 11);
+        assert_eq!(names(&["look-up", "read"]).len(), 12);
         let unknown = picked(&["look-up", "lookup"]).unwrap_err().to_string();
         assert!(
             unknown.contains("\"lookup\"") && unknown.contains("not there, questions"),

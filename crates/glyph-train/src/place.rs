@@ -71,8 +71,10 @@ impl Placer {
 
 /// The class of a page, or of none; `None` for pages beyond those that are told apart, which must not be taught as none.
 fn page_class(place: Option<Place>) -> Option<u32> {
-    let page = place.map_or(NO_PAGE, |place| place.page);
-    (place.is_none() || page < NO_PAGE).then_some(page)
+    match place {
+        None => Some(NO_PAGE),
+        Some(Place { page, .. }) => (page < NO_PAGE).then_some(page),
+    }
 }
 
 /// For each position of a question that knows what is asked where that stands; none of it where it does not.

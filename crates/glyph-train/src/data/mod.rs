@@ -21,6 +21,7 @@ pub mod split;
 pub mod words;
 pub mod wrap;
 
+mod alike;
 mod by_head;
 mod code;
 mod draw;

@@ -4,7 +4,7 @@ use super::draw::Draw;
 use super::fill::target_lines;
 use super::words::DICTIONARY;
 use super::wrap::{PageGrid, Wrapped};
-use super::{code, prose, random, table};
+use super::{alike, code, prose, random, table};
 
 /// What is on the page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -19,6 +19,8 @@ pub enum Reading {
     Code,
     /// Tables of several columns, some at the right of theirs, and centred lines.
     Table,
+    /// Lists that count, the same line again, rules, logs: only the place of a line tells it from the others.
+    Alike,
     /// The same few words over and over, in any order: what stands before a word never tells where on the page it is,
     /// so this can only be read by walking along. It teaches that and has no bar.
     Repeated,
@@ -43,8 +45,10 @@ pub(crate) fn question(draw: &mut Draw, n_pages: usize) -> String {
 /// Text that fills the pages; the last page is sometimes short.
 pub(crate) fn text(draw: &mut Draw, reading: Reading, grid: PageGrid, n_pages: usize) -> String {
     let target = target_lines(draw, grid, n_pages);
-    if reading == Reading::Table {
-        return table::text(draw, grid.columns, target);
+    match reading {
+        Reading::Table => return table::text(draw, grid.columns, target),
+        Reading::Alike => return alike::text(draw, grid.columns, target),
+        _ => {}
     }
     let mut wrapped = Wrapped::new(grid.columns);
     let few_words: Vec<String> = match reading {
@@ -67,7 +71,7 @@ pub(crate) fn text(draw: &mut Draw, reading: Reading, grid: PageGrid, n_pages: u
             Reading::Salad => wrapped.flow(&prose::salad(draw)),
             Reading::Random if draw.chance(2) => wrapped.flow(&random::long_token(draw)),
             Reading::Random => wrapped.flow(&random::token(draw)),
-            Reading::Code | Reading::Table => wrapped.paragraph(&code::line(draw)),
+            Reading::Code | Reading::Table | Reading::Alike => wrapped.paragraph(&code::line(draw)),
             Reading::Repeated => {
                 let which = draw.below(few_words.len());
                 wrapped.flow(few_words.get(which).map_or("again", String::as_str));
@@ -77,7 +81,7 @@ pub(crate) fn text(draw: &mut Draw, reading: Reading, grid: PageGrid, n_pages: u
             Reading::Prose | Reading::Salad => draw.chance(20),
             Reading::Random => draw.chance(if as_list { 50 } else { 5 }),
             Reading::Repeated => draw.chance(10),
-            Reading::Code | Reading::Table => true,
+            Reading::Code | Reading::Table | Reading::Alike => true,
         };
         if ends_line {
             wrapped.break_line();
