@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use burn::tensor::DType;
 use glyph_model::ModelError;
-use glyph_model::checkpoint::{CheckpointFiles, CheckpointSettings};
+use glyph_model::checkpoint::{CheckpointSettings, read_config};
 use glyph_model::config::ModelConfig;
 use glyph_model::quantize::{Quantization, TensorLayout};
 use glyph_model::text::KvCache;
@@ -222,19 +222,14 @@ fn file_problems(files: &ModelFiles, weights: Option<&ModelError>) -> Vec<String
     problems
 }
 
-/// The configuration, if it can be used; why it cannot is among the problems of the files.
-fn usable_config(files: &ModelFiles) -> Option<ModelConfig> {
-    let json = files.read("config.json").ok()??;
-    ModelConfig::from_json(&String::from_utf8_lossy(&json)).ok()
-}
-
 impl ModelInfo {
     /// Reads everything but the weights' values. Only a configuration that cannot be used is an
     /// error, with all that is wrong with the files; all else is reported.
     fn read(files: &ModelFiles) -> Result<Self, Vec<String>> {
         let weights = files.weights();
         let file_problems = file_problems(files, weights.as_ref().err());
-        let Some(config) = usable_config(files) else {
+        // Why it cannot be used is among the problems of the files.
+        let Ok(config) = read_config(files) else {
             return Err(file_problems);
         };
         let config = match &weights {

@@ -4,12 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bytesize::ByteSize;
-use glyph_model::checkpoint::CheckpointFiles;
+use glyph_model::ModelError;
+use glyph_model::checkpoint::config_json;
+use glyph_model::config::{ModelConfig, parse_json};
 use glyph_model::quantize::{BLOCK, Quantization};
 use glyph_model::weights::{QuantizedFiles, write_quantized};
-use glyph_model::{ModelError, config::ModelConfig};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
 use crate::args::QuantizeArgs;
@@ -133,13 +134,7 @@ fn write_error(path: &Path, source: std::io::Error) -> CliError {
 
 fn write(args: &QuantizeArgs, files: &ModelFiles, dir: &Path) -> Result<QuantizeReport, CliError> {
     let model_error = |error| files.error(error);
-    let json = files.read(CONFIG).map_err(model_error)?;
-    let json = json.ok_or_else(|| {
-        files.error(ModelError::MissingFile {
-            file: CONFIG.to_owned(),
-        })
-    })?;
-    let json = String::from_utf8_lossy(&json);
+    let json = config_json(files).map_err(model_error)?;
     let config = ModelConfig::from_json(&json).map_err(model_error)?;
     let weights = files.weights().map_err(model_error)?;
     let specs = model::specs(&model::config_for(config, &weights));
@@ -209,19 +204,11 @@ fn with_quantization(
     quantization: Quantization,
     files: &ModelFiles,
 ) -> Result<String, CliError> {
-    let broken = |reason: String| {
-        files.error(ModelError::Json {
-            file: CONFIG.to_owned(),
-            reason,
-        })
-    };
-    let mut config: Value = serde_json::from_str(json).map_err(|e| broken(e.to_string()))?;
-    let object = config
-        .as_object_mut()
-        .ok_or_else(|| broken("it is no object".to_owned()))?;
-    object.insert(
+    let parsed = parse_json(CONFIG, json).map_err(|error| files.error(error));
+    let mut config: Map<String, Value> = parsed?;
+    config.insert(
         "quantization_config".to_owned(),
         json!({ "quant_method": "glyph", "scheme": quantization, "block_size": BLOCK }),
     );
-    Ok(format!("{config:#}\n"))
+    Ok(format!("{:#}\n", Value::Object(config)))
 }

@@ -356,10 +356,21 @@ fn kept<T>(result: Result<T>, problems: &mut Vec<ModelError>) -> Option<T> {
     result.map_err(|error| problems.push(error)).ok()
 }
 
-fn read_config(files: &impl CheckpointFiles) -> Result<ModelConfig> {
+/// The text of `config.json`.
+///
+/// # Errors
+/// It is missing, cannot be read, or is not UTF-8.
+pub fn config_json(files: &impl CheckpointFiles) -> Result<String> {
     const NAME: &str = "config.json";
-    let json = text(files, NAME)?.ok_or_else(|| missing(NAME))?;
-    ModelConfig::from_json(&json)
+    text(files, NAME)?.ok_or_else(|| missing(NAME))
+}
+
+/// The configuration.
+///
+/// # Errors
+/// As of [`config_json`] and [`ModelConfig::from_json`].
+pub fn read_config(files: &impl CheckpointFiles) -> Result<ModelConfig> {
+    ModelConfig::from_json(&config_json(files)?)
 }
 
 fn generation(files: &impl CheckpointFiles) -> Result<GenerationConfig> {

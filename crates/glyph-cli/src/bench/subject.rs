@@ -1,7 +1,7 @@
 //! The model that is measured: a shape or a directory.
 
 use glyph_model::ModelError;
-use glyph_model::checkpoint::{CheckpointFiles, read_geometry};
+use glyph_model::checkpoint::{CheckpointFiles, config_json, read_geometry};
 use glyph_model::config::{ModelConfig, PreprocessorConfig};
 use glyph_model::weights::WeightFiles;
 
@@ -81,10 +81,9 @@ impl Subject {
             Some(weights) => model::config_for(config, weights),
             None => config,
         };
-        let json = files.read("config.json")?.unwrap_or_default();
         Ok(Self {
             name,
-            config_json: String::from_utf8_lossy(&json).into_owned(),
+            config_json: config_json(files)?,
             config,
             preprocessor,
             weights,

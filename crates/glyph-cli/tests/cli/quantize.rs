@@ -176,6 +176,27 @@ fn a_broken_model_leaves_nothing_behind() {
     run(&["quantize", text(&model), text(&out), "--quantize", "q5"]).fails(2, &["q8 or q4"]);
 }
 
+#[test]
+fn a_configuration_is_taken_as_it_is_loaded() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = copy_model("base", folder.path());
+    let path = model.join("config.json");
+    let config = fs::read(&path).unwrap();
+    fs::write(&path, [b"\xEF\xBB\xBF", &config[..]].concat()).unwrap();
+    let out = folder.path().join("out");
+    let outcome = run(&["quantize", text(&model), text(&out)]);
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+    let written: Value =
+        serde_json::from_slice(&fs::read(out.join("config.json")).unwrap()).unwrap();
+    assert_eq!(written["quantization_config"]["scheme"], "q8");
+
+    // A byte that is no character is not made one.
+    fs::write(&path, [&config[..], b"\xFF"].concat()).unwrap();
+    let latin = folder.path().join("latin");
+    run(&["quantize", text(&model), text(&latin)]).fails(4, &["config.json", "not UTF-8"]);
+    run(&["info", "--model", text(&model)]).fails(4, &["config.json", "not UTF-8"]);
+}
+
 /// Overwrites the first bytes of a tensor.
 fn damage(model: &Path, tensor: &str, bytes: &[u8]) {
     let path = model.join("model.safetensors");

@@ -66,8 +66,11 @@ fn check_tower(section: &str, eps: f64, theta: f64, activation: Option<&str>) ->
     }
 }
 
-/// Parses a JSON file of the checkpoint.
-pub(crate) fn parse_json<T: serde::de::DeserializeOwned>(file: &str, json: &str) -> Result<T> {
+/// Parses a JSON file of the checkpoint, which a byte order mark may begin.
+///
+/// # Errors
+/// It is no such JSON: the reason says what stands before the place.
+pub fn parse_json<T: serde::de::DeserializeOwned>(file: &str, json: &str) -> Result<T> {
     // Editors of Windows write one, and JSON knows none.
     let json = json.strip_prefix('\u{feff}').unwrap_or(json);
     serde_json::from_str(json).map_err(|error| ModelError::Json {
