@@ -332,7 +332,8 @@ pub struct ReadArgs {
     /// What the model is told with each page
     #[arg(long, value_name = "TEXT", default_value = "Read the page.")]
     pub prompt: String,
-    /// Longest transcript of a page in tokens [default: 8192, or what the context has left]
+    /// Longest transcript of a page in tokens [default: 16 for each vision token and 64 more, at
+    /// most 8192 or what the context has left]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = at_least_1)]
     pub max_tokens: Option<usize>,
     /// Print one JSON object with the text of every page, token counts and times

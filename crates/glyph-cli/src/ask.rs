@@ -1,5 +1,6 @@
 //! `glyph ask`: a question about a text and images.
 
+use std::io::{self, IsTerminal};
 use std::time::Instant;
 
 use glyph_device::dtype_name;
@@ -72,6 +73,11 @@ pub fn run(args: &AskArgs) -> Result<(), CliError> {
     }
     if document.patches.is_empty() {
         output::note(NO_PAGES);
+        if !io::stdin().is_terminal() {
+            output::note(
+                "standard input is not read. To ask about what stands there, give --text -",
+            );
+        }
     }
 
     let model_name = model.files.name();

@@ -205,7 +205,7 @@ pub enum CliError {
     /// Prompt and answer are longer than the context.
     #[error(
         "the prompt does not fit the {context_tokens} tokens of {model}'s context: {about}{vision_tokens} \
-         vision tokens for {pages}, {text_tokens} for question and template, {answer_tokens} for the \
+         vision tokens for {pages}, {text_tokens} for question, template and the marks around pages, {answer_tokens} for the \
          answer. {advice}"
     )]
     DoesNotFit {

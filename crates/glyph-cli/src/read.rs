@@ -23,6 +23,11 @@ use crate::{output, progress, style};
 
 /// Longest transcript of a page unless the command line says otherwise.
 const DEFAULT_PAGE_TOKENS: usize = 8192;
+/// The same by what the page can hold, so that a transcript that never ends is cut off before long: a vision token stands
+/// for four characters or for as many tokens of text, and for a few times as many of fine print.
+const TOKENS_PER_VISION_TOKEN: usize = 16;
+/// What even a page of a few vision tokens may have.
+const LEAST_PAGE_TOKENS: usize = 64;
 
 const OVERFLOW_ADVICE: &str = "Choose a --style with smaller pages or a lower dpi";
 
@@ -108,6 +113,7 @@ pub fn run(args: &ReadArgs) -> Result<(), CliError> {
         target: &target,
         files: model.files.clone(),
         budget,
+        requested_tokens: args.max_tokens,
         settings,
         prompt: &args.prompt,
         n_pages,
@@ -164,6 +170,7 @@ struct Reader<'a> {
     target: &'a Target,
     files: ModelFiles,
     budget: Budget,
+    requested_tokens: Option<usize>,
     settings: AnswerSettings,
     prompt: &'a str,
     /// None where the text is too long to count them first.
@@ -183,7 +190,11 @@ impl Reader<'_> {
             .encode(&[message], &[grid])
             .map_err(|error| self.files.prompt_error(error))?;
         match self.budget.answer_tokens(prompt.ids.len()) {
-            Some(max_new_tokens) => Ok((prompt, max_new_tokens)),
+            Some(left) => {
+                let most = prompt.n_image_tokens() * TOKENS_PER_VISION_TOKEN + LEAST_PAGE_TOKENS;
+                let max_new_tokens = self.requested_tokens.unwrap_or(most).min(left);
+                Ok((prompt, max_new_tokens))
+            }
             None => Err(self.budget.overflow(Overflow {
                 pages: 1,
                 vision_tokens: prompt.n_image_tokens(),

@@ -147,7 +147,9 @@ pub enum ModelError {
         reason: String,
     },
     /// The chat template cannot be used.
-    #[error("the chat template cannot be rendered: {reason}")]
+    #[error(
+        "the chat template cannot be rendered: {reason}. Where it is not that of the original checkpoint, take the file anew"
+    )]
     Template {
         /// The template engine's message.
         reason: String,

@@ -18,7 +18,10 @@ pub(crate) type FontBytes = Arc<dyn AsRef<[u8]> + Send + Sync>;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FontError {
     /// The bytes are not a TrueType or OpenType font.
-    #[error("{name} is not a TrueType or OpenType font that can be read")]
+    #[error(
+        "{name} is not a TrueType or OpenType font that can be read; take another file, or a bundled font: \
+         {SANS_FONT}, {MONO_FONT} or {CJK_FONT}"
+    )]
     Unreadable {
         /// Name under which the font was added.
         name: String,

@@ -137,7 +137,15 @@ fn the_streamed_answer_is_that_of_json() {
 #[test]
 fn a_question_without_pages_is_answered_with_a_note() {
     let outcome = run(&[&["ask", QUESTION], &SHORT[..]].concat());
-    outcome.ends(0, &["without pages", "--text", "--image"]);
+    outcome.ends(
+        0,
+        &[
+            "without pages",
+            "--image",
+            "standard input is not read",
+            "--text -",
+        ],
+    );
     assert!(outcome.stdout.ends_with('\n'), "{outcome:?}");
 }
 

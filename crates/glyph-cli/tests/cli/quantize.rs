@@ -188,7 +188,7 @@ fn a_configuration_is_taken_as_it_is_loaded() {
     assert_eq!(outcome.code, 0, "{outcome:?}");
     let written: Value =
         serde_json::from_slice(&fs::read(out.join("config.json")).unwrap()).unwrap();
-    assert_eq!(written["quantization_config"]["scheme"], "q8");
+    assert_eq!(written["quantization_config"]["scheme"], "q4");
 
     // A byte that is no character is not made one.
     fs::write(&path, [&config[..], b"\xFF"].concat()).unwrap();

@@ -69,6 +69,27 @@ fn a_page_that_does_not_fit_is_told_before_the_weights_are_read() {
 }
 
 #[test]
+fn a_transcript_that_never_ends_is_cut_off_by_what_a_page_can_hold() {
+    // Random weights say no end.
+    let model = fixture("model/mha-sharded");
+    let read = ["read", "--model", text(&model), "--text", "-", "--json"];
+    let outcome = run_with_input(
+        &[&read[..], &["--temperature", "0"]].concat(),
+        b"One short line.\n",
+    );
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+    let report: serde_json::Value = serde_json::from_str(&outcome.stdout).unwrap();
+    let [page] = &report["pages"].as_array().unwrap()[..] else {
+        unreachable!("one page: {report}")
+    };
+    let n_vision_tokens = page["vision_tokens"].as_u64().unwrap();
+    let most = 16 * n_vision_tokens + 64;
+    assert_eq!(page["answer_tokens"].as_u64(), Some(most), "{report}");
+    let note = format!("cut off after {most} tokens");
+    assert!(outcome.stderr.contains(&note), "{}", outcome.stderr);
+}
+
+#[test]
 fn what_glyph_mini_was_not_trained_on_is_told() {
     let read = |input: &str, args: &[&str]| {
         let args = [&["read", "--text", "-"][..], &SHORT[..], args].concat();

@@ -13,6 +13,8 @@ pub use preprocessor::PreprocessorConfig;
 pub use text::TextConfig;
 pub use vision::VisionConfig;
 
+use std::fmt::Debug;
+
 use crate::error::{ModelError, Result};
 
 // Bounds that no member of the family comes near. They turn a broken number into a message where it would
@@ -50,12 +52,13 @@ fn check_size(file: &str, key: &str, value: usize, most: usize) -> Result<()> {
 
 /// Checks what both towers have: epsilon, rotary base and activation.
 fn check_tower(section: &str, eps: f64, theta: f64, activation: Option<&str>) -> Result<()> {
-    let wrong = |key: &str, value: &dyn ToString, reason: &str| {
+    // The form of debugging writes large numbers with an exponent.
+    let wrong = |key: &str, value: &dyn Debug, reason: &str| {
         let key = format!("{section}.{key}");
-        Err(config_error(CONFIG, &key, value.to_string(), reason))
+        Err(config_error(CONFIG, &key, format!("{value:?}"), reason))
     };
     if !(eps > 0.0 && eps < 1.0) {
-        return wrong("rms_norm_eps", &eps, "must be between 0 and 1");
+        return wrong("rms_norm_eps", &eps, "must be above 0 and below 1");
     }
     if !(1.0..=1e12).contains(&theta) {
         return wrong("rope_theta", &theta, "must be between 1 and 1e12");
@@ -73,6 +76,13 @@ fn check_tower(section: &str, eps: f64, theta: f64, activation: Option<&str>) ->
 pub fn parse_json<T: serde::de::DeserializeOwned>(file: &str, json: &str) -> Result<T> {
     // Editors of Windows write one, and JSON knows none.
     let json = json.strip_prefix('\u{feff}').unwrap_or(json);
+    // The parser takes a list for an object with its values in the order of the keys.
+    if json.trim_start().starts_with('[') {
+        return Err(ModelError::Json {
+            file: file.to_owned(),
+            reason: "it is a list, where an object {...} is expected".to_owned(),
+        });
+    }
     serde_json::from_str(json).map_err(|error| ModelError::Json {
         file: file.to_owned(),
         reason: format!(

@@ -2,9 +2,10 @@
 
 use glyph_page_tokens::{MOST_PIXELS, SizeRules};
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use super::{MOST_PATCH_SIDE, MOST_WINDOW_SIDE, check_size, config_error, parse_json};
-use crate::error::Result;
+use crate::error::{ModelError, Result};
 
 /// `preprocessor_config.json`: how an image becomes patches.
 #[derive(Debug, Clone, Deserialize)]
@@ -43,7 +44,7 @@ const BICUBIC: i64 = 3;
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct ProcessorConfig {
-    image_processor: Option<PreprocessorConfig>,
+    image_processor: Option<Map<String, Value>>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -93,9 +94,15 @@ impl PreprocessorConfig {
     pub fn from_processor_json(json: &str) -> Result<Option<Self>> {
         const FILE: &str = "processor_config.json";
         let all: ProcessorConfig = parse_json(FILE, json)?;
-        all.image_processor
-            .map(|config| config.checked(FILE))
-            .transpose()
+        let Some(section) = all.image_processor else {
+            return Ok(None);
+        };
+        let config = serde_json::from_value::<Self>(Value::Object(section));
+        let config = config.map_err(|error| ModelError::Json {
+            file: FILE.to_owned(),
+            reason: format!("image_processor: {error}"),
+        })?;
+        config.checked(FILE).map(Some)
     }
 
     fn checked(self, file: &str) -> Result<Self> {

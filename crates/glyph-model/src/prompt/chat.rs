@@ -1,9 +1,9 @@
 //! The checkpoint's own chat template, rendered with minijinja.
 
-use minijinja::{Environment, Value, context};
-use minijinja_contrib::pycompat::unknown_method_callback;
+use minijinja::{Environment, context};
 use serde::{Serialize, Serializer};
 
+use super::jinja;
 use crate::caught::caught_unseen;
 use crate::error::{ModelError, Result};
 
@@ -104,26 +104,9 @@ impl ChatTemplate {
             );
             return Err(ModelError::Template { reason });
         }
-        let mut environment = Environment::new();
+        let mut environment = jinja::environment();
         // A template comes with the checkpoint: one that never ends must not hang its user.
         environment.set_fuel(Some(MOST_STEPS));
-        // Their arguments alone decide how much they allocate.
-        for filter in ["batch", "format", "indent", "slice"] {
-            environment.remove_filter(filter);
-        }
-        // Templates are written for jinja2 as transformers sets it up.
-        environment.set_trim_blocks(true);
-        environment.set_lstrip_blocks(true);
-        environment.set_unknown_method_callback(unknown_method_callback);
-        environment.add_function(
-            "raise_exception",
-            |message: String| -> std::result::Result<Value, _> {
-                Err(minijinja::Error::new(
-                    minijinja::ErrorKind::InvalidOperation,
-                    message,
-                ))
-            },
-        );
         on_deep_stack(|| environment.add_template_owned(NAME, source))?;
         Ok(Self { environment })
     }

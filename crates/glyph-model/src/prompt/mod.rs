@@ -2,6 +2,7 @@
 
 mod chat;
 mod encode;
+mod jinja;
 mod pieces;
 mod positions;
 mod tokenizer;

@@ -98,6 +98,30 @@ fn a_byte_order_mark_is_no_part_of_a_file() {
 }
 
 #[test]
+fn a_list_is_no_object_with_its_values_in_order() {
+    for (file, list) in [
+        ("config.json", "[]"),
+        ("preprocessor_config.json", " []"),
+        ("generation_config.json", "[[5]]"),
+        ("processor_config.json", "[null]"),
+    ] {
+        let copy = with_file(file, list);
+        assert_refused!(
+            refused(copy.path()),
+            ModelError::Json { .. },
+            file,
+            "it is a list"
+        );
+    }
+    let copy = with_file("processor_config.json", r#"{"image_processor": []}"#);
+    assert_refused!(
+        refused(copy.path()),
+        ModelError::Json { .. },
+        "processor_config.json"
+    );
+}
+
+#[test]
 fn a_small_file_of_no_small_size_is_not_read() {
     let copy = copy_of("base");
     let file = std::fs::File::create(copy.path().join("tokenizer.json")).unwrap();
