@@ -332,7 +332,7 @@ pub struct ReadArgs {
     /// What the model is told with each page
     #[arg(long, value_name = "TEXT", default_value = "Read the page.")]
     pub prompt: String,
-    /// Longest transcript of a page in tokens [default: 16 for each vision token and 64 more, at
+    /// Longest transcript of a page in tokens [default: 16 for each vision token and 1024 more, at
     /// most 8192 or what the context has left]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = at_least_1)]
     pub max_tokens: Option<usize>,

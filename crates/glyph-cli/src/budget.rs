@@ -89,7 +89,7 @@ impl Budget {
             .is_some()
     }
 
-    /// Tokens of question and template around so many pages.
+    /// Tokens of question, template and the marks around so many pages.
     fn text_tokens_with(&self, n_pages: usize) -> usize {
         let marks = self.marks_per_page.saturating_mul(n_pages);
         self.text_tokens.saturating_add(marks)

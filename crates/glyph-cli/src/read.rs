@@ -26,8 +26,8 @@ const DEFAULT_PAGE_TOKENS: usize = 8192;
 /// The same by what the page can hold, so that a transcript that never ends is cut off before long: a vision token stands
 /// for four characters or for as many tokens of text, and for a few times as many of fine print.
 const TOKENS_PER_VISION_TOKEN: usize = 16;
-/// What even a page of a few vision tokens may have.
-const LEAST_PAGE_TOKENS: usize = 64;
+/// What even a page of a few vision tokens may have: a model may think before it reads.
+const LEAST_PAGE_TOKENS: usize = 1024;
 
 const OVERFLOW_ADVICE: &str = "Choose a --style with smaller pages or a lower dpi";
 

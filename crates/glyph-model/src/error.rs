@@ -148,7 +148,7 @@ pub enum ModelError {
     },
     /// The chat template cannot be used.
     #[error(
-        "the chat template cannot be rendered: {reason}. Where it is not that of the original checkpoint, take the file anew"
+        "the chat template cannot be rendered: {reason}. If the template is not the one of the original checkpoint, take that"
     )]
     Template {
         /// The template engine's message.

@@ -57,7 +57,7 @@ impl SizeRules {
         let aspect = height.max(width) / height.min(width);
         if aspect > MAX_ASPECT {
             return Err(format!(
-                "is {width_px}×{height_px} px; its aspect ratio {aspect:.0} exceeds {MAX_ASPECT}; cut it into parts"
+                "is {width_px}×{height_px} px; its aspect ratio {aspect:.0} exceeds {MAX_ASPECT}; take one whose sides differ less, or parts of it"
             ));
         }
 

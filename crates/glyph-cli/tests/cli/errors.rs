@@ -118,7 +118,7 @@ fn a_prompt_that_does_not_fit_is_5_and_told_at_once() {
         &[
             "8192 tokens",
             "8000 vision tokens for 100 pages",
-            "207 for",
+            "207 for question, template and the marks around pages",
             "99 such pages fit",
         ],
     );

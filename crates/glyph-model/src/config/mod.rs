@@ -15,6 +15,10 @@ pub use vision::VisionConfig;
 
 use std::fmt::Debug;
 
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
+
 use crate::error::{ModelError, Result};
 
 // Bounds that no member of the family comes near. They turn a broken number into a message where it would
@@ -73,7 +77,7 @@ fn check_tower(section: &str, eps: f64, theta: f64, activation: Option<&str>) ->
 ///
 /// # Errors
 /// It is no such JSON: the reason says what stands before the place.
-pub fn parse_json<T: serde::de::DeserializeOwned>(file: &str, json: &str) -> Result<T> {
+pub fn parse_json<T: DeserializeOwned>(file: &str, json: &str) -> Result<T> {
     // Editors of Windows write one, and JSON knows none.
     let json = json.strip_prefix('\u{feff}').unwrap_or(json);
     // The parser takes a list for an object with its values in the order of the keys.
@@ -90,6 +94,14 @@ pub fn parse_json<T: serde::de::DeserializeOwned>(file: &str, json: &str) -> Res
             text_before(json, error.line(), error.column())
         ),
     })
+}
+
+/// A section that may not be a list, which the parser would take for the values in the order of the keys.
+fn object<'de, D: Deserializer<'de>, T: DeserializeOwned>(
+    deserializer: D,
+) -> std::result::Result<T, D::Error> {
+    let section = Map::deserialize(deserializer)?;
+    serde_json::from_value(Value::Object(section)).map_err(D::Error::custom)
 }
 
 /// What a line of a file holds up to a column: in an indented file the key whose value is wrong.

@@ -4,13 +4,14 @@ use glyph_page_tokens::{MOST_PIXELS, SizeRules};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{MOST_PATCH_SIDE, MOST_WINDOW_SIDE, check_size, config_error, parse_json};
+use super::{MOST_PATCH_SIDE, MOST_WINDOW_SIDE, check_size, config_error, object, parse_json};
 use crate::error::{ModelError, Result};
 
 /// `preprocessor_config.json`: how an image becomes patches.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default)]
 pub struct PreprocessorConfig {
+    #[serde(deserialize_with = "object")]
     size: PixelBounds,
     /// Side of a patch in px.
     pub patch_size: usize,

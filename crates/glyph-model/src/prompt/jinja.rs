@@ -1,6 +1,7 @@
-//! The template engine as transformers sets jinja2 up for chat templates.
+//! The template engine set up like jinja2 in transformers, for chat templates.
 //!
-//! Reference: `transformers/utils/chat_template_utils.py`, `_compile_jinja_template`.
+//! Reference: `transformers/utils/chat_template_utils.py`, `_compile_jinja_template`; of it `strftime_now`, the block
+//! `generation`, and the arguments `separators` and `sort_keys` of `tojson` are errors here.
 
 use std::io;
 
@@ -15,7 +16,8 @@ type Result<T> = std::result::Result<T, Error>;
 /// Spaces of a level in JSON, at most.
 const MOST_INDENT: usize = 16;
 
-/// An engine without a template. What allocates as much as its arguments alone say is not among its filters and methods.
+/// An engine without a template. What allocates as much as its arguments alone say is not among its filters and methods;
+/// operators, such as `*` of a list, are not bounded.
 pub(super) fn environment() -> Environment<'static> {
     let mut environment = Environment::new();
     for filter in ["batch", "format", "indent", "slice"] {
@@ -39,7 +41,7 @@ fn method(state: &State, value: &Value, name: &str, arguments: &[Value]) -> Resu
     }
 }
 
-/// As `json.dumps` writes it, unlike the engine's own filter, which is made for HTML.
+/// With the separators of `json.dumps` and all characters as they are; the engine's own filter is made for HTML.
 fn to_json(value: &Value, arguments: Kwargs) -> Result<String> {
     let indent: Option<usize> = arguments.get("indent")?;
     let is_ascii: Option<bool> = arguments.get("ensure_ascii")?;
@@ -75,7 +77,7 @@ fn written(value: &Value, formatter: impl Formatter) -> Result<String> {
 fn escaped(json: &str) -> String {
     let mut ascii = String::with_capacity(json.len());
     for character in json.chars() {
-        match character.is_ascii() {
+        match character.is_ascii() && character != '\x7f' {
             true => ascii.push(character),
             false => {
                 let units = character.encode_utf16(&mut [0; 2]).to_vec();
@@ -161,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn no_argument_says_how_much_is_allocated() {
+    fn no_argument_of_a_filter_says_how_much_is_allocated() {
         for template in [
             "{{ value | tojson(indent=100000000000) }}",
             "{{ value | tojson(indent=17) }}",

@@ -110,6 +110,8 @@ mod tests {
                 Reading::Salad,
                 Reading::Random,
                 Reading::Code,
+                Reading::Table,
+                Reading::Alike,
                 Reading::Repeated,
             ]);
             let text = text(&mut draw, reading, grid, 3);

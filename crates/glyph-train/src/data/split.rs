@@ -16,7 +16,8 @@
 //! compounds, values, sentences and lines; single words it draws from both classes, about half of
 //! them reserved. Shared on purpose: the wording of questions, the noise text of the needle
 //! task, one- and two-letter words, the fixed one-word labels of forms (`Total`, `Phone`; their
-//! values are classed all the same), the scaffolding of templates (articles, weekdays, months).
+//! values are classed all the same), the scaffolding of templates (articles, weekdays, months), and of lines that look
+//! alike all but single words: counters, rules, runs of a character, short answers.
 
 /// One item in this many is reserved for the held-out split.
 pub const RESERVED_ONE_IN: u64 = 10;

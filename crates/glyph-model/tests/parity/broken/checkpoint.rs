@@ -113,12 +113,13 @@ fn a_list_is_no_object_with_its_values_in_order() {
             "it is a list"
         );
     }
-    let copy = with_file("processor_config.json", r#"{"image_processor": []}"#);
-    assert_refused!(
-        refused(copy.path()),
-        ModelError::Json { .. },
-        "processor_config.json"
-    );
+    for (file, section) in [
+        ("processor_config.json", r#"{"image_processor": []}"#),
+        ("preprocessor_config.json", r#"{"size": [112, 336]}"#),
+    ] {
+        let copy = with_file(file, section);
+        assert_refused!(refused(copy.path()), ModelError::Json { .. }, file);
+    }
 }
 
 #[test]
