@@ -39,12 +39,7 @@ pub fn run(args: &AskArgs) -> Result<(), CliError> {
     let model = Model::open(args.model.model.as_deref())?;
     let settings = AnswerSettings::new(&args.sampling, &model.settings.generation)?;
     let source = Source::read(&args.source)?;
-    let budget = Budget::new(
-        &model,
-        ("the question", &args.question),
-        args.max_tokens,
-        DEFAULT_ANSWER_TOKENS,
-    )?;
+    let budget = Budget::new(&model, ("the question", &args.question), args.max_tokens)?;
 
     let request = Request {
         model: &model,
@@ -236,7 +231,10 @@ impl Request<'_> {
         let message = Message::pages_and_question(n_pages, self.question);
         let prompt = self.model.settings.encoder.encode(&[message], &grids);
         let prompt = prompt.map_err(|error| self.model.files.prompt_error(error))?;
-        match self.budget.answer_tokens(prompt.ids.len()) {
+        let answer_tokens = self
+            .budget
+            .answer_tokens(prompt.ids.len(), DEFAULT_ANSWER_TOKENS);
+        match answer_tokens {
             Some(max_new_tokens) => Ok((prompt, max_new_tokens)),
             None => Err(self.budget.overflow(Overflow {
                 pages: n_pages,

@@ -19,7 +19,6 @@ pub struct Budget {
     /// Tokens that the template puts around each page.
     marks_per_page: usize,
     requested_tokens: Option<usize>,
-    default_tokens: usize,
 }
 
 /// Pages of a whole request.
@@ -45,13 +44,11 @@ pub struct Overflow<'a> {
 }
 
 impl Budget {
-    /// For a question, which messages call `asked`; the answer may have `requested_tokens`, or by
-    /// default as many as are left but no more than `default_tokens`.
+    /// For a question, which messages call `asked`; the answer may have `requested_tokens`, or what is left.
     pub fn new(
         model: &Model,
         (asked, question): (&'static str, &str),
         requested_tokens: Option<usize>,
-        default_tokens: usize,
     ) -> Result<Self, CliError> {
         model.check_question(asked, question)?;
         let encoder = &model.settings.encoder;
@@ -73,7 +70,6 @@ impl Budget {
             text_tokens: without_pages,
             marks_per_page: text_tokens(&[smallest])?.saturating_sub(without_pages),
             requested_tokens,
-            default_tokens,
         })
     }
 
@@ -85,7 +81,7 @@ impl Budget {
     /// Whether so many pages of so many vision tokens together leave room for the answer.
     pub fn holds(&self, n_pages: usize, vision_tokens: usize) -> bool {
         let text_tokens = self.text_tokens_with(n_pages);
-        self.answer_tokens(text_tokens.saturating_add(vision_tokens))
+        self.tokens_left(text_tokens.saturating_add(vision_tokens))
             .is_some()
     }
 
@@ -95,16 +91,17 @@ impl Budget {
         self.text_tokens.saturating_add(marks)
     }
 
-    /// Tokens that the answer may have after a whole prompt; `None` when it does not fit.
-    pub fn answer_tokens(&self, prompt_tokens: usize) -> Option<usize> {
+    /// Tokens that a whole prompt leaves; `None` when they are too few for the answer.
+    fn tokens_left(&self, prompt_tokens: usize) -> Option<usize> {
         let left = self.context_tokens.checked_sub(prompt_tokens)?;
-        if left < self.least_answer_tokens() {
-            return None;
-        }
-        Some(
-            self.requested_tokens
-                .unwrap_or(self.default_tokens.min(left)),
-        )
+        (left >= self.least_answer_tokens()).then_some(left)
+    }
+
+    /// Tokens that the answer may have after a whole prompt: as many as were asked for, or what is left but no more than
+    /// `default_tokens`; `None` when it does not fit.
+    pub fn answer_tokens(&self, prompt_tokens: usize, default_tokens: usize) -> Option<usize> {
+        let left = self.tokens_left(prompt_tokens)?;
+        Some(self.requested_tokens.unwrap_or(default_tokens.min(left)))
     }
 
     /// The error for pages that do not fit.

@@ -98,12 +98,7 @@ pub fn run(args: &ReadArgs) -> Result<(), CliError> {
 
     let mut pages = Pages::new(&source.images, rendered, false);
     let first = pages.next().transpose()?;
-    let budget = Budget::new(
-        &model,
-        ("the --prompt", &args.prompt),
-        args.max_tokens,
-        DEFAULT_PAGE_TOKENS,
-    )?;
+    let budget = Budget::new(&model, ("the --prompt", &args.prompt), args.max_tokens)?;
     let stream = if args.json {
         Stream::None
     } else {
@@ -113,7 +108,6 @@ pub fn run(args: &ReadArgs) -> Result<(), CliError> {
         target: &target,
         files: model.files.clone(),
         budget,
-        requested_tokens: args.max_tokens,
         settings,
         prompt: &args.prompt,
         n_pages,
@@ -170,7 +164,6 @@ struct Reader<'a> {
     target: &'a Target,
     files: ModelFiles,
     budget: Budget,
-    requested_tokens: Option<usize>,
     settings: AnswerSettings,
     prompt: &'a str,
     /// None where the text is too long to count them first.
@@ -189,12 +182,10 @@ impl Reader<'_> {
         let prompt = encoder
             .encode(&[message], &[grid])
             .map_err(|error| self.files.prompt_error(error))?;
-        match self.budget.answer_tokens(prompt.ids.len()) {
-            Some(left) => {
-                let most = prompt.n_image_tokens() * TOKENS_PER_VISION_TOKEN + LEAST_PAGE_TOKENS;
-                let max_new_tokens = self.requested_tokens.unwrap_or(most).min(left);
-                Ok((prompt, max_new_tokens))
-            }
+        let by_page = prompt.n_image_tokens() * TOKENS_PER_VISION_TOKEN + LEAST_PAGE_TOKENS;
+        let default_tokens = by_page.min(DEFAULT_PAGE_TOKENS);
+        match self.budget.answer_tokens(prompt.ids.len(), default_tokens) {
+            Some(max_new_tokens) => Ok((prompt, max_new_tokens)),
             None => Err(self.budget.overflow(Overflow {
                 pages: 1,
                 vision_tokens: prompt.n_image_tokens(),

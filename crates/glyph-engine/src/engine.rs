@@ -1,14 +1,11 @@
 //! The handle that callers hold.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
-use burn::tensor::Device;
-use futures_lite::future::block_on;
 use glyph_model::checkpoint::CheckpointSettings;
-use glyph_model::generate::{Generation, generate};
 use glyph_model::preprocess::{PatchGrid, RgbImage};
 use glyph_model::prompt::{Message, Part};
 use glyph_model::{Checkpoint, ModelError};
@@ -18,16 +15,16 @@ use tokio::sync::watch;
 use crate::error::EngineError;
 use crate::events::Events;
 use crate::pieces::Advanced;
-use crate::plan::{Footprint, Limits, MemoryPlan};
+use crate::plan::{Limits, MemoryPlan};
 use crate::prepare::{self, CheckedPage, Page, Prepared, PromptTokens};
 use crate::request::Request;
 use crate::sequence::Waiting;
+use crate::start::serve;
 use crate::state::EngineState;
 use crate::stats::{EngineStats, Observer};
-use crate::steps::{guarded, to_its_end};
+use crate::steps::to_its_end;
 use crate::vision_cache::VisionCache;
 use crate::waiting_room::WaitingRoom;
-use crate::worker::Worker;
 
 /// How an engine is set up.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -71,23 +68,23 @@ pub(crate) enum Command {
 /// What the engine's thread and its callers both see.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    options: EngineOptions,
+    pub options: EngineOptions,
     state: watch::Sender<EngineState>,
-    loaded: OnceLock<Loaded>,
+    pub loaded: OnceLock<Loaded>,
     /// Where requests wait until the thread takes them.
     pub waiting: WaitingRoom,
-    is_draining: AtomicBool,
+    pub is_draining: AtomicBool,
     stats: Mutex<EngineStats>,
 }
 
 /// What is known once the model is loaded.
 #[derive(Debug)]
-struct Loaded {
-    settings: Arc<CheckpointSettings>,
-    plan: MemoryPlan,
-    vision_cache: VisionCache,
+pub(crate) struct Loaded {
+    pub settings: Arc<CheckpointSettings>,
+    pub plan: MemoryPlan,
+    pub vision_cache: VisionCache,
     /// Longer texts exceed the context in any case.
-    most_text_bytes: usize,
+    pub most_text_bytes: usize,
 }
 
 impl Loaded {
@@ -140,7 +137,7 @@ impl Shared {
         change(&mut self.stats.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    fn set_state(&self, state: EngineState) {
+    pub fn set_state(&self, state: EngineState) {
         self.state.send_replace(state);
     }
 
@@ -445,98 +442,4 @@ fn check(plan: &MemoryPlan, request: &Request) -> Result<u64, EngineError> {
         });
     }
     Ok(kv_bytes)
-}
-
-/// Loads the model and serves: the engine's thread.
-///
-/// # Errors
-/// Why it cannot serve, or can no longer.
-fn serve(
-    shared: &Shared,
-    load: impl FnOnce(&mut dyn FnMut(f64)) -> Result<Checkpoint, ModelError>,
-    commands: (Sender<Command>, Receiver<Command>),
-    observer: impl Observer,
-) -> Result<(), String> {
-    shared.set_state(EngineState::Loading { done: 0.0 });
-    // This thread takes a part of every step itself: to hand all parts out and wait for them would cost a change of
-    // threads more. A system that gives no threads leaves the ones in common.
-    let _cores = rayon::ThreadPoolBuilder::new()
-        .use_current_thread()
-        .thread_name(|index| format!("glyph-engine-{index}"))
-        .build();
-    let mut on_share = |done: f64| shared.set_state(EngineState::Loading { done });
-    let checkpoint = load(&mut on_share).map_err(|error| error.to_string())?;
-    let opened = open(shared, checkpoint).map_err(|error| error.to_string());
-    let (mut checkpoint, plan, vision_cache) = opened?;
-    if shared.options.warm_up {
-        guarded(|| warm_up(&mut checkpoint)).map_err(|error| error.to_string())?;
-    }
-    let loaded = Loaded {
-        settings: Arc::clone(&checkpoint.settings),
-        plan: plan.clone(),
-        vision_cache: vision_cache.clone(),
-        most_text_bytes: {
-            let tokenizer = &checkpoint.settings.encoder.tokenizer;
-            let longest = tokenizer.longest_token_bytes();
-            plan.context_tokens.saturating_mul(longest)
-        },
-    };
-    let worker = Worker::new(checkpoint, plan, vision_cache, shared, commands, observer);
-    if shared.loaded.set(loaded).is_ok() && !shared.is_draining.load(Ordering::Relaxed) {
-        shared.set_state(EngineState::Ready);
-    }
-    worker.run()
-}
-
-/// Two tokens about the smallest page.
-fn warm_up(checkpoint: &mut Checkpoint) -> Result<(), EngineError> {
-    checkpoint.load_vision()?;
-    let side_px = checkpoint.settings.preprocessor.patch_size * 4;
-    let page = RgbImage::new(side_px, side_px, vec![u8::MAX; side_px * side_px * 3])?;
-    let images = checkpoint.settings.preprocess(&[page])?;
-    let grids: Vec<_> = images.iter().map(|image| image.grid).collect();
-    let messages = [Message::pages_and_question(grids.len(), "?")];
-    let prompt = checkpoint.settings.encoder.encode(&messages, &grids)?;
-    let mut generation = Generation::from_checkpoint(checkpoint);
-    generation.max_new_tokens = 2;
-    generation.stop.stop_ids.clear();
-    block_on(generate(checkpoint, &prompt, &images, &generation, |_| {
-        true
-    }))?;
-    Ok(())
-}
-
-/// Plans the memory and sets up what the plan allows.
-fn open(
-    shared: &Shared,
-    checkpoint: Checkpoint,
-) -> Result<(Checkpoint, MemoryPlan, VisionCache), crate::plan::ModelDoesNotFit> {
-    let bytes_per_value = checkpoint.dtype.size() as u64;
-    let table_bytes = checkpoint.table_dtype.size() as u64;
-    let config = &checkpoint.settings.config;
-    let footprint = Footprint::new(config, bytes_per_value)
-        .on(checkpoint.device == Device::flex())
-        .quantized(config, checkpoint.quantization, Some(table_bytes))
-        .with_kv_precision(config, checkpoint.kv_precision);
-    let plan = MemoryPlan::new(footprint, shared.options.limits)?;
-    let vision_cache = VisionCache::new(fingerprint(&checkpoint), plan.cache_bytes / 2);
-    Ok((checkpoint, plan, vision_cache))
-}
-
-/// Tells models and preprocessings apart: their settings, and weights of the decoder, which are there from the start.
-fn fingerprint(checkpoint: &Checkpoint) -> [u8; 32] {
-    let settings = &checkpoint.settings;
-    let mut hasher = blake3::Hasher::new();
-    let described = format!(
-        "{:?} {:?} {:?}",
-        settings.config, settings.preprocessor, checkpoint.dtype
-    );
-    hasher.update(described.as_bytes());
-    let decoder = &checkpoint.model.model.language_model;
-    hasher.update(decoder.norm.weight.val().into_data().as_bytes());
-    if let Some(layer) = decoder.layers.first() {
-        let weights = layer.self_attn.k_proj.published_weight();
-        hasher.update(weights.into_data().as_bytes());
-    }
-    *hasher.finalize().as_bytes()
 }

@@ -16,6 +16,7 @@ mod prepare;
 mod queue;
 mod request;
 mod sequence;
+mod start;
 mod state;
 mod stats;
 mod steps;
