@@ -23,7 +23,7 @@ pub(crate) struct Fact {
     pub key: String,
     /// The document's words from the key to the value.
     pub quote: String,
-    /// The second word of a form's label.
+    /// The second word of a form's label of two.
     pub head: Option<&'static str>,
 }
 
@@ -240,7 +240,6 @@ pub(crate) fn form_field(draw: &mut Draw, key: Key, style: FormStyle) -> Entry {
     match kind {
         Kind::Price => questions.push(format!("How much is the {asked}?")),
         Kind::Person if head != "name" => questions.push(format!("Who is the {asked}?")),
-        Kind::Person if !word.is_empty() => questions.push(format!("Who is the {whose}?")),
         _ => {}
     }
     let line = match style.separator {
@@ -330,15 +329,17 @@ pub(crate) fn contact_key(draw: &mut Draw, similar: Option<Key>) -> Key {
     keyed(draw, similar, &FIRST_NAMES, &LAST_NAMES)
 }
 
-/// A person with some of: phone, e-mail, city, office, birthday.
+/// A person with some of: phone, e-mail, city, office, birthday, and so on.
 pub(crate) fn contact(draw: &mut Draw, key: Key, style: ContactStyle) -> Entry {
-    const ATTRIBUTES: [(&str, &str, Kind); 6] = [
+    const ATTRIBUTES: [(&str, &str, Kind); 8] = [
         ("phone", "phone number", Kind::Phone),
         ("mail", "e-mail address", Kind::Email),
         ("city", "city", Kind::City),
         ("office", "office", Kind::Room),
         ("born", "date of birth", Kind::Date),
         ("staff no.", "staff number", Kind::Digits),
+        ("ext.", "extension", Kind::Count),
+        ("desk", "desk", Kind::Room),
     ];
     let (first, last) = key;
     let name = format!("{first} {last}");

@@ -193,7 +193,12 @@ fn any_value(draw: &mut Draw, kind: Kind) -> String {
         Kind::Street => {
             let street = capitalised(draw.word(&NOUNS));
             let way = draw.one_of(&["Street", "Road", "Lane", "Avenue"]);
-            format!("{} {street} {way}", draw.between(1, 299))
+            let number = draw.between(1, 299);
+            if draw.chance(70) {
+                format!("{number} {street} {way}")
+            } else {
+                format!("{street} {way} {number}")
+            }
         }
         Kind::Email => {
             let user = draw.word(&FIRST_NAMES).to_ascii_lowercase();
@@ -217,10 +222,12 @@ fn any_value(draw: &mut Draw, kind: Kind) -> String {
         Kind::Url => url(draw),
         Kind::Room => {
             let letter = draw.characters(b"ABCDEFGH", 1);
-            match draw.below(3) {
-                0 => format!("{letter}{}", draw.between(1, 499)),
-                1 => format!("{}.{:02}", draw.between(1, 9), draw.between(1, 60)),
-                _ => draw.between(100, 999).to_string(),
+            match draw.below(7) {
+                0 | 1 => format!("{letter}{}", draw.between(1, 499)),
+                2 => format!("{}.{:02}", draw.between(1, 9), draw.between(1, 60)),
+                3 => draw.between(100, 999).to_string(),
+                4 => format!("{}{letter}", draw.between(1, 99)),
+                _ => draw.between(1, 99).to_string(),
             }
         }
         Kind::Word => draw.word(&ADJECTIVES).to_owned(),
@@ -238,6 +245,7 @@ fn any_value(draw: &mut Draw, kind: Kind) -> String {
                 shade => format!("{shade} {color}"),
             }
         }
+        Kind::Percent if draw.chance(40) => format!("{}%", draw.between(1, 99)),
         Kind::Percent => format!("{}.{}%", draw.below(100), draw.below(10)),
         Kind::Count => {
             let count = draw.between(1, 4);
@@ -255,6 +263,9 @@ fn any_value(draw: &mut Draw, kind: Kind) -> String {
 
 fn measure(draw: &mut Draw, units: [&'static str; 3]) -> String {
     let unit = draw.one_of(&units);
+    if draw.chance(30) {
+        return format!("{} {unit}", draw.between(1, 199));
+    }
     format!("{}.{} {unit}", draw.below(200), draw.below(10))
 }
 

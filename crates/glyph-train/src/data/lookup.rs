@@ -209,9 +209,9 @@ pub(crate) fn generate(
         .collect();
     let facts: Vec<&Fact> = told.iter().flat_map(|(_, entry)| &entry.facts).collect();
     if absent {
-        fact.ask_in_vain_by_head(draw, &facts);
+        fact.ask_in_vain_by_one_word(draw, &facts);
     } else {
-        fact.ask_by_head(&facts);
+        fact.ask_by_one_word(&facts);
     }
     let question = any_question(draw, &fact)?;
     let thought = if absent {
@@ -225,11 +225,11 @@ pub(crate) fn generate(
         untold::of_other_keys(draw, &style, topic, asked_key, &keys, room)
     };
     for fact in &mut not_told {
-        fact.ask_in_vain_by_head(draw, &facts);
+        fact.ask_in_vain_by_one_word(draw, &facts);
     }
     let mut told: Vec<Fact> = facts.iter().copied().cloned().collect();
     for fact in &mut told {
-        fact.ask_by_head(&facts);
+        fact.ask_by_one_word(&facts);
     }
     Some(LookupPage {
         text,

@@ -22,7 +22,7 @@ pub mod words;
 pub mod wrap;
 
 mod alike;
-mod by_head;
+mod by_one_word;
 mod code;
 mod draw;
 mod echo;
