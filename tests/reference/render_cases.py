@@ -99,6 +99,20 @@ def long_words(seed):
     return "".join(parts)
 
 
+def cut_words(seed):
+    """Lines of 40 characters that words fill to the end, or nearly, before one that is longer than a line."""
+    pick = random.Random(seed)
+    text = ""
+    for _ in range(120):
+        length = pick.choice([20, 37, 38, 39, 40])
+        line = ""
+        while len(line) < length:
+            line += pick.choice("ab") * pick.randint(1, 6) + " "
+        line = line[:length].rstrip()
+        text += line.ljust(length, "c") + " " + "x" * pick.choice([41, 60, 85, 130]) + pick.choice("  \n")
+    return text
+
+
 EMOJI = (
     "Plain words, then emoji: \U0001F600 \U0001F680 \U0001F469\u200D\U0001F4BB \U0001F1E9\U0001F1EA "
     "flags, \u2764\uFE0F heart, \U0001F9D1\U0001F3FD\u200D\U0001F680 astronaut, \u26A1 power.\n"
@@ -144,6 +158,7 @@ CASES = {
     "large_type": (EN | {"font-size": 29, "line-height": 33.5}, prose(25, 40), 0),
     "long_words": (EN, long_words(10), 0),
     "long_words_indented": (_indented, long_words(11), 0),
+    "cut_words": (MINI, cut_words(26), 0),
     "empty": (EN, "", 0),
     "blank_lines": (EN, "\n" * 200 + "one line\n" + "\n" * 90 + "last\n\n\n", 0),
     "one_blank_line": (EN, "\n", 0),

@@ -285,6 +285,8 @@ pub(crate) struct Line {
     pub(crate) ends_in_break: bool,
     /// The line is the last of its paragraph, so it is not justified.
     pub(crate) is_last: bool,
+    /// The next line goes on with a word that this one holds the first piece of.
+    pub(crate) ends_in_cut: bool,
 }
 
 impl Line {
@@ -295,6 +297,21 @@ impl Line {
         match self.colors.last_mut() {
             Some((end, last)) if *last == color => *end = self.text.len(),
             _ => self.colors.push((self.text.len(), color)),
+        }
+    }
+
+    /// Takes off the space that ends the line, if one does.
+    pub(crate) fn pop_space(&mut self) {
+        let Some(text) = self.text.strip_suffix(' ') else {
+            return;
+        };
+        let len = text.len();
+        self.text.truncate(len);
+        let before_last = self.colors.iter().nth_back(1).map_or(0, |(end, _)| *end);
+        if before_last == len {
+            self.colors.pop();
+        } else if let Some((end, _)) = self.colors.last_mut() {
+            *end = len;
         }
     }
 }

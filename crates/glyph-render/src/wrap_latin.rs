@@ -147,8 +147,10 @@ impl<'a> LatinLines<'a> {
                 return Some(line);
             }
             if new_width_pt > limit_pt && word_count > 0 {
+                let mut line = line.finish(line_pt - width_pt, word_count);
+                line.ends_in_cut = word.kind == WordKind::Piece;
                 self.carried = Some(word);
-                return Some(line.finish(line_pt - width_pt, word_count));
+                return Some(line);
             }
             if word
                 .parts
@@ -288,6 +290,14 @@ impl LineSource for LatinLines<'_> {
                 });
             } else {
                 last.is_last = false;
+                // What the first half holds of the word is no longer than its line there, and is not cut again: nothing is
+                // left of it on the line before, where its empty first piece had drawn a space.
+                if last.ends_in_cut
+                    && let Some(before) = taken.len().checked_sub(2)
+                    && let Some(line) = taken.get_mut(before)
+                {
+                    line.pop_space();
+                }
             }
         }
         taken

@@ -208,6 +208,7 @@ cases!(
     large_type,
     long_words,
     long_words_indented,
+    cut_words,
     empty,
     blank_lines,
     one_blank_line,

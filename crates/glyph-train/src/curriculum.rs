@@ -160,11 +160,12 @@ const LAST_DOCUMENTS: Weights<Document> = &[
     (Document::Sentences, 4),
 ];
 
-/// More settings: one word among others that hold it is what stays mistaken longest.
+/// More settings: one word among others that hold it is what stays mistaken longest. And more contacts: whether a line holds
+/// what is asked for, or goes on.
 const DOCUMENTS_OF_PLACES: Weights<Document> = &[
     (Document::Form, 3),
     (Document::Settings, 4),
-    (Document::Contacts, 3),
+    (Document::Contacts, 6),
     (Document::Sentences, 4),
     (Document::Columns, 3),
 ];

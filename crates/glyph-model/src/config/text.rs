@@ -71,7 +71,7 @@ impl TextConfig {
         self.num_key_value_heads.unwrap_or(self.num_attention_heads)
     }
 
-    /// Width of one head.
+    /// Width of one head: what `hidden_size` leaves to each, whether the file says so or not.
     pub fn head_dim(&self) -> usize {
         self.head_dim
             .unwrap_or(self.hidden_size / self.num_attention_heads.max(1))
@@ -125,6 +125,17 @@ impl TextConfig {
             ),
         ] {
             check_size(CONFIG, &format!("text_config.{key}"), value, most)?;
+        }
+        let shared_width = self.hidden_size / heads;
+        if self.head_dim() != shared_width {
+            return Err(config_error(
+                CONFIG,
+                "text_config.head_dim",
+                self.head_dim(),
+                format!(
+                    "must be {shared_width}, hidden_size / num_attention_heads, as heads of this architecture are"
+                ),
+            ));
         }
         check_tower(
             "text_config",

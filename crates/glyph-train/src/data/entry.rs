@@ -132,11 +132,59 @@ pub(crate) enum SettingsStyle {
     Env,
 }
 
-/// How a contact is written.
+/// How contacts are written.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum ContactStyle {
-    Line,
-    Block,
+pub(crate) struct ContactStyle {
+    /// A line for each attribute.
+    is_block: bool,
+    /// What all contacts of a list have, in this order; otherwise each has some of its own.
+    shared: Option<[Attribute; MOST_ATTRIBUTES]>,
+    n_shared: usize,
+}
+
+/// What is told of a person: as it is written, as it is asked for, and its values.
+type Attribute = (&'static str, &'static str, Kind);
+
+const ATTRIBUTES: [Attribute; 8] = [
+    ("phone", "phone number", Kind::Phone),
+    ("mail", "e-mail address", Kind::Email),
+    ("city", "city", Kind::City),
+    ("office", "office", Kind::Room),
+    ("born", "date of birth", Kind::Date),
+    ("staff no.", "staff number", Kind::Digits),
+    ("ext.", "extension", Kind::Count),
+    ("desk", "desk", Kind::Room),
+];
+
+const MOST_ATTRIBUTES: usize = 3;
+
+/// How many lists tell the same of everybody, in percent.
+const LISTS_OF_THE_SAME: usize = 50;
+
+impl ContactStyle {
+    pub(crate) fn any(draw: &mut Draw) -> Self {
+        let is_list = draw.chance(LISTS_OF_THE_SAME);
+        Self {
+            is_block: draw.chance(if is_list { 20 } else { 50 }),
+            shared: is_list.then(|| some_attributes(draw)),
+            n_shared: draw.between(1, MOST_ATTRIBUTES),
+        }
+    }
+
+    /// The same of contacts that each have attributes of their own.
+    pub(crate) fn of_anything(self) -> Self {
+        Self {
+            shared: None,
+            ..self
+        }
+    }
+}
+
+fn some_attributes(draw: &mut Draw) -> [Attribute; MOST_ATTRIBUTES] {
+    let mut attributes = ATTRIBUTES;
+    draw.shuffle(&mut attributes);
+    let [first, second, third, ..] = attributes;
+    [first, second, third]
 }
 
 impl FormStyle {
@@ -331,21 +379,12 @@ pub(crate) fn contact_key(draw: &mut Draw, similar: Option<Key>) -> Key {
 
 /// A person with some of: phone, e-mail, city, office, birthday, and so on.
 pub(crate) fn contact(draw: &mut Draw, key: Key, style: ContactStyle) -> Entry {
-    const ATTRIBUTES: [(&str, &str, Kind); 8] = [
-        ("phone", "phone number", Kind::Phone),
-        ("mail", "e-mail address", Kind::Email),
-        ("city", "city", Kind::City),
-        ("office", "office", Kind::Room),
-        ("born", "date of birth", Kind::Date),
-        ("staff no.", "staff number", Kind::Digits),
-        ("ext.", "extension", Kind::Count),
-        ("desk", "desk", Kind::Room),
-    ];
     let (first, last) = key;
     let name = format!("{first} {last}");
-    let mut attributes = ATTRIBUTES;
-    draw.shuffle(&mut attributes);
-    let count = draw.between(1, 3);
+    let (attributes, count) = match style.shared {
+        Some(shared) => (shared, style.n_shared),
+        None => (some_attributes(draw), draw.between(1, MOST_ATTRIBUTES)),
+    };
     let (mut lines, mut facts) = (vec![name.clone()], Vec::new());
     for (shown, asked, kind) in attributes.into_iter().take(count) {
         let subject = format!("{name}/{asked}");
@@ -361,9 +400,10 @@ pub(crate) fn contact(draw: &mut Draw, key: Key, style: ContactStyle) -> Entry {
             format!("What is the {asked} of {name}?"),
             format!("Find the {asked} of {name}."),
         ];
-        match style {
-            ContactStyle::Line => lines[0].push_str(&format!(", {shown} {value}")),
-            ContactStyle::Block => lines.push(format!("{}: {value}", capitalised(shown))),
+        if style.is_block {
+            lines.push(format!("{}: {value}", capitalised(shown)));
+        } else {
+            lines[0].push_str(&format!(", {shown} {value}"));
         }
         let so_far = lines.join("\n");
         facts.push(Fact::told_by(&so_far, &name, subject, questions, value));

@@ -336,9 +336,7 @@ impl Style {
                 ]);
                 Self::Settings(style, draw.one_of(&["_", "_", "_", "-", ".", ""]))
             }
-            Document::Contacts => {
-                Self::Contacts(draw.one_of(&[ContactStyle::Line, ContactStyle::Block]))
-            }
+            Document::Contacts => Self::Contacts(ContactStyle::any(draw)),
             Document::Sentences => Self::Sentences,
         }
     }
@@ -373,6 +371,14 @@ impl Style {
                 Topic::Thing => told::of_thing(draw, key),
                 Topic::Person => told::of_person(draw, key),
             },
+        }
+    }
+
+    /// Facts of a key as some document could tell them, whether this one does or not.
+    pub(super) fn any_facts(&self, draw: &mut Draw, topic: Topic, key: Key) -> Vec<Fact> {
+        match self {
+            Self::Contacts(style) => entry::contact(draw, key, style.of_anything()).facts,
+            _ => self.entry(draw, topic, key).facts,
         }
     }
 

@@ -38,6 +38,7 @@ pub(super) fn asked_in_vain(
     if !style.can_tell_more() || draw.chance(100 - near_percent) {
         return Some((asked, None));
     }
+    asked.facts = style.any_facts(draw, topic, asked.key);
     let fact = asked.facts.swap_remove(draw.below(asked.facts.len()));
     asked.facts = vec![fact.clone()];
     for _ in 0..FITTING_TRIES {
@@ -84,7 +85,7 @@ pub(super) fn like_what_is_told(
                 let of: Vec<Key> = same_topic.map(|(_, entry)| entry.key).collect();
                 mixed_or_like(draw, style, *topic, like.key, &of, keys)?
             };
-            let untold = style.entry(draw, *topic, key).facts.into_iter();
+            let untold = style.any_facts(draw, *topic, key).into_iter();
             Some(untold.filter(|fact| !tells(told, &fact.subject)))
         })
         .flatten()
