@@ -222,7 +222,7 @@ fn any_value(draw: &mut Draw, kind: Kind) -> String {
         Kind::Url => url(draw),
         Kind::Room => {
             let letter = draw.characters(b"ABCDEFGH", 1);
-            match draw.below(7) {
+            match draw.below(9) {
                 0 | 1 => format!("{letter}{}", draw.between(1, 499)),
                 2 => format!("{}.{:02}", draw.between(1, 9), draw.between(1, 60)),
                 3 => draw.between(100, 999).to_string(),
