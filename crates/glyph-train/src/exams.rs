@@ -23,12 +23,14 @@ pub(crate) struct Exam {
     pub(crate) spaced_percent: usize,
     /// Whether it is running text, which the renderer wraps, and not lines.
     pub(crate) flows: bool,
+    /// Whether look-ups have the shapes that came late, see [`Generator::with_all_shapes`].
+    pub(crate) is_wide: bool,
     /// Whether the questions are written by hand.
     pub(crate) written: bool,
     pub(crate) bar: Option<f64>,
 }
 
-pub(crate) const EXAMS: [Exam; 22] = [
+pub(crate) const EXAMS: [Exam; 23] = [
     exam("read prose", Family::Read, Some(Reading::Prose), 1, 0.01),
     exam(
         "read random strings",
@@ -76,6 +78,10 @@ pub(crate) const EXAMS: [Exam; 22] = [
         document: Some(Document::Columns),
         ..exam("look-up in columns", Family::Lookup, None, 1, 0.95)
     },
+    Exam {
+        is_wide: true,
+        ..exam("look-up of all shapes", Family::Lookup, None, 1, 0.95)
+    },
     exam("not there", Family::NotThere, None, 1, 0.95),
     exam("not there", Family::NotThere, None, 4, 0.95),
     Exam {
@@ -101,6 +107,7 @@ const fn exam(
         n_pages,
         spaced_percent: 0,
         flows: false,
+        is_wide: false,
         written: false,
         bar: Some(bar),
     }
@@ -156,6 +163,9 @@ pub(crate) fn draw_samples(
     let mut generator = Generator::new(seed, split)
         .with_spacing(exam.spaced_percent)
         .with_flow(if exam.flows { 100 } else { 0 });
+    if exam.is_wide {
+        generator = generator.with_all_shapes();
+    }
     (0..n_samples)
         .map(|i| Ok(generator.sample(tasks[i % tasks.len()], grid, exam.n_pages)?))
         .collect()
@@ -178,7 +188,7 @@ mod tests {
         };
         let white_space = ["read with white space", "look-up with white space"];
         assert_eq!(names(&["white space"]), white_space);
-        assert_eq!(names(&["look-up", "read"]).len(), 12);
+        assert_eq!(names(&["look-up", "read"]).len(), 13);
         let unknown = picked(&["look-up", "lookup"]).unwrap_err().to_string();
         assert!(
             unknown.contains("\"lookup\"") && unknown.contains("not there, questions"),

@@ -11,12 +11,13 @@ const IN_VAIN: usize = 20;
 
 impl Fact {
     /// Adds these ways to ask for a field that `told` holds.
-    pub(crate) fn ask_by_one_word(&mut self, told: &[&Fact]) {
+    pub(crate) fn ask_by_one_word(&mut self, draw: &Draw, told: &[&Fact]) {
         let Some(head) = self.head else { return };
         if n_labels_with(head, told) == 1 {
             self.questions.extend(by_head(head));
         }
-        if let Some(asking) = self.asking()
+        if draw.is_wide()
+            && let Some(asking) = self.asking()
             && n_told(asking, told) == 1
         {
             let questions = asking.questions();
@@ -31,7 +32,8 @@ impl Fact {
         if draw.chance(IN_VAIN) && n_labels_with(head, told) == 0 {
             self.questions = by_head(head).into();
             self.key = capitalised(head);
-        } else if let Some(asking) = self.asking()
+        } else if draw.is_wide()
+            && let Some(asking) = self.asking()
             && draw.chance(IN_VAIN)
             && n_told(asking, told) == 0
         {
@@ -115,7 +117,7 @@ mod tests {
     fn pages(absent: bool) -> Vec<LookupPage> {
         (0..2000)
             .filter_map(|index| {
-                let mut draw = Draw::new(15, Split::HeldOut, index);
+                let mut draw = Draw::new(15, Split::HeldOut, index).with_width(true);
                 generate(&mut draw, Document::Form, absent, PageGrid::new(40, 8), 1)
             })
             .collect()

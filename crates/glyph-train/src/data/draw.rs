@@ -12,6 +12,7 @@ const WORD_TRIES: usize = 64;
 pub(crate) struct Draw {
     rng: ChaCha8Rng,
     split: Split,
+    is_wide: bool,
 }
 
 impl Draw {
@@ -19,7 +20,23 @@ impl Draw {
     pub(crate) fn new(seed: u64, split: Split, index: u64) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed.wrapping_mul(0x9e37_79b9) ^ split.salt());
         rng.set_stream(index);
-        Self { rng, split }
+        Self {
+            rng,
+            split,
+            is_wide: split == Split::Train,
+        }
+    }
+
+    /// The same stream with whether shapes are drawn that came late: rooms of two digits, lists that tell the same of
+    /// everybody, fields asked for by the first word of their label. Material to be measured by has them only where that is
+    /// what is measured, so that figures can be compared over time.
+    pub(crate) fn with_width(self, is_wide: bool) -> Self {
+        Self { is_wide, ..self }
+    }
+
+    /// Whether shapes are drawn that came late.
+    pub(crate) fn is_wide(&self) -> bool {
+        self.is_wide
     }
 
     /// Whether this is material to learn from, and not to be measured by.

@@ -145,13 +145,17 @@ pub(crate) struct ContactStyle {
 /// What is told of a person: as it is written, as it is asked for, and its values.
 type Attribute = (&'static str, &'static str, Kind);
 
-const ATTRIBUTES: [Attribute; 8] = [
+const ATTRIBUTES: [Attribute; 6] = [
     ("phone", "phone number", Kind::Phone),
     ("mail", "e-mail address", Kind::Email),
     ("city", "city", Kind::City),
     ("office", "office", Kind::Room),
     ("born", "date of birth", Kind::Date),
     ("staff no.", "staff number", Kind::Digits),
+];
+
+/// What came late.
+const MORE_ATTRIBUTES: [Attribute; 2] = [
     ("ext.", "extension", Kind::Count),
     ("desk", "desk", Kind::Room),
 ];
@@ -163,11 +167,19 @@ const LISTS_OF_THE_SAME: usize = 50;
 
 impl ContactStyle {
     pub(crate) fn any(draw: &mut Draw) -> Self {
-        let is_list = draw.chance(LISTS_OF_THE_SAME);
+        let is_list = draw.is_wide() && draw.chance(LISTS_OF_THE_SAME);
+        let is_block = match is_list {
+            true => draw.chance(20),
+            false => draw.one_of(&[false, true]),
+        };
         Self {
-            is_block: draw.chance(if is_list { 20 } else { 50 }),
+            is_block,
             shared: is_list.then(|| some_attributes(draw)),
-            n_shared: draw.between(1, MOST_ATTRIBUTES),
+            n_shared: if is_list {
+                draw.between(1, MOST_ATTRIBUTES)
+            } else {
+                0
+            },
         }
     }
 
@@ -181,10 +193,12 @@ impl ContactStyle {
 }
 
 fn some_attributes(draw: &mut Draw) -> [Attribute; MOST_ATTRIBUTES] {
-    let mut attributes = ATTRIBUTES;
+    let mut attributes = Vec::from(ATTRIBUTES);
+    if draw.is_wide() {
+        attributes.extend(MORE_ATTRIBUTES);
+    }
     draw.shuffle(&mut attributes);
-    let [first, second, third, ..] = attributes;
-    [first, second, third]
+    std::array::from_fn(|index| attributes[index])
 }
 
 impl FormStyle {
@@ -288,6 +302,9 @@ pub(crate) fn form_field(draw: &mut Draw, key: Key, style: FormStyle) -> Entry {
     match kind {
         Kind::Price => questions.push(format!("How much is the {asked}?")),
         Kind::Person if head != "name" => questions.push(format!("Who is the {asked}?")),
+        Kind::Person if !word.is_empty() && !draw.is_wide() => {
+            questions.push(format!("Who is the {whose}?"));
+        }
         _ => {}
     }
     let line = match style.separator {

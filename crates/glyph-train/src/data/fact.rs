@@ -194,10 +194,10 @@ fn any_value(draw: &mut Draw, kind: Kind) -> String {
             let street = capitalised(draw.word(&NOUNS));
             let way = draw.one_of(&["Street", "Road", "Lane", "Avenue"]);
             let number = draw.between(1, 299);
-            if draw.chance(70) {
-                format!("{number} {street} {way}")
-            } else {
+            if draw.is_wide() && draw.chance(30) {
                 format!("{street} {way} {number}")
+            } else {
+                format!("{number} {street} {way}")
             }
         }
         Kind::Email => {
@@ -222,11 +222,12 @@ fn any_value(draw: &mut Draw, kind: Kind) -> String {
         Kind::Url => url(draw),
         Kind::Room => {
             let letter = draw.characters(b"ABCDEFGH", 1);
-            match draw.below(9) {
-                0 | 1 => format!("{letter}{}", draw.between(1, 499)),
-                2 => format!("{}.{:02}", draw.between(1, 9), draw.between(1, 60)),
-                3 => draw.between(100, 999).to_string(),
-                4 => format!("{}{letter}", draw.between(1, 99)),
+            let n_shapes = if draw.is_wide() { 9 } else { 3 };
+            match draw.below(n_shapes) {
+                0 => format!("{letter}{}", draw.between(1, 499)),
+                1 => format!("{}.{:02}", draw.between(1, 9), draw.between(1, 60)),
+                2 => draw.between(100, 999).to_string(),
+                3 | 4 => format!("{}{letter}", draw.between(1, 99)),
                 _ => draw.between(1, 99).to_string(),
             }
         }
@@ -245,7 +246,7 @@ fn any_value(draw: &mut Draw, kind: Kind) -> String {
                 shade => format!("{shade} {color}"),
             }
         }
-        Kind::Percent if draw.chance(40) => format!("{}%", draw.between(1, 99)),
+        Kind::Percent if draw.is_wide() && draw.chance(40) => format!("{}%", draw.between(1, 99)),
         Kind::Percent => format!("{}.{}%", draw.below(100), draw.below(10)),
         Kind::Count => {
             let count = draw.between(1, 4);
@@ -263,7 +264,7 @@ fn any_value(draw: &mut Draw, kind: Kind) -> String {
 
 fn measure(draw: &mut Draw, units: [&'static str; 3]) -> String {
     let unit = draw.one_of(&units);
-    if draw.chance(30) {
+    if draw.is_wide() && draw.chance(30) {
         return format!("{} {unit}", draw.between(1, 199));
     }
     format!("{}.{} {unit}", draw.below(200), draw.below(10))

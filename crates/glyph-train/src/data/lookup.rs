@@ -211,7 +211,7 @@ pub(crate) fn generate(
     if absent {
         fact.ask_in_vain_by_one_word(draw, &facts);
     } else {
-        fact.ask_by_one_word(&facts);
+        fact.ask_by_one_word(draw, &facts);
     }
     let question = any_question(draw, &fact)?;
     let thought = if absent {
@@ -229,7 +229,7 @@ pub(crate) fn generate(
     }
     let mut told: Vec<Fact> = facts.iter().copied().cloned().collect();
     for fact in &mut told {
-        fact.ask_by_one_word(&facts);
+        fact.ask_by_one_word(draw, &facts);
     }
     Some(LookupPage {
         text,

@@ -38,7 +38,9 @@ pub(super) fn asked_in_vain(
     if !style.can_tell_more() || draw.chance(100 - near_percent) {
         return Some((asked, None));
     }
-    asked.facts = style.any_facts(draw, topic, asked.key);
+    if draw.is_wide() {
+        asked.facts = style.any_facts(draw, topic, asked.key);
+    }
     let fact = asked.facts.swap_remove(draw.below(asked.facts.len()));
     asked.facts = vec![fact.clone()];
     for _ in 0..FITTING_TRIES {
