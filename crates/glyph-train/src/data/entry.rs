@@ -183,6 +183,11 @@ impl ContactStyle {
         }
     }
 
+    /// Whether all contacts of the list have the same attributes.
+    pub(crate) fn tells_the_same(self) -> bool {
+        self.shared.is_some()
+    }
+
     /// The same of contacts that each have attributes of their own.
     pub(crate) fn of_anything(self) -> Self {
         Self {

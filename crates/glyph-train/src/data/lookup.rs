@@ -398,12 +398,19 @@ impl Style {
         similar: Option<Key>,
         room: Room,
     ) -> Option<Entry> {
-        (0..FITTING_TRIES)
+        let fitting = (0..FITTING_TRIES)
             .map(|_| {
                 let key = self.key(draw, topic, similar);
                 self.entry(draw, topic, key)
             })
-            .find(|entry| room.fits(entry))
+            .find(|entry| room.fits(entry));
+        match self {
+            // Small pages have no room for all that a list tells of everybody.
+            Self::Contacts(style) if fitting.is_none() && style.tells_the_same() => {
+                Self::Contacts(style.of_anything()).fitting_entry(draw, topic, similar, room)
+            }
+            _ => fitting,
+        }
     }
 
     /// The first and the last line of the document.
