@@ -285,7 +285,7 @@ pub(crate) struct Line {
     pub(crate) ends_in_break: bool,
     /// The line is the last of its paragraph, so it is not justified.
     pub(crate) is_last: bool,
-    /// The next line goes on with a word that this one holds the first piece of.
+    /// The next line goes on with the word that this one ends with a piece of.
     pub(crate) ends_in_cut: bool,
 }
 

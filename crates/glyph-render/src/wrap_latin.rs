@@ -293,10 +293,9 @@ impl LineSource for LatinLines<'_> {
                 // What the first half holds of the word is no longer than its line there, and is not cut again: nothing is
                 // left of it on the line before, where its empty first piece had drawn a space.
                 if last.ends_in_cut
-                    && let Some(before) = taken.len().checked_sub(2)
-                    && let Some(line) = taken.get_mut(before)
+                    && let Some(before) = taken.iter_mut().nth_back(1)
                 {
-                    line.pop_space();
+                    before.pop_space();
                 }
             }
         }

@@ -24,7 +24,7 @@ pub(crate) struct Exam {
     /// Whether it is running text, which the renderer wraps, and not lines.
     pub(crate) flows: bool,
     /// Whether look-ups have the shapes that came late, see [`Generator::with_all_shapes`].
-    pub(crate) is_wide: bool,
+    pub(crate) has_all_shapes: bool,
     /// Whether the questions are written by hand.
     pub(crate) written: bool,
     pub(crate) bar: Option<f64>,
@@ -79,7 +79,7 @@ pub(crate) const EXAMS: [Exam; 23] = [
         ..exam("look-up in columns", Family::Lookup, None, 1, 0.95)
     },
     Exam {
-        is_wide: true,
+        has_all_shapes: true,
         ..exam("look-up of all shapes", Family::Lookup, None, 1, 0.95)
     },
     exam("not there", Family::NotThere, None, 1, 0.95),
@@ -107,7 +107,7 @@ const fn exam(
         n_pages,
         spaced_percent: 0,
         flows: false,
-        is_wide: false,
+        has_all_shapes: false,
         written: false,
         bar: Some(bar),
     }
@@ -162,10 +162,8 @@ pub(crate) fn draw_samples(
     tasks.retain(|task| !matches!(task, Task::Needle(spec) if spec.values != exam.n_values));
     let mut generator = Generator::new(seed, split)
         .with_spacing(exam.spaced_percent)
-        .with_flow(if exam.flows { 100 } else { 0 });
-    if exam.is_wide {
-        generator = generator.with_all_shapes();
-    }
+        .with_flow(if exam.flows { 100 } else { 0 })
+        .with_all_shapes(exam.has_all_shapes);
     (0..n_samples)
         .map(|i| Ok(generator.sample(tasks[i % tasks.len()], grid, exam.n_pages)?))
         .collect()

@@ -71,10 +71,9 @@ impl TextConfig {
         self.num_key_value_heads.unwrap_or(self.num_attention_heads)
     }
 
-    /// Width of one head: what `hidden_size` leaves to each, whether the file says so or not.
+    /// Width of one head: what `hidden_size` leaves to each. A file that names another one is refused.
     pub fn head_dim(&self) -> usize {
-        self.head_dim
-            .unwrap_or(self.hidden_size / self.num_attention_heads.max(1))
+        self.hidden_size / self.num_attention_heads.max(1)
     }
 
     /// A rotary setting: `rope_parameters` (newer files) counts before `rope_scaling` (older ones).
@@ -126,14 +125,16 @@ impl TextConfig {
         ] {
             check_size(CONFIG, &format!("text_config.{key}"), value, most)?;
         }
-        let shared_width = self.hidden_size / heads;
-        if self.head_dim() != shared_width {
+        if let Some(head_dim) = self.head_dim
+            && head_dim != self.head_dim()
+        {
             return Err(config_error(
                 CONFIG,
                 "text_config.head_dim",
-                self.head_dim(),
+                head_dim,
                 format!(
-                    "must be {shared_width}, hidden_size / num_attention_heads, as heads of this architecture are"
+                    "must be {}, hidden_size / num_attention_heads, as heads of this architecture are",
+                    self.head_dim()
                 ),
             ));
         }

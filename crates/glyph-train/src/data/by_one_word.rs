@@ -16,7 +16,7 @@ impl Fact {
         if n_labels_with(head, told) == 1 {
             self.questions.extend(by_head(head));
         }
-        if draw.is_wide()
+        if draw.has_all_shapes()
             && let Some(asking) = self.asking()
             && n_told(asking, told) == 1
         {
@@ -32,7 +32,7 @@ impl Fact {
         if draw.chance(IN_VAIN) && n_labels_with(head, told) == 0 {
             self.questions = by_head(head).into();
             self.key = capitalised(head);
-        } else if draw.is_wide()
+        } else if draw.has_all_shapes()
             && let Some(asking) = self.asking()
             && draw.chance(IN_VAIN)
             && n_told(asking, told) == 0
@@ -117,7 +117,7 @@ mod tests {
     fn pages(absent: bool) -> Vec<LookupPage> {
         (0..2000)
             .filter_map(|index| {
-                let mut draw = Draw::new(15, Split::HeldOut, index).with_width(true);
+                let mut draw = Draw::new(15, Split::HeldOut, index).with_all_shapes(true);
                 generate(&mut draw, Document::Form, absent, PageGrid::new(40, 8), 1)
             })
             .collect()

@@ -12,7 +12,8 @@ const WORD_TRIES: usize = 64;
 pub(crate) struct Draw {
     rng: ChaCha8Rng,
     split: Split,
-    is_wide: bool,
+    /// Whether shapes that came late are drawn though this is material to be measured by.
+    measures_all_shapes: bool,
 }
 
 impl Draw {
@@ -23,20 +24,21 @@ impl Draw {
         Self {
             rng,
             split,
-            is_wide: split == Split::Train,
+            measures_all_shapes: false,
         }
     }
 
-    /// The same stream with whether shapes are drawn that came late: rooms of two digits, lists that tell the same of
-    /// everybody, fields asked for by the first word of their label. Material to be measured by has them only where that is
-    /// what is measured, so that figures can be compared over time.
-    pub(crate) fn with_width(self, is_wide: bool) -> Self {
-        Self { is_wide, ..self }
+    /// See [`Generator::with_all_shapes`](super::Generator::with_all_shapes).
+    pub(crate) fn with_all_shapes(self, measures_all_shapes: bool) -> Self {
+        Self {
+            measures_all_shapes,
+            ..self
+        }
     }
 
     /// Whether shapes are drawn that came late.
-    pub(crate) fn is_wide(&self) -> bool {
-        self.is_wide
+    pub(crate) fn has_all_shapes(&self) -> bool {
+        self.learns() || self.measures_all_shapes
     }
 
     /// Whether this is material to learn from, and not to be measured by.

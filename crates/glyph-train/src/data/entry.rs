@@ -138,8 +138,7 @@ pub(crate) struct ContactStyle {
     /// A line for each attribute.
     is_block: bool,
     /// What all contacts of a list have, in this order; otherwise each has some of its own.
-    shared: Option<[Attribute; MOST_ATTRIBUTES]>,
-    n_shared: usize,
+    shared: Option<Attributes>,
 }
 
 /// What is told of a person: as it is written, as it is asked for, and its values.
@@ -162,12 +161,15 @@ const MORE_ATTRIBUTES: [Attribute; 2] = [
 
 const MOST_ATTRIBUTES: usize = 3;
 
+/// Different ones, of which so many are told.
+type Attributes = ([Attribute; MOST_ATTRIBUTES], usize);
+
 /// How many lists tell the same of everybody, in percent.
 const LISTS_OF_THE_SAME: usize = 50;
 
 impl ContactStyle {
     pub(crate) fn any(draw: &mut Draw) -> Self {
-        let is_list = draw.is_wide() && draw.chance(LISTS_OF_THE_SAME);
+        let is_list = draw.has_all_shapes() && draw.chance(LISTS_OF_THE_SAME);
         let is_block = match is_list {
             true => draw.chance(20),
             false => draw.one_of(&[false, true]),
@@ -175,11 +177,6 @@ impl ContactStyle {
         Self {
             is_block,
             shared: is_list.then(|| some_attributes(draw)),
-            n_shared: if is_list {
-                draw.between(1, MOST_ATTRIBUTES)
-            } else {
-                0
-            },
         }
     }
 
@@ -197,13 +194,14 @@ impl ContactStyle {
     }
 }
 
-fn some_attributes(draw: &mut Draw) -> [Attribute; MOST_ATTRIBUTES] {
+fn some_attributes(draw: &mut Draw) -> Attributes {
     let mut attributes = Vec::from(ATTRIBUTES);
-    if draw.is_wide() {
+    if draw.has_all_shapes() {
         attributes.extend(MORE_ATTRIBUTES);
     }
     draw.shuffle(&mut attributes);
-    std::array::from_fn(|index| attributes[index])
+    let some = std::array::from_fn(|index| attributes[index]);
+    (some, draw.between(1, MOST_ATTRIBUTES))
 }
 
 impl FormStyle {
@@ -307,7 +305,8 @@ pub(crate) fn form_field(draw: &mut Draw, key: Key, style: FormStyle) -> Entry {
     match kind {
         Kind::Price => questions.push(format!("How much is the {asked}?")),
         Kind::Person if head != "name" => questions.push(format!("Who is the {asked}?")),
-        Kind::Person if !word.is_empty() && !draw.is_wide() => {
+        // With all shapes it is asked so only where one field answers to it, see `ask_by_one_word`.
+        Kind::Person if !word.is_empty() && !draw.has_all_shapes() => {
             questions.push(format!("Who is the {whose}?"));
         }
         _ => {}
@@ -403,10 +402,7 @@ pub(crate) fn contact_key(draw: &mut Draw, similar: Option<Key>) -> Key {
 pub(crate) fn contact(draw: &mut Draw, key: Key, style: ContactStyle) -> Entry {
     let (first, last) = key;
     let name = format!("{first} {last}");
-    let (attributes, count) = match style.shared {
-        Some(shared) => (shared, style.n_shared),
-        None => (some_attributes(draw), draw.between(1, MOST_ATTRIBUTES)),
-    };
+    let (attributes, count) = style.shared.unwrap_or_else(|| some_attributes(draw));
     let (mut lines, mut facts) = (vec![name.clone()], Vec::new());
     for (shown, asked, kind) in attributes.into_iter().take(count) {
         let subject = format!("{name}/{asked}");

@@ -194,7 +194,7 @@ fn any_value(draw: &mut Draw, kind: Kind) -> String {
             let street = capitalised(draw.word(&NOUNS));
             let way = draw.one_of(&["Street", "Road", "Lane", "Avenue"]);
             let number = draw.between(1, 299);
-            if draw.is_wide() && draw.chance(30) {
+            if draw.has_all_shapes() && draw.chance(30) {
                 format!("{street} {way} {number}")
             } else {
                 format!("{number} {street} {way}")
@@ -222,7 +222,7 @@ fn any_value(draw: &mut Draw, kind: Kind) -> String {
         Kind::Url => url(draw),
         Kind::Room => {
             let letter = draw.characters(b"ABCDEFGH", 1);
-            let n_shapes = if draw.is_wide() { 9 } else { 3 };
+            let n_shapes = if draw.has_all_shapes() { 9 } else { 3 };
             match draw.below(n_shapes) {
                 0 => format!("{letter}{}", draw.between(1, 499)),
                 1 => format!("{}.{:02}", draw.between(1, 9), draw.between(1, 60)),
@@ -246,7 +246,9 @@ fn any_value(draw: &mut Draw, kind: Kind) -> String {
                 shade => format!("{shade} {color}"),
             }
         }
-        Kind::Percent if draw.is_wide() && draw.chance(40) => format!("{}%", draw.between(1, 99)),
+        Kind::Percent if draw.has_all_shapes() && draw.chance(40) => {
+            format!("{}%", draw.between(1, 99))
+        }
         Kind::Percent => format!("{}.{}%", draw.below(100), draw.below(10)),
         Kind::Count => {
             let count = draw.between(1, 4);
@@ -264,7 +266,7 @@ fn any_value(draw: &mut Draw, kind: Kind) -> String {
 
 fn measure(draw: &mut Draw, units: [&'static str; 3]) -> String {
     let unit = draw.one_of(&units);
-    if draw.is_wide() && draw.chance(30) {
+    if draw.has_all_shapes() && draw.chance(30) {
         return format!("{} {unit}", draw.between(1, 199));
     }
     format!("{}.{} {unit}", draw.below(200), draw.below(10))

@@ -265,7 +265,7 @@ pub struct Generator {
     most_turns: usize,
     spaced_percent: usize,
     flowing_percent: usize,
-    is_wide: bool,
+    measures_all_shapes: bool,
 }
 
 impl Generator {
@@ -278,7 +278,7 @@ impl Generator {
             most_turns: 0,
             spaced_percent: 0,
             flowing_percent: 0,
-            is_wide: split == Split::Train,
+            measures_all_shapes: false,
         }
     }
 
@@ -305,12 +305,12 @@ impl Generator {
         }
     }
 
-    /// Look-ups have shapes that came late: rooms of two digits, lists that tell the same of everybody, fields asked for by
-    /// the first word of their label. What is to be learnt from has them in any case; what is to be measured by otherwise
-    /// not, so that its figures can be compared over time.
-    pub fn with_all_shapes(self) -> Self {
+    /// Whether look-ups that are to be measured by have shapes that came late too: rooms of two digits, lists that tell the
+    /// same of everybody, fields asked for by the first word of their label. Without, their figures can be compared over
+    /// time; what is to be learnt from has them in any case.
+    pub fn with_all_shapes(self, measures_all_shapes: bool) -> Self {
         Self {
-            is_wide: true,
+            measures_all_shapes,
             ..self
         }
     }
@@ -344,7 +344,8 @@ impl Generator {
     ) -> Result<Sample, PageTooSmall> {
         let whole_grid = PageGrid::new(grid.columns, grid.lines);
         let n_pages = n_pages.max(1);
-        let mut draw = Draw::new(self.seed, self.split, index).with_width(self.is_wide);
+        let mut draw =
+            Draw::new(self.seed, self.split, index).with_all_shapes(self.measures_all_shapes);
         let spacing = task.movable().and_then(|movable| {
             let is_spaced = self.spaced_percent > 0 && draw.chance(self.spaced_percent);
             is_spaced.then(|| Spacing::any(&mut draw, movable, whole_grid))?

@@ -38,7 +38,7 @@ pub(super) fn asked_in_vain(
     if !style.can_tell_more() || draw.chance(100 - near_percent) {
         return Some((asked, None));
     }
-    if draw.is_wide() {
+    if draw.has_all_shapes() {
         asked.facts = style.any_facts(draw, topic, asked.key);
     }
     let fact = asked.facts.swap_remove(draw.below(asked.facts.len()));
