@@ -137,6 +137,11 @@ impl Budget {
         // Pages are not to blame where the question takes more than they do, or their room.
         let is_question = (is_long_question && self.text_tokens > all_tokens)
             || (n_fitting == 0 && fitting(answer_tokens) > 0);
+        // Nor where the answer takes all of it.
+        let beside_a_page = self
+            .context_tokens
+            .saturating_sub(self.text_tokens_with(1).saturating_add(tokens_per_page));
+        let is_answer = n_fitting == 0 && !is_question && beside_a_page > 0;
         let text_tokens = self.text_tokens_with(all_pages);
         // Fewer tokens for the answer help where the prompt leaves any.
         let left = self
@@ -145,6 +150,8 @@ impl Budget {
         let shorten = format!("Shorten {}", self.asked);
         let advice = if left > 0 {
             format!("The prompt leaves {about}{left}: ask for no more --max-tokens than that")
+        } else if is_answer {
+            format!("One such page leaves {beside_a_page}: ask for no more --max-tokens than that")
         } else if pages == 0 {
             shorten
         } else if is_question {

@@ -132,13 +132,16 @@ impl<'de> Deserialize<'de> for UniqueKeys {
 
             fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<UniqueKeys, A::Error> {
                 let mut map = Map::new();
-                while let Some((key, value)) = access.next_entry::<String, Value>()? {
+                while let Some(key) = access.next_key::<String>()? {
+                    let wrong = |what: fmt::Arguments| {
+                        Error::custom(format_args!("key `{}` {what}", shortened(&key)))
+                    };
                     if map.contains_key(&key) {
-                        let key = shortened(&key);
-                        return Err(Error::custom(format_args!(
-                            "key `{key}` stands there twice"
-                        )));
+                        return Err(wrong(format_args!("stands there twice")));
                     }
+                    let value = access
+                        .next_value::<Value>()
+                        .map_err(|error: A::Error| wrong(format_args!("has no value: {error}")))?;
                     map.insert(key, value);
                 }
                 Ok(UniqueKeys(map))

@@ -142,6 +142,12 @@ fn a_prompt_that_does_not_fit_is_5_and_told_at_once() {
         "{}",
         outcome.stderr
     );
+    // Nor would any here.
+    let ask = ["ask", "q", "--max-tokens", "9000", "--text", "-"];
+    run_with_input(&ask, long.as_bytes()).fails(
+        5,
+        &["9000 for the answer", "leaves 8103", "no more --max-tokens"],
+    );
     let words = "word ".repeat(20_000);
     run(&["ask", &words]).fails(5, &["context", "Shorten the question"]);
     let (sample, image) = (sample_text(), sample_image());

@@ -6,8 +6,9 @@ use std::path::{Component, Path};
 
 use serde::Deserialize;
 
+use super::file_bytes::FileBytes;
 use super::names::canonical;
-use super::source::{FileBytes, WeightFiles};
+use super::source::WeightFiles;
 use crate::checkpoint::read_small;
 use crate::config::parse_json;
 use crate::error::{ModelError, Result};

@@ -3,6 +3,7 @@
 mod cast;
 #[cfg(not(target_family = "wasm"))]
 mod directory;
+mod file_bytes;
 mod load;
 mod names;
 #[cfg(not(target_family = "wasm"))]
