@@ -17,7 +17,7 @@ pub struct Emphasis {
 /// the label's line.
 const DECISION: f32 = 3.0;
 /// The end of a line or of a thought: whether another line is cited.
-const LINE_END: f32 = 2.0;
+const LINE_END: f32 = 4.0;
 /// A character of a question: what it will ask cannot be known for certain.
 const QUESTION: f32 = 0.1;
 
