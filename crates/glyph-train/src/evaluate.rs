@@ -14,6 +14,7 @@ use glyph_model::Checkpoint;
 use glyph_model::generate::{Generation, SplitAnswer, generate};
 use glyph_model::preprocess::{PatchGrid, RgbImage};
 use glyph_model::prompt::Message;
+use glyph_model::text::KvPrecision;
 use glyph_render::{FontLibrary, RenderStyle, Renderer};
 use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
@@ -143,7 +144,9 @@ pub fn evaluate(
     } = *options;
     let exams = exams_of(tasks)?;
     let weights_sha256 = weights_sha256(dir)?;
-    let checkpoint = Checkpoint::open(dir, device, DType::F32, |_| {})?;
+    let mut checkpoint = Checkpoint::open(dir, device, DType::F32, |_| {})?;
+    // The command line's default: what is measured is what people run.
+    checkpoint.kv_precision = KvPrecision::F16;
     let style_path = dir.join("render.json");
     let style = std::fs::read_to_string(&style_path)
         .with_context(|| format!("cannot read {}", style_path.display()))?;
