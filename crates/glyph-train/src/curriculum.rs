@@ -165,7 +165,7 @@ const LAST_DOCUMENTS: Weights<Document> = &[
 const DOCUMENTS_OF_PLACES: Weights<Document> = &[
     (Document::Form, 3),
     (Document::Settings, 4),
-    (Document::Contacts, 10),
+    (Document::Contacts, 14),
     (Document::Sentences, 4),
     (Document::Columns, 3),
 ];

@@ -139,6 +139,8 @@ pub(crate) struct ContactStyle {
     is_block: bool,
     /// What all contacts of a list have, in this order; otherwise each has some of its own.
     shared: Option<Attributes>,
+    /// Whether each stands on one line of its own.
+    pub is_on_one_line: bool,
 }
 
 /// What is told of a person: as it is written, as it is asked for, and its values.
@@ -167,6 +169,10 @@ type Attributes = ([Attribute; MOST_ATTRIBUTES], usize);
 /// How many lists tell the same of everybody, in percent.
 const LISTS_OF_THE_SAME: usize = 50;
 
+/// How many of those that are no blocks have each person on one line, in percent. Such lines are as full as those that go on,
+/// and end in short numbers as well as those that a date is cut in: where the value is known, it is on the line.
+const ON_ONE_LINE: usize = 55;
+
 impl ContactStyle {
     pub(crate) fn any(draw: &mut Draw) -> Self {
         let is_list = draw.has_all_shapes() && draw.chance(LISTS_OF_THE_SAME);
@@ -174,9 +180,15 @@ impl ContactStyle {
             true => draw.chance(20),
             false => draw.one_of(&[false, true]),
         };
+        let is_on_one_line = is_list && !is_block && draw.chance(ON_ONE_LINE);
+        let shared = match is_on_one_line {
+            true => Some(attributes_of_one_line(draw)),
+            false => is_list.then(|| some_attributes(draw)),
+        };
         Self {
             is_block,
-            shared: is_list.then(|| some_attributes(draw)),
+            shared,
+            is_on_one_line,
         }
     }
 
@@ -189,6 +201,7 @@ impl ContactStyle {
     pub(crate) fn of_anything(self) -> Self {
         Self {
             shared: None,
+            is_on_one_line: false,
             ..self
         }
     }
@@ -202,6 +215,19 @@ fn some_attributes(draw: &mut Draw) -> Attributes {
     draw.shuffle(&mut attributes);
     let some = std::array::from_fn(|index| attributes[index]);
     (some, draw.between(1, MOST_ATTRIBUTES))
+}
+
+/// Two that a line has room for behind a name, the second mostly a short number.
+fn attributes_of_one_line(draw: &mut Draw) -> Attributes {
+    let [phone, _, city, office, _, staff_number] = ATTRIBUTES;
+    let [extension, desk] = MORE_ATTRIBUTES;
+    let long = draw.one_of(&[phone, phone, city, staff_number]);
+    let short = draw.one_of(&[office, extension, desk]);
+    if draw.chance(25) {
+        ([short, long, long], 2)
+    } else {
+        ([long, short, short], 2)
+    }
 }
 
 impl FormStyle {

@@ -256,6 +256,10 @@ impl Room {
         lines().all(|line| longest_word(line) <= self.columns)
             && wrap(lines(), self.columns).line_count() <= self.lines
     }
+
+    fn fits_on_one_line(self, entry: &Entry) -> bool {
+        entry.lines.iter().all(|line| line.len() <= self.columns)
+    }
 }
 
 /// A document in the making.
@@ -398,12 +402,13 @@ impl Style {
         similar: Option<Key>,
         room: Room,
     ) -> Option<Entry> {
+        let is_on_one_line = matches!(self, Self::Contacts(style) if style.is_on_one_line);
         let fitting = (0..FITTING_TRIES)
             .map(|_| {
                 let key = self.key(draw, topic, similar);
                 self.entry(draw, topic, key)
             })
-            .find(|entry| room.fits(entry));
+            .find(|entry| room.fits(entry) && (!is_on_one_line || room.fits_on_one_line(entry)));
         match self {
             // Small pages have no room for all that a list tells of everybody.
             Self::Contacts(style) if fitting.is_none() && style.tells_the_same() => {
