@@ -26,6 +26,9 @@ fn the_first_question_of_the_readme_is_answered() {
         (0, "14 March 2026\n")
     );
     assert_eq!(outcome.stderr, "");
+    // And that of the other examples.
+    let total = run(&["ask", "--text", text(&sample), "What is the total?"]);
+    assert_eq!((total.code, total.stdout.as_str()), (0, "$318.75\n"));
 
     // The date is in the thought as well.
     let cut = run(&[&ask[..], &["--stop", "March"]].concat());
