@@ -169,8 +169,8 @@ type Attributes = ([Attribute; MOST_ATTRIBUTES], usize);
 /// How many lists tell the same of everybody, in percent.
 const LISTS_OF_THE_SAME: usize = 50;
 
-/// How many of those that are no blocks have each person on one line, in percent. Such lines are as full as those that go on,
-/// and end in short numbers as well as those that a date is cut in: where the value is known, it is on the line.
+/// How many of those that are no blocks have each person on one line, in percent: lines as full as those that go on, which
+/// end in short numbers. Drawn as they come there are few, and whether a line goes on is then told by its end alone.
 const ON_ONE_LINE: usize = 55;
 
 impl ContactStyle {
