@@ -245,7 +245,7 @@ pub struct ModelArgs {
     #[arg(
         long,
         value_name = "BITS",
-        default_value = "f16",
+        default_value = KvPrecision::FOR_ANSWERS.name(),
         env = "GLYPH_KV_CACHE"
     )]
     #[arg(hide_env_values = true)]
@@ -407,7 +407,7 @@ pub struct PlanArgs {
     #[arg(long, value_name = "BITS,…", value_delimiter = ',')]
     pub quantize: Vec<WeightsAs>,
     /// Keys and values: f16 (on a CPU), q8, or full
-    #[arg(long, value_name = "BITS", default_value = "f16")]
+    #[arg(long, value_name = "BITS", default_value = KvPrecision::FOR_ANSWERS.name())]
     pub kv_cache: KvPrecision,
     /// Sizes of pages in px
     #[arg(

@@ -50,7 +50,7 @@ pub fn run(args: &ServeArgs) -> Result<(), CliError> {
     }
     let files = ModelFiles::find(options.model.as_deref())?;
     let is_lazy = options.lazy.unwrap_or(false);
-    let kv_precision = options.kv_cache.unwrap_or(KvPrecision::F16);
+    let kv_precision = options.kv_cache.unwrap_or(KvPrecision::FOR_ANSWERS);
     let kinds = (options.quantize, kv_precision);
     let loading = Loading::new(&files, target, kinds, is_lazy)?;
     let limits = limits(&options, &loading)?;

@@ -50,7 +50,7 @@ pub enum ModelError {
         reason: String,
     },
     /// A weights file is cut short, is not safetensors, or has a broken header.
-    #[error("{file} is not a usable safetensors file: {reason}. Download it again")]
+    #[error("{file} is not a usable safetensors file: {reason}. Restore it, or download it again")]
     Safetensors {
         /// File name within the checkpoint.
         file: String,

@@ -35,9 +35,6 @@ pub enum Command {
         /// Lines of a page, 40 columns wide.
         #[arg(long, default_value_t = 8, value_parser = lines_of_a_page)]
         lines: usize,
-        /// Height of a line as the run had it.
-        #[arg(long, value_parser = line_px(), default_value = "28")]
-        line_px: u64,
         /// Write the mean of the run's weights and those of another run or of a checkpoint directory; may be given several
         /// times. With a share for each, the run has what is left of 1.
         #[arg(long, value_name = "DIR[=SHARE]", value_parser = Averaged::parse)]
@@ -163,7 +160,7 @@ pub struct RunArgs {
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
     /// Steps in all.
-    #[arg(long, default_value_t = 12_000)]
+    #[arg(long, default_value_t = 12_000, value_parser = one_or_more)]
     pub steps: usize,
     /// Train for so many minutes in all instead of --steps steps; a stopped run keeps the minutes it had.
     #[arg(long, conflicts_with = "steps", value_parser = minutes, value_name = "MINUTES")]
@@ -205,6 +202,7 @@ pub struct RunArgs {
 /// A time given in minutes.
 fn minutes(text: &str) -> Result<Duration> {
     let minutes: f64 = text.parse()?;
+    ensure!(minutes > 0.0, "must be more than 0");
     Ok(Duration::try_from_secs_f64(60.0 * minutes)?)
 }
 

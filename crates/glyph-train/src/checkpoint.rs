@@ -107,9 +107,22 @@ impl RunDir {
     }
 
     /// What a former run left, if it left anything.
+    ///
+    /// # Errors
+    /// Where it cannot be read, or is missing beside what a run would write over.
     pub fn progress(&self) -> Result<Option<Progress>> {
         let path = self.progress_path();
         if !path.exists() {
+            for left in [self.trainee_path(), self.optimizer_path()] {
+                ensure!(
+                    !left.exists(),
+                    "{} is there without {}, which says how far the run came. Restore that, or start another run with \
+                     another --out; --init {} begins from the weights",
+                    left.display(),
+                    path.display(),
+                    self.0.display()
+                );
+            }
             return Ok(None);
         }
         let json = std::fs::read_to_string(&path)
@@ -153,6 +166,11 @@ impl RunDir {
     /// Loads the weights of a run, or of a checkpoint directory, for another run to begin from. Heads that are not there
     /// or have changed since start anew; they are learned again within minutes.
     pub fn load_to_begin(&self, config: &ModelConfig, device: &Device) -> Result<Trainee> {
+        ensure!(
+            self.0.is_dir(),
+            "{} cannot be used: it is no directory",
+            self.0.display()
+        );
         let mut trainee = Trainee::new(config, device);
         if self.trainee_path().exists() {
             let files = self.trainee_files()?;
@@ -189,7 +207,13 @@ impl RunDir {
             std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
         optimizer
             .from_bytes(burn::tensor::Bytes::from_bytes_vec(bytes))
-            .with_context(|| format!("{} cannot be used", path.display()))
+            .with_context(|| {
+                format!(
+                    "{} cannot be used. Begin another run with --init {}",
+                    path.display(),
+                    self.0.display()
+                )
+            })
     }
 }
 

@@ -20,11 +20,9 @@ use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::batch::PageShape;
-use crate::data::{
-    Family, PageGrid, Sample, Split, canonical_answer_matches, character_error_rate,
-};
+use crate::data::{Family, Sample, Split, canonical_answer_matches, character_error_rate};
 use crate::exams::{Exam, draw_samples, exams_of};
+use crate::style::page_grid;
 
 /// What was measured, of which weights and on which samples.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -146,7 +144,7 @@ pub fn evaluate(
     let weights_sha256 = weights_sha256(dir)?;
     let mut checkpoint = Checkpoint::open(dir, device, DType::F32, |_| {})?;
     // The command line's default: what is measured is what people run.
-    checkpoint.kv_precision = KvPrecision::F16;
+    checkpoint.kv_precision = KvPrecision::FOR_ANSWERS;
     let style_path = dir.join("render.json");
     let style = std::fs::read_to_string(&style_path)
         .with_context(|| format!("cannot read {}", style_path.display()))?;
@@ -335,32 +333,6 @@ fn score(exam: &Exam, samples: &[Sample], answers: &[Answer]) -> Score {
         misses,
         answers,
     }
-}
-
-/// Columns and lines of a page by a checkpoint's `render.json`.
-pub fn page_grid(style_path: &Path) -> Result<PageGrid> {
-    let PageShape { columns, lines, .. } = page_shape(style_path)?;
-    Ok(PageGrid::new(columns, lines))
-}
-
-/// Geometry of a page by a checkpoint's `render.json`.
-pub fn page_shape(style_path: &Path) -> Result<PageShape> {
-    let json: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(style_path)?)?;
-    let size = json["page-size"]
-        .as_str()
-        .context("render.json has no page-size")?;
-    let (width, height) = size
-        .split_once(',')
-        .context("page-size is not width,height")?;
-    let line_px = json["line-height"]
-        .as_u64()
-        .context("render.json has no line-height")?;
-    let line_px = (line_px as usize).max(1);
-    Ok(PageShape {
-        columns: width.trim().parse::<usize>()? / crate::mini::COLUMN_PX,
-        lines: height.trim().parse::<usize>()? / line_px,
-        line_px,
-    })
 }
 
 #[cfg(test)]

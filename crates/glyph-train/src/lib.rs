@@ -25,6 +25,7 @@ pub mod said;
 pub mod samples;
 pub mod source;
 pub mod starts;
+pub mod style;
 #[cfg(test)]
 mod test_batches;
 pub mod trainee;

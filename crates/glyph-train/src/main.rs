@@ -6,14 +6,14 @@ mod output;
 use std::path::PathBuf;
 use std::sync::Once;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::Parser;
 use glyph_model::config::ModelConfig;
 use glyph_train::average::{shares, weighted_sum};
 use glyph_train::bench::{BenchOptions, compare, comparison_table, default_script};
 use glyph_train::checkpoint::{RunDir, export};
 use glyph_train::emphasis::Emphasis;
-use glyph_train::evaluate::{EvaluationOptions, evaluate, page_grid};
+use glyph_train::evaluate::{EvaluationOptions, evaluate};
 use glyph_train::grow::grow;
 use glyph_train::log::read_log;
 use glyph_train::mini;
@@ -21,6 +21,8 @@ use glyph_train::plot::svg;
 use glyph_train::quantization;
 use glyph_train::run::{RunLength, RunOptions, train};
 use glyph_train::samples::save_samples;
+use glyph_train::starts::line_px;
+use glyph_train::style::page_grid;
 
 use args::{Cli, Command, RunArgs};
 use output::{JsonFile, quantized_table, score_head, score_row, show, show_misses, write};
@@ -60,24 +62,31 @@ fn main() -> Result<()> {
             run,
             out,
             lines,
-            line_px,
             average_with,
             device,
         } => {
             let config = ModelConfig::from_json(&mini::config().to_string())?;
             let device = device.open()?;
             let of = |dir: PathBuf| {
-                let trainee = RunDir(dir).load_to_begin(&config, &device)?;
-                Ok::<_, anyhow::Error>(trainee.glm)
+                let run = RunDir(dir);
+                let trainee = run.load_to_begin(&config, &device)?;
+                Ok::<_, anyhow::Error>((trainee.glm, line_px(&run)?))
             };
             let (mut share, shares) = shares(&average_with)?;
-            let mut glm = of(run)?;
+            let (mut glm, line_px) = of(run)?;
             for (other, other_share) in average_with.into_iter().zip(shares) {
-                glm = weighted_sum((glm, share), (&of(other.dir)?, other_share));
+                let name = other.dir.display().to_string();
+                let (other, other_line_px) = of(other.dir)?;
+                ensure!(
+                    other_line_px == line_px,
+                    "the lines of {name} are {other_line_px} px high, those of --run {line_px} px: a mean of both could \
+                     read neither. Average what was trained on the same pages"
+                );
+                glm = weighted_sum((glm, share), (&other, other_share));
                 // What is added up so far has its shares.
                 share = 1.0;
             }
-            export(&glm, &out, &mini::render_style(40, lines, line_px as usize))
+            export(&glm, &out, &mini::render_style(40, lines, line_px))
         }
         Command::Grow { model, out, device } => grow(&model, &out, &device.open()?),
         Command::Evaluate {

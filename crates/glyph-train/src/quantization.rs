@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::batch::{Batch, BatchMakers};
 use crate::data::{Family, Generator, PageGrid, Split};
-use crate::evaluate::page_shape;
+use crate::style::page_shape;
 
 /// Families of tasks whose answers are scored, in turn.
 const FAMILIES: [Family; 4] = [

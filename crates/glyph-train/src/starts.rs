@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{Progress, RunDir};
 use crate::run::{RunLength, RunOptions};
+use crate::style::page_shape;
 
 /// One start of a run, by the names of the command's options.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -91,19 +92,10 @@ pub fn starts_with(
     options: &RunOptions,
     progress: Option<&Progress>,
 ) -> Result<Vec<Start>> {
-    let path = run.starts_path();
-    let mut starts: Vec<Start> = Vec::new();
-    // A run that was made before its starts were kept has none.
-    if progress.is_some() && path.exists() {
-        let unusable = || {
-            format!(
-                "{} cannot be used. Restore it, or remove it",
-                path.display()
-            )
-        };
-        let json = std::fs::read_to_string(&path).with_context(unusable)?;
-        starts = serde_json::from_str(&json).with_context(unusable)?;
-    }
+    let mut starts = match progress {
+        Some(_) => kept_starts(run)?,
+        None => Vec::new(),
+    };
     let start = Start::new(options, progress.map_or(0, |progress| progress.step));
     if let Some(first) = starts.first() {
         for ((name, begun), (_, asked)) in first.identity().into_iter().zip(start.identity()) {
@@ -117,4 +109,40 @@ pub fn starts_with(
     }
     starts.push(start);
     Ok(starts)
+}
+
+/// The starts that a run has kept; a run that was made before they were has none.
+fn kept_starts(run: &RunDir) -> Result<Vec<Start>> {
+    let path = run.starts_path();
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let unusable = || {
+        format!(
+            "{} cannot be used. Restore it, or remove it",
+            path.display()
+        )
+    };
+    let json = std::fs::read_to_string(&path).with_context(unusable)?;
+    serde_json::from_str(&json).with_context(unusable)
+}
+
+/// Height of the lines that a run, or what a checkpoint directory holds, was trained on.
+///
+/// # Errors
+/// Where neither the run's starts nor a style tell.
+pub fn line_px(run: &RunDir) -> Result<usize> {
+    match kept_starts(run)?.first() {
+        Some(start) => Ok(start.line_px),
+        None => {
+            let shape = page_shape(&run.0.join("render.json")).with_context(|| {
+                format!(
+                    "{} does not tell how high the lines are that it was trained on. A run has starts.json for that, \
+                     which `glyph-train run --out {0}` with the run's options writes again; a checkpoint render.json",
+                    run.0.display()
+                )
+            });
+            Ok(shape?.line_px)
+        }
+    }
 }

@@ -119,6 +119,8 @@ fn numbers_that_no_run_can_use_are_refused() {
         ("--learning-rate", "nan", "between 0 and 1"),
         ("--learning-rate", "-1", "between 0 and 1"),
         ("--decay-from", "5", "from 0 to 1"),
+        ("--steps", "0", "1 or more"),
+        ("--minutes-in-all", "0", "more than 0"),
         ("--positions", "0", "1 or more"),
         ("--batches", "0", "1 or more"),
         ("--workers", "0", "1 or more"),
@@ -129,6 +131,9 @@ fn numbers_that_no_run_can_use_are_refused() {
             &[option, value, reason],
         );
     }
+    let nothing = ["run", "--init", "no-run", "--out"];
+    let nothing = [&nothing[..], &[out.to_str().unwrap()]].concat();
+    fails(&nothing, &["--init is no-run", "no directory"]);
     assert_eq!(fs::read_dir(out).unwrap().count(), 0);
     fails(&["evaluate", "--samples", "0"], &["--samples", "1 or more"]);
     for lines in ["0", "17"] {
@@ -161,6 +166,62 @@ fn a_damaged_progress_is_refused() {
             &[&message, parts].concat(),
         );
     }
+}
+
+#[test]
+fn weights_without_their_progress_are_not_written_over() {
+    let out = folder("no-progress");
+    let weights = out.join("trainee.safetensors");
+    fs::write(&weights, "weights of hours").unwrap();
+    let path = out.to_str().unwrap();
+    fails(
+        &["run", "--device", "cpu", "--out", path, "--steps", "1"],
+        &[
+            "trainee.safetensors is there without",
+            "progress.json",
+            "--out",
+            "--init",
+        ],
+    );
+    assert_eq!(fs::read(weights).unwrap(), b"weights of hours");
+}
+
+#[test]
+fn a_run_is_exported_with_the_lines_that_it_was_trained_on() {
+    let folder = folder("lines");
+    let at = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    let run = at("run");
+    let small = ["--steps", "1", "--positions", "100", "--workers", "1"];
+    let train = ["run", "--device", "cpu", "--line-px", "14", "--out", &run];
+    let export = ["export", "--device", "cpu", "--run", &run, "--out"];
+    let exported = at("exported");
+    for args in [
+        &[&train[..], &small].concat(),
+        &[&export[..], &[&exported]].concat(),
+    ] {
+        let output = glyph_train(args);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{stderr}");
+    }
+    let style = fs::read_to_string(folder.join("exported/render.json")).unwrap();
+    let style: serde_json::Value = serde_json::from_str(&style).unwrap();
+    assert_eq!(
+        (&style["line-height"], &style["page-size"]),
+        (&14.into(), &"280,112".into())
+    );
+
+    let mean = at("mean");
+    let with_mini = [&mean, "--average-with", "models/glyph-mini"];
+    fails(
+        &[&export[..], &with_mini].concat(),
+        &["models/glyph-mini are 28 px", "--run 14 px"],
+    );
+    fs::remove_file(folder.join("run/starts.json")).unwrap();
+    fails(&[&export[..], &[&mean]].concat(), &["starts.json", "--out"]);
+    assert!(
+        !Path::new(&mean).exists(),
+        "a failed export leaves a directory"
+    );
 }
 
 #[test]

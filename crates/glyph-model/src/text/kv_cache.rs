@@ -29,8 +29,12 @@ pub enum KvPrecision {
 }
 
 impl KvPrecision {
+    /// What answers are given with unless a person says otherwise: half of the memory on a CPU, and the same answers.
+    /// [`Full`](Self::Full), the default of a checkpoint, is what a comparison with another implementation takes.
+    pub const FOR_ANSWERS: Self = Self::F16;
+
     /// Name as it is typed.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Full => "full",
             Self::F16 => "f16",
