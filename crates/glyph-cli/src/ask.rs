@@ -194,6 +194,7 @@ impl Request<'_> {
         }
         progress::clear();
         if let Some(directory) = &directory {
+            directory.check(to_save.len())?;
             for (number, png) in (1..).zip(&to_save) {
                 directory.write(number, png)?;
             }

@@ -41,22 +41,42 @@ impl PageDirectory {
         })
     }
 
+    /// Looks whether so many pages can be written, before the first of them is.
+    ///
+    /// # Errors
+    /// As of [`write`](Self::write).
+    pub fn check(&self, n_pages: usize) -> Result<(), CliError> {
+        (1..=n_pages).try_for_each(|number| self.free_path(number).map(drop))
+    }
+
     /// Writes one page; `number` counts from 1.
     ///
     /// # Errors
     /// [`CliError::NotOwnPage`] where a file or a link of that name was not written by glyph.
     pub fn write(&self, number: usize, png: &[u8]) -> Result<PathBuf, CliError> {
-        let path = self.path.join(page_name(number));
+        let path = self.free_path(number)?;
         let error = |source| CliError::Write {
             path: path.clone(),
             source,
         };
-        if path.symlink_metadata().is_ok() && !self.is_own(&path).map_err(error)? {
-            return Err(CliError::NotOwnPage(path));
-        }
         let (head, rest) = png.split_at(HEAD.min(png.len()));
         self.replace(&path, &[head, &self.mark, rest])
             .map_err(error)?;
+        Ok(path)
+    }
+
+    /// Where a page is written to: nothing is there, or a page that glyph wrote.
+    fn free_path(&self, number: usize) -> Result<PathBuf, CliError> {
+        let path = self.path.join(page_name(number));
+        let is_own = || {
+            self.is_own(&path).map_err(|source| CliError::Write {
+                path: path.clone(),
+                source,
+            })
+        };
+        if path.symlink_metadata().is_ok() && !is_own()? {
+            return Err(CliError::NotOwnPage(path));
+        }
         Ok(path)
     }
 

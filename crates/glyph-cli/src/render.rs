@@ -43,8 +43,14 @@ pub fn run(args: &RenderArgs) -> Result<(), CliError> {
     let directory = PageDirectory::create(&args.out)?;
     progress::spinner("laying out");
     let bar = match count_pages(&renderer, &text) {
-        Ok(n_pages) => progress::bar(n_pages, "rendering"),
-        Err(_) => progress::spinner("rendering"),
+        Ok(n_pages) => {
+            directory.check(n_pages)?;
+            progress::bar(n_pages, "rendering")
+        }
+        Err(n_counted) => {
+            directory.check(n_counted)?;
+            progress::spinner("rendering")
+        }
     };
 
     let mut render_s = 0.0;

@@ -22,13 +22,16 @@ pub fn renderer_to_read(
     model: &ModelFiles,
     text: &str,
 ) -> Result<Renderer, CliError> {
-    if requested.is_some() && style_of(model)?.is_some() {
+    let renderer = renderer(requested, model, text)?;
+    // Where it names the model's own style, there is nothing to say. One that cannot be used differs.
+    let is_another = |own: Vec<u8>| parsed(&own).ok().as_ref() != Some(renderer.style());
+    if requested.is_some() && style_of(model)?.is_some_and(is_another) {
         output::note(&format!(
             "note: {} has a style of its own that it was trained on; it may not read pages of another --style",
             model.name()
         ));
     }
-    renderer(requested, model, text)
+    Ok(renderer)
 }
 
 /// The renderer for a text.
@@ -122,9 +125,13 @@ fn from_json(
             .add_font(&style.font_path, bytes)
             .map_err(|error| style_error(error.into()))?;
     } else if let Some(path) = font_file.filter(|_| !fonts.resolves(&style.font_path)) {
+        let reason = match path.metadata() {
+            Ok(_) => "it is no file".to_owned(),
+            Err(error) => error.to_string(),
+        };
         // With the folder: a path seen from elsewhere is the usual mistake.
         let not_found = FontError::NotFound {
-            requested: path.display().to_string(),
+            requested: format!("{} ({reason})", path.display()),
             available: fonts.names().map(str::to_owned).collect(),
         };
         return Err(style_error(not_found.into()));

@@ -139,9 +139,9 @@ impl<'de> Deserialize<'de> for UniqueKeys {
                     if map.contains_key(&key) {
                         return Err(wrong(format_args!("stands there twice")));
                     }
-                    let value = access
-                        .next_value::<Value>()
-                        .map_err(|error: A::Error| wrong(format_args!("has no value: {error}")))?;
+                    let value = access.next_value::<Value>().map_err(|error: A::Error| {
+                        wrong(format_args!("has a value that cannot be read: {error}"))
+                    })?;
                     map.insert(key, value);
                 }
                 Ok(UniqueKeys(map))

@@ -133,14 +133,17 @@ fn wrong_types_and_numbers_in_text_are_named() {
         );
         assert!(message.contains(&format!("`{key}`")), "{message}");
     }
-    for text in ["", "{", "null", "\"style\"", r#"{"dpi": 1e999}"#] {
+    for text in ["", "{", "null", "\"style\""] {
         let error = RenderStyle::from_json(text).unwrap_err();
         assert!(matches!(error, StyleError::NotJson(_)), "{text}: {error}");
     }
     let error = RenderStyle::from_json(r#"{"dpi": 1e999}"#).unwrap_err();
+    assert!(matches!(error, StyleError::NotJson(_)), "{error}");
     let error = error.to_string();
-    assert!(error.contains("key `dpi`"), "{error}");
-    assert!(error.contains("number out of range"), "{error}");
+    assert!(
+        error.contains("key `dpi` has a value that cannot be read: number out of range"),
+        "{error}"
+    );
     let twice = r#"{"font-path": "x.ttf", "dpi": 72, "dpi": 96}"#;
     let error = RenderStyle::from_json(twice).unwrap_err().to_string();
     assert!(error.contains("key `dpi` stands there twice"), "{error}");

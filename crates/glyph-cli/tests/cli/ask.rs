@@ -1,4 +1,5 @@
 use std::fs;
+use std::path::Path;
 
 use serde_json::Value;
 
@@ -305,6 +306,59 @@ fn pages_that_do_not_fit_leave_saved_ones_as_they_are() {
 }
 
 #[test]
+fn pages_are_not_begun_where_one_of_them_cannot_be_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = folder.path().join("page_0002.png");
+    fs::copy(sample_image(), &taken).unwrap();
+    let long = "another line\n".repeat(20);
+    let render = ["render", "--text", "-", "--out", text(folder.path())];
+    let ask = [
+        "ask",
+        QUESTION,
+        "--text",
+        "-",
+        "--save-pages",
+        text(folder.path()),
+    ];
+    for args in [&render[..], &[&ask[..], &SHORT].concat()] {
+        let outcome = run_with_input(args, long.as_bytes());
+        outcome.fails(1, &["page_0002.png", "not written by glyph"]);
+        let left = fs::read_dir(folder.path()).unwrap().count();
+        assert_eq!(left, 1, "a page was written");
+    }
+}
+
+#[test]
+fn only_pages_of_another_style_may_be_hard_to_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/glyph-mini/render.json");
+    let own = fs::read_to_string(own).unwrap();
+    let sample = sample_text();
+    for (style, is_noted) in [
+        (own.clone(), false),
+        (
+            own.replace("\"line-height\": 28", "\"line-height\": 20"),
+            true,
+        ),
+    ] {
+        let path = folder.path().join("style.json");
+        fs::write(&path, style).unwrap();
+        let ask = [
+            "ask",
+            QUESTION,
+            "--text",
+            text(&sample),
+            "--style",
+            text(&path),
+        ];
+        let outcome = run(&[&ask[..], &SHORT].concat());
+        assert_eq!(outcome.code, 0, "{outcome:?}");
+        let noted = outcome.stderr.contains("style of its own");
+        assert_eq!(noted, is_noted, "{outcome:?}");
+    }
+}
+
+#[test]
 fn a_file_that_glyph_did_not_write_is_not_written_over() {
     let sample = sample_text();
     for is_link in [false, true] {
@@ -351,7 +405,7 @@ fn an_image_that_takes_long_is_announced() {
     ];
     assert_eq!(run(&[&["render"], &args[..]].concat()).code, 0);
     // Without weights, nothing is run; the note comes before they are looked for.
-    let model = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/glyph-mini");
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/glyph-mini");
     let model = copy_directory(&model, folder.path());
     fs::remove_file(model.join("model.safetensors")).unwrap();
     let ask = |image: &str| run(&["ask", QUESTION, "--model", text(&model), "--image", image]);

@@ -187,7 +187,10 @@ fn the_font_path_is_seen_from_the_style() {
     render(&style).fails(3, &["style.json", "fonts/own.ttf", "not a TrueType"]);
     fs::remove_file(folder.path().join("fonts/own.ttf")).unwrap();
     let looked_at = folder.path().join("fonts/own.ttf");
-    render(&style).fails(3, &["style.json", text(&looked_at), "DejaVuSansMono.ttf"]);
+    let not_found = ["style.json", text(&looked_at), "DejaVuSansMono.ttf"];
+    render(&style).fails(3, &[&not_found[..], &["No such file"]].concat());
+    fs::create_dir(&looked_at).unwrap();
+    render(&style).fails(3, &[&not_found[..], &["it is no file"]].concat());
 }
 
 #[test]

@@ -169,19 +169,17 @@ pub(super) fn preprocessor(files: &impl CheckpointFiles) -> Result<PreprocessorC
 /// The template from its own file, or from `tokenizer_config.json` or `chat_template.json` as older
 /// checkpoints have it.
 pub(super) fn chat_template(files: &impl CheckpointFiles) -> Result<String> {
-    if let Some(template) = text(files, "chat_template.jinja")? {
-        return Ok(template);
-    }
+    let mut template = text(files, "chat_template.jinja")?;
     for name in ["chat_template.json", "tokenizer_config.json"] {
         let Some(json) = text(files, name)? else {
             continue;
         };
+        // Read where the template is known already, too: a broken file tells of a broken copy.
         let value: Value = parse_json(name, &json)?;
-        if let Some(template) = value.get("chat_template").and_then(Value::as_str) {
-            return Ok(template.to_owned());
-        }
+        let older = || value.get("chat_template")?.as_str().map(str::to_owned);
+        template = template.or_else(older);
     }
-    Err(ModelError::MissingFile {
+    template.ok_or_else(|| ModelError::MissingFile {
         file: "chat_template.jinja (or chat_template in tokenizer_config.json)".to_owned(),
     })
 }

@@ -57,7 +57,12 @@ impl GenerationConfig {
     /// range.
     pub fn from_json(json: &str) -> Result<Self> {
         let config: Self = parse_json(FILE, json)?;
-        match SamplingParams::from_config(&config).check() {
+        // What is kept for when it samples is checked where it does not, too.
+        let as_sampled = Self {
+            do_sample: Some(true),
+            ..config.clone()
+        };
+        match SamplingParams::from_config(&as_sampled).check() {
             Err(ModelError::Parameter {
                 name,
                 value,

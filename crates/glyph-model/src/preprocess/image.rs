@@ -113,6 +113,9 @@ fn undecodable(error: &ImageError) -> ModelError {
         ImageError::Unsupported(_) => "Send PNG, JPEG or WebP",
         _ => "The file is damaged or claims to be larger than it is: save the picture anew",
     };
+    // Some decoders end their sentence, or break it into lines.
+    let error = error.to_string().replace('\n', " ");
+    let error = error.trim_end_matches('.');
     refused(format!("cannot be decoded: {error}. {advice}"))
 }
 

@@ -34,11 +34,11 @@ impl WeightFiles {
     /// [`ModelError::Weights`] when the index names tensors that no shard holds.
     pub fn open(dir: &Path) -> Result<Self> {
         let path = dir.join(SINGLE);
-        if path.exists() {
+        if is_there(&path)? {
             return Self::from_files(vec![(SINGLE.to_owned(), map_file(&path)?)]);
         }
         let index_path = dir.join(INDEX);
-        if !index_path.exists() {
+        if !is_there(&index_path)? {
             let file = format!("{SINGLE} (or {INDEX})");
             return Err(ModelError::MissingFile { file });
         }
@@ -74,11 +74,12 @@ impl Index {
                 reason: format!("shard name {path:?} is a path"),
             });
         }
-        let missing: Vec<String> = shards
-            .iter()
-            .filter(|shard| !dir.join(shard).exists())
-            .map(|shard| (*shard).clone())
-            .collect();
+        let mut missing = Vec::new();
+        for shard in &shards {
+            if !is_there(&dir.join(shard))? {
+                missing.push((*shard).clone());
+            }
+        }
         if !missing.is_empty() {
             let tensors = self
                 .weight_map
@@ -97,6 +98,14 @@ impl Index {
             .map(|shard| Ok((shard.clone(), map_file(&dir.join(shard))?)))
             .collect()
     }
+}
+
+/// Whether there is such a file; a link that leads round in a circle is there, and an error.
+fn is_there(path: &Path) -> Result<bool> {
+    path.try_exists().map_err(|source| ModelError::Io {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// A shard lies beside its index; a path would let an index read any file.

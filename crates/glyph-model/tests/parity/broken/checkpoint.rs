@@ -245,6 +245,12 @@ fn json_that_does_not_parse() {
             );
         }
     }
+    // The template stands in a file of its own, and this one is read all the same.
+    assert_refused!(
+        refused(with_file("tokenizer_config.json", "{").path()),
+        ModelError::Json { .. },
+        "tokenizer_config.json"
+    );
     let whole = std::fs::read_to_string(fixture("base/config.json")).unwrap();
     let half = &whole[..whole.len() / 2];
     assert_refused!(
@@ -340,6 +346,12 @@ fn a_template_that_cannot_be_used() {
         refused(copy.path()),
         ModelError::Json { .. },
         "tokenizer_config.json"
+    );
+    std::fs::write(copy.path().join("tokenizer_config.json"), "{}").unwrap();
+    assert_refused!(
+        refused(copy.path()),
+        ModelError::MissingFile { .. },
+        "chat_template.jinja"
     );
     std::fs::write(
         copy.path().join("chat_template.json"),

@@ -249,13 +249,15 @@ fn sampling_settings_out_of_range() {
         ("top_k", json!(-7)),
         ("repetition_penalty", json!(0)),
     ] {
-        let changed = json!({ "do_sample": true, key: value });
-        let copy = with_file("generation_config.json", changed.to_string());
-        assert_refused!(
-            refused(copy.path()),
-            ModelError::Config { .. },
-            "generation_config.json",
-            key
-        );
+        for do_sample in [true, false] {
+            let changed = json!({ "do_sample": do_sample, key: value });
+            let copy = with_file("generation_config.json", changed.to_string());
+            assert_refused!(
+                refused(copy.path()),
+                ModelError::Config { .. },
+                "generation_config.json",
+                key
+            );
+        }
     }
 }

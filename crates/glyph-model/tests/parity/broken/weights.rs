@@ -284,6 +284,22 @@ fn with_index(index: impl AsRef<[u8]>) -> TempDir {
     copy
 }
 
+#[cfg(unix)]
+#[test]
+fn a_link_that_leads_round_in_a_circle_is_not_missing() {
+    let index = json!({ "weight_map": { "t": "shard.safetensors" } }).to_string();
+    for (name, copy) in [
+        (SINGLE, with_index("{}")),
+        (INDEX, with_index("{}")),
+        ("shard.safetensors", with_index(index)),
+    ] {
+        let path = copy.path().join(name);
+        let _ = std::fs::remove_file(&path);
+        std::os::unix::fs::symlink(name, &path).unwrap();
+        assert_refused!(refused(copy.path()), ModelError::Io { .. }, name);
+    }
+}
+
 #[test]
 fn an_index_that_was_left_beside_a_single_file_is_not_asked() {
     let index = json!({ "weight_map": { "t": "model-00001-of-00002.safetensors" } });
