@@ -41,7 +41,8 @@ impl PageDirectory {
         })
     }
 
-    /// Looks whether so many pages can be written, before the first of them is.
+    /// Looks whether so many pages can be written, before the first of them is. Of a text whose pages take too long to
+    /// count, what is behind those that were counted is found when it is its turn.
     ///
     /// # Errors
     /// As of [`write`](Self::write).

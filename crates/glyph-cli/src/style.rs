@@ -24,7 +24,10 @@ pub fn renderer_to_read(
 ) -> Result<Renderer, CliError> {
     let renderer = renderer(requested, model, text)?;
     // Where it names the model's own style, there is nothing to say. One that cannot be used differs.
-    let is_another = |own: Vec<u8>| parsed(&own).ok().as_ref() != Some(renderer.style());
+    let is_another = |own: Vec<u8>| {
+        parsed(&own).ok().as_ref() != Some(renderer.style())
+            || requested.is_some_and(|path| brings_font(path, renderer.style()))
+    };
     if requested.is_some() && style_of(model)?.is_some_and(is_another) {
         output::note(&format!(
             "note: {} has a style of its own that it was trained on; it may not read pages of another --style",
@@ -48,6 +51,12 @@ pub fn renderer(
             None => official(text),
         },
     }
+}
+
+/// Whether a font lies where a style's file looks for it, in the place of a bundled one.
+fn brings_font(path: &Path, style: &RenderStyle) -> bool {
+    let folder = path.parent();
+    folder.is_some_and(|folder| folder.join(&style.font_path).is_file())
 }
 
 /// Width and height of the pages that the model was trained on, where its own style says so. A style that cannot be

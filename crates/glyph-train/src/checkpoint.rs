@@ -52,9 +52,9 @@ pub struct RunDir(pub PathBuf);
 
 impl RunDir {
     /// Makes the directory.
-    pub fn create(path: &Path) -> Result<Self> {
-        std::fs::create_dir_all(path).with_context(|| format!("cannot make {}", path.display()))?;
-        Ok(Self(path.to_owned()))
+    pub fn create(&self) -> Result<()> {
+        std::fs::create_dir_all(&self.0)
+            .with_context(|| format!("cannot make {}", self.0.display()))
     }
 
     /// The log.
@@ -109,20 +109,19 @@ impl RunDir {
     /// What a former run left, if it left anything.
     ///
     /// # Errors
-    /// Where it cannot be read, or is missing beside what a run would write over.
+    /// Where it cannot be read, or is missing beside weights that a run would write over.
     pub fn progress(&self) -> Result<Option<Progress>> {
         let path = self.progress_path();
         if !path.exists() {
-            for left in [self.trainee_path(), self.optimizer_path()] {
-                ensure!(
-                    !left.exists(),
-                    "{} is there without {}, which says how far the run came. Restore that, or start another run with \
-                     another --out; --init {} begins from the weights",
-                    left.display(),
-                    path.display(),
-                    self.0.display()
-                );
-            }
+            let weights = self.trainee_path();
+            ensure!(
+                !weights.exists(),
+                "{} is there without {}, which says how far the run came. Restore that, or start another run with \
+                 another --out; --init {} begins from the weights",
+                weights.display(),
+                path.display(),
+                self.0.display()
+            );
             return Ok(None);
         }
         let json = std::fs::read_to_string(&path)

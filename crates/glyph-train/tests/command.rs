@@ -169,6 +169,38 @@ fn a_damaged_progress_is_refused() {
 }
 
 #[test]
+fn a_run_goes_on_when_what_it_began_from_is_gone() {
+    let folder = folder("init");
+    let init = folder.join("mini");
+    fs::create_dir(&init).unwrap();
+    let weights = "model.safetensors";
+    fs::copy(
+        root().join("models/glyph-mini").join(weights),
+        init.join(weights),
+    )
+    .unwrap();
+    let (out, from) = (folder.join("run"), init.to_str().unwrap());
+    let train = |steps: &str| {
+        let run = [
+            "run",
+            "--device",
+            "cpu",
+            "--out",
+            out.to_str().unwrap(),
+            "--init",
+            from,
+        ];
+        let small = ["--positions", "100", "--workers", "1", "--steps", steps];
+        let output = glyph_train(&[&run[..], &small].concat());
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{stderr}");
+    };
+    train("1");
+    fs::remove_dir_all(&init).unwrap();
+    train("2");
+}
+
+#[test]
 fn weights_without_their_progress_are_not_written_over() {
     let out = folder("no-progress");
     let weights = out.join("trainee.safetensors");

@@ -54,7 +54,7 @@ impl GenerationConfig {
     ///
     /// # Errors
     /// [`crate::ModelError::Json`] when it does not parse, [`crate::ModelError::Config`] for a setting out of
-    /// range.
+    /// range, in a file that does not sample as well.
     pub fn from_json(json: &str) -> Result<Self> {
         let config: Self = parse_json(FILE, json)?;
         // What is kept for when it samples is checked where it does not, too.

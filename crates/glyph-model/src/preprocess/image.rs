@@ -115,7 +115,7 @@ fn undecodable(error: &ImageError) -> ModelError {
     };
     // Some decoders end their sentence, or break it into lines.
     let error = error.to_string().replace('\n', " ");
-    let error = error.trim_end_matches('.');
+    let error = error.trim_end_matches(['.', ' ']);
     refused(format!("cannot be decoded: {error}. {advice}"))
 }
 

@@ -37,15 +37,17 @@ const MAX_GRADIENT_NORM: f64 = 1.0;
 pub fn train(options: &RunOptions) -> Result<(usize, Progress)> {
     check_stage("--first-stage", options.first_stage)?;
     let config = ModelConfig::from_json(&mini::config().to_string())?;
-    if let Some(init) = &options.init {
+    let run = RunDir(options.out.clone());
+    let former = run.progress()?;
+    // A run that goes on has no more need of what it began from.
+    if let (None, Some(init)) = (&former, &options.init) {
         ensure!(
             init.is_dir(),
             "--init is {}, which is no directory",
             init.display()
         );
     }
-    let run = RunDir::create(&options.out)?;
-    let former = run.progress()?;
+    run.create()?;
     let starts = starts_with(&run, options, former.as_ref())?;
     let device = options.device.clone().autodiff();
     device.seed(options.seed);
