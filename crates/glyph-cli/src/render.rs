@@ -42,15 +42,11 @@ pub fn run(args: &RenderArgs) -> Result<(), CliError> {
     let renderer = style::renderer(args.style.as_deref(), &model.files, &text)?;
     let directory = PageDirectory::create(&args.out)?;
     progress::spinner("laying out");
-    let bar = match count_pages(&renderer, &text) {
-        Ok(n_pages) => {
-            directory.check(n_pages)?;
-            progress::bar(n_pages, "rendering")
-        }
-        Err(n_counted) => {
-            directory.check(n_counted)?;
-            progress::spinner("rendering")
-        }
+    let counted = count_pages(&renderer, &text);
+    directory.check(counted.unwrap_or_else(|n_counted| n_counted))?;
+    let bar = match counted {
+        Ok(n_pages) => progress::bar(n_pages, "rendering"),
+        Err(_) => progress::spinner("rendering"),
     };
 
     let mut render_s = 0.0;

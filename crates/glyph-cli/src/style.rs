@@ -1,6 +1,6 @@
 //! How a text is rendered: the style asked for, the model's own, or the official one.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use glyph_model::checkpoint::CheckpointFiles;
 use glyph_render::{FontError, FontLibrary, RenderError, RenderStyle, Renderer, StyleError};
@@ -55,8 +55,12 @@ pub fn renderer(
 
 /// Whether a font lies where a style's file looks for it, in the place of a bundled one.
 fn brings_font(path: &Path, style: &RenderStyle) -> bool {
-    let folder = path.parent();
-    folder.is_some_and(|folder| folder.join(&style.font_path).is_file())
+    font_file(path.parent(), style).is_some_and(|font| font.is_file())
+}
+
+/// Where a style in `folder` looks for its font.
+fn font_file(folder: Option<&Path>, style: &RenderStyle) -> Option<PathBuf> {
+    folder.map(|folder| folder.join(&style.font_path))
 }
 
 /// Width and height of the pages that the model was trained on, where its own style says so. A style that cannot be
@@ -127,7 +131,7 @@ fn from_json(
 ) -> Result<Renderer, CliError> {
     let style = parsed(json).map_err(|error| style_error(error.into()))?;
     let mut fonts = FontLibrary::bundled();
-    let font_file = folder.map(|folder| folder.join(&style.font_path));
+    let font_file = font_file(folder, &style);
     if let Some(path) = font_file.as_ref().filter(|path| path.is_file()) {
         let bytes = input::FONT.read_file(path)?;
         fonts

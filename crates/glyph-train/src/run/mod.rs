@@ -7,7 +7,7 @@ mod window;
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use burn::module::Module;
 use burn::optim::{AdamWConfig, GradientsAccumulator, GradientsParams, ModuleOptimizer};
 use glyph_model::config::ModelConfig;
@@ -39,15 +39,6 @@ pub fn train(options: &RunOptions) -> Result<(usize, Progress)> {
     let config = ModelConfig::from_json(&mini::config().to_string())?;
     let run = RunDir(options.out.clone());
     let former = run.progress()?;
-    // A run that goes on has no more need of what it began from.
-    if let (None, Some(init)) = (&former, &options.init) {
-        ensure!(
-            init.is_dir(),
-            "--init is {}, which is no directory",
-            init.display()
-        );
-    }
-    run.create()?;
     let starts = starts_with(&run, options, former.as_ref())?;
     let device = options.device.clone().autodiff();
     device.seed(options.seed);
@@ -67,10 +58,9 @@ pub fn train(options: &RunOptions) -> Result<(usize, Progress)> {
                 stage: options.first_stage,
                 ..Progress::default()
             };
-            (
-                RunDir(init.clone()).load_to_begin(&config, &device)?,
-                progress,
-            )
+            let begun = RunDir(init.clone()).load_to_begin(&config, &device);
+            let begun = begun.with_context(|| format!("--init is {}", init.display()))?;
+            (begun, progress)
         }
         (None, None) => {
             let progress = Progress {
@@ -85,6 +75,8 @@ pub fn train(options: &RunOptions) -> Result<(usize, Progress)> {
         warmup_steps: 200,
         decay_from: options.decay_from,
     };
+    // What cannot begin leaves no directory.
+    run.create()?;
     run.save_starts(&starts)?;
     let steps_before = progress.step;
     let mut log = Log::open(&run.log_path())?;
